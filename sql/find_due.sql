@@ -1,0 +1,26 @@
+-- does:   finds every endpoint that has deliveries waiting, and when the first of them is due
+-- params: none
+-- rows:   endpoint_no int, delay_ms bigint (at most 0: due now), endpoint_version bigint; one per endpoint with waiting
+--         deliveries, by one index descent each; served by delivery_due
+-- locks:  none
+-- repeat: the same
+with recursive waiting as (
+    (select d.endpoint_no, d.due_at
+     from postrider.delivery as d
+     where d.due_at is not null
+     order by d.endpoint_no, d.due_at
+     limit 1)
+    union all
+    select next.endpoint_no, next.due_at
+    from waiting as w
+    cross join lateral (
+        select d.endpoint_no, d.due_at
+        from postrider.delivery as d
+        where d.due_at is not null and d.endpoint_no > w.endpoint_no
+        order by d.endpoint_no, d.due_at
+        limit 1) as next
+)
+select w.endpoint_no,
+       ceil(extract(epoch from least(w.due_at, clock_timestamp() + interval '1 day') - clock_timestamp()) * 1000)::bigint as delay_ms,
+       (select i.endpoint_version from postrider.installation as i) as endpoint_version
+from waiting as w

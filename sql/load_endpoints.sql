@@ -1,0 +1,21 @@
+-- does:   reads all endpoints and the version of that set
+-- params: none
+-- rows:   endpoint_version bigint, no int, id, url, topics text[], headers text (a JSON object), secret, max_in_flight int,
+--         rate_limit, timeout_ms bigint, retry_schedule_ms bigint[], state; one per endpoint, or one whose no is null
+-- locks:  none
+-- repeat: the same
+select i.endpoint_version,
+       e.no,
+       e.id,
+       e.url,
+       e.topics,
+       e.headers::text as headers,
+       e.secret,
+       e.max_in_flight,
+       e.rate_limit,
+       (extract(epoch from e.timeout) * 1000)::bigint as timeout_ms,
+       (select array_agg((extract(epoch from s.delay) * 1000)::bigint order by s.position)
+        from unnest(e.retry_schedule) with ordinality as s (delay, position)) as retry_schedule_ms,
+       e.state
+from postrider.installation as i
+left join postrider.endpoint as e on true

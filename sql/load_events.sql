@@ -1,0 +1,13 @@
+-- does:   reads what an attempt sends
+-- params: $1 event_ids bigint[], each once
+-- rows:   id, webhook_id, topic, headers text (a JSON object, may be null), payload text (as inserted); order
+--         unspecified; a deleted event has no row
+-- locks:  none
+-- repeat: the same
+select o.id,
+       postrider.webhook_id((select i.code from postrider.installation as i), o.id, o.created_at) as webhook_id,
+       o.topic,
+       o.headers::text as headers,
+       o.payload::text as payload
+from postrider.outbox as o
+where o.id = any ($1::bigint[])

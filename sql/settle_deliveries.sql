@@ -1,0 +1,55 @@
+-- does:   writes the outcomes of attempts: deliveries, attempt rows, and the events they finish
+-- params: $1 delivery_ids bigint[], sorted, each once; $2 claim_ids bigint[]; $3 statuses text[] (complete | pending |
+--         failed); $4 delays_ms bigint[] (until the next attempt; null unless pending); $5 status_codes smallint[];
+--         $6 errors text[]; $7 ages_ms bigint[] (since the request began); $8 durations_ms int[];
+--         $9 response_excerpts text[]: one entry per delivery; $10 claim_ids bigint[]: claims this finishes
+-- rows:   delivery_id of what was settled; a delivery whose claim was lost has no row
+-- locks:  deliveries and events, in order of delivery id; may wait for another settle of the same event
+-- repeat: no rows: the claim is gone
+with outcome as materialized (
+    select u.delivery_id, u.claim_id, u.status::postrider.status as status, u.delay_ms, u.status_code, u.error, u.age_ms,
+           u.duration_ms, u.response_excerpt
+    from unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::bigint[], $8::int[],
+                $9::text[])
+        as u (delivery_id, claim_id, status, delay_ms, status_code, error, age_ms, duration_ms, response_excerpt)
+), settled as (
+    update postrider.delivery as d
+    set status = o.status,
+        claim_id = null,
+        due_at = clock_timestamp() + o.delay_ms * interval '1 millisecond',
+        completed_at = case when o.status <> 'pending' then clock_timestamp() end,
+        failed_at = case when o.status = 'failed' then clock_timestamp() end,
+        last_status_code = o.status_code,
+        last_error = o.error
+    from outcome as o
+    where d.id = o.delivery_id
+      and d.claim_id = o.claim_id
+    returning d.id, d.event_id, d.endpoint_no, d.attempts, o.status, o.status_code, o.error, o.age_ms, o.duration_ms,
+        o.response_excerpt
+), logged as (
+    insert into postrider.attempt
+        (delivery_id, started_at, endpoint_no, duration_ms, attempt, status_code, outcome, error, response_excerpt)
+    select s.id, clock_timestamp() - s.age_ms * interval '1 millisecond', s.endpoint_no, s.duration_ms, s.attempts,
+           s.status_code, s.status, s.error, s.response_excerpt
+    from settled as s
+    where s.age_ms is not null
+), finished as (
+    select s.event_id, count(*)::int as settled, (count(*) filter (where s.status = 'failed'))::int as failed
+    from settled as s
+    where s.status <> 'pending'
+    group by s.event_id
+), events as (
+    update postrider.outbox as o
+    set unsettled = o.unsettled - f.settled,
+        failed = o.failed + f.failed,
+        status = case
+            when o.unsettled > f.settled then 'in_progress'
+            when o.failed + f.failed > 0 then 'failed'
+            else 'complete' end::postrider.status,
+        completed_at = case when o.unsettled = f.settled then clock_timestamp() end
+    from finished as f
+    where o.id = f.event_id
+), done as (
+    delete from postrider.claim as c where c.id = any ($10::bigint[])
+)
+select s.id as delivery_id from settled as s

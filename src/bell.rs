@@ -1,0 +1,209 @@
+//! The bell: wake-ups without a NOTIFY per commit. One advisory lock says whether somebody sleeps.
+//!
+//! A producer's trigger tries it in shared mode. Got it: a dispatcher is awake and will look again after that
+//! transaction; nothing is sent. Refused: the leader sleeps with the bell armed; the producer rings (NOTIFY).
+//! The leader, finding nothing, tries it exclusively. Refused: a producer that did not ring is still in flight: nap and
+//! look again. Got it: look **once more**, and only then sleep. PostgreSQL makes a commit visible before it gives back
+//! the transaction's locks, so whoever holds the bell sees every row of every producer that did not ring.
+//! `tests/it/bell_model.rs` searches all interleavings; without the second look, or without the lock check, one loses a
+//! wake-up.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::store::{Statement, WakeMode, WakeState, session};
+
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The dispatcher's half of the bell, and the signal "look now".
+#[derive(Debug)]
+pub struct Bell {
+    look: watch::Sender<u64>,
+    state: Mutex<State>,
+    /// Told when the wake mode or the leadership changes.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    session: Option<Arc<ListenSession>>,
+    wake: WakeState,
+}
+
+/// The listening connection while it is proven to work: the session locks live and die with it.
+#[derive(Debug)]
+pub struct ListenSession {
+    client: Client,
+    is_leader: AtomicBool,
+    /// Told when the connection does not answer any more.
+    broken: CancellationToken,
+}
+
+/// Whether this dispatcher may sleep until it is rung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Armed {
+    /// Yes, after looking once more: producers ring from now on.
+    Yes,
+    /// A producer that did not ring is in flight: nap and look again.
+    ProducersInFlight,
+    /// Somebody else leads, or there is no listening connection: sleep until rung or until the poll.
+    NotOurs,
+}
+
+impl Bell {
+    /// A bell without a listening connection: nothing rings yet.
+    pub fn new(reason: &str) -> Self {
+        let wake = WakeState {
+            mode: WakeMode::Poll,
+            reason: Some(reason.to_owned()),
+        };
+        Self {
+            look: watch::Sender::new(0),
+            state: Mutex::new(State { session: None, wake }),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Says "look now" to this dispatcher; kept until it looks.
+    pub fn look_now(&self) {
+        self.look.send_modify(|times| *times = times.wrapping_add(1));
+    }
+
+    /// Hears "look now".
+    pub fn looks(&self) -> watch::Receiver<u64> {
+        self.look.subscribe()
+    }
+
+    /// How this dispatcher is woken at the moment.
+    pub fn wake_state(&self) -> WakeState {
+        self.lock().wake.clone()
+    }
+
+    /// Whether this dispatcher arms the bell.
+    pub fn is_leader(&self) -> bool {
+        self.session()
+            .is_some_and(|session| session.is_leader.load(Ordering::Relaxed))
+    }
+
+    /// A listening connection is proven to work.
+    pub fn connect(&self, session: Arc<ListenSession>) {
+        let mut state = self.lock();
+        state.session = Some(session);
+        state.wake = WakeState {
+            mode: WakeMode::Notify,
+            reason: None,
+        };
+        drop(state);
+        self.changed.notify_one();
+        // After LISTEN, not before: a row in between would be missed.
+        self.look_now();
+    }
+
+    /// The listening connection is gone, and its locks with it.
+    pub fn disconnect(&self, reason: &str) {
+        let mut state = self.lock();
+        state.session = None;
+        state.wake = WakeState {
+            mode: WakeMode::Poll,
+            reason: Some(reason.to_owned()),
+        };
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Waits until the wake mode or the leadership changed since the last wait.
+    ///
+    /// # Cancel safety
+    /// A change is kept for the next call.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Tries to become the leader, unless it is.
+    pub async fn seek_leadership(&self) {
+        let Some(session) = self.session() else { return };
+        if !session.is_leader.load(Ordering::Relaxed)
+            && session.ask(&session::TAKE_LEADERSHIP).await == Some(true)
+        {
+            session.is_leader.store(true, Ordering::Relaxed);
+            self.changed.notify_one();
+            info!("leading: this dispatcher arms the bell");
+        }
+    }
+
+    /// Tries to arm the bell. After [`Armed::Yes`] the caller looks once more before it sleeps, and disarms on waking.
+    pub async fn arm(&self) -> Armed {
+        let Some(session) = self.session() else {
+            return Armed::NotOurs;
+        };
+        if !session.is_leader.load(Ordering::Relaxed) {
+            return Armed::NotOurs;
+        }
+        match session.ask(&session::ARM_BELL).await {
+            Some(true) => Armed::Yes,
+            Some(false) => Armed::ProducersInFlight,
+            None => Armed::NotOurs,
+        }
+    }
+
+    /// Disarms the bell: the first thing to do on waking. If that fails the connection ends, and its locks with it.
+    pub async fn disarm(&self) {
+        if let Some(session) = self.session() {
+            session.ask(&session::DISARM_BELL).await;
+        }
+    }
+
+    /// Wakes the other dispatchers: while the leader is awake producers are silent, so idle siblings hear of work
+    /// only from it.
+    pub async fn ring_siblings(&self) {
+        let Some(session) = self.session() else { return };
+        if session.is_leader.load(Ordering::Relaxed) {
+            session.ask(&session::RING).await;
+        }
+    }
+
+    fn session(&self) -> Option<Arc<ListenSession>> {
+        self.lock().session.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ListenSession {
+    /// Wraps a listening connection; `broken` is cancelled when it stops answering.
+    pub fn new(client: Client, broken: CancellationToken) -> Self {
+        Self {
+            client,
+            is_leader: AtomicBool::new(false),
+            broken,
+        }
+    }
+
+    /// Whether the server still answers.
+    pub async fn is_alive(&self) -> bool {
+        let check = tokio::time::timeout(ANSWER_DEADLINE, self.client.check_connection()).await;
+        matches!(check, Ok(Ok(())))
+    }
+
+    /// Runs a statement whose first column says yes or no; none: the connection is broken.
+    async fn ask(&self, statement: &Statement) -> Option<bool> {
+        let rows = tokio::time::timeout(ANSWER_DEADLINE, self.client.query(statement.sql, &[])).await;
+        let Ok(Ok(rows)) = rows else {
+            self.broken.cancel();
+            return None;
+        };
+        Some(
+            rows.first()
+                .and_then(|row| row.try_get::<_, bool>(0).ok())
+                .unwrap_or(true),
+        )
+    }
+}

@@ -1,0 +1,98 @@
+//! One function per command: checks what was typed, does it, prints it.
+
+mod dev;
+mod endpoint;
+mod output;
+mod publish;
+mod receive;
+mod run;
+mod status;
+
+use std::error::Error;
+
+use crate::cli::{Cli, Command};
+use crate::config::{Problems, Settings};
+use crate::store::{self, DatabaseUrl, Session, Store, StoreError};
+use crate::telemetry;
+
+/// Why a command did not do its work, in lines for a person.
+#[derive(Debug)]
+pub enum Failure {
+    /// Wrong usage or configuration: exit code 64.
+    Usage(String),
+    /// It failed while running: exit code 1.
+    Failed(String),
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Usage(problems.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(fault: StoreError) -> Self {
+        Self::Failed(store::one_line(&fault))
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(fault: anyhow::Error) -> Self {
+        let fault: &(dyn Error + 'static) = fault.as_ref();
+        Self::Failed(store::one_line(fault))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(fault: std::io::Error) -> Self {
+        Self::Failed(fault.to_string())
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let mut settings = Settings::load(&cli.global);
+    if let Some(filter) = settings.log(cli.global.log) {
+        telemetry::start(filter);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let url = cli.global.database_url;
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Run(typed) => run::run(settings, url, typed).await,
+            Command::Migrate(typed) => run::migrate(settings, url, &typed).await,
+            Command::Endpoint(typed) => endpoint::run(settings, url, typed).await,
+            Command::Publish(typed) => publish::run(settings, url, typed).await,
+            Command::Status(typed) => status::run(settings, url, &typed).await,
+            Command::Receive(typed) => receive::run(settings, &typed).await,
+            Command::Dev(typed) => dev::run(settings, url, typed).await,
+        }
+    });
+    // A second signal, or a receiver with open connections, does not wait for anything.
+    runtime.shutdown_background();
+    done
+}
+
+/// A store for one command.
+fn open(mut settings: Settings, url: Option<String>) -> Result<(Store, DatabaseUrl), Failure> {
+    let url = settings.database(url);
+    let url = settings.problems.unless_any(url)?;
+    let store = Store::new(&url, Session::Command, 2).map_err(anyhow::Error::from)?;
+    Ok((store, url))
+}
+
+/// `Name: value` as typed, to a JSON object as `put_endpoint` and `outbox` take it.
+fn headers_json(lines: &[String], problems: &mut Problems) -> serde_json::Map<String, serde_json::Value> {
+    let mut map = serde_json::Map::new();
+    for line in lines {
+        match line.split_once(':') {
+            Some((name, value)) => drop(map.insert(name.trim().to_owned(), value.trim().into())),
+            // Not shown: it may be a secret in the wrong place.
+            None => problems.add("header", "needs the form 'Name: value'", None),
+        }
+    }
+    map
+}

@@ -1,0 +1,145 @@
+//! `postrider dev`: all of it on this machine, and a line for each thing that a newcomer should look at.
+
+mod cluster;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tokio::task::JoinSet;
+
+use self::cluster::Cluster;
+use super::receive::{self, Behaviour};
+use super::{Failure, output};
+use crate::cli;
+use crate::config::{Problems, RunConfig, Settings, parse_address, parse_duration};
+use crate::serve::Dispatcher;
+use crate::shutdown::Signals;
+use crate::store::{self, DatabaseUrl, EndpointPut, NewEvent, Session, Store};
+
+const ENDPOINT: &str = "dev";
+
+/// Runs until a signal comes, or until so many events were delivered.
+pub(super) async fn run(mut settings: Settings, url: Option<String>, typed: cli::Dev) -> Result<(), Failure> {
+    let mut signals = Signals::install()?;
+    let address = parse_address("receive_listen", &typed.receive_listen, &mut settings.problems);
+    let every = parse_duration(
+        "every",
+        &typed.every,
+        (Duration::from_millis(10), Duration::from_hours(1)),
+        &mut settings.problems,
+    );
+    let given = std::mem::take(&mut settings.problems).unless_any(address.zip(every))?;
+    let cluster = if is_database_given(&mut settings, url.as_ref()) {
+        None
+    } else {
+        Some(Cluster::start().await?)
+    };
+    let url = cluster.as_ref().map(|cluster| cluster.url().to_owned()).or(url);
+    let run = cli::Run {
+        api_listen: Some("127.0.0.1:0".to_owned()),
+        egress: cli::Egress {
+            allow_http: true,
+            allow_cidr: vec!["127.0.0.0/8".to_owned()],
+        },
+        ..cli::Run::default()
+    };
+    let config = RunConfig::check(settings, url.clone(), run)?;
+    let done = tokio::select! {
+        done = Box::pin(work(config, given, typed.events)) => done,
+        _ = signals.next() => Ok(()),
+    };
+    if let Some(cluster) = cluster {
+        cluster.stop().await;
+    }
+    done
+}
+
+fn is_database_given(settings: &mut Settings, url: Option<&String>) -> bool {
+    let is_given = settings.database(url.cloned()).is_some();
+    // What is wrong with it is reported by the check that follows; that none is given is not wrong here.
+    settings.problems = Problems::default();
+    is_given || url.is_some()
+}
+
+async fn work(config: RunConfig, given: (SocketAddr, Duration), events: Option<u32>) -> Result<(), Failure> {
+    let (address, every) = given;
+    let database = config.database.clone();
+    store::migrate(&database).await.map_err(anyhow::Error::from)?;
+    let store = Store::new(&database, Session::Command, 2).map_err(anyhow::Error::from)?;
+    let listener = receive::bind(address).await?;
+    let address = listener.local_addr()?;
+    let put = store.put_endpoint(&endpoint(address)).await?;
+    let secret = put.secret.as_deref().and_then(|secret| secret.parse().ok());
+    let mut receiver = JoinSet::new();
+    receiver.spawn(receive::serve(
+        listener,
+        Behaviour {
+            secret,
+            status: StatusCode::OK,
+            fail_rate: 0.0,
+            delay: Duration::ZERO,
+            json: false,
+        },
+    ));
+    let dispatcher = Dispatcher::start(config).await?;
+    introduce(&database, address, &dispatcher)?;
+    let done = publish(&store, every, events).await;
+    dispatcher.stop().await;
+    done
+}
+
+fn endpoint(address: SocketAddr) -> EndpointPut {
+    EndpointPut {
+        id: ENDPOINT.to_owned(),
+        url: format!("http://{}:{}/hook", Ipv4Addr::LOCALHOST, address.port()),
+        topics: vec!["**".to_owned()],
+        headers: "{}".to_owned(),
+        secret: None,
+        max_in_flight: 64,
+        rate_limit: None,
+        timeout: None,
+        retry_schedule: None,
+        ordered: false,
+    }
+}
+
+fn introduce(database: &DatabaseUrl, receiver: SocketAddr, dispatcher: &Dispatcher) -> std::io::Result<()> {
+    let shown = database.without_password();
+    for line in [
+        format!("database    psql {shown}"),
+        format!("receiver    http://{receiver}/hook, endpoint \"{ENDPOINT}\", prints every webhook here"),
+        format!("health      curl http://{}/readyz", dispatcher.api_address()),
+        "try         insert into postrider.outbox (topic, payload) values ('order.created', '{\"order_id\": 42}');".to_owned(),
+        "watch       select * from postrider.delivery_status order by delivery_id desc limit 5;".to_owned(),
+        format!("status      postrider status --database-url {shown}"),
+        "stop        Ctrl-C".to_owned(),
+        String::new(),
+    ] {
+        output::line(&line)?;
+    }
+    Ok(())
+}
+
+async fn publish(store: &Store, every: Duration, events: Option<u32>) -> Result<(), Failure> {
+    let mut last = None;
+    for number in 1..=events.unwrap_or(u32::MAX) {
+        let event = NewEvent {
+            topic: "dev.sample".to_owned(),
+            payload: format!("{{\"sample\": {number}}}"),
+            ..NewEvent::default()
+        };
+        last = store.insert_event(&event).await?;
+        tokio::time::sleep(every).await;
+    }
+    // Stopping finishes what is in flight; what is not routed by now would wait for the next start.
+    while last.is_some()
+        && store
+            .read_backlog()
+            .await
+            .is_ok_and(|backlog| backlog.unrouted + backlog.pending > 0)
+    {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `postrider run` and `postrider migrate`.
+
+use tracing::{info, warn};
+
+use super::{Failure, output};
+use crate::cli;
+use crate::config::{RunConfig, Settings};
+use crate::serve::Dispatcher;
+use crate::shutdown::Signals;
+use crate::store;
+
+/// Delivers until a signal comes.
+pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Run) -> Result<(), Failure> {
+    let config = RunConfig::check(settings, url, typed)?;
+    let mut signals = Signals::install()?;
+    let dispatcher = tokio::select! {
+        started = Box::pin(Dispatcher::start(config)) => started?,
+        signal = signals.next() => {
+            info!("{signal} before the start was complete");
+            return Ok(());
+        }
+    };
+    let signal = signals.next().await;
+    info!("{signal}: finishing what is in flight; a second signal exits at once");
+    tokio::select! {
+        () = dispatcher.stop() => Ok(()),
+        signal = signals.next() => {
+            warn!("{signal} again: exiting at once");
+            Err(Failure::Failed("stopped before everything in flight was finished; it is attempted again after the lease".to_owned()))
+        }
+    }
+}
+
+/// Applies, verifies or prints the schema.
+pub(super) async fn migrate(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: &cli::Migrate,
+) -> Result<(), Failure> {
+    if typed.print {
+        return Ok(output::line(&store::print_migrations())?);
+    }
+    let url = settings.database(url);
+    let url = settings.problems.unless_any(url)?;
+    if typed.check {
+        store::check_schema(&url).await.map_err(anyhow::Error::from)?;
+        return Ok(output::line(&format!(
+            "schema version {}, as this binary needs it",
+            store::SCHEMA_VERSION
+        ))?);
+    }
+    let applied = store::migrate(&url).await.map_err(anyhow::Error::from)?;
+    for migration in &applied {
+        output::line(&format!("applied {migration}"))?;
+    }
+    Ok(output::line(&format!(
+        "schema version {}",
+        store::SCHEMA_VERSION
+    ))?)
+}

@@ -1,0 +1,243 @@
+//! One signed HTTP attempt under one deadline. Never sees the database; whatever happens is an [`Outcome`].
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use reqwest::{Client, Response};
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use crate::clock::Clock;
+use crate::egress::{EgressPolicy, GuardedResolver, Refused};
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::outcome::{Answer, Outcome};
+use crate::{retry, signature};
+
+/// At most so much of a response is read.
+const RESPONSE_BYTES_MAX: usize = 16 * 1024;
+/// At most so much of it is kept.
+const EXCERPT_BYTES_MAX: usize = 2 * 1024;
+/// At most so many response headers.
+const RESPONSE_HEADERS_MAX: usize = 64;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const USER_AGENT_VALUE: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
+
+/// Makes attempts.
+#[derive(Clone, Debug)]
+pub struct Deliverer {
+    client: Client,
+    policy: EgressPolicy,
+    clock: Arc<Clock>,
+    timeout: Duration,
+}
+
+/// The HTTP client could not be set up.
+#[derive(Debug, Error)]
+#[error("http client")]
+pub struct ClientError(#[source] reqwest::Error);
+
+impl Deliverer {
+    /// A client that follows no redirect, uses no proxy from the environment, decompresses nothing, retries nothing,
+    /// and dials only what the policy allows. `timeout` is the deadline of an attempt whose endpoint names none.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the TLS roots of this machine cannot be read.
+    pub fn new(policy: EgressPolicy, clock: Arc<Clock>, timeout: Duration) -> Result<Self, ClientError> {
+        let client = Client::builder()
+            .use_preconfigured_provider()
+            .dns_resolver(GuardedResolver::new(policy.clone()))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(256)
+            .tcp_nodelay(true)
+            .http1_max_headers(RESPONSE_HEADERS_MAX)
+            .http2_max_header_list_size(16 * 1024)
+            .build()
+            .map_err(ClientError)?;
+        Ok(Self {
+            client,
+            policy,
+            clock,
+            timeout,
+        })
+    }
+
+    /// How long an attempt on this endpoint may take.
+    pub fn timeout(&self, endpoint: &Endpoint) -> Duration {
+        endpoint.timeout.unwrap_or(self.timeout)
+    }
+
+    /// Makes attempt number `attempt`: one POST of the payload, signed anew.
+    ///
+    /// # Cancel safety
+    /// Dropped, the request is cut off; the endpoint may have received it.
+    pub async fn attempt(&self, endpoint: &Endpoint, event: &Event, attempt: u32) -> Outcome {
+        let begun = Instant::now();
+        let deadline = begun + self.timeout(endpoint);
+        let (answer, response_excerpt) = match self.request(endpoint, event, attempt) {
+            Err(error) => (Answer::NoAnswer { error }, None),
+            Ok(request) => match timeout_at(deadline, self.client.execute(request)).await {
+                Err(_elapsed) => (self.timed_out(endpoint), None),
+                Ok(Err(fault)) => (
+                    Answer::NoAnswer {
+                        error: describe(&fault),
+                    },
+                    None,
+                ),
+                Ok(Ok(response)) => {
+                    let answer = read_head(&response);
+                    // The head is the answer: a body that drips, breaks off or never ends cannot change it.
+                    let body = timeout_at(deadline, read_body(response))
+                        .await
+                        .unwrap_or_default();
+                    (answer, excerpt(&body))
+                }
+            },
+        };
+        Outcome {
+            answer,
+            duration: begun.elapsed(),
+            response_excerpt,
+        }
+    }
+
+    fn request(&self, endpoint: &Endpoint, event: &Event, attempt: u32) -> Result<reqwest::Request, String> {
+        let url = endpoint.url.as_ref().map_err(Clone::clone)?;
+        self.policy.judge(url).map_err(|refused| refused.to_string())?;
+        let timestamp = self.clock.unix_seconds();
+        let signature = signature::sign(&endpoint.secret, &event.webhook_id, timestamp, &event.payload)
+            .map_err(|fault| format!("cannot be signed: {fault}"))?;
+        let mut request = reqwest::Request::new(reqwest::Method::POST, url.clone());
+        let headers = request.headers_mut();
+        for (name, value) in endpoint.headers.iter().chain(&event.headers) {
+            insert(headers, name, value)?;
+        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+        insert(headers, "webhook-id", &event.webhook_id)?;
+        insert(headers, "webhook-timestamp", &timestamp.to_string())?;
+        insert(headers, "webhook-signature", &signature)?;
+        insert(headers, "postrider-topic", &event.topic)?;
+        insert(headers, "postrider-attempt", &attempt.to_string())?;
+        *request.body_mut() = Some(event.payload.clone().into());
+        Ok(request)
+    }
+
+    fn timed_out(&self, endpoint: &Endpoint) -> Answer {
+        let timeout = humantime::format_duration(self.timeout(endpoint));
+        Answer::NoAnswer {
+            error: format!("timeout: no answer within {timeout}"),
+        }
+    }
+}
+
+/// Names reqwest's provider once: it was built without one, so that TLS is ring's, as small as it gets.
+trait PreconfiguredProvider {
+    fn use_preconfigured_provider(self) -> Self;
+}
+
+impl PreconfiguredProvider for reqwest::ClientBuilder {
+    fn use_preconfigured_provider(self) -> Self {
+        // An error means that it is installed already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        self
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), String> {
+    let fault = |why: &dyn std::fmt::Display| format!("header {name} is invalid: {why}");
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|why| fault(&why))?;
+    let value = HeaderValue::from_str(value).map_err(|why| fault(&why))?;
+    headers.insert(name, value);
+    Ok(())
+}
+
+fn read_head(response: &Response) -> Answer {
+    let status_code = response.status().as_u16();
+    if response.status().is_success() {
+        return Answer::Success { status_code };
+    }
+    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = text(RETRY_AFTER).and_then(|value| retry::parse_retry_after(value, text(DATE)));
+    Answer::Refused {
+        status_code,
+        retry_after,
+    }
+}
+
+async fn read_body(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let left = RESPONSE_BYTES_MAX - body.len();
+        body.extend_from_slice(chunk.get(..left).unwrap_or(&chunk));
+        if body.len() >= RESPONSE_BYTES_MAX {
+            break;
+        }
+    }
+    body
+}
+
+/// What is kept of a response: text without NUL, which PostgreSQL could not store, cut between characters.
+fn excerpt(body: &[u8]) -> Option<String> {
+    let mut text =
+        String::from_utf8_lossy(body.get(..EXCERPT_BYTES_MAX).unwrap_or(body)).replace('\0', "\u{fffd}");
+    // Replacement characters are longer than what they replace.
+    text.truncate(text.floor_char_boundary(EXCERPT_BYTES_MAX));
+    (!text.is_empty()).then_some(text)
+}
+
+/// One line for a transport failure: its kind and its innermost cause, without the URL.
+fn describe(fault: &reqwest::Error) -> String {
+    let mut cause: &(dyn std::error::Error + 'static) = fault;
+    while let Some(source) = cause.source() {
+        cause = source;
+        if let Some(refused) = cause.downcast_ref::<Refused>() {
+            return refused.to_string();
+        }
+    }
+    let kind = match () {
+        () if fault.is_connect() && fault.is_timeout() => "connect timeout",
+        () if fault.is_connect() => "connect",
+        () if fault.is_timeout() => "timeout",
+        () => "request",
+    };
+    // reqwest's own text would repeat the URL, which may carry a secret in its query.
+    if fault.source().is_none() {
+        kind.to_owned()
+    } else {
+        format!("{kind}: {cause}")
+    }
+}
+
+/// The form in which a URL may be logged: without its query.
+pub fn without_query(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_text_that_postgresql_can_store() {
+        assert_eq!(excerpt(b""), None);
+        assert_eq!(excerpt(b"a\0b\xffc").unwrap(), "a\u{fffd}b\u{fffd}c");
+        assert!(excerpt(&[0xff; 5000]).unwrap().len() <= EXCERPT_BYTES_MAX);
+        assert!(
+            excerpt("ü".repeat(3000).as_bytes())
+                .unwrap()
+                .chars()
+                .all(|c| c == 'ü')
+        );
+    }
+}

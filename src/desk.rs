@@ -1,0 +1,354 @@
+//! What this dispatcher holds: per endpoint a queue of claimed deliveries, its slots and its pace; and how much more
+//! it may claim. The one place where limits are counted. Knows no SQL and no HTTP.
+//!
+//! ```text
+//!  route, dispatch ──reserve──> claim in SQL ──admit──> queue ──next──> attempt ──finish──> settle ──settled──> room
+//! ```
+
+mod lane;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant};
+
+use self::lane::Lane;
+use crate::delivery::{ClaimId, Claimed, DeliveryId};
+use crate::endpoint::{Endpoint, EndpointNo, EndpointState};
+use crate::event::Event;
+
+/// Limits of one dispatcher as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests under way at once.
+    pub in_flight_max: usize,
+    /// Deliveries claimed and not settled: under way, queued, or waiting to be settled.
+    pub held_max: usize,
+    /// Stored bytes of payloads in memory.
+    pub payload_bytes_max: u64,
+}
+
+impl Limits {
+    /// Limits for so many requests at once: four times as many may be held, so that settling never idles a slot.
+    pub fn for_in_flight(in_flight_max: usize) -> Self {
+        Self {
+            in_flight_max,
+            held_max: in_flight_max.saturating_mul(4).max(64),
+            payload_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// A claimed delivery with all that its attempt needs.
+#[derive(Debug)]
+pub struct Ready {
+    /// The right to attempt it.
+    pub claimed: Claimed,
+    /// What to send; none: the event was deleted.
+    pub event: Option<Arc<Event>>,
+    /// Its share of the payload's bytes.
+    pub payload_bytes: u64,
+}
+
+/// The next attempt to make.
+#[derive(Debug)]
+pub struct Next {
+    /// What.
+    pub ready: Ready,
+    /// Where to, as it stands now.
+    pub endpoint: Arc<Endpoint>,
+    /// Not before, by the endpoint's rate limit.
+    pub start_at: Instant,
+}
+
+/// The counters of this dispatcher.
+#[derive(Debug)]
+pub struct Desk {
+    limits: Limits,
+    inner: Mutex<Inner>,
+    room: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    lanes: HashMap<EndpointNo, Lane>,
+    /// Lanes that can start an attempt now; each at most once, served in turn.
+    startable: VecDeque<EndpointNo>,
+    begun: HashMap<DeliveryId, Claimed>,
+    /// Unsettled deliveries per claim.
+    claims: HashMap<ClaimId, usize>,
+    runners: usize,
+    held: usize,
+    payload_bytes: u64,
+    /// Dispatchers that share each endpoint's limits.
+    sharers: u32,
+    closed: bool,
+}
+
+impl Desk {
+    /// An empty desk.
+    pub fn new(limits: Limits) -> Self {
+        let inner = Inner {
+            lanes: HashMap::new(),
+            startable: VecDeque::new(),
+            begun: HashMap::new(),
+            claims: HashMap::new(),
+            runners: 0,
+            held: 0,
+            payload_bytes: 0,
+            sharers: 1,
+            closed: false,
+        };
+        Self {
+            limits,
+            inner: Mutex::new(inner),
+            room: Notify::new(),
+        }
+    }
+
+    /// Takes over a new set of endpoints. Returns what was queued for endpoints that are not enabled any more.
+    pub fn set_endpoints(&self, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Vec<Claimed> {
+        let mut inner = self.lock();
+        let mut known: HashMap<EndpointNo, Arc<Endpoint>> = endpoints.map(|e| (e.no, e)).collect();
+        let mut unwanted = Vec::new();
+        let mut freed_bytes = 0;
+        inner.lanes.retain(|no, lane| {
+            let endpoint = known.remove(no);
+            if endpoint
+                .as_ref()
+                .is_none_or(|e| e.state != EndpointState::Enabled)
+            {
+                unwanted.extend(lane.take_queue(&mut freed_bytes));
+            }
+            let Some(endpoint) = endpoint else {
+                return !lane.is_unused();
+            };
+            lane.set_endpoint(endpoint);
+            true
+        });
+        inner.payload_bytes = inner.payload_bytes.saturating_sub(freed_bytes);
+        let sharers = inner.sharers;
+        inner.lanes.extend(
+            known
+                .into_iter()
+                .map(|(no, endpoint)| (no, Lane::new(endpoint, sharers))),
+        );
+        unwanted
+    }
+
+    /// How many live dispatchers share each endpoint's limits.
+    pub fn set_sharers(&self, sharers: u32) {
+        let mut inner = self.lock();
+        inner.sharers = sharers.max(1);
+        for lane in inner.lanes.values_mut() {
+            lane.set_sharers(sharers);
+        }
+    }
+
+    /// How many dispatchers share the endpoints, this one included.
+    pub fn sharers(&self) -> u32 {
+        self.lock().sharers
+    }
+
+    /// The endpoint as it stands now.
+    pub fn endpoint(&self, no: EndpointNo) -> Option<Arc<Endpoint>> {
+        self.lock().lanes.get(&no).map(Lane::endpoint)
+    }
+
+    /// How many more deliveries may be claimed, whatever the endpoint.
+    pub fn room(&self) -> usize {
+        let inner = self.lock();
+        let is_full = inner.closed || inner.payload_bytes >= self.limits.payload_bytes_max;
+        if is_full {
+            0
+        } else {
+            self.limits.held_max.saturating_sub(inner.held)
+        }
+    }
+
+    /// Reserves room for up to `wanted` deliveries of an endpoint before they are claimed; returns how many.
+    pub fn reserve(&self, no: EndpointNo, wanted: usize) -> usize {
+        let mut inner = self.lock();
+        if inner.closed || inner.payload_bytes >= self.limits.payload_bytes_max {
+            return 0;
+        }
+        let free = self.limits.held_max.saturating_sub(inner.held);
+        let Some(lane) = inner.lanes.get_mut(&no) else {
+            return 0;
+        };
+        let reserved = lane.reserve(wanted.min(free));
+        inner.held += reserved;
+        reserved
+    }
+
+    /// Gives back reservations that no claim came of.
+    pub fn unreserve(&self, no: EndpointNo, count: usize) {
+        let mut inner = self.lock();
+        inner.held = inner.held.saturating_sub(count);
+        if let Some(lane) = inner.lanes.get_mut(&no) {
+            lane.unreserve(count);
+        }
+        self.room.notify_one();
+    }
+
+    /// A reserved delivery was claimed but will not be queued: it is held until it is given back.
+    pub fn unreserve_lane(&self, no: EndpointNo) {
+        if let Some(lane) = self.lock().lanes.get_mut(&no) {
+            lane.unreserve(1);
+        }
+    }
+
+    /// Whether deliveries to this endpoint are attempted.
+    pub fn is_enabled(&self, no: EndpointNo) -> bool {
+        self.lock()
+            .lanes
+            .get(&no)
+            .is_some_and(|lane| lane.endpoint().state == EndpointState::Enabled)
+    }
+
+    /// Notes claims as soon as they are known, so that none is taken for a stray.
+    pub fn note_claims(&self, claims: impl Iterator<Item = ClaimId>) {
+        let mut inner = self.lock();
+        for claim in claims {
+            *inner.claims.entry(claim).or_default() += 1;
+        }
+    }
+
+    /// Queues claimed deliveries, each of which was reserved. Returns how many runners to start for them.
+    pub fn admit(&self, ready: Vec<Ready>) -> usize {
+        let mut inner = self.lock();
+        let admitted = ready.len();
+        for item in ready {
+            let no = item.claimed.endpoint_no;
+            inner.payload_bytes += item.payload_bytes;
+            if let Some(lane) = inner.lanes.get_mut(&no) {
+                lane.push(item);
+            }
+            inner.offer(no);
+        }
+        let runners = admitted.min(self.limits.in_flight_max.saturating_sub(inner.runners));
+        inner.runners += runners;
+        runners
+    }
+
+    /// The next attempt for a runner; none: the runner ends, and is already counted as ended.
+    pub fn next(&self) -> Option<Next> {
+        let mut inner = self.lock();
+        while let Some(no) = inner.startable.pop_front() {
+            let Some(lane) = inner.lanes.get_mut(&no) else {
+                continue;
+            };
+            lane.is_offered = false;
+            let Some((ready, start_at)) = lane.start() else {
+                continue;
+            };
+            let endpoint = lane.endpoint();
+            inner.begun.insert(ready.claimed.delivery_id, ready.claimed);
+            inner.offer(no);
+            return Some(Next {
+                ready,
+                endpoint,
+                start_at,
+            });
+        }
+        inner.runners = inner.runners.saturating_sub(1);
+        None
+    }
+
+    /// An attempt ended: its slot is free.
+    pub fn finish(&self, claimed: &Claimed, payload_bytes: u64) {
+        let mut inner = self.lock();
+        inner.begun.remove(&claimed.delivery_id);
+        inner.payload_bytes = inner.payload_bytes.saturating_sub(payload_bytes);
+        if let Some(lane) = inner.lanes.get_mut(&claimed.endpoint_no) {
+            lane.finish();
+        }
+        inner.offer(claimed.endpoint_no);
+    }
+
+    /// Claims of which nothing is left once these deliveries are settled.
+    pub fn finishing<'a>(&self, settling: impl Iterator<Item = &'a ClaimId>) -> Vec<ClaimId> {
+        let mut counts: HashMap<ClaimId, usize> = HashMap::new();
+        for claim in settling {
+            *counts.entry(*claim).or_default() += 1;
+        }
+        let inner = self.lock();
+        counts
+            .into_iter()
+            .filter(|(claim, n)| inner.claims.get(claim).is_none_or(|left| left <= n))
+            .map(|(c, _)| c)
+            .collect()
+    }
+
+    /// These deliveries are settled or given back: there is room again.
+    pub fn settled<'a>(&self, settled: impl Iterator<Item = &'a ClaimId>) {
+        let mut inner = self.lock();
+        for claim in settled {
+            inner.held = inner.held.saturating_sub(1);
+            if let Some(left) = inner.claims.get_mut(claim) {
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    inner.claims.remove(claim);
+                }
+            }
+        }
+        drop(inner);
+        self.room.notify_one();
+    }
+
+    /// Claims with unsettled deliveries.
+    pub fn known_claims(&self) -> Vec<ClaimId> {
+        self.lock().claims.keys().copied().collect()
+    }
+
+    /// In how long an endpoint's rate limit lets another delivery be claimed; none: it does not stand in the way.
+    pub fn pace_delay(&self, no: EndpointNo) -> Option<Duration> {
+        self.lock().lanes.get(&no)?.pace_delay()
+    }
+
+    /// Waits until something was settled since the last wait.
+    ///
+    /// # Cancel safety
+    /// A wake-up is kept for the next call.
+    pub async fn room_changed(&self) {
+        self.room.notified().await;
+    }
+
+    /// Nothing is begun from now on. Returns what was queued.
+    pub fn close(&self) -> Vec<Claimed> {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.startable.clear();
+        let mut freed_bytes = 0;
+        let queued: Vec<Claimed> = inner
+            .lanes
+            .values_mut()
+            .flat_map(|lane| lane.take_queue(&mut freed_bytes))
+            .collect();
+        inner.payload_bytes = inner.payload_bytes.saturating_sub(freed_bytes);
+        queued
+    }
+
+    /// Attempts that were begun and did not end.
+    pub fn begun(&self) -> Vec<Claimed> {
+        self.lock().begun.values().copied().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Puts a lane into the turn if it can start an attempt and does not stand there yet.
+    fn offer(&mut self, no: EndpointNo) {
+        let Some(lane) = self.lanes.get_mut(&no) else {
+            return;
+        };
+        if !self.closed && !lane.is_offered && lane.can_start() {
+            lane.is_offered = true;
+            self.startable.push_back(no);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One endpoint's queue, slots and pace in this dispatcher.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+
+use super::Ready;
+use crate::delivery::Claimed;
+use crate::endpoint::{Endpoint, EndpointState};
+
+/// How much of what an endpoint takes may wait in memory: enough to outlast a claim and a settle, little enough
+/// that an endpoint which stops answering holds little.
+const PREFETCH: Duration = Duration::from_millis(500);
+/// Over how long the drain is measured.
+const DRAIN_WINDOW: Duration = Duration::from_millis(250);
+/// How far ahead a rate-limited delivery may be claimed.
+const PACE_HORIZON: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    endpoint: Arc<Endpoint>,
+    queue: VecDeque<Ready>,
+    in_flight: usize,
+    reserved: usize,
+    slots: usize,
+    drain: Drain,
+    pace: Option<Pace>,
+    sharers: u32,
+    /// Whether it stands in the turn of startable lanes.
+    pub(super) is_offered: bool,
+}
+
+/// How many attempts ended lately.
+#[derive(Debug)]
+struct Drain {
+    since: Instant,
+    ended: u32,
+    /// Of the window before.
+    per_second: f64,
+}
+
+/// A rate limit as the earliest time of the next start (the generic cell rate algorithm).
+#[derive(Debug)]
+struct Pace {
+    interval: Duration,
+    next: Instant,
+}
+
+impl Lane {
+    pub(super) fn new(endpoint: Arc<Endpoint>, sharers: u32) -> Self {
+        let now = Instant::now();
+        let mut lane = Self {
+            endpoint,
+            queue: VecDeque::new(),
+            in_flight: 0,
+            reserved: 0,
+            slots: 1,
+            drain: Drain {
+                since: now,
+                ended: 0,
+                per_second: 0.0,
+            },
+            pace: None,
+            sharers: sharers.max(1),
+            is_offered: false,
+        };
+        lane.apply_limits();
+        lane
+    }
+
+    pub(super) fn set_endpoint(&mut self, endpoint: Arc<Endpoint>) {
+        self.endpoint = endpoint;
+        self.apply_limits();
+    }
+
+    pub(super) fn set_sharers(&mut self, sharers: u32) {
+        self.sharers = sharers.max(1);
+        self.apply_limits();
+    }
+
+    /// Each dispatcher takes an equal part of the endpoint's limits, and at least one request.
+    fn apply_limits(&mut self) {
+        self.slots =
+            usize::try_from((self.endpoint.max_in_flight / self.sharers).max(1)).unwrap_or(usize::MAX);
+        let next = self.pace.as_ref().map_or_else(Instant::now, |pace| pace.next);
+        self.pace = self.endpoint.rate_limit.map(|limit| Pace {
+            interval: limit.interval() * self.sharers,
+            next,
+        });
+    }
+
+    pub(super) fn endpoint(&self) -> Arc<Endpoint> {
+        Arc::clone(&self.endpoint)
+    }
+
+    pub(super) fn is_unused(&self) -> bool {
+        self.queue.is_empty() && self.in_flight == 0 && self.reserved == 0
+    }
+
+    pub(super) fn reserve(&mut self, wanted: usize) -> usize {
+        let reserved = wanted.min(self.room());
+        self.reserved += reserved;
+        reserved
+    }
+
+    pub(super) fn unreserve(&mut self, count: usize) {
+        self.reserved = self.reserved.saturating_sub(count);
+    }
+
+    fn room(&mut self) -> usize {
+        if self.endpoint.state != EndpointState::Enabled {
+            return 0;
+        }
+        let waiting = self.queue.len() + self.reserved;
+        let by_slots = (self.slots + self.drain.prefetch()).saturating_sub(waiting + self.in_flight);
+        let by_pace = self
+            .pace
+            .as_ref()
+            .map_or(usize::MAX, |pace| pace.room().saturating_sub(waiting));
+        by_slots.min(by_pace)
+    }
+
+    pub(super) fn pace_delay(&self) -> Option<Duration> {
+        let pace = self.pace.as_ref()?;
+        let delay = pace.next.saturating_duration_since(Instant::now() + PACE_HORIZON);
+        (!delay.is_zero()).then_some(delay)
+    }
+
+    pub(super) fn push(&mut self, ready: Ready) {
+        self.reserved = self.reserved.saturating_sub(1);
+        self.queue.push_back(ready);
+    }
+
+    pub(super) fn can_start(&self) -> bool {
+        !self.queue.is_empty() && self.in_flight < self.slots
+    }
+
+    pub(super) fn start(&mut self) -> Option<(Ready, Instant)> {
+        if !self.can_start() {
+            return None;
+        }
+        let ready = self.queue.pop_front()?;
+        self.in_flight += 1;
+        let start_at = self.pace.as_mut().map_or_else(Instant::now, Pace::take);
+        Some((ready, start_at))
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.drain.ended += 1;
+    }
+
+    pub(super) fn take_queue(&mut self, freed_bytes: &mut u64) -> Vec<Claimed> {
+        let take = |ready: Ready| {
+            *freed_bytes += ready.payload_bytes;
+            ready.claimed
+        };
+        self.queue.drain(..).map(take).collect()
+    }
+}
+
+impl Drain {
+    fn prefetch(&mut self) -> usize {
+        let elapsed = self.since.elapsed();
+        if elapsed >= DRAIN_WINDOW {
+            self.per_second = f64::from(self.ended) / elapsed.as_secs_f64();
+            self.ended = 0;
+            self.since = Instant::now();
+        }
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates"
+        )]
+        let prefetch = (self.per_second * PREFETCH.as_secs_f64()) as usize;
+        prefetch
+    }
+}
+
+impl Pace {
+    /// Takes the next start.
+    fn take(&mut self) -> Instant {
+        let start_at = self.next.max(Instant::now());
+        self.next = start_at + self.interval;
+        start_at
+    }
+
+    /// How many starts lie within the horizon.
+    fn room(&self) -> usize {
+        let horizon = Instant::now() + PACE_HORIZON;
+        let first = self.next.max(Instant::now());
+        let Some(left) = horizon.checked_duration_since(first) else {
+            return 0;
+        };
+        let more = left.as_nanos() / self.interval.as_nanos().max(1);
+        usize::try_from(more).unwrap_or(usize::MAX).saturating_add(1)
+    }
+}

@@ -1,0 +1,179 @@
+//! Claims what waits and is due: per endpoint no more than it has room for, so that one endpoint with a million waiting
+//! deliveries costs the others nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::directory::Directory;
+use crate::endpoint::EndpointNo;
+use crate::rounds::{Look, Progress, Shared};
+use crate::store::{DueClaim, EndpointRoom, StoreError};
+
+/// Deliveries claimed in one statement.
+const BATCH_MAX: usize = 500;
+/// While there is always work, the waiting endpoints are still searched for this often.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A claim starts this far below the last one of its endpoint: commits do not come in the order of their due times.
+const FLOOR_SLACK_US: i64 = 1_000_000;
+
+/// The stage.
+pub struct Dispatch {
+    shared: Arc<Shared>,
+    /// Endpoints with waiting deliveries, and when the first is due.
+    waiting: HashMap<EndpointNo, Instant>,
+    /// Where the last claim of an endpoint came to: dead index entries below are not walked again until the next sweep.
+    floors_us: HashMap<EndpointNo, i64>,
+    swept: Option<Instant>,
+}
+
+impl Dispatch {
+    /// A stage that knows of nothing yet.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            waiting: HashMap::new(),
+            floors_us: HashMap::new(),
+            swept: None,
+        }
+    }
+
+    /// Claims one batch.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing is claimed, unless the answer was lost.
+    pub async fn step(&mut self, look: Look, directory: &mut Directory) -> Result<Progress, StoreError> {
+        if look == Look::Full || self.swept.is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL) {
+            self.sweep(directory).await?;
+        }
+        let rooms = self.reserve();
+        if rooms.is_empty() {
+            return Ok(Progress::Idle);
+        }
+        let claims = match self
+            .shared
+            .store
+            .claim_deliveries(self.shared.lease.id(), &rooms)
+            .await
+        {
+            Ok(claims) => claims,
+            Err(fault) => {
+                for room in &rooms {
+                    self.shared.desk.unreserve(room.endpoint_no, room.slots);
+                }
+                return Err(fault);
+            }
+        };
+        self.book(&rooms, &claims);
+        let claimed: Vec<_> = claims
+            .iter()
+            .map(|c| (c.claimed, c.payload_bytes.unwrap_or_default()))
+            .collect();
+        let worked = claimed.len();
+        if let Some(first) = claims.first() {
+            self.shared.refresh(directory, first.endpoint_version).await?;
+        }
+        self.shared.attempts.admit(claimed).await;
+        Ok(if worked > 0 {
+            Progress::Worked(worked)
+        } else {
+            Progress::Idle
+        })
+    }
+
+    /// These endpoints have deliveries waiting that are due now.
+    pub fn note_waiting(&mut self, endpoints: &[EndpointNo]) {
+        let now = Instant::now();
+        for no in endpoints {
+            self.waiting
+                .entry(*no)
+                .and_modify(|due| *due = now.min(*due))
+                .or_insert(now);
+        }
+    }
+
+    /// When the next delivery is due, or its endpoint's rate limit lets it be claimed.
+    pub fn next_due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let due = |(no, due): (&EndpointNo, &Instant)| match self.shared.desk.pace_delay(*no) {
+            Some(delay) => Some((*due).max(now + delay)),
+            None if *due > now => Some(*due),
+            None => None, // Due, and waiting for a slot.
+        };
+        self.waiting
+            .iter()
+            .filter(|(no, _)| self.is_enabled(**no))
+            .filter_map(due)
+            .min()
+    }
+
+    /// Whether a delivery is due and waits for a slot.
+    pub fn has_due(&self) -> bool {
+        let now = Instant::now();
+        self.waiting
+            .iter()
+            .any(|(no, due)| *due <= now && self.is_enabled(*no))
+    }
+
+    async fn sweep(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
+        let found = self.shared.store.find_due().await?;
+        let now = Instant::now();
+        if let Some(first) = found.first() {
+            self.shared.refresh(directory, first.endpoint_version).await?;
+        }
+        self.waiting = found
+            .into_iter()
+            .map(|due| (due.endpoint_no, now + due.delay))
+            .collect();
+        self.floors_us.clear();
+        self.swept = Some(now);
+        Ok(())
+    }
+
+    fn reserve(&self) -> Vec<EndpointRoom> {
+        let now = Instant::now();
+        let mut left = BATCH_MAX;
+        let mut rooms = Vec::new();
+        for (no, _) in self.waiting.iter().filter(|(_, due)| **due <= now) {
+            let slots = self.shared.desk.reserve(*no, left);
+            if slots > 0 {
+                let floor_us = self.floors_us.get(no).copied().unwrap_or_default();
+                rooms.push(EndpointRoom {
+                    endpoint_no: *no,
+                    slots,
+                    floor_us,
+                });
+                left -= slots;
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        rooms
+    }
+
+    /// Gives back room that was not needed, and remembers how far each endpoint's queue is worked off.
+    fn book(&mut self, rooms: &[EndpointRoom], claims: &[DueClaim]) {
+        let mut counts: HashMap<EndpointNo, (usize, i64)> = HashMap::new();
+        for claim in claims {
+            let (count, due_us) = counts.entry(claim.claimed.endpoint_no).or_default();
+            *count += 1;
+            *due_us = claim.due_us.max(*due_us);
+        }
+        for room in rooms {
+            let (count, due_us) = counts.get(&room.endpoint_no).copied().unwrap_or_default();
+            if count < room.slots {
+                self.shared.desk.unreserve(room.endpoint_no, room.slots - count);
+                self.waiting.remove(&room.endpoint_no);
+            } else {
+                self.floors_us.insert(room.endpoint_no, due_us - FLOOR_SLACK_US);
+            }
+        }
+    }
+
+    fn is_enabled(&self, no: EndpointNo) -> bool {
+        self.shared.desk.is_enabled(no)
+    }
+}

@@ -1,0 +1,51 @@
+//! Words: an event, as an attempt sends it. Plain data, no SQL, no HTTP.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// Id of an event: `postrider.outbox.id`, in order of insertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(i64);
+
+impl EventId {
+    /// Wraps an id that came from the database.
+    pub const fn new(id: i64) -> Self {
+        Self(id)
+    }
+
+    /// The bare number, for the database.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What every attempt of an event sends, whatever the endpoint.
+pub struct Event {
+    /// The event.
+    pub id: EventId,
+    /// `webhook-id`: the same on every attempt, without a full stop.
+    pub webhook_id: String,
+    /// Event type, dotted words.
+    pub topic: String,
+    /// Headers that the producer asked for, checked when the row was inserted.
+    pub headers: Vec<(String, String)>,
+    /// The payload, byte for byte as inserted.
+    pub payload: Bytes,
+}
+
+impl fmt::Debug for Event {
+    /// Leaves out payload and headers: they belong to the producer and to no log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("id", &self.id)
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}

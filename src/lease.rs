@@ -1,0 +1,144 @@
+//! The lease of this dispatcher: it covers all its claims. Whoever cannot renew it in time starts nothing more.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::bell::Bell;
+use crate::clock::Clock;
+use crate::desk::Desk;
+use crate::store::{DispatcherId, Registration, Store, StoreError, one_line};
+
+/// Who this dispatcher is, and until when that is certain.
+#[derive(Debug)]
+pub struct Lease {
+    duration: Duration,
+    held: Mutex<Held>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    id: DispatcherId,
+    /// By our own monotonic clock, counted from before the renewal was sent.
+    until: Instant,
+}
+
+impl Lease {
+    /// Registers a dispatcher and starts its lease.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn start(store: &Store, who: &Registration, bell: &Bell) -> Result<Self, StoreError> {
+        let until = Instant::now() + who.lease;
+        let id = store.register_dispatcher(who, &bell.wake_state()).await?;
+        Ok(Self {
+            duration: who.lease,
+            held: Mutex::new(Held { id, until }),
+        })
+    }
+
+    /// The dispatcher's id at the moment.
+    pub fn id(&self) -> DispatcherId {
+        self.lock().id
+    }
+
+    /// Whether an attempt of at most this length ends before the lease could.
+    pub fn covers(&self, attempt: Duration) -> bool {
+        Instant::now() + attempt < self.lock().until
+    }
+
+    /// Whether it was renewed lately.
+    pub fn is_renewed(&self) -> bool {
+        self.covers(self.duration / 2)
+    }
+
+    fn set(&self, id: DispatcherId, until: Instant) {
+        *self.lock() = Held { id, until };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Renews the lease, and with it the clock and the number of dispatchers that share the endpoints.
+pub struct Renewer {
+    /// Where the lease is recorded.
+    pub store: Store,
+    /// The lease.
+    pub lease: Arc<Lease>,
+    /// Says who leads and how we are woken.
+    pub bell: Arc<Bell>,
+    /// Set by every renewal.
+    pub clock: Arc<Clock>,
+    /// Told how many dispatchers share the endpoints.
+    pub desk: Arc<Desk>,
+    /// To register anew after a lost lease.
+    pub who: Registration,
+}
+
+impl Renewer {
+    /// Renews six times per lease until stopped; after a failure, every second.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut pause = Duration::ZERO;
+        let mut is_failing = false;
+        loop {
+            tokio::select! {
+                // Every branch only waits; a change is kept when dropped.
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                // Shown in dispatcher_status at once.
+                () = self.bell.changed() => {}
+            }
+            match self.step().await {
+                Ok(()) => {
+                    pause = self.lease.duration / 6;
+                    is_failing = false;
+                }
+                Err(fault) => {
+                    if !is_failing {
+                        warn!(
+                            "lease not renewed, trying again every second: {}",
+                            one_line(&fault)
+                        );
+                    }
+                    is_failing = true;
+                    pause = Duration::from_secs(1);
+                }
+            }
+        }
+    }
+
+    /// Renews once; a lost lease is followed by a new registration.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the old lease goes on until its end.
+    pub async fn step(&self) -> Result<(), StoreError> {
+        let (id, before) = (self.lease.id(), Instant::now());
+        let wake = self.bell.wake_state();
+        let renewal = self
+            .store
+            .renew_lease(id, self.lease.duration, self.bell.is_leader(), &wake)
+            .await?;
+        let Some(renewal) = renewal else {
+            let new = self.store.register_dispatcher(&self.who, &wake).await?;
+            self.lease.set(new, before + self.lease.duration);
+            warn!(
+                "lease lost: what dispatcher {} held was taken back; going on as dispatcher {}",
+                id.get(),
+                new.get()
+            );
+            return Ok(());
+        };
+        self.lease.set(id, before + self.lease.duration);
+        self.clock.set(renewal.now_ms);
+        if self.desk.sharers() != renewal.live_dispatchers {
+            info!("{} dispatchers share the endpoints", renewal.live_dispatchers);
+            self.desk.set_sharers(renewal.live_dispatchers);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! Postrider.
+
+pub mod api;
+pub mod attempts;
+pub mod bell;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod deliver;
+pub mod delivery;
+pub mod desk;
+pub mod directory;
+pub mod dispatch;
+pub mod egress;
+pub mod endpoint;
+pub mod event;
+pub mod housekeeping;
+pub mod lease;
+pub mod listener;
+pub mod outcome;
+pub mod retry;
+pub mod rounds;
+pub mod route;
+pub mod serve;
+pub mod settle;
+pub mod shutdown;
+pub mod signature;
+pub mod store;
+pub mod telemetry;
+pub mod topics;

@@ -1,0 +1,191 @@
+//! The listening connection: its own, because pooled ones drop notifications; always read, because a listener that stops
+//! reading pins the server's notification queue until producers' commits fail. Its `Err` means "reconnect".
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_postgres::{AsyncMessage, Connection, NoTls, Notification};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::bell::{Bell, ListenSession};
+use crate::store::{DatabaseUrl, Session, Store, one_line};
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+const CANARY_DEADLINE: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Every so many heartbeats the canary is sounded again.
+const HEARTBEATS_PER_CANARY: u32 = 6;
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// A path that loses notifications is tried again this often.
+const SILENT_RETRY: Duration = Duration::from_secs(60);
+
+/// Keeps a listening connection up.
+pub struct Listener {
+    /// Where to listen: a direct connection, not one through a transaction pooler.
+    pub url: DatabaseUrl,
+    /// Sounds the canary on another connection.
+    pub store: Store,
+    /// Told when notifications come and when the connection comes and goes.
+    pub bell: Arc<Bell>,
+}
+
+/// Why there is no listening connection. Its text is shown as the wake reason.
+#[derive(Debug, Error)]
+enum ListenError {
+    #[error("cannot connect to listen")]
+    Connect(#[source] tokio_postgres::Error),
+    #[error("cannot connect to listen within {CONNECT_DEADLINE:?}")]
+    ConnectDeadline,
+    #[error("LISTEN was refused")]
+    Refused(#[source] tokio_postgres::Error),
+    #[error(
+        "notifications do not come back (a transaction pooler in front? then give --listen-database-url)"
+    )]
+    Silent,
+    #[error("canary could not be sounded")]
+    Canary(#[source] crate::store::StoreError),
+    #[error("the listening connection ended")]
+    Ended,
+}
+
+impl Listener {
+    /// Connects, listens, reconnects until stopped.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut backoff = BACKOFF_FIRST;
+        while !stop.is_cancelled() {
+            let Err(fault) = self.listen(&stop, &mut backoff).await else {
+                break;
+            };
+            self.bell.disconnect(&one_line(&fault));
+            let pause = match fault {
+                ListenError::Silent => SILENT_RETRY,
+                _ => backoff.mul_f64(0.5 + fastrand::f64()),
+            };
+            warn!("polling until notifications work again: {}", one_line(&fault));
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+            if stop
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_none()
+            {
+                break;
+            }
+        }
+        self.bell.disconnect("stopping");
+    }
+
+    /// One connection's life. Returns `Ok` when stopped.
+    async fn listen(&self, stop: &CancellationToken, backoff: &mut Duration) -> Result<(), ListenError> {
+        let config = self.url.config(Session::Listener);
+        let (client, connection) = tokio::time::timeout(CONNECT_DEADLINE, config.connect(NoTls))
+            .await
+            .map_err(|_elapsed| ListenError::ConnectDeadline)?
+            .map_err(ListenError::Connect)?;
+        let broken = CancellationToken::new();
+        let ears = Ears {
+            bell: Arc::clone(&self.bell),
+            pid: Arc::default(),
+            canary: watch::Sender::new(()),
+        };
+        let mut pump = JoinSet::new();
+        // A task of its own, so that the socket is read whatever else is waited for.
+        pump.spawn(pump_messages(connection, ears.clone()));
+        let listen = async {
+            client.batch_execute(Session::Listener.settings()).await?;
+            client
+                .batch_execute("listen postrider; listen postrider_canary")
+                .await?;
+            let pid: i32 = client
+                .query_one("select pg_backend_pid()", &[])
+                .await?
+                .try_get(0)?;
+            Ok(pid)
+        };
+        ears.pid
+            .store(listen.await.map_err(ListenError::Refused)?, Ordering::Relaxed);
+        self.prove(&ears).await?;
+        let session = Arc::new(ListenSession::new(client, broken.clone()));
+        self.bell.connect(Arc::clone(&session));
+        self.bell.seek_leadership().await;
+        info!("listening for notifications");
+        *backoff = BACKOFF_FIRST;
+        let mut beats = 0_u32;
+        loop {
+            tokio::select! {
+                // Every branch only waits; none loses anything when dropped.
+                () = stop.cancelled() => return Ok(()),
+                () = broken.cancelled() => return Err(ListenError::Ended),
+                _ = pump.join_next() => return Err(ListenError::Ended),
+                () = tokio::time::sleep(HEARTBEAT) => {}
+            }
+            if !session.is_alive().await {
+                return Err(ListenError::Ended);
+            }
+            beats += 1;
+            if beats.is_multiple_of(HEARTBEATS_PER_CANARY) {
+                self.prove(&ears).await?;
+            }
+        }
+    }
+
+    /// Proves that a notification sent on another connection arrives on this one: a transaction pooler in front
+    /// accepts LISTEN and delivers nothing.
+    async fn prove(&self, ears: &Ears) -> Result<(), ListenError> {
+        let mut canary = ears.canary.subscribe();
+        let whose = ears.pid.load(Ordering::Relaxed).to_string();
+        self.store
+            .sound_canary(&whose)
+            .await
+            .map_err(ListenError::Canary)?;
+        let heard = tokio::time::timeout(CANARY_DEADLINE, canary.changed()).await;
+        heard
+            .map_err(|_elapsed| ListenError::Silent)?
+            .map_err(|_closed| ListenError::Ended)
+    }
+}
+
+/// What hears the notifications of one connection.
+#[derive(Clone)]
+struct Ears {
+    bell: Arc<Bell>,
+    /// The connection's backend; 0 until it is known.
+    pid: Arc<AtomicI32>,
+    /// Changes whenever its own canary sings.
+    canary: watch::Sender<()>,
+}
+
+impl Ears {
+    fn hear(&self, notification: &Notification) {
+        let pid = self.pid.load(Ordering::Relaxed);
+        // A payload is a hint at most: anybody may send one.
+        match notification.channel() {
+            "postrider_canary" if notification.payload() == pid.to_string() => {
+                drop(self.canary.send_replace(()))
+            }
+            // Rung by ourselves, for the siblings.
+            "postrider" if notification.process_id() != pid => self.bell.look_now(),
+            _ => {}
+        }
+    }
+}
+
+/// Reads the socket until it ends.
+async fn pump_messages<S, T>(mut connection: Connection<S, T>, ears: Ears)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+        if let AsyncMessage::Notification(notification) = message {
+            ears.hear(&notification);
+        }
+    }
+}

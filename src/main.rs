@@ -1,0 +1,42 @@
+//! The binary: parses the arguments, runs a command, and turns its result into an exit code (0, 1 or 64).
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use postrider::cli::Cli;
+use postrider::commands::{self, Failure};
+
+const EXIT_FAILED: u8 = 1;
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(fault) => {
+            let is_help = !fault.use_stderr();
+            // A closed pipe is no reason to fail.
+            drop(fault.print());
+            return if is_help {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(EXIT_USAGE)
+            };
+        }
+    };
+    match commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => report(&text, EXIT_USAGE),
+        Err(Failure::Failed(text)) => report(&text, EXIT_FAILED),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where a command's failure is reported"
+)]
+fn report(text: &str, code: u8) -> ExitCode {
+    for line in text.lines() {
+        eprintln!("postrider: {line}");
+    }
+    ExitCode::from(code)
+}

@@ -1,0 +1,246 @@
+//! The loop that everything hangs on: one round claims what is due and routes what is new; when a round finds nothing,
+//! the bell is armed, one more look is taken, and the dispatcher sleeps.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::attempts::Attempts;
+use crate::bell::{Armed, Bell};
+use crate::desk::Desk;
+use crate::directory::Directory;
+use crate::dispatch::Dispatch;
+use crate::lease::Lease;
+use crate::route::Route;
+use crate::store::{Store, StoreError, one_line};
+
+/// First nap, and the longest: the latency while a producer that did not ring is in flight.
+const NAP_FIRST: Duration = Duration::from_millis(1);
+const NAP_MAX: Duration = Duration::from_millis(10);
+/// An awake leader rings its siblings at most this often.
+const RING_PAUSE: Duration = Duration::from_millis(10);
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// How far a round looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// From the floors kept in memory: what is new.
+    Near,
+    /// Everything that may have been passed over: before every sleep.
+    Full,
+}
+
+/// What a round came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So many events and deliveries were claimed.
+    Worked(usize),
+    /// There is nothing to claim.
+    Idle,
+    /// There may be more, but no room to hold it.
+    Full,
+}
+
+/// What every round works with.
+pub struct Shared {
+    /// The database.
+    pub store: Store,
+    /// Limits and queues.
+    pub desk: Arc<Desk>,
+    /// Who we are.
+    pub lease: Arc<Lease>,
+    /// Wakes us.
+    pub bell: Arc<Bell>,
+    /// Makes the attempts.
+    pub attempts: Arc<Attempts>,
+    /// Every event of a transaction below this one is routed; saved by housekeeping for the next start.
+    pub routed_below: AtomicU64,
+}
+
+impl Shared {
+    /// Reads the endpoints again unless the copy is of this version.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the copy stays as it is.
+    pub async fn refresh(&self, directory: &mut Directory, version: i64) -> Result<(), StoreError> {
+        if directory.version() == version {
+            return Ok(());
+        }
+        *directory = Directory::new(self.store.load_endpoints().await?);
+        let unwanted = self
+            .desk
+            .set_endpoints(directory.endpoints().iter().map(Arc::clone));
+        self.attempts.give_back(unwanted).await;
+        Ok(())
+    }
+}
+
+/// The loop.
+pub struct Rounds {
+    shared: Arc<Shared>,
+    directory: Directory,
+    route: Route,
+    dispatch: Dispatch,
+    looks: watch::Receiver<u64>,
+    poll_interval: Duration,
+    nap: Duration,
+    rung_siblings: Instant,
+}
+
+impl Rounds {
+    /// A loop that has not looked yet; `route` knows where the sweep at start begins.
+    pub fn new(shared: Arc<Shared>, route: Route, poll_interval: Duration) -> Self {
+        Self {
+            dispatch: Dispatch::new(Arc::clone(&shared)),
+            looks: shared.bell.looks(),
+            directory: Directory::default(),
+            route,
+            shared,
+            poll_interval,
+            nap: NAP_FIRST,
+            rung_siblings: Instant::now(),
+        }
+    }
+
+    /// Works until stopped; a round under way is finished. Failures are waited out with a jittered backoff.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut backoff = BACKOFF_FIRST;
+        // The sweep at start.
+        let mut look = Look::Full;
+        while !stop.is_cancelled() {
+            let round = match self.step(look).await {
+                Ok(progress) => self.follow(progress, &stop).await,
+                Err(fault) => Err(fault),
+            };
+            match round {
+                Ok(()) => {
+                    backoff = BACKOFF_FIRST;
+                    look = Look::Near;
+                }
+                Err(fault) => {
+                    let pause = backoff.mul_f64(0.5 + fastrand::f64());
+                    warn!("trying again in {pause:.1?}: {}", one_line(&fault));
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    look = Look::Full;
+                    self.release_strays().await;
+                }
+            }
+        }
+    }
+
+    /// One round: what is due first, then what is new with the room that is left.
+    ///
+    /// # Errors
+    /// [`StoreError`]: claims whose answer was lost are given back by `release_strays`.
+    pub async fn step(&mut self, look: Look) -> Result<Progress, StoreError> {
+        let due = self.dispatch.step(look, &mut self.directory).await?;
+        let new = self
+            .route
+            .step(look, &mut self.directory, &mut self.dispatch)
+            .await?;
+        Ok(match (due, new) {
+            (Progress::Worked(a), Progress::Worked(b)) => Progress::Worked(a + b),
+            (Progress::Worked(n), _) | (_, Progress::Worked(n)) => Progress::Worked(n),
+            (Progress::Full, _) | (_, Progress::Full) => Progress::Full,
+            (Progress::Idle, Progress::Idle) => Progress::Idle,
+        })
+    }
+
+    async fn follow(&mut self, progress: Progress, stop: &CancellationToken) -> Result<(), StoreError> {
+        match progress {
+            Progress::Worked(_) => {
+                self.nap = NAP_FIRST;
+                self.ring_siblings().await;
+            }
+            Progress::Full => {
+                self.ring_siblings().await;
+                self.wait_for_room(stop).await;
+            }
+            Progress::Idle => self.rest(stop).await?,
+        }
+        Ok(())
+    }
+
+    /// Nothing to do: arms the bell, looks once more, sleeps.
+    async fn rest(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        match self.shared.bell.arm().await {
+            Armed::ProducersInFlight => {
+                stop.run_until_cancelled(tokio::time::sleep(self.nap)).await;
+                self.nap = (self.nap * 2).min(NAP_MAX);
+            }
+            Armed::Yes => {
+                // What a producer that did not ring committed before we held the bell is visible now.
+                let last_look = self.step(Look::Full).await;
+                if matches!(last_look, Ok(Progress::Idle)) {
+                    self.sleep(stop).await;
+                }
+                self.shared.bell.disarm().await;
+                self.nap = NAP_FIRST;
+                last_look?;
+            }
+            Armed::NotOurs => {
+                if self.step(Look::Full).await? == Progress::Idle {
+                    self.sleep(stop).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps until rung, until something is due, until a slot is free for what waits, or until the fallback poll.
+    async fn sleep(&mut self, stop: &CancellationToken) {
+        let poll = Instant::now() + self.poll_interval;
+        let until = self.dispatch.next_due().map_or(poll, |due| due.min(poll));
+        let has_waiting = self.dispatch.has_due();
+        tokio::select! {
+            // Every branch only waits; a look and a freed slot are kept when dropped.
+            () = stop.cancelled() => {}
+            _ = self.looks.changed() => {}
+            () = self.shared.desk.room_changed(), if has_waiting => {}
+            () = tokio::time::sleep_until(until) => {
+                // A dead or hung leader costs latency, never events.
+                if until == poll {
+                    self.shared.bell.seek_leadership().await;
+                }
+            }
+        }
+    }
+
+    async fn wait_for_room(&self, stop: &CancellationToken) {
+        tokio::select! {
+            // Every branch only waits; freed room is kept when dropped.
+            () = stop.cancelled() => {}
+            () = self.shared.desk.room_changed() => {}
+            () = tokio::time::sleep(RING_PAUSE) => {}
+        }
+    }
+
+    async fn ring_siblings(&mut self) {
+        if self.shared.desk.sharers() > 1 && self.rung_siblings.elapsed() >= RING_PAUSE {
+            self.rung_siblings = Instant::now();
+            self.shared.bell.ring_siblings().await;
+        }
+    }
+
+    /// A claim whose answer was lost is ours without our knowing: give it back. No claim runs beside this.
+    async fn release_strays(&self) {
+        let known = self.shared.desk.known_claims();
+        match self
+            .shared
+            .store
+            .release_strays(self.shared.lease.id(), &known)
+            .await
+        {
+            Ok(0) => {}
+            Ok(released) => warn!("gave back {released} deliveries whose claim was answered by nobody"),
+            Err(_) => {} // The next failure of a round tries again; until then the rows wait.
+        }
+    }
+}

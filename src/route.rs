@@ -1,0 +1,196 @@
+//! Turns events into deliveries: claims unrouted events, matches them with the endpoints of the same snapshot, and
+//! writes one delivery per matching endpoint, claimed at once where there is room (the fast path).
+//!
+//! **The floor.** Unrouted events are found by an index on (inserting transaction, id), from a floor upwards. Nothing
+//! below the *safe* floor can still turn up: every transaction below it has ended, and what it committed is routed.
+//! While some long transaction holds the safe floor back, rounds start from a *near* floor behind the last claim, and
+//! return to the safe one as often as it is cheap, and before every sleep.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::directory::Directory;
+use crate::dispatch::Dispatch;
+use crate::endpoint::EndpointNo;
+use crate::event::EventId;
+use crate::rounds::{Look, Progress, Shared};
+use crate::store::{Birth, EventFloor, RoutePlan, RouteTx, StoreError, UnroutedEvent};
+
+/// Events routed in one transaction.
+const BATCH_MAX: usize = 500;
+/// Deliveries born in one transaction: events with many receivers make smaller batches.
+const BIRTHS_MAX: usize = 5_000;
+/// The safe floor may cost this part of the time.
+const SAFE_LOOK_PART: u32 = 20;
+
+/// The stage.
+pub struct Route {
+    shared: Arc<Shared>,
+    floor: Floor,
+}
+
+#[derive(Debug)]
+struct Floor {
+    safe: EventFloor,
+    near: EventFloor,
+    /// When the last look from the safe floor ended, and how long it took.
+    safe_look: (Instant, Duration),
+}
+
+/// A plan and what must be known to carry it out.
+struct Plan {
+    plan: RoutePlan,
+    reserved: Vec<EndpointNo>,
+    waiting: Vec<EndpointNo>,
+    /// Stored bytes of each claimed event's payload, per delivery.
+    payload_bytes: HashMap<EventId, u64>,
+    last: EventFloor,
+}
+
+impl Route {
+    /// A stage whose first look begins at `floor`.
+    pub fn new(shared: Arc<Shared>, floor: EventFloor) -> Self {
+        Self {
+            shared,
+            floor: Floor {
+                safe: floor,
+                near: floor,
+                safe_look: (Instant::now(), Duration::ZERO),
+            },
+        }
+    }
+
+    /// Routes one batch.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing is routed, unless the commit's answer was lost.
+    pub async fn step(
+        &mut self,
+        look: Look,
+        directory: &mut Directory,
+        dispatch: &mut Dispatch,
+    ) -> Result<Progress, StoreError> {
+        let room = self.shared.desk.room();
+        if room == 0 {
+            return Ok(Progress::Full);
+        }
+        let (from, is_safe) = self.floor.start(look);
+        let begun = Instant::now();
+        let mut connection = self.shared.store.connection().await?;
+        let done = self
+            .route_batch(&mut connection, from, room.min(BATCH_MAX), directory)
+            .await;
+        if done.is_err() {
+            connection.discard();
+        } else {
+            drop(connection);
+        }
+        let routed = done?;
+        if is_safe {
+            let (safe, _) = self.shared.store.find_unrouted(self.floor.safe).await?;
+            self.floor.raise(safe, begun.elapsed());
+            self.shared
+                .routed_below
+                .store(self.floor.safe.xid, Ordering::Relaxed);
+        }
+        let Some(plan) = routed else {
+            return Ok(Progress::Idle);
+        };
+        // Even where a look from the safe floor found late rows far below: they come first, then the floor rises again.
+        self.floor.near = plan.last.max(self.floor.safe);
+        dispatch.note_waiting(&plan.waiting);
+        Ok(Progress::Worked(plan.plan.events.len()))
+    }
+
+    async fn route_batch(
+        &self,
+        connection: &mut crate::store::Connection,
+        from: EventFloor,
+        batch_max: usize,
+        directory: &mut Directory,
+    ) -> Result<Option<Plan>, StoreError> {
+        let tx = RouteTx::begin(connection).await?;
+        let events = tx.claim_events(from, batch_max).await?;
+        let Some(version) = events.first().map(|event| event.endpoint_version) else {
+            return Ok(None);
+        };
+        // The snapshot that shows an event shows every endpoint committed before it: a copy of that version will do,
+        // and a newer one too.
+        self.shared.refresh(directory, version).await?;
+        let plan = self.plan(&events, directory);
+        let claimed = match tx.route_events(self.shared.lease.id(), &plan.plan).await {
+            Ok(claimed) => claimed,
+            Err(fault) => {
+                for no in &plan.reserved {
+                    self.shared.desk.unreserve(*no, 1);
+                }
+                return Err(fault);
+            }
+        };
+        let bytes = |id| plan.payload_bytes.get(&id).copied().unwrap_or_default();
+        let claimed = claimed
+            .into_iter()
+            .map(|claimed| (claimed, bytes(claimed.event_id)))
+            .collect();
+        self.shared.attempts.admit(claimed).await;
+        Ok(Some(plan))
+    }
+
+    fn plan(&self, events: &[UnroutedEvent], directory: &mut Directory) -> Plan {
+        let mut plan = Plan {
+            plan: RoutePlan::default(),
+            reserved: Vec::new(),
+            waiting: Vec::new(),
+            payload_bytes: HashMap::new(),
+            last: EventFloor::default(),
+        };
+        for event in events {
+            if plan.plan.births.len() >= BIRTHS_MAX {
+                break;
+            }
+            let receivers: Arc<[EndpointNo]> = match &event.destination {
+                Some(id) => directory.destination(id).into_iter().collect(),
+                None => directory.receivers(&event.topic),
+            };
+            let share = event.payload_bytes / u64::try_from(receivers.len()).unwrap_or(1).max(1);
+            plan.payload_bytes.insert(event.id, share);
+            plan.plan.events.push((event.id, receivers.len()));
+            for no in receivers.iter() {
+                let birth = self.birth(event, *no, &mut plan);
+                plan.plan.births.push((event.id, *no, birth));
+            }
+            plan.last = event.place;
+        }
+        plan
+    }
+
+    fn birth(&self, event: &UnroutedEvent, no: EndpointNo, plan: &mut Plan) -> Birth {
+        if let Some(delay) = event.delay {
+            return Birth::Pending(delay);
+        }
+        if plan.reserved.len() < BIRTHS_MAX && self.shared.desk.reserve(no, 1) == 1 {
+            plan.reserved.push(no);
+            return Birth::Claimed;
+        }
+        plan.waiting.push(no);
+        Birth::Pending(Duration::ZERO)
+    }
+}
+
+impl Floor {
+    fn start(&self, look: Look) -> (EventFloor, bool) {
+        let (ended, cost) = self.safe_look;
+        let is_safe = look == Look::Full || ended.elapsed() >= cost * SAFE_LOOK_PART;
+        (if is_safe { self.safe } else { self.near }, is_safe)
+    }
+
+    fn raise(&mut self, safe: EventFloor, cost: Duration) {
+        self.safe = self.safe.max(safe);
+        self.near = self.near.max(self.safe);
+        self.safe_look = (Instant::now(), cost);
+    }
+}

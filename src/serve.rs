@@ -1,0 +1,247 @@
+//! Assembly: starts the stages and stops them in order.
+//!
+//! Stop: claim nothing more → finish what is in flight within the grace period → give back the rest → settle →
+//! leave the leadership and the dispatcher's row → close.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::api;
+use crate::attempts::Attempts;
+use crate::bell::Bell;
+use crate::clock::Clock;
+use crate::config::RunConfig;
+use crate::deliver::Deliverer;
+use crate::desk::{Desk, Limits};
+use crate::housekeeping::Housekeeping;
+use crate::lease::{Lease, Renewer};
+use crate::listener::Listener;
+use crate::rounds::{Rounds, Shared};
+use crate::route::Route;
+use crate::settle::Settle;
+use crate::store::{
+    MigrateError, Registration, SCHEMA_VERSION, Session, Store, WakeMode, check_schema, is_permanent,
+    migrate, one_line,
+};
+
+/// Claims, settles, lease and housekeeping, each with a connection to itself, and one to spare for the canary.
+const CONNECTIONS: usize = 6;
+
+/// A running dispatcher.
+pub struct Dispatcher {
+    config: RunConfig,
+    shared: Arc<Shared>,
+    /// Stopped first: nothing new begins.
+    intake: JoinSet<()>,
+    stop_intake: CancellationToken,
+    settle: JoinSet<()>,
+    /// Stopped last: lease, listener, health routes.
+    upkeep: JoinSet<()>,
+    stop_upkeep: CancellationToken,
+    api_address: std::net::SocketAddr,
+}
+
+impl Dispatcher {
+    /// Migrates (unless told not to), registers, sweeps, and starts all stages. Waits with backoff for a database that
+    /// cannot be reached yet.
+    ///
+    /// # Errors
+    /// What waiting cannot mend: a wrong password, a missing database, a grant that is missing, a schema that is
+    /// newer, an address in use.
+    pub async fn start(config: RunConfig) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(config.api_listen).await.with_context(|| {
+            format!(
+                "cannot listen on {} (another dispatcher on this machine? give --api-listen 127.0.0.1:0)",
+                config.api_listen
+            )
+        })?;
+        let api_address = listener.local_addr()?;
+        prepare_schema(&config).await?;
+        let store = Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?;
+        let bell = Arc::new(Bell::new(match config.wake {
+            WakeMode::Poll => "--wake poll",
+            WakeMode::Notify => "starting",
+        }));
+        let who = Registration {
+            host: host(),
+            lease: config.lease,
+        };
+        let lease = Arc::new(Lease::start(&store, &who, &bell).await?);
+        let clock = Arc::new(Clock::new(0));
+        let desk = Arc::new(Desk::new(Limits::for_in_flight(config.max_in_flight)));
+        let renewer = Renewer {
+            store: store.clone(),
+            lease: Arc::clone(&lease),
+            bell: Arc::clone(&bell),
+            clock: Arc::clone(&clock),
+            desk: Arc::clone(&desk),
+            who,
+        };
+        renewer.step().await?;
+        let deliverer = Deliverer::new(config.egress.clone(), clock, config.request_timeout)?;
+        let (reports, settled) = mpsc::channel(config.max_in_flight);
+        let attempts = Attempts::new(
+            store.clone(),
+            Arc::clone(&desk),
+            Arc::clone(&lease),
+            deliverer,
+            reports,
+        );
+        let settle = Settle::new(store.clone(), Arc::clone(&desk), Arc::clone(&bell), settled);
+        let shared = Arc::new(Shared {
+            store,
+            desk,
+            lease,
+            bell,
+            attempts,
+            routed_below: AtomicU64::new(0),
+        });
+        let floor = shared.store.read_floor().await?;
+        let rounds = Rounds::new(
+            Arc::clone(&shared),
+            Route::new(Arc::clone(&shared), floor),
+            config.poll_interval,
+        );
+        let mut dispatcher = Self {
+            config,
+            shared,
+            intake: JoinSet::new(),
+            stop_intake: CancellationToken::new(),
+            settle: JoinSet::new(),
+            upkeep: JoinSet::new(),
+            stop_upkeep: CancellationToken::new(),
+            api_address,
+        };
+        dispatcher.settle.spawn(settle.run());
+        dispatcher.spawn_upkeep(renewer, listener);
+        dispatcher
+            .intake
+            .spawn(rounds.run(dispatcher.stop_intake.clone()));
+        let housekeeping = Housekeeping::new(Arc::clone(&dispatcher.shared), dispatcher.config.lease);
+        dispatcher
+            .intake
+            .spawn(housekeeping.run(dispatcher.stop_intake.clone()));
+        info!(
+            "dispatcher {} runs, schema version {SCHEMA_VERSION}, health on http://{api_address}",
+            dispatcher.shared.lease.id().get()
+        );
+        Ok(dispatcher)
+    }
+
+    /// Where the health routes are.
+    pub fn api_address(&self) -> std::net::SocketAddr {
+        self.api_address
+    }
+
+    /// The shared state, for `tests` that drive it from outside.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Stops in order; returns when everything is settled or given back, and at the latest some seconds after the
+    /// grace period.
+    pub async fn stop(mut self) {
+        self.stop_intake.cancel();
+        while self.intake.join_next().await.is_some() {}
+        let queued = self.shared.desk.close();
+        self.shared.attempts.give_back(queued).await;
+        self.shared.attempts.finish(self.config.grace_period).await;
+        let Self {
+            shared,
+            mut settle,
+            mut upkeep,
+            stop_upkeep,
+            ..
+        } = self;
+        let (store, id) = (shared.store.clone(), shared.lease.id());
+        // The last sender of reports goes with this: settle writes what it has and ends.
+        drop(shared);
+        if tokio::time::timeout(LAST_WRITES, async { while settle.join_next().await.is_some() {} })
+            .await
+            .is_err()
+        {
+            warn!(
+                "the last outcomes could not be written; their deliveries are attempted again after the lease"
+            );
+        }
+        stop_upkeep.cancel();
+        while upkeep.join_next().await.is_some() {}
+        if let Err(fault) = store.remove_dispatchers(Some(id)).await {
+            warn!("dispatcher {} could not sign off: {}", id.get(), one_line(&fault));
+        }
+        store.close();
+        info!("dispatcher {} stopped", id.get());
+    }
+
+    fn spawn_upkeep(&mut self, renewer: Renewer, listener: TcpListener) {
+        let stop = self.stop_upkeep.clone();
+        self.upkeep.spawn(async move { renewer.run(stop).await });
+        if self.config.wake == WakeMode::Notify {
+            let listener = Listener {
+                url: self.config.listen_database.clone(),
+                store: self.shared.store.clone(),
+                bell: Arc::clone(&self.shared.bell),
+            };
+            let stop = self.stop_upkeep.clone();
+            self.upkeep.spawn(async move { listener.run(stop).await });
+        }
+        let (lease, stop) = (Arc::clone(&self.shared.lease), self.stop_upkeep.clone());
+        self.upkeep.spawn(async move {
+            if let Err(fault) = api::serve(listener, lease, async move { stop.cancelled().await }).await {
+                warn!("health routes ended: {fault}");
+            }
+        });
+    }
+}
+
+/// How long a stop waits for the database once nothing is in flight any more.
+const LAST_WRITES: std::time::Duration = std::time::Duration::from_secs(10);
+const BACKOFF_FIRST: std::time::Duration = std::time::Duration::from_millis(250);
+const BACKOFF_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Brings the schema up to date, or checks it; waits for a database that is not there yet.
+async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
+    let mut backoff = BACKOFF_FIRST;
+    loop {
+        let done = if config.no_migrate {
+            check_schema(&config.database).await
+        } else {
+            migrate(&config.database).await.map(|applied| {
+                if !applied.is_empty() {
+                    info!("migrated the schema to version {SCHEMA_VERSION}");
+                }
+            })
+        };
+        let Err(fault) = done else { return Ok(()) };
+        let can_wait =
+            matches!(fault, MigrateError::Database(_) | MigrateError::Busy) && !is_permanent(&fault);
+        if !can_wait {
+            return Err(fault.into());
+        }
+        let pause = backoff.mul_f64(0.5 + fastrand::f64());
+        warn!(
+            "waiting for the database, trying again in {pause:.1?}: {}",
+            one_line(&fault)
+        );
+        tokio::time::sleep(pause).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+/// Host name and process id, as they stand in `postrider.dispatcher_status`.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = if name.trim().is_empty() {
+        "localhost"
+    } else {
+        name.trim()
+    };
+    format!("{name}:{}", std::process::id())
+}

@@ -1,0 +1,233 @@
+//! Writes what attempts came to, in batches: gathered for a few milliseconds, one statement each. Never sees HTTP. A
+//! delivery whose claim was lost is not written, and that is a normal result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+use crate::bell::Bell;
+use crate::delivery::{ClaimId, Claimed};
+use crate::desk::Desk;
+use crate::outcome::Outcome;
+use crate::retry::{DEFAULT_SCHEDULE, Verdict, judge};
+use crate::store::{Attempted, GivenBack, Store, StoreError, one_line};
+
+/// Reports settled in one statement.
+const BATCH_MAX: usize = 500;
+/// How long the first report of a batch waits for others.
+const GATHER: Duration = Duration::from_millis(5);
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// What became of a claimed delivery.
+#[derive(Debug)]
+pub enum Report {
+    /// An attempt was made.
+    Attempted {
+        /// By this right.
+        claimed: Claimed,
+        /// What it came to.
+        outcome: Outcome,
+        /// When it began.
+        begun: Instant,
+    },
+    /// There is nothing to send: somebody deleted the event.
+    EventGone {
+        /// By this right.
+        claimed: Claimed,
+    },
+    /// It goes back to pending.
+    GivenBack {
+        /// By this right.
+        claimed: Claimed,
+        /// Whether a request was begun.
+        begun: bool,
+    },
+}
+
+/// The stage.
+pub struct Settle {
+    store: Store,
+    desk: Arc<Desk>,
+    bell: Arc<Bell>,
+    reports: mpsc::Receiver<Report>,
+}
+
+/// One statement's worth of reports.
+#[derive(Default)]
+struct Batch {
+    attempted: Vec<Attempted>,
+    given_back: Vec<GivenBack>,
+    gone: Vec<Claimed>,
+    has_retry: bool,
+}
+
+impl Settle {
+    /// A stage that ends when every sender of reports is gone and all reports are written.
+    pub fn new(store: Store, desk: Arc<Desk>, bell: Arc<Bell>, reports: mpsc::Receiver<Report>) -> Self {
+        Self {
+            store,
+            desk,
+            bell,
+            reports,
+        }
+    }
+
+    /// Settles until no report can come any more.
+    pub async fn run(mut self) {
+        while let Some(reports) = self.gather().await {
+            let batch = self.judge(reports);
+            self.write(batch).await;
+        }
+    }
+
+    /// Waits for reports; none: all senders are gone.
+    async fn gather(&mut self) -> Option<Vec<Report>> {
+        let mut reports = Vec::with_capacity(BATCH_MAX);
+        reports.push(self.reports.recv().await?);
+        let until = Instant::now() + GATHER;
+        while reports.len() < BATCH_MAX {
+            let left = BATCH_MAX - reports.len();
+            // Dropped by the timeout, recv_many has taken nothing.
+            match timeout_at(until, self.reports.recv_many(&mut reports, left)).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        Some(reports)
+    }
+
+    fn judge(&self, reports: Vec<Report>) -> Batch {
+        let mut batch = Batch::default();
+        for report in reports {
+            match report {
+                Report::GivenBack { claimed, begun } => batch.given_back.push(GivenBack {
+                    delivery_id: claimed.delivery_id,
+                    claim_id: claimed.claim_id,
+                    begun,
+                }),
+                Report::EventGone { claimed } => batch.attempted.push(event_gone(&claimed)),
+                Report::Attempted {
+                    claimed,
+                    outcome,
+                    begun,
+                } => {
+                    let verdict = self.verdict(&claimed, &outcome);
+                    batch.has_retry |= matches!(verdict, Verdict::RetryIn(_));
+                    if matches!(verdict, Verdict::Gone(_)) {
+                        batch.gone.push(claimed);
+                    }
+                    batch.attempted.push(attempted(&claimed, outcome, begun, verdict));
+                }
+            }
+        }
+        // Two dispatchers that settle deliveries of the same events lock them in the same order.
+        batch.attempted.sort_by_key(|a| a.delivery_id);
+        batch
+    }
+
+    fn verdict(&self, claimed: &Claimed, outcome: &Outcome) -> Verdict {
+        let endpoint = self.desk.endpoint(claimed.endpoint_no);
+        let schedule = endpoint
+            .as_ref()
+            .and_then(|e| e.retry_schedule.as_deref())
+            .unwrap_or(&DEFAULT_SCHEDULE);
+        judge(outcome, claimed.attempt, schedule, fastrand::f64())
+    }
+
+    /// Writes a batch, however long that takes: outcomes are kept in memory until they are written, or until the
+    /// claim behind them is lost.
+    async fn write(&self, batch: Batch) {
+        let mut backoff = BACKOFF_FIRST;
+        while let Err(fault) = self.write_once(&batch).await {
+            warn!(
+                "outcomes not written, trying again in {backoff:?}: {}",
+                one_line(&fault)
+            );
+            tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64())).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+        self.desk.settled(batch.claim_ids());
+        if batch.has_retry || !batch.given_back.is_empty() {
+            // The sleeping loop does not know yet when these are due.
+            self.bell.look_now();
+        }
+    }
+
+    async fn write_once(&self, batch: &Batch) -> Result<(), StoreError> {
+        if !batch.attempted.is_empty() {
+            let finished = self.desk.finishing(batch.attempted.iter().map(|a| &a.claim_id));
+            let settled = self.store.settle_deliveries(&batch.attempted, &finished).await?;
+            if settled < batch.attempted.len() {
+                warn!(
+                    "{} outcomes not written: their claims were lost",
+                    batch.attempted.len() - settled
+                );
+            }
+        }
+        if !batch.given_back.is_empty() {
+            let finished = self.desk.finishing(batch.claim_ids());
+            self.store
+                .release_deliveries(&batch.given_back, &finished)
+                .await?;
+        }
+        for claimed in &batch.gone {
+            if let Some(id) = self
+                .store
+                .disable_endpoint(claimed.endpoint_no, "answered 410 Gone")
+                .await?
+            {
+                warn!(
+                    endpoint.id = id,
+                    "endpoint {id} answered 410 Gone and is disabled; its deliveries wait"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Batch {
+    fn claim_ids(&self) -> impl Iterator<Item = &ClaimId> {
+        self.attempted
+            .iter()
+            .map(|a| &a.claim_id)
+            .chain(self.given_back.iter().map(|g| &g.claim_id))
+    }
+}
+
+fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: Verdict) -> Attempted {
+    let (status, delay) = match verdict {
+        Verdict::Complete => ("complete", None),
+        Verdict::RetryIn(delay) | Verdict::Gone(delay) => ("pending", Some(delay)),
+        Verdict::Failed => ("failed", None),
+    };
+    Attempted {
+        delivery_id: claimed.delivery_id,
+        claim_id: claimed.claim_id,
+        status,
+        delay,
+        status_code: outcome.status_code(),
+        error: outcome.error(),
+        age: Some(begun.elapsed()),
+        duration: outcome.duration,
+        response_excerpt: outcome.response_excerpt,
+    }
+}
+
+fn event_gone(claimed: &Claimed) -> Attempted {
+    Attempted {
+        delivery_id: claimed.delivery_id,
+        claim_id: claimed.claim_id,
+        status: "failed",
+        delay: None,
+        status_code: None,
+        error: Some("the event was deleted".to_owned()),
+        age: None,
+        duration: Duration::ZERO,
+        response_excerpt: None,
+    }
+}

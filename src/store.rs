@@ -1,0 +1,204 @@
+//! The only room that speaks SQL. Every statement is a file under `sql/` with its contract in a header; a function here
+//! has its file's name. Knows words, and nothing of rules, HTTP or stages.
+
+mod connect;
+mod deliveries;
+mod diagnose;
+mod dispatchers;
+mod endpoints;
+mod events;
+mod migrate;
+mod statements;
+mod status;
+
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Timeouts,
+};
+use thiserror::Error;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+
+pub use connect::{ConnectError, DatabaseUrl, Session};
+pub use deliveries::{Attempted, Due, DueClaim, EndpointRoom, GivenBack};
+pub use diagnose::{is_permanent, one_line};
+pub use dispatchers::{DispatcherId, Registration, Renewal, WakeMode, WakeState};
+pub use endpoints::{EndpointPut, EndpointRow, EndpointSet, PutResult};
+pub use events::{Birth, EventFloor, NewEvent, RoutePlan, RouteTx, UnroutedEvent};
+pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
+pub use statements::{ALL as STATEMENTS, Statement, session};
+pub use status::{BacklogRow, DispatcherRow};
+
+/// The longest one statement may take, in the server and on the way.
+pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A pool of connections and the statements that run on them.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+}
+
+/// A statement did not do its work. Nothing is known of its effect unless the server itself refused it.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// No connection could be had.
+    #[error("no connection to the database")]
+    Unavailable(#[source] Box<PoolError>),
+    /// The server or the connection failed during a statement.
+    #[error("{statement} failed")]
+    Failed {
+        /// The statement's file name.
+        statement: &'static str,
+        /// What the driver says.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// No answer in time; the connection is given up.
+    #[error("{statement} did not answer within {STATEMENT_DEADLINE:?}")]
+    Deadline {
+        /// The statement's file name.
+        statement: &'static str,
+    },
+    /// A row is not what its statement's header says.
+    #[error("{statement} returned an unexpected row: {fault}")]
+    Row {
+        /// The statement's file name.
+        statement: &'static str,
+        /// What is wrong with it.
+        fault: String,
+    },
+}
+
+/// One pooled connection, held for a transaction.
+pub struct Connection(Object);
+
+impl Connection {
+    /// Gives the connection up: after an error nobody knows what it is in the middle of.
+    pub fn discard(self) {
+        drop(Object::take(self.0));
+    }
+}
+
+impl Store {
+    /// A pool of at most `connections_max` connections; opens none yet.
+    ///
+    /// # Errors
+    /// [`ConnectError::Pool`] when the pool cannot be built.
+    pub fn new(url: &DatabaseUrl, session: Session, connections_max: usize) -> Result<Self, ConnectError> {
+        let manager = Manager::from_config(
+            url.config(session),
+            NoTls,
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let timeouts = Timeouts {
+            wait: Some(STATEMENT_DEADLINE),
+            create: Some(CONNECT_DEADLINE),
+            recycle: Some(CONNECT_DEADLINE),
+        };
+        let pool = Pool::builder(manager)
+            .max_size(connections_max)
+            .timeouts(timeouts)
+            .runtime(deadpool_postgres::Runtime::Tokio1)
+            .post_create(Hook::async_fn(move |client, _| {
+                Box::pin(async move {
+                    client
+                        .batch_execute(session.settings())
+                        .await
+                        .map_err(HookError::Backend)
+                })
+            }))
+            .build()
+            .map_err(ConnectError::Pool)?;
+        Ok(Self { pool })
+    }
+
+    /// Closes all connections; whoever still holds one may finish.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    /// Takes a connection out of the pool.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn connection(&self) -> Result<Connection, StoreError> {
+        self.pool
+            .get()
+            .await
+            .map(Connection)
+            .map_err(|fault| StoreError::Unavailable(Box::new(fault)))
+    }
+
+    /// Runs one statement and returns its rows. A connection that does not answer in time is thrown away.
+    async fn rows(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+        let connection = self.connection().await?;
+        let work = async {
+            let prepared = connection.0.prepare_cached(statement.sql).await?;
+            connection.0.query(&prepared, params).await
+        };
+        match tokio::time::timeout(STATEMENT_DEADLINE, work).await {
+            Ok(rows) => rows.map_err(|source| StoreError::Failed {
+                statement: statement.name,
+                source,
+            }),
+            Err(_elapsed) => {
+                drop(Object::take(connection.0));
+                Err(StoreError::Deadline {
+                    statement: statement.name,
+                })
+            }
+        }
+    }
+
+    /// Runs one statement whose answer is one row, or none.
+    async fn row(&self, statement: &Statement, params: Params<'_>) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(statement, params).await?.into_iter().next())
+    }
+}
+
+type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// Reads a column; a mismatch is a [`StoreError::Row`], not a panic.
+fn column<'a, T>(statement: &Statement, row: &'a Row, name: &str) -> Result<T, StoreError>
+where
+    T: tokio_postgres::types::FromSql<'a>,
+{
+    row.try_get(name).map_err(|fault| StoreError::Row {
+        statement: statement.name,
+        fault: fault.to_string(),
+    })
+}
+
+fn missing(statement: &Statement) -> StoreError {
+    StoreError::Row {
+        statement: statement.name,
+        fault: "no row".to_owned(),
+    }
+}
+
+/// A JSON object of strings, as the CHECKs of outbox and endpoint guarantee it.
+fn headers(statement: &Statement, text: Option<&str>) -> Result<Vec<(String, String)>, StoreError> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    let map: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|fault| StoreError::Row {
+            statement: statement.name,
+            fault: fault.to_string(),
+        })?;
+    Ok(map
+        .into_iter()
+        .filter_map(|(name, value)| value.as_str().map(|value| (name, value.to_owned())))
+        .collect())
+}
+
+/// Durations cross the border as whole milliseconds.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn from_millis(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or_default())
+}

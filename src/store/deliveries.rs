@@ -1,0 +1,239 @@
+//! Statements about deliveries: find, claim, settle, give back.
+
+use std::time::Duration;
+
+use super::statements::{
+    CLAIM_DELIVERIES, FIND_DUE, RELEASE_DELIVERIES, RELEASE_STRAYS, RESCUE_CLAIMS, SETTLE_DELIVERIES,
+};
+use super::{DispatcherId, Store, StoreError, column, from_millis, millis, missing};
+use crate::delivery::{ClaimId, Claimed, DeliveryId};
+use crate::endpoint::EndpointNo;
+use crate::event::EventId;
+
+/// How many deliveries of an endpoint may be claimed, and from where on.
+#[derive(Clone, Copy, Debug)]
+pub struct EndpointRoom {
+    /// The endpoint.
+    pub endpoint_no: EndpointNo,
+    /// At most so many.
+    pub slots: usize,
+    /// Due at or after this microsecond of the database's epoch; 0: all.
+    pub floor_us: i64,
+}
+
+/// An endpoint with waiting deliveries.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// The endpoint.
+    pub endpoint_no: EndpointNo,
+    /// Until the first of them is due; zero: it is.
+    pub delay: Duration,
+    /// Version of the endpoints in the same snapshot.
+    pub endpoint_version: i64,
+}
+
+/// A claimed delivery with what the claim knows of it.
+#[derive(Clone, Copy, Debug)]
+pub struct DueClaim {
+    /// The claim.
+    pub claimed: Claimed,
+    /// When it was due: the next floor.
+    pub due_us: i64,
+    /// Stored size of the payload; none: the event was deleted.
+    pub payload_bytes: Option<u64>,
+    /// Version of the endpoints in the snapshot of the claim.
+    pub endpoint_version: i64,
+}
+
+/// What is written of one attempt.
+#[derive(Clone, Debug)]
+pub struct Attempted {
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// The claim that entitles to write.
+    pub claim_id: ClaimId,
+    /// `complete`, `pending` or `failed`.
+    pub status: &'static str,
+    /// Until the next attempt; none unless pending.
+    pub delay: Option<Duration>,
+    /// HTTP status, if there was an answer.
+    pub status_code: Option<u16>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Since the request began; none when no request was made, then no attempt row is written.
+    pub age: Option<Duration>,
+    /// How long it took.
+    pub duration: Duration,
+    /// At most 2 KiB of the response, without NUL.
+    pub response_excerpt: Option<String>,
+}
+
+/// A claimed delivery that is given back.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenBack {
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// The claim that entitles to give it back.
+    pub claim_id: ClaimId,
+    /// Whether a request was begun: then the attempt counts.
+    pub begun: bool,
+}
+
+impl Store {
+    /// `sql/find_due.sql`: every endpoint with waiting deliveries, and in how long the first is due.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_due(&self) -> Result<Vec<Due>, StoreError> {
+        let due = |row| {
+            Ok(Due {
+                endpoint_no: EndpointNo::new(column(&FIND_DUE, row, "endpoint_no")?),
+                delay: from_millis(column(&FIND_DUE, row, "delay_ms")?),
+                endpoint_version: column(&FIND_DUE, row, "endpoint_version")?,
+            })
+        };
+        self.rows(&FIND_DUE, &[]).await?.iter().map(due).collect()
+    }
+
+    /// `sql/claim_deliveries.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing is claimed, unless the answer was lost.
+    pub async fn claim_deliveries(
+        &self,
+        dispatcher: DispatcherId,
+        rooms: &[EndpointRoom],
+    ) -> Result<Vec<DueClaim>, StoreError> {
+        let endpoint_nos: Vec<i32> = rooms.iter().map(|room| room.endpoint_no.get()).collect();
+        let slots: Vec<i64> = rooms
+            .iter()
+            .map(|room| i64::try_from(room.slots).unwrap_or(i64::MAX))
+            .collect();
+        let floors_us: Vec<i64> = rooms.iter().map(|room| room.floor_us).collect();
+        let rows = self
+            .rows(
+                &CLAIM_DELIVERIES,
+                &[&dispatcher.get(), &endpoint_nos, &slots, &floors_us],
+            )
+            .await?;
+        rows.iter().map(due_claim).collect()
+    }
+
+    /// `sql/settle_deliveries.sql`: how many were settled; the others' claims were lost. `attempted` is sorted by
+    /// delivery; `finished` are claims of which nothing is left after this.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing is written, unless the answer was lost; a second call is harmless.
+    pub async fn settle_deliveries(
+        &self,
+        attempted: &[Attempted],
+        finished: &[ClaimId],
+    ) -> Result<usize, StoreError> {
+        let delivery_ids: Vec<i64> = attempted.iter().map(|a| a.delivery_id.get()).collect();
+        let claim_ids: Vec<i64> = attempted.iter().map(|a| a.claim_id.get()).collect();
+        let statuses: Vec<&str> = attempted.iter().map(|a| a.status).collect();
+        let delays_ms: Vec<Option<i64>> = attempted.iter().map(|a| a.delay.map(millis)).collect();
+        let status_codes: Vec<Option<i16>> = attempted
+            .iter()
+            .map(|a| a.status_code.and_then(|code| i16::try_from(code).ok()))
+            .collect();
+        let errors: Vec<Option<&str>> = attempted.iter().map(|a| a.error.as_deref()).collect();
+        let ages_ms: Vec<Option<i64>> = attempted.iter().map(|a| a.age.map(millis)).collect();
+        let durations_ms: Vec<i32> = attempted
+            .iter()
+            .map(|a| i32::try_from(a.duration.as_millis()).unwrap_or(i32::MAX))
+            .collect();
+        let excerpts: Vec<Option<&str>> = attempted.iter().map(|a| a.response_excerpt.as_deref()).collect();
+        let finished: Vec<i64> = finished.iter().map(|id| id.get()).collect();
+        let rows = self
+            .rows(
+                &SETTLE_DELIVERIES,
+                &[
+                    &delivery_ids,
+                    &claim_ids,
+                    &statuses,
+                    &delays_ms,
+                    &status_codes,
+                    &errors,
+                    &ages_ms,
+                    &durations_ms,
+                    &excerpts,
+                    &finished,
+                ],
+            )
+            .await?;
+        Ok(rows.len())
+    }
+
+    /// `sql/release_deliveries.sql`: how many were given back.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a second call is harmless.
+    pub async fn release_deliveries(
+        &self,
+        given_back: &[GivenBack],
+        finished: &[ClaimId],
+    ) -> Result<usize, StoreError> {
+        let delivery_ids: Vec<i64> = given_back.iter().map(|g| g.delivery_id.get()).collect();
+        let claim_ids: Vec<i64> = given_back.iter().map(|g| g.claim_id.get()).collect();
+        let begun: Vec<bool> = given_back.iter().map(|g| g.begun).collect();
+        let finished: Vec<i64> = finished.iter().map(|id| id.get()).collect();
+        let rows = self
+            .rows(
+                &RELEASE_DELIVERIES,
+                &[&delivery_ids, &claim_ids, &begun, &finished],
+            )
+            .await?;
+        Ok(rows.len())
+    }
+
+    /// `sql/release_strays.sql`: how many were given back. Must not run beside a claim of the same dispatcher.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a second call is harmless.
+    pub async fn release_strays(
+        &self,
+        dispatcher: DispatcherId,
+        known: &[ClaimId],
+    ) -> Result<i64, StoreError> {
+        let known: Vec<i64> = known.iter().map(|id| id.get()).collect();
+        let row = self.row(&RELEASE_STRAYS, &[&dispatcher.get(), &known]).await?;
+        column(
+            &RELEASE_STRAYS,
+            &row.ok_or_else(|| missing(&RELEASE_STRAYS))?,
+            "released",
+        )
+    }
+
+    /// `sql/rescue_claims.sql`: deliveries and claims taken back from dead dispatchers.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a second call is harmless.
+    pub async fn rescue_claims(&self, claims_max: i64) -> Result<(i64, i64), StoreError> {
+        let row = self
+            .row(&RESCUE_CLAIMS, &[&claims_max])
+            .await?
+            .ok_or_else(|| missing(&RESCUE_CLAIMS))?;
+        Ok((
+            column(&RESCUE_CLAIMS, &row, "rescued")?,
+            column(&RESCUE_CLAIMS, &row, "claims")?,
+        ))
+    }
+}
+
+fn due_claim(row: &tokio_postgres::Row) -> Result<DueClaim, StoreError> {
+    let attempt: i32 = column(&CLAIM_DELIVERIES, row, "attempt")?;
+    let payload_bytes: Option<i32> = column(&CLAIM_DELIVERIES, row, "payload_bytes")?;
+    Ok(DueClaim {
+        claimed: Claimed {
+            delivery_id: DeliveryId::new(column(&CLAIM_DELIVERIES, row, "delivery_id")?),
+            claim_id: ClaimId::new(column(&CLAIM_DELIVERIES, row, "claim_id")?),
+            event_id: EventId::new(column(&CLAIM_DELIVERIES, row, "event_id")?),
+            endpoint_no: EndpointNo::new(column(&CLAIM_DELIVERIES, row, "endpoint_no")?),
+            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+        },
+        due_us: column(&CLAIM_DELIVERIES, row, "due_us")?,
+        payload_bytes: payload_bytes.map(|bytes| u64::try_from(bytes).unwrap_or_default()),
+        endpoint_version: column(&CLAIM_DELIVERIES, row, "endpoint_version")?,
+    })
+}

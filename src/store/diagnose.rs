@@ -1,0 +1,79 @@
+//! One clear line for what a database refuses, with what mends it; and which refusals no waiting mends.
+
+use std::error::Error;
+
+use tokio_postgres::error::{DbError, SqlState};
+
+/// Whether trying again cannot help: wrong password, no such database or role, no grant, wrong schema.
+pub fn is_permanent(fault: &(dyn Error + 'static)) -> bool {
+    let Some(db) = database_error(fault) else {
+        return false;
+    };
+    [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INVALID_CATALOG_NAME,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+        SqlState::UNDEFINED_TABLE,
+        SqlState::INVALID_SCHEMA_NAME,
+    ]
+    .contains(db.code())
+}
+
+/// The whole chain of an error in one line; what the server said stands alone, with the remedy where there is one.
+pub fn one_line(fault: &(dyn Error + 'static)) -> String {
+    let text = match database_error(fault) {
+        Some(db) => from_server(db),
+        None => chain(fault),
+    };
+    text.replace(['\n', '\r'], " ")
+}
+
+fn from_server(db: &DbError) -> String {
+    let said = db.message();
+    let detail = db
+        .detail()
+        .map(|detail| format!(" ({detail})"))
+        .unwrap_or_default();
+    let remedy = match *db.code() {
+        SqlState::INSUFFICIENT_PRIVILEGE
+            if said.contains("schema postrider") || said.contains("table") || said.contains("function") =>
+        {
+            "; the role lacks a grant: grant postrider_dispatcher (to publish only: postrider_producer; to read only: postrider_reader) to it"
+        }
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            "; to migrate, the role needs: grant create on database, and createrole for the three postrider roles"
+        }
+        SqlState::INVALID_CATALOG_NAME => "; create it first: createdb",
+        SqlState::READ_ONLY_SQL_TRANSACTION => "; this server is a standby or read-only: use the primary",
+        SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => "; run \"postrider migrate\" first",
+        _ => "",
+    };
+    format!("{said}{detail}{remedy}")
+}
+
+fn chain(fault: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = Some(fault);
+    while let Some(layer) = next {
+        let text = layer.to_string();
+        // Some layers print their source themselves.
+        if !texts.iter().any(|said| said.contains(&text)) {
+            texts.push(text);
+        }
+        next = layer.source();
+    }
+    texts.join(": ")
+}
+
+fn database_error<'a>(fault: &'a (dyn Error + 'static)) -> Option<&'a DbError> {
+    let mut next = Some(fault);
+    while let Some(layer) = next {
+        if let Some(db) = layer.downcast_ref::<DbError>() {
+            return Some(db);
+        }
+        next = layer.source();
+    }
+    None
+}

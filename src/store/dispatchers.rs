@@ -1,0 +1,139 @@
+//! Statements about dispatchers: register, renew the lease, leave; and the canary of the wake-up path.
+
+use std::time::Duration;
+
+use super::statements::{REGISTER_DISPATCHER, REMOVE_DISPATCHERS, RENEW_LEASE, SOUND_CANARY};
+use super::{Store, StoreError, column, millis, missing};
+
+/// A running dispatcher; new at every start and after a lost lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DispatcherId(i64);
+
+impl DispatcherId {
+    /// The bare number, for the database and the log.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// How a dispatcher learns of new events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WakeMode {
+    /// By LISTEN/NOTIFY, with the poll as a fallback.
+    Notify,
+    /// By the poll alone.
+    Poll,
+}
+
+impl WakeMode {
+    /// As it stands in `postrider.dispatcher_status`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Notify => "notify",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// The wake mode and, while it polls, why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WakeState {
+    /// The mode.
+    pub mode: WakeMode,
+    /// Why it polls.
+    pub reason: Option<String>,
+}
+
+/// What a dispatcher says of itself.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Host name and process id.
+    pub host: String,
+    /// How long its lease lasts without renewal.
+    pub lease: Duration,
+}
+
+/// The answer to a renewal.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal {
+    /// Dispatchers with a valid lease, this one included.
+    pub live_dispatchers: u32,
+    /// The database's clock, in milliseconds of the Unix epoch.
+    pub now_ms: i64,
+}
+
+impl Store {
+    /// `sql/register_dispatcher.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn register_dispatcher(
+        &self,
+        who: &Registration,
+        wake: &WakeState,
+    ) -> Result<DispatcherId, StoreError> {
+        let row = self
+            .row(
+                &REGISTER_DISPATCHER,
+                &[
+                    &who.host,
+                    &env!("CARGO_PKG_VERSION"),
+                    &millis(who.lease),
+                    &wake.mode.as_str(),
+                    &wake.reason,
+                ],
+            )
+            .await?;
+        let row = row.ok_or_else(|| missing(&REGISTER_DISPATCHER))?;
+        column(&REGISTER_DISPATCHER, &row, "dispatcher_id").map(DispatcherId)
+    }
+
+    /// `sql/renew_lease.sql`; none: the lease was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the old lease goes on until its end.
+    pub async fn renew_lease(
+        &self,
+        id: DispatcherId,
+        lease: Duration,
+        is_leader: bool,
+        wake: &WakeState,
+    ) -> Result<Option<Renewal>, StoreError> {
+        let row = self
+            .row(
+                &RENEW_LEASE,
+                &[
+                    &id.get(),
+                    &millis(lease),
+                    &is_leader,
+                    &wake.mode.as_str(),
+                    &wake.reason,
+                ],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let live: i64 = column(&RENEW_LEASE, &row, "live_dispatchers")?;
+        Ok(Some(Renewal {
+            live_dispatchers: u32::try_from(live).unwrap_or(u32::MAX).max(1),
+            now_ms: column(&RENEW_LEASE, &row, "now_ms")?,
+        }))
+    }
+
+    /// `sql/remove_dispatchers.sql`: one that stops, or (none) the dead ones.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remove_dispatchers(&self, id: Option<DispatcherId>) -> Result<(), StoreError> {
+        self.rows(&REMOVE_DISPATCHERS, &[&id.map(DispatcherId::get)])
+            .await
+            .map(drop)
+    }
+
+    /// `sql/sound_canary.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sound_canary(&self, whose: &str) -> Result<(), StoreError> {
+        self.rows(&SOUND_CANARY, &[&whose]).await.map(drop)
+    }
+}

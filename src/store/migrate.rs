@@ -1,0 +1,165 @@
+//! Migrations: refinery under an advisory lock, because refinery takes none; a newer database is refused.
+
+use thiserror::Error;
+use tokio_postgres::NoTls;
+
+use super::{DatabaseUrl, Session};
+
+mod embedded {
+    refinery::embed_migrations!("sql/migrations");
+}
+
+/// The schema version that this binary was written for.
+pub const SCHEMA_VERSION: i32 = 5;
+
+const HISTORY_TABLE: &str = "postrider.schema_history";
+/// Advisory lock of the migrator: any constant will do, this one is "postride" in ASCII.
+const MIGRATION_LOCK: i64 = 0x706f_7374_7269_6465;
+
+/// Why the schema is not what this binary needs.
+#[derive(Debug, Error)]
+pub enum MigrateError {
+    /// No connection, or a statement was refused.
+    #[error("database")]
+    Database(#[source] tokio_postgres::Error),
+    /// A migration failed; it was rolled back.
+    #[error("migration failed")]
+    Migration(#[source] Box<refinery::Error>),
+    /// Written by a newer Postrider.
+    #[error(
+        "database has schema version {found}, newer than this binary's {SCHEMA_VERSION}: use a newer postrider"
+    )]
+    Newer {
+        /// The database's version.
+        found: i32,
+    },
+    /// Not migrated yet.
+    #[error(
+        "database has schema version {found}, this binary needs {SCHEMA_VERSION}: run \"postrider migrate\""
+    )]
+    Older {
+        /// The database's version; 0: no schema at all.
+        found: i32,
+    },
+    /// Somebody else holds the migration lock for too long.
+    #[error("another migration is still running")]
+    Busy,
+}
+
+/// Brings the schema to [`SCHEMA_VERSION`] and returns the versions applied now.
+///
+/// # Errors
+/// [`MigrateError`]; nothing of a failed migration stays.
+pub async fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, MigrateError> {
+    let mut client = connect(url).await?;
+    if schema_version_of(&client).await? == SCHEMA_VERSION {
+        return Ok(Vec::new());
+    }
+    // Waits for another migrator, at most the session's lock_timeout.
+    client
+        .execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK])
+        .await
+        .map_err(busy)?;
+    refuse_newer(schema_version_of(&client).await?)?;
+    client
+        .batch_execute("create schema if not exists postrider")
+        .await
+        .map_err(MigrateError::Database)?;
+    let mut runner = embedded::migrations::runner();
+    runner.set_migration_table_name(HISTORY_TABLE);
+    let report = runner
+        .run_async(&mut client)
+        .await
+        .map_err(|fault| MigrateError::Migration(Box::new(fault)))?;
+    Ok(report
+        .applied_migrations()
+        .iter()
+        .map(ToString::to_string)
+        .collect())
+}
+
+/// Verifies that the schema is exactly what this binary needs; changes nothing.
+///
+/// # Errors
+/// [`MigrateError::Older`] or [`MigrateError::Newer`].
+pub async fn check_schema(url: &DatabaseUrl) -> Result<(), MigrateError> {
+    let found = schema_version(url).await?;
+    refuse_newer(found)?;
+    if found < SCHEMA_VERSION {
+        Err(MigrateError::Older { found })
+    } else {
+        Ok(())
+    }
+}
+
+/// The schema version of the database; 0: no schema.
+///
+/// # Errors
+/// [`MigrateError::Database`].
+pub async fn schema_version(url: &DatabaseUrl) -> Result<i32, MigrateError> {
+    schema_version_of(&connect(url).await?).await
+}
+
+/// All migrations as SQL, for people who run them by hand.
+pub fn print_migrations() -> String {
+    let mut migrations: Vec<refinery::Migration> = embedded::migrations::runner().get_migrations().clone();
+    migrations.sort_by_key(refinery::Migration::version);
+    let texts = migrations
+        .iter()
+        .map(|m| format!("-- {m}\n{}", m.sql().unwrap_or_default()));
+    std::iter::once("create schema if not exists postrider;\n".to_owned())
+        .chain(texts)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+async fn connect(url: &DatabaseUrl) -> Result<tokio_postgres::Client, MigrateError> {
+    let (client, connection) = url
+        .config(Session::Command)
+        .connect(NoTls)
+        .await
+        .map_err(MigrateError::Database)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with its client, which the caller holds"
+    )]
+    drop(tokio::spawn(connection));
+    client
+        .batch_execute(Session::Command.settings())
+        .await
+        .map_err(MigrateError::Database)?;
+    Ok(client)
+}
+
+async fn schema_version_of(client: &tokio_postgres::Client) -> Result<i32, MigrateError> {
+    let exists: bool = client
+        .query_one("select to_regclass($1) is not null as found", &[&HISTORY_TABLE])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(MigrateError::Database)?;
+    if !exists {
+        return Ok(0);
+    }
+    let version: Option<i32> = client
+        .query_one("select max(version) from postrider.schema_history", &[])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(MigrateError::Database)?;
+    Ok(version.unwrap_or_default())
+}
+
+fn refuse_newer(found: i32) -> Result<(), MigrateError> {
+    if found > SCHEMA_VERSION {
+        Err(MigrateError::Newer { found })
+    } else {
+        Ok(())
+    }
+}
+
+fn busy(fault: tokio_postgres::Error) -> MigrateError {
+    if fault.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE) {
+        MigrateError::Busy
+    } else {
+        MigrateError::Database(fault)
+    }
+}

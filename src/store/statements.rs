@@ -1,0 +1,67 @@
+//! The statements: each is a file under `sql/`, compiled in.
+
+/// One statement.
+#[derive(Debug)]
+pub struct Statement {
+    /// Its file's name without `.sql`.
+    pub name: &'static str,
+    /// Its text, header included.
+    pub sql: &'static str,
+}
+
+macro_rules! statements {
+    ($($constant:ident $file:literal)*) => {
+        $(pub(super) const $constant: Statement =
+            Statement { name: $file, sql: include_str!(concat!("../../sql/", $file, ".sql")) };)*
+        /// Every statement, for the test that prepares them all.
+        pub const ALL: &[Statement] = &[$($constant),*];
+    };
+}
+
+statements! {
+    CLAIM_DELIVERIES "claim_deliveries"
+    CLAIM_EVENTS "claim_events"
+    DISABLE_ENDPOINT "disable_endpoint"
+    FIND_DUE "find_due"
+    FIND_UNROUTED "find_unrouted"
+    INSERT_EVENT "insert_event"
+    LIST_ENDPOINTS "list_endpoints"
+    LOAD_ENDPOINTS "load_endpoints"
+    LOAD_EVENTS "load_events"
+    PAUSE_ENDPOINT "pause_endpoint"
+    PUT_ENDPOINT "put_endpoint"
+    READ_BACKLOG "read_backlog"
+    READ_DISPATCHERS "read_dispatchers"
+    READ_FLOOR "read_floor"
+    REGISTER_DISPATCHER "register_dispatcher"
+    RELEASE_DELIVERIES "release_deliveries"
+    RELEASE_STRAYS "release_strays"
+    REMOVE_DISPATCHERS "remove_dispatchers"
+    RENEW_LEASE "renew_lease"
+    RESCUE_CLAIMS "rescue_claims"
+    RESUME_ENDPOINT "resume_endpoint"
+    ROUTE_EVENTS "route_events"
+    SAVE_FLOOR "save_floor"
+    SETTLE_DELIVERIES "settle_deliveries"
+    SOUND_CANARY "sound_canary"
+}
+
+/// Statements of the listening connection, which is not in the pool (see `listener.rs`).
+pub mod session {
+    use super::Statement;
+
+    macro_rules! session {
+        ($($constant:ident $file:literal)*) => {
+            $(#[doc = concat!("`sql/", $file, ".sql`")]
+            pub const $constant: Statement =
+                Statement { name: $file, sql: include_str!(concat!("../../sql/", $file, ".sql")) };)*
+        };
+    }
+
+    session! {
+        ARM_BELL "arm_bell"
+        DISARM_BELL "disarm_bell"
+        RING "ring"
+        TAKE_LEADERSHIP "take_leadership"
+    }
+}

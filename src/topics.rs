@@ -1,0 +1,215 @@
+//! Rules: which topics a pattern matches. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// Longest topic and longest pattern, in bytes.
+pub const TOPIC_BYTES_MAX: usize = 128;
+
+/// A pattern: dotted words; `*` is exactly one word; `**` at the end is one or more words, alone it is everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPattern {
+    words: Vec<Word>,
+    /// Whether one or more further words follow.
+    open_ended: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Word {
+    Literal(String),
+    Any,
+}
+
+/// A text is not a topic, or not a pattern.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum TopicError {
+    /// Longer than 128 bytes.
+    #[error("is {0} bytes long, at most 128 are allowed")]
+    TooLong(usize),
+    /// An empty word or one with other characters.
+    #[error("has the word \"{0}\"; words are one or more of A-Z a-z 0-9 _ -, separated by full stops")]
+    Word(String),
+    /// `**` before the end.
+    #[error("has ** before its end")]
+    OpenMiddle,
+}
+
+impl TopicPattern {
+    /// Whether events of this topic are subscribed to.
+    pub fn matches(&self, topic: &str) -> bool {
+        let mut topic_words = topic.split('.');
+        for word in &self.words {
+            match (word, topic_words.next()) {
+                (_, None) => return false,
+                (Word::Any, Some(_)) => {}
+                (Word::Literal(literal), Some(word)) => {
+                    if literal != word {
+                        return false;
+                    }
+                }
+            }
+        }
+        topic_words.next().is_some() == self.open_ended
+    }
+}
+
+impl FromStr for TopicPattern {
+    type Err = TopicError;
+
+    fn from_str(text: &str) -> Result<Self, TopicError> {
+        check_length(text)?;
+        let (closed, open_ended) = match text.strip_suffix("**") {
+            Some("") => {
+                return Ok(Self {
+                    words: Vec::new(),
+                    open_ended: true,
+                });
+            }
+            Some(rest) => (
+                rest.strip_suffix('.')
+                    .ok_or_else(|| TopicError::Word(last_word(text)))?,
+                true,
+            ),
+            None => (text, false),
+        };
+        let words = closed.split('.').map(Word::from_str).collect::<Result<_, _>>()?;
+        Ok(Self { words, open_ended })
+    }
+}
+
+impl FromStr for Word {
+    type Err = TopicError;
+
+    fn from_str(word: &str) -> Result<Self, TopicError> {
+        match word {
+            "*" => Ok(Self::Any),
+            "**" => Err(TopicError::OpenMiddle),
+            _ => check_word(word).map(|()| Self::Literal(word.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for TopicPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.words.iter().map(|word| match word {
+            Word::Literal(literal) => literal.as_str(),
+            Word::Any => "*",
+        });
+        let all: Vec<&str> = words.chain(self.open_ended.then_some("**")).collect();
+        f.write_str(&all.join("."))
+    }
+}
+
+/// Checks a topic as `postrider.outbox` does.
+///
+/// # Errors
+/// [`TopicError`] names the fault.
+pub fn check_topic(topic: &str) -> Result<(), TopicError> {
+    check_length(topic)?;
+    topic.split('.').try_for_each(check_word)
+}
+
+fn check_length(text: &str) -> Result<(), TopicError> {
+    if text.len() > TOPIC_BYTES_MAX {
+        Err(TopicError::TooLong(text.len()))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_word(word: &str) -> Result<(), TopicError> {
+    let is_word = !word.is_empty()
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if is_word {
+        Ok(())
+    } else {
+        Err(TopicError::Word(word.chars().take(40).collect()))
+    }
+}
+
+fn last_word(text: &str) -> String {
+    text.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matches(pattern: &str, topic: &str) -> bool {
+        pattern.parse::<TopicPattern>().unwrap().matches(topic)
+    }
+
+    #[test]
+    fn patterns_match_by_words() {
+        let cases = [
+            ("order.created", "order.created", true),
+            ("order.created", "order.created.eu", false),
+            ("order.created", "order", false),
+            ("order.*", "order.created", true),
+            ("order.*", "order", false),
+            ("order.*", "order.created.eu", false),
+            ("*.created", "order.created", true),
+            ("*", "order", true),
+            ("*", "order.created", false),
+            ("order.**", "order.created", true),
+            ("order.**", "order.created.eu", true),
+            ("order.**", "order", false),
+            ("order.**", "orders.created", false),
+            ("**", "order", true),
+            ("**", "order.created.eu", true),
+            ("*.**", "order", false),
+            ("*.**", "order.created", true),
+        ];
+
+        for (pattern, topic, expected) in cases {
+            assert_eq!(matches(pattern, topic), expected, "{pattern} on {topic}");
+        }
+    }
+
+    #[test]
+    fn faults_are_named() {
+        assert_eq!(
+            "a..b".parse::<TopicPattern>(),
+            Err(TopicError::Word(String::new()))
+        );
+        assert_eq!(
+            "a.b c".parse::<TopicPattern>(),
+            Err(TopicError::Word("b c".to_owned()))
+        );
+        assert_eq!("a.**.b".parse::<TopicPattern>(), Err(TopicError::OpenMiddle));
+        assert_eq!(
+            "a**".parse::<TopicPattern>(),
+            Err(TopicError::Word("a**".to_owned()))
+        );
+        assert_eq!(
+            "x".repeat(129).parse::<TopicPattern>(),
+            Err(TopicError::TooLong(129))
+        );
+        assert_eq!(check_topic("order.*"), Err(TopicError::Word("*".to_owned())));
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_is_written_as_it_was_read(text in "((([a-zA-Z0-9_-]{1,5}|\\*)\\.){0,4}([a-zA-Z0-9_-]{1,5}|\\*|\\*\\*))") {
+            prop_assert_eq!(text.parse::<TopicPattern>().unwrap().to_string(), text);
+        }
+
+        #[test]
+        fn a_topic_matches_itself_and_everything(topic in "[a-z0-9_-]{1,5}(\\.[a-z0-9_-]{1,5}){0,5}") {
+            prop_assert!(matches(&topic, &topic));
+            prop_assert!(matches("**", &topic));
+            prop_assert!(check_topic(&topic).is_ok());
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,140}") {
+            drop(text.parse::<TopicPattern>());
+        }
+    }
+}

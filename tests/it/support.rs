@@ -1,0 +1,30 @@
+//! What every test needs: a database of its own, dispatchers as processes, HTTP peers, and patience with a deadline.
+
+mod database;
+mod dispatcher;
+mod receiver;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) use database::{Database, superuser_url};
+pub(crate) use dispatcher::{Dispatcher, command, run_command};
+pub(crate) use receiver::{Received, Receiver};
+
+/// Every wait of a test ends by then. Generous: the machine may be busy.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The secret of endpoints in tests.
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Asks again until it is so; fails with `what` at the deadline.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let poll = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, poll)
+        .await
+        .unwrap_or_else(|_| panic!("waited {DEADLINE:?} in vain: {what}"));
+}

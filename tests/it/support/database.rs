@@ -1,0 +1,194 @@
+//! A database per test, copied from a migrated template; NOTIFY channels ignore schemas, but not databases.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use postrider::store::{DatabaseUrl, migrate};
+use tokio::sync::OnceCell;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Row};
+
+use super::SECRET;
+
+/// A migrated database of its own.
+pub(crate) struct Database {
+    /// Its URL, as superuser.
+    pub(crate) url: String,
+    /// A connection to it.
+    pub(crate) client: Client,
+}
+
+impl Database {
+    /// A fresh, migrated database.
+    pub(crate) async fn new() -> Self {
+        static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+        let template = TEMPLATE
+            .get_or_init(|| async {
+                let name = create("template template0").await;
+                migrate(&DatabaseUrl::parse(&url_of(&name)).unwrap())
+                    .await
+                    .unwrap();
+                name
+            })
+            .await;
+        Self::open(&create(&format!("template {template}")).await).await
+    }
+
+    /// A fresh database without the schema.
+    pub(crate) async fn without_schema() -> Self {
+        Self::open(&create("template template0").await).await
+    }
+
+    async fn open(name: &str) -> Self {
+        let url = url_of(name);
+        Self {
+            client: connect(&url).await,
+            url,
+        }
+    }
+
+    /// Another connection to it.
+    pub(crate) async fn connect(&self) -> Client {
+        connect(&self.url).await
+    }
+
+    /// Runs statements without parameters.
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.client
+            .batch_execute(sql)
+            .await
+            .unwrap_or_else(|fault| panic!("{sql}: {fault:?}"));
+    }
+
+    /// The rows of a query.
+    pub(crate) async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.client
+            .query(sql, params)
+            .await
+            .unwrap_or_else(|fault| panic!("{sql}: {fault:?}"))
+    }
+
+    /// The one value of a query.
+    pub(crate) async fn value<T>(&self, sql: &str) -> T
+    where
+        T: for<'a> tokio_postgres::types::FromSql<'a>,
+    {
+        let row = self
+            .client
+            .query_one(sql, &[])
+            .await
+            .unwrap_or_else(|fault| panic!("{sql}: {fault:?}"));
+        row.get(0)
+    }
+
+    /// Whether a query's one value is true.
+    pub(crate) async fn is(&self, sql: &str) -> bool {
+        self.value(sql).await
+    }
+
+    /// Waits until a query's one value is true.
+    pub(crate) async fn until(&self, sql: &str) {
+        super::eventually(sql, || self.is(sql)).await;
+    }
+
+    /// Registers an endpoint as a SQL user does; `more` are further arguments, as `retry_schedule => '{1s}'`.
+    pub(crate) async fn put_endpoint(&self, id: &str, url: &str, topics: &str, more: &str) {
+        let comma = if more.is_empty() { "" } else { ", " };
+        self.execute(&format!(
+            "select postrider.put_endpoint('{id}', '{url}', '{{{topics}}}', secret => '{SECRET}'{comma}{more})"
+        ))
+        .await;
+    }
+
+    /// Inserts one event and returns its id.
+    pub(crate) async fn insert(&self, topic: &str, payload: &str) -> i64 {
+        let sql = "insert into postrider.outbox (topic, payload) values ($1, $2::text::json) returning id";
+        self.client
+            .query_one(sql, &[&topic, &payload])
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    /// Waits until every event is complete or failed.
+    pub(crate) async fn until_settled(&self) {
+        self.until(
+            "select not exists (select from postrider.outbox where status in ('pending', 'in_progress'))",
+        )
+        .await;
+    }
+
+    /// Makes time pass for waiting deliveries: all of them are due now.
+    pub(crate) async fn make_due(&self) {
+        // Rings, as the passing of time cannot: a sleeping dispatcher knows when the next delivery was due.
+        self.execute(
+            "update postrider.delivery set due_at = clock_timestamp() where due_at is not null; select pg_notify('postrider', '')",
+        )
+        .await;
+    }
+}
+
+/// The cluster that tests run on: given, or a private one that lives as long as this process.
+pub(crate) fn superuser_url() -> &'static str {
+    static CLUSTER: OnceLock<(String, Option<Child>)> = OnceLock::new();
+    &CLUSTER
+        .get_or_init(|| {
+            std::env::var("POSTRIDER_TEST_DATABASE_URL").map_or_else(|_| start_cluster(), |url| (url, None))
+        })
+        .0
+}
+
+fn start_cluster() -> (String, Option<Child>) {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let found = Command::new(format!("{root}/scripts/postgres"))
+        .output()
+        .expect("scripts/postgres runs");
+    assert!(
+        found.status.success(),
+        "{}",
+        String::from_utf8_lossy(&found.stderr)
+    );
+    let mut guard = Command::new("sh")
+        .arg(format!("{root}/scripts/cluster"))
+        .arg(String::from_utf8_lossy(&found.stdout).trim())
+        .arg("fsync=off")
+        .stdin(Stdio::piped()) // Closes when this process ends, and the cluster with it.
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sh runs");
+    let mut url = String::new();
+    BufReader::new(guard.stdout.take().unwrap())
+        .read_line(&mut url)
+        .expect("scripts/cluster prints a URL");
+    assert!(!url.is_empty(), "no cluster, see above");
+    (url.trim().to_owned(), Some(guard))
+}
+
+fn url_of(database: &str) -> String {
+    let (server, _) = superuser_url().rsplit_once('/').expect("a URL with a database");
+    format!("{server}/{database}")
+}
+
+async fn create(options: &str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "postrider_test_{}_{}",
+        std::process::id(),
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    );
+    let client = connect(superuser_url()).await;
+    client
+        .batch_execute(&format!("create database {name} {options}"))
+        .await
+        .unwrap();
+    name
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "ends with its client")]
+    drop(tokio::spawn(connection));
+    client
+}

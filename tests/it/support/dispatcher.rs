@@ -1,0 +1,148 @@
+//! Dispatchers as operators run them: processes.
+
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::{DEADLINE, Database, eventually};
+
+/// A running `postrider run`. Killed when dropped.
+pub(crate) struct Dispatcher {
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Dispatcher {
+    /// Starts one that may call loopback, and waits until it is registered and woken as it should be.
+    pub(crate) async fn start(database: &Database, flags: &[&str]) -> Self {
+        let dispatcher = Self::spawn(&database.url, flags);
+        let mode = if dispatcher.polls(flags) { "poll" } else { "notify" };
+        let pid = dispatcher.pid();
+        database
+            .until(&format!(
+                "select exists (select from postrider.dispatcher_status where host like '%:{pid}' and wake_mode = '{mode}')"
+            ))
+            .await;
+        dispatcher
+    }
+
+    /// Starts one and waits for nothing.
+    pub(crate) fn spawn(url: &str, flags: &[&str]) -> Self {
+        let mut command = command(&[
+            "run",
+            "--allow-http",
+            "--allow-cidr",
+            "127.0.0.0/8",
+            "--api-listen",
+            "127.0.0.1:0",
+        ]);
+        if let Ok(wake) = std::env::var("POSTRIDER_TEST_WAKE")
+            && !flags.contains(&"--wake")
+        {
+            command.env("POSTRIDER_WAKE", wake);
+        }
+        command
+            .args(flags)
+            .env("DATABASE_URL", url)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (written, mut lines) = (
+            Arc::clone(&log),
+            BufReader::new(child.stderr.take().unwrap()).lines(),
+        );
+        #[expect(clippy::disallowed_methods, reason = "ends with the process it reads from")]
+        drop(tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let mut log = written.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        }));
+        Self { child, log }
+    }
+
+    /// Process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("still running")
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until it has logged a text.
+    pub(crate) async fn logged(&self, text: &str) {
+        eventually(&format!("\"{text}\" in the log"), || async {
+            self.log().contains(text)
+        })
+        .await;
+    }
+
+    /// Sends a signal, as `TERM`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status()
+            .await;
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let ended = timeout(DEADLINE, self.child.wait()).await;
+        ended
+            .unwrap_or_else(|_| panic!("still running; its log:\n{}", self.log()))
+            .unwrap()
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub(crate) async fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM").await;
+        self.ended().await
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    fn polls(&self, flags: &[&str]) -> bool {
+        match flags.iter().position(|flag| *flag == "--wake") {
+            Some(at) => flags[at + 1] == "poll",
+            None => std::env::var("POSTRIDER_TEST_WAKE").is_ok_and(|wake| wake == "poll"),
+        }
+    }
+}
+
+/// The binary under test with these arguments, and nothing of the caller's environment that it would read.
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+    for (name, _) in std::env::vars_os() {
+        let is_read = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("POSTRIDER_") || name == "DATABASE_URL");
+        if is_read {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(args)
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end against a database.
+pub(crate) async fn run_command(url: &str, args: &[&str]) -> Output {
+    timeout(DEADLINE, command(args).env("DATABASE_URL", url).output())
+        .await
+        .expect("the command ends")
+        .unwrap()
+}

@@ -1,0 +1,207 @@
+//! A scripted HTTP peer that records what it was sent.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Response, Uri};
+use standardwebhooks::Webhook;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::{DEADLINE, SECRET};
+
+/// One request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    /// `POST`.
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) uri: Uri,
+    /// All headers.
+    pub(crate) headers: HeaderMap,
+    /// The body, byte for byte.
+    pub(crate) body: Bytes,
+}
+
+impl Received {
+    /// A header as text; empty if it is missing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    /// Verifies the signature with the secret of the tests, as a customer's official library does.
+    pub(crate) fn verify(&self) {
+        Webhook::new(SECRET)
+            .unwrap()
+            .verify(&self.body, &self.headers)
+            .expect("a valid signature");
+    }
+}
+
+/// The peer. Answers 200 unless told otherwise; gone when dropped.
+pub(crate) struct Receiver {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    arrivals: tokio::sync::Mutex<mpsc::UnboundedReceiver<Received>>,
+    _server: JoinSet<()>,
+}
+
+struct Shared {
+    script: Mutex<Script>,
+    arrived: mpsc::UnboundedSender<Received>,
+    all: Mutex<Vec<Received>>,
+    gate: watch::Sender<bool>,
+}
+
+struct Script {
+    once: VecDeque<Answer>,
+    always: Answer,
+    delay: Duration,
+}
+
+#[derive(Clone)]
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+impl Answer {
+    fn status(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+}
+
+impl Receiver {
+    /// Starts listening on a free port of 127.0.0.1.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (arrived, arrivals) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            script: Mutex::new(Script {
+                once: VecDeque::new(),
+                always: Answer::status(200),
+                delay: Duration::ZERO,
+            }),
+            arrived,
+            all: Mutex::default(),
+            gate: watch::Sender::new(true),
+        });
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            address,
+            shared,
+            arrivals: tokio::sync::Mutex::new(arrivals),
+            _server: server,
+        }
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
+    }
+
+    /// From now on it answers with this status.
+    pub(crate) fn answer(&self, status: u16) {
+        self.script().always = Answer::status(status);
+    }
+
+    /// The next request that is not scripted yet is answered so.
+    pub(crate) fn answer_once(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        self.script().once.push_back(Answer {
+            status,
+            headers,
+            body: Bytes::copy_from_slice(body),
+        });
+    }
+
+    /// From now on it answers this late.
+    pub(crate) fn answer_after(&self, delay: Duration) {
+        self.script().delay = delay;
+    }
+
+    /// From now on requests arrive but are not answered until `release`.
+    pub(crate) fn hold(&self) {
+        self.shared.gate.send_replace(false);
+    }
+
+    /// Answers what is held, and what comes.
+    pub(crate) fn release(&self) {
+        self.shared.gate.send_replace(true);
+    }
+
+    /// The next request, in order of arrival.
+    pub(crate) async fn next(&self) -> Received {
+        let mut arrivals = self.arrivals.lock().await;
+        timeout(DEADLINE, arrivals.recv())
+            .await
+            .expect("a request arrives")
+            .unwrap()
+    }
+
+    /// All requests so far.
+    pub(crate) fn all(&self) -> Vec<Received> {
+        self.shared.all.lock().unwrap().clone()
+    }
+
+    /// How many requests so far.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.all.lock().unwrap().len()
+    }
+
+    fn script(&self) -> std::sync::MutexGuard<'_, Script> {
+        self.shared.script.lock().unwrap()
+    }
+}
+
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let received = Received {
+        method,
+        uri,
+        headers,
+        body,
+    };
+    shared.all.lock().unwrap().push(received.clone());
+    let _ = shared.arrived.send(received);
+    let (answer, delay) = {
+        let mut script = shared.script.lock().unwrap();
+        let always = script.always.clone();
+        (script.once.pop_front().unwrap_or(always), script.delay)
+    };
+    tokio::time::sleep(delay).await;
+    let _ = shared.gate.subscribe().wait_for(|is_open| *is_open).await;
+    let mut response = Response::builder().status(answer.status);
+    for (name, value) in answer.headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(answer.body)).unwrap()
+}
