@@ -27,7 +27,7 @@ pub struct Cli {
 /// Settings of every command.
 #[derive(Args, Debug, Default)]
 pub struct Global {
-    /// Database, as postgres://user:password@host:port/database; DATABASE_URL is read too
+    /// Database, as `postgres://user:password@host:port/database`; `DATABASE_URL` is read too
     #[arg(
         long,
         global = true,
@@ -162,7 +162,7 @@ pub enum Endpoint {
 pub struct EndpointPut {
     /// Chosen by you: 1 to 64 of A-Z a-z 0-9 . _ -
     pub id: String,
-    /// Where to POST, as https://host/path
+    /// Where to POST, as `https://host/path`
     #[arg(long)]
     pub url: String,
     /// Patterns, comma separated: words, * (one word), ** at the end (one or more)
@@ -225,7 +225,7 @@ pub struct EndpointShow {
 pub struct EndpointPause {
     /// The endpoint
     pub id: String,
-    /// Shown in postrider.endpoint_health
+    /// Shown in `postrider.endpoint_health`
     #[arg(long)]
     pub reason: Option<String>,
 }

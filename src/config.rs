@@ -223,7 +223,7 @@ impl Settings {
         if cidrs.is_empty() {
             match self.file.get("allow_cidr") {
                 Some(toml::Value::Array(values)) => {
-                    cidrs.extend(values.iter().filter_map(|v| v.as_str().map(str::to_owned)))
+                    cidrs.extend(values.iter().filter_map(|v| v.as_str().map(str::to_owned)));
                 }
                 Some(toml::Value::String(text)) => cidrs.push(text.clone()),
                 Some(_) => self.problems.add("allow_cidr", "needs a list of texts", None),
@@ -251,15 +251,13 @@ impl Settings {
     pub fn log(&mut self, typed: Option<String>) -> Option<tracing_subscriber::EnvFilter> {
         let text = self.text("log", typed, Some("info"))?;
         let filter = tracing_subscriber::EnvFilter::builder().parse(&text);
-        filter
-            .map_err(|_| {
-                self.problems.add(
-                    "log",
-                    "needs a level (error, warn, info, debug, trace) or a filter as postrider=debug",
-                    Some(&text),
-                )
-            })
-            .ok()
+        if let Err(fault) = &filter {
+            let expected = format!(
+                "needs a level (error, warn, info, debug, trace) or a filter as postrider=debug: {fault}"
+            );
+            self.problems.add("log", &expected, Some(&text));
+        }
+        filter.ok()
     }
 }
 
@@ -288,37 +286,13 @@ impl RunConfig {
             defaults::POLL_INTERVAL,
             (Duration::from_millis(10), hour),
         );
-        let lease = settings.duration(
-            "lease",
-            typed.lease,
-            defaults::LEASE,
-            (Duration::from_secs(1), hour),
-        );
+        let (lease, request_timeout) = check_lease(&mut settings, typed.lease, typed.request_timeout);
         let grace_period = settings.duration(
             "grace_period",
             typed.grace_period,
             defaults::GRACE_PERIOD,
             (Duration::ZERO, hour),
         );
-        let request_timeout = settings.duration(
-            "request_timeout",
-            typed.request_timeout,
-            defaults::REQUEST_TIMEOUT,
-            (Duration::from_millis(100), Duration::from_mins(5)),
-        );
-        if let (Some(lease), Some(timeout)) = (lease, request_timeout)
-            && lease < timeout * 2
-        {
-            let expected = format!(
-                "needs at least twice request_timeout ({})",
-                humantime::format_duration(timeout)
-            );
-            settings.problems.add(
-                "lease",
-                &expected,
-                Some(&humantime::format_duration(lease).to_string()),
-            );
-        }
         let wake = check_wake(&mut settings, typed.wake);
         let no_migrate = settings.switch("no_migrate", typed.no_migrate);
         let all = || {
@@ -349,6 +323,40 @@ fn check_address(settings: &mut Settings, typed: Option<String>) -> Option<Socke
 fn check_max_in_flight(settings: &mut Settings, typed: Option<String>) -> Option<usize> {
     let text = settings.text("max_in_flight", typed, Some(defaults::MAX_IN_FLIGHT))?;
     parse_number("max_in_flight", &text, 10_000, &mut settings.problems)
+}
+
+fn check_lease(
+    settings: &mut Settings,
+    lease: Option<String>,
+    request_timeout: Option<String>,
+) -> (Option<Duration>, Option<Duration>) {
+    let lease = settings.duration(
+        "lease",
+        lease,
+        defaults::LEASE,
+        (Duration::from_secs(1), Duration::from_hours(1)),
+    );
+    let range = (Duration::from_millis(100), Duration::from_mins(5));
+    let timeout = settings.duration(
+        "request_timeout",
+        request_timeout,
+        defaults::REQUEST_TIMEOUT,
+        range,
+    );
+    if let (Some(lease), Some(timeout)) = (lease, timeout)
+        && lease < timeout * 2
+    {
+        let expected = format!(
+            "needs at least twice request_timeout ({})",
+            humantime::format_duration(timeout)
+        );
+        settings.problems.add(
+            "lease",
+            &expected,
+            Some(&humantime::format_duration(lease).to_string()),
+        );
+    }
+    (lease, timeout)
 }
 
 fn check_wake(settings: &mut Settings, typed: Option<String>) -> Option<WakeMode> {

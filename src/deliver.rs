@@ -55,7 +55,7 @@ impl Deliverer {
             .referer(false)
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(Duration::from_mins(1))
             .pool_max_idle_per_host(256)
             .tcp_nodelay(true)
             .http1_max_headers(RESPONSE_HEADERS_MAX)

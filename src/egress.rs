@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 /// IPv4 ranges that are not globally routable unicast (IANA special-purpose registry, RFC 6890 and successors).
 const SPECIAL_V4: [(Ipv4Addr, u8, &str); 17] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "this network"),
+    (Ipv4Addr::UNSPECIFIED, 8, "this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "carrier-grade NAT"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
@@ -29,7 +29,7 @@ const SPECIAL_V4: [(Ipv4Addr, u8, &str); 17] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
 ];
 
-/// IPv6 ranges inside 2000::/3 that are not globally routable unicast. Everything outside 2000::/3 is refused as a
+/// IPv6 ranges inside `2000::/3` that are not globally routable unicast. Everything outside `2000::/3` is refused as a
 /// whole: loopback, IPv4-compatible, NAT64, unique local, link-local, multicast and whatever is assigned next.
 const SPECIAL_V6: [(Ipv6Addr, u8, &str); 5] = [
     (
@@ -135,10 +135,8 @@ impl EgressPolicy {
             None => invalid("has no host"),
             Some(Host::Ipv4(address)) => self.judge_address(address.into()),
             Some(Host::Ipv6(address)) => self.judge_address(address.into()),
-            Some(Host::Domain(name)) => match check_name(name) {
-                true => Ok(()),
-                false => invalid("host name has an empty or overlong label"),
-            },
+            Some(Host::Domain(name)) if check_name(name) => Ok(()),
+            Some(Host::Domain(_)) => invalid("host name has an empty or overlong label"),
         }
     }
 

@@ -65,6 +65,7 @@ impl Lease {
 }
 
 /// Renews the lease, and with it the clock and the number of dispatchers that share the endpoints.
+#[derive(Clone)]
 pub struct Renewer {
     /// Where the lease is recorded.
     pub store: Store,

@@ -1,31 +1,66 @@
-//! Postrider.
+//! Postrider: a PostgreSQL LISTEN/NOTIFY-driven event dispatcher. The binary is the product; this library exists so that
+//! tests can reach its parts.
+//!
+//! One event, end to end:
+//!
+//! ```text
+//!  producer: insert into postrider.outbox, commit ── trigger rings only if a dispatcher sleeps
+//!      │                                                │ NOTIFY, a hint
+//!      │                                                ▼
+//!      │                          listener ──> bell ──> rounds: look now, else sleep
+//!      ▼                                                │
+//!  route      unrouted events ──> one delivery per matching endpoint, claimed where there is room
+//!  dispatch   what waits and is due ──> claimed, as many as the endpoint has room for
+//!      ▼
+//!  desk ──> attempts ──> deliver: one signed POST ──> Outcome
+//!      ▼
+//!  settle     Outcome ──> complete | pending again | failed, in batches
+//!      ▼
+//!  views      delivery_status, endpoint_health, backlog ...
+//! ```
+//!
+//! | layer | modules | may use |
+//! |---|---|---|
+//! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`] | each other, [`topics`] |
+//! | rules | [`topics`], [`retry`], [`signature`], [`egress`], [`clock`] | words |
+//! | store | [`store`] | words |
+//! | desk | [`desk`], [`directory`] | words, store's rows |
+//! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`lease`], [`housekeeping`] | all above |
+//! | edges | [`api`], [`cli`], [`commands`] | all above |
+//! | assembly | [`config`], [`telemetry`], [`shutdown`], [`serve`] | all above |
 
-pub mod api;
-pub mod attempts;
-pub mod bell;
-pub mod cli;
-pub mod clock;
-pub mod commands;
-pub mod config;
-pub mod deliver;
 pub mod delivery;
-pub mod desk;
-pub mod directory;
-pub mod dispatch;
-pub mod egress;
 pub mod endpoint;
 pub mod event;
+pub mod outcome;
+
+pub mod clock;
+pub mod egress;
+pub mod retry;
+pub mod signature;
+pub mod topics;
+
+pub mod store;
+
+pub mod desk;
+pub mod directory;
+
+pub mod attempts;
+pub mod bell;
+pub mod deliver;
+pub mod dispatch;
 pub mod housekeeping;
 pub mod lease;
 pub mod listener;
-pub mod outcome;
-pub mod retry;
 pub mod rounds;
 pub mod route;
-pub mod serve;
 pub mod settle;
+
+pub mod api;
+pub mod cli;
+pub mod commands;
+
+pub mod config;
+pub mod serve;
 pub mod shutdown;
-pub mod signature;
-pub mod store;
 pub mod telemetry;
-pub mod topics;

@@ -25,7 +25,7 @@ const HEARTBEATS_PER_CANARY: u32 = 6;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// A path that loses notifications is tried again this often.
-const SILENT_RETRY: Duration = Duration::from_secs(60);
+const SILENT_RETRY: Duration = Duration::from_mins(1);
 
 /// Keeps a listening connection up.
 pub struct Listener {
@@ -65,9 +65,10 @@ impl Listener {
                 break;
             };
             self.bell.disconnect(&one_line(&fault));
-            let pause = match fault {
-                ListenError::Silent => SILENT_RETRY,
-                _ => backoff.mul_f64(0.5 + fastrand::f64()),
+            let pause = if matches!(fault, ListenError::Silent) {
+                SILENT_RETRY
+            } else {
+                backoff.mul_f64(0.5 + fastrand::f64())
             };
             warn!("polling until notifications work again: {}", one_line(&fault));
             backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -167,9 +168,7 @@ impl Ears {
         let pid = self.pid.load(Ordering::Relaxed);
         // A payload is a hint at most: anybody may send one.
         match notification.channel() {
-            "postrider_canary" if notification.payload() == pid.to_string() => {
-                drop(self.canary.send_replace(()))
-            }
+            "postrider_canary" if notification.payload() == pid.to_string() => self.canary.send_replace(()),
             // Rung by ourselves, for the siblings.
             "postrider" if notification.process_id() != pid => self.bell.look_now(),
             _ => {}

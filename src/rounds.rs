@@ -238,9 +238,9 @@ impl Rounds {
             .release_strays(self.shared.lease.id(), &known)
             .await
         {
-            Ok(0) => {}
+            // After a failure the next failed round tries again; until then the rows wait.
+            Ok(0) | Err(_) => {}
             Ok(released) => warn!("gave back {released} deliveries whose claim was answered by nobody"),
-            Err(_) => {} // The next failure of a round tries again; until then the rows wait.
         }
     }
 }

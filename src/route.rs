@@ -43,7 +43,7 @@ struct Floor {
 
 /// A plan and what must be known to carry it out.
 struct Plan {
-    plan: RoutePlan,
+    rows: RoutePlan,
     reserved: Vec<EndpointNo>,
     waiting: Vec<EndpointNo>,
     /// Stored bytes of each claimed event's payload, per delivery.
@@ -103,7 +103,7 @@ impl Route {
         // Even where a look from the safe floor found late rows far below: they come first, then the floor rises again.
         self.floor.near = plan.last.max(self.floor.safe);
         dispatch.note_waiting(&plan.waiting);
-        Ok(Progress::Worked(plan.plan.events.len()))
+        Ok(Progress::Worked(plan.rows.events.len()))
     }
 
     async fn route_batch(
@@ -122,7 +122,7 @@ impl Route {
         // and a newer one too.
         self.shared.refresh(directory, version).await?;
         let plan = self.plan(&events, directory);
-        let claimed = match tx.route_events(self.shared.lease.id(), &plan.plan).await {
+        let claimed = match tx.route_events(self.shared.lease.id(), &plan.rows).await {
             Ok(claimed) => claimed,
             Err(fault) => {
                 for no in &plan.reserved {
@@ -142,14 +142,14 @@ impl Route {
 
     fn plan(&self, events: &[UnroutedEvent], directory: &mut Directory) -> Plan {
         let mut plan = Plan {
-            plan: RoutePlan::default(),
+            rows: RoutePlan::default(),
             reserved: Vec::new(),
             waiting: Vec::new(),
             payload_bytes: HashMap::new(),
             last: EventFloor::default(),
         };
         for event in events {
-            if plan.plan.births.len() >= BIRTHS_MAX {
+            if plan.rows.births.len() >= BIRTHS_MAX {
                 break;
             }
             let receivers: Arc<[EndpointNo]> = match &event.destination {
@@ -158,10 +158,10 @@ impl Route {
             };
             let share = event.payload_bytes / u64::try_from(receivers.len()).unwrap_or(1).max(1);
             plan.payload_bytes.insert(event.id, share);
-            plan.plan.events.push((event.id, receivers.len()));
+            plan.rows.events.push((event.id, receivers.len()));
             for no in receivers.iter() {
                 let birth = self.birth(event, *no, &mut plan);
-                plan.plan.births.push((event.id, *no, birth));
+                plan.rows.births.push((event.id, *no, birth));
             }
             plan.last = event.place;
         }

@@ -27,8 +27,8 @@ use crate::rounds::{Rounds, Shared};
 use crate::route::Route;
 use crate::settle::Settle;
 use crate::store::{
-    MigrateError, Registration, SCHEMA_VERSION, Session, Store, WakeMode, check_schema, is_permanent,
-    migrate, one_line,
+    EventFloor, MigrateError, Registration, SCHEMA_VERSION, Session, Store, WakeMode, check_schema,
+    is_permanent, migrate, one_line,
 };
 
 /// Claims, settles, lease and housekeeping, each with a connection to itself, and one to spare for the canary.
@@ -62,7 +62,6 @@ impl Dispatcher {
                 config.api_listen
             )
         })?;
-        let api_address = listener.local_addr()?;
         prepare_schema(&config).await?;
         let store = Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?;
         let bell = Arc::new(Bell::new(match config.wake {
@@ -74,17 +73,40 @@ impl Dispatcher {
             lease: config.lease,
         };
         let lease = Arc::new(Lease::start(&store, &who, &bell).await?);
-        let clock = Arc::new(Clock::new(0));
         let desk = Arc::new(Desk::new(Limits::for_in_flight(config.max_in_flight)));
         let renewer = Renewer {
-            store: store.clone(),
-            lease: Arc::clone(&lease),
-            bell: Arc::clone(&bell),
-            clock: Arc::clone(&clock),
-            desk: Arc::clone(&desk),
+            store,
+            lease,
+            bell,
+            clock: Arc::new(Clock::new(0)),
+            desk,
             who,
         };
         renewer.step().await?;
+        let floor = renewer.store.read_floor().await?;
+        let dispatcher = Self::assemble(config, renewer, floor, listener)?;
+        let id = dispatcher.shared.lease.id().get();
+        info!(
+            "dispatcher {id} runs, schema version {SCHEMA_VERSION}, health on http://{}",
+            dispatcher.api_address
+        );
+        Ok(dispatcher)
+    }
+
+    fn assemble(
+        config: RunConfig,
+        renewer: Renewer,
+        floor: EventFloor,
+        listener: TcpListener,
+    ) -> anyhow::Result<Self> {
+        let Renewer {
+            store,
+            lease,
+            bell,
+            clock,
+            desk,
+            ..
+        } = renewer.clone();
         let deliverer = Deliverer::new(config.egress.clone(), clock, config.request_timeout)?;
         let (reports, settled) = mpsc::channel(config.max_in_flight);
         let attempts = Attempts::new(
@@ -103,13 +125,14 @@ impl Dispatcher {
             attempts,
             routed_below: AtomicU64::new(0),
         });
-        let floor = shared.store.read_floor().await?;
         let rounds = Rounds::new(
             Arc::clone(&shared),
             Route::new(Arc::clone(&shared), floor),
             config.poll_interval,
         );
+        let housekeeping = Housekeeping::new(Arc::clone(&shared), config.lease);
         let mut dispatcher = Self {
+            api_address: listener.local_addr()?,
             config,
             shared,
             intake: JoinSet::new(),
@@ -117,21 +140,15 @@ impl Dispatcher {
             settle: JoinSet::new(),
             upkeep: JoinSet::new(),
             stop_upkeep: CancellationToken::new(),
-            api_address,
         };
         dispatcher.settle.spawn(settle.run());
         dispatcher.spawn_upkeep(renewer, listener);
         dispatcher
             .intake
             .spawn(rounds.run(dispatcher.stop_intake.clone()));
-        let housekeeping = Housekeeping::new(Arc::clone(&dispatcher.shared), dispatcher.config.lease);
         dispatcher
             .intake
             .spawn(housekeeping.run(dispatcher.stop_intake.clone()));
-        info!(
-            "dispatcher {} runs, schema version {SCHEMA_VERSION}, health on http://{api_address}",
-            dispatcher.shared.lease.id().get()
-        );
         Ok(dispatcher)
     }
 

@@ -42,8 +42,6 @@ pub(super) async fn run(
     if typed.json {
         return Ok(output::json(&serde_json::json!({ "id": id }))?);
     }
-    Ok(match id {
-        Some(id) => output::line(&id.to_string())?,
-        None => output::line("known: an event with this idempotency key was inserted before")?,
-    })
+    let known = || "known: an event with this idempotency key was inserted before".to_owned();
+    Ok(output::line(&id.map_or_else(known, |id| id.to_string()))?)
 }

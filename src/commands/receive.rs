@@ -39,7 +39,8 @@ struct Received<'a> {
     topic: &'a str,
     attempt: &'a str,
     /// Microseconds of the Unix epoch, by this machine's clock.
-    received_at: u128,
+    #[serde(rename = "received_at")]
+    at: u128,
     body: &'a str,
 }
 
@@ -72,7 +73,7 @@ pub(super) async fn serve(listener: TcpListener, behaviour: Behaviour) -> std::i
 }
 
 async fn receive(State(behaviour): State<Arc<Behaviour>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let received_at = now_us();
+    let at = now_us();
     tokio::time::sleep(behaviour.delay).await;
     let signature = match &behaviour.secret {
         None => "unchecked",
@@ -95,7 +96,7 @@ async fn receive(State(behaviour): State<Arc<Behaviour>>, headers: HeaderMap, bo
         webhook_id: text("webhook-id"),
         topic: text("postrider-topic"),
         attempt: text("postrider-attempt"),
-        received_at,
+        at,
         body: &String::from_utf8_lossy(&body),
     };
     let printed = if behaviour.json {
