@@ -32,7 +32,16 @@ pub struct Deliverer {
     client: Client,
     policy: EgressPolicy,
     clock: Arc<Clock>,
-    timeout: Duration,
+    timeouts: Timeouts,
+}
+
+/// Deadlines of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Where the endpoint names none.
+    pub default: Duration,
+    /// Whatever the endpoint names: half of a lease, or the lease could never cover it.
+    pub max: Duration,
 }
 
 /// The HTTP client could not be set up.
@@ -42,11 +51,11 @@ pub struct ClientError(#[source] reqwest::Error);
 
 impl Deliverer {
     /// A client that follows no redirect, uses no proxy from the environment, decompresses nothing, retries nothing,
-    /// and dials only what the policy allows. `timeout` is the deadline of an attempt whose endpoint names none.
+    /// and dials only what the policy allows.
     ///
     /// # Errors
     /// [`ClientError`] when the TLS roots of this machine cannot be read.
-    pub fn new(policy: EgressPolicy, clock: Arc<Clock>, timeout: Duration) -> Result<Self, ClientError> {
+    pub fn new(policy: EgressPolicy, clock: Arc<Clock>, timeouts: Timeouts) -> Result<Self, ClientError> {
         let client = Client::builder()
             .use_preconfigured_provider()
             .dns_resolver(GuardedResolver::new(policy.clone()))
@@ -66,13 +75,16 @@ impl Deliverer {
             client,
             policy,
             clock,
-            timeout,
+            timeouts,
         })
     }
 
     /// How long an attempt on this endpoint may take.
     pub fn timeout(&self, endpoint: &Endpoint) -> Duration {
-        endpoint.timeout.unwrap_or(self.timeout)
+        endpoint
+            .timeout
+            .unwrap_or(self.timeouts.default)
+            .min(self.timeouts.max)
     }
 
     /// Makes attempt number `attempt`: one POST of the payload, signed anew.

@@ -24,6 +24,8 @@ const NAP_FIRST: Duration = Duration::from_millis(1);
 const NAP_MAX: Duration = Duration::from_millis(10);
 /// An awake leader rings its siblings at most this often.
 const RING_PAUSE: Duration = Duration::from_millis(10);
+/// How often claims that nobody knows of are given back.
+const STRAYS_INTERVAL: Duration = Duration::from_secs(15);
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -91,6 +93,8 @@ pub struct Rounds {
     poll_interval: Duration,
     nap: Duration,
     rung_siblings: Instant,
+    /// None: due at the next look.
+    strays_released: Option<Instant>,
 }
 
 impl Rounds {
@@ -105,6 +109,7 @@ impl Rounds {
             poll_interval,
             nap: NAP_FIRST,
             rung_siblings: Instant::now(),
+            strays_released: Some(Instant::now()),
         }
     }
 
@@ -129,7 +134,8 @@ impl Rounds {
                     backoff = (backoff * 2).min(BACKOFF_MAX);
                     stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                     look = Look::Full;
-                    self.release_strays().await;
+                    // What the failed round may have claimed.
+                    self.strays_released = None;
                 }
             }
         }
@@ -140,6 +146,13 @@ impl Rounds {
     /// # Errors
     /// [`StoreError`]: claims whose answer was lost are given back by `release_strays`.
     pub async fn step(&mut self, look: Look) -> Result<Progress, StoreError> {
+        if !self.shared.lease.is_renewed() {
+            // What is claimed now could not be begun.
+            return Ok(Progress::Full);
+        }
+        if look == Look::Full && self.strays_released.is_none_or(|at| at.elapsed() >= STRAYS_INTERVAL) {
+            self.release_strays().await?;
+        }
         let due = self.dispatch.step(look, &mut self.directory).await?;
         let new = self
             .route
@@ -229,18 +242,18 @@ impl Rounds {
         }
     }
 
-    /// A claim whose answer was lost is ours without our knowing: give it back. No claim runs beside this.
-    async fn release_strays(&self) {
+    /// A claim whose answer was lost is ours without our knowing: gives it back. No claim runs beside this.
+    async fn release_strays(&mut self) -> Result<(), StoreError> {
         let known = self.shared.desk.known_claims();
-        match self
+        let released = self
             .shared
             .store
             .release_strays(self.shared.lease.id(), &known)
-            .await
-        {
-            // After a failure the next failed round tries again; until then the rows wait.
-            Ok(0) | Err(_) => {}
-            Ok(released) => warn!("gave back {released} deliveries whose claim was answered by nobody"),
+            .await?;
+        if released > 0 {
+            warn!("gave back {released} deliveries whose claim was answered by nobody");
         }
+        self.strays_released = Some(Instant::now());
+        Ok(())
     }
 }

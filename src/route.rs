@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::directory::Directory;
 use crate::dispatch::Dispatch;
@@ -91,8 +92,8 @@ impl Route {
         }
         let routed = done?;
         if is_safe {
-            let (safe, _) = self.shared.store.find_unrouted(self.floor.safe).await?;
-            self.floor.raise(safe, begun.elapsed());
+            let safe = self.shared.store.find_unrouted(self.floor.safe).await?;
+            self.floor.set(safe, begun.elapsed());
             self.shared
                 .routed_below
                 .store(self.floor.safe.xid, Ordering::Relaxed);
@@ -188,9 +189,15 @@ impl Floor {
         (if is_safe { self.safe } else { self.near }, is_safe)
     }
 
-    fn raise(&mut self, safe: EventFloor, cost: Duration) {
-        self.safe = self.safe.max(safe);
-        self.near = self.near.max(self.safe);
+    fn set(&mut self, safe: EventFloor, cost: Duration) {
+        if safe < self.safe {
+            warn!(
+                "the database's history went back (a restore, or a failover that lost commits): looking at all events again"
+            );
+            self.near = safe;
+        }
+        self.safe = safe;
+        self.near = self.near.max(safe);
         self.safe_look = (Instant::now(), cost);
     }
 }

@@ -18,7 +18,7 @@ use crate::attempts::Attempts;
 use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::config::RunConfig;
-use crate::deliver::Deliverer;
+use crate::deliver::{Deliverer, Timeouts};
 use crate::desk::{Desk, Limits};
 use crate::housekeeping::Housekeeping;
 use crate::lease::{Lease, Renewer};
@@ -107,7 +107,11 @@ impl Dispatcher {
             desk,
             ..
         } = renewer.clone();
-        let deliverer = Deliverer::new(config.egress.clone(), clock, config.request_timeout)?;
+        let timeouts = Timeouts {
+            default: config.request_timeout,
+            max: config.lease / 2,
+        };
+        let deliverer = Deliverer::new(config.egress.clone(), clock, timeouts)?;
         let (reports, settled) = mpsc::channel(config.max_in_flight);
         let attempts = Attempts::new(
             store.clone(),

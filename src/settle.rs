@@ -13,12 +13,14 @@ use crate::delivery::{ClaimId, Claimed};
 use crate::desk::Desk;
 use crate::outcome::Outcome;
 use crate::retry::{DEFAULT_SCHEDULE, Verdict, judge};
-use crate::store::{Attempted, GivenBack, Store, StoreError, one_line};
+use crate::store::{Attempted, GivenBack, Store, StoreError, is_data_fault, one_line};
 
 /// Reports settled in one statement.
 const BATCH_MAX: usize = 500;
 /// How long the first report of a batch waits for others.
 const GATHER: Duration = Duration::from_millis(5);
+/// At most so much of an error is kept.
+const ERROR_CHARS_MAX: usize = 500;
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
@@ -140,9 +142,13 @@ impl Settle {
 
     /// Writes a batch, however long that takes: outcomes are kept in memory until they are written, or until the
     /// claim behind them is lost.
-    async fn write(&self, batch: Batch) {
+    async fn write(&self, mut batch: Batch) {
         let mut backoff = BACKOFF_FIRST;
         while let Err(fault) = self.write_once(&batch).await {
+            if is_data_fault(&fault) {
+                // A text that this database's encoding cannot hold must not keep the outcome from being recorded.
+                batch.drop_foreign_characters();
+            }
             warn!(
                 "outcomes not written, trying again in {backoff:?}: {}",
                 one_line(&fault)
@@ -191,6 +197,13 @@ impl Settle {
 }
 
 impl Batch {
+    fn drop_foreign_characters(&mut self) {
+        for attempted in &mut self.attempted {
+            for text in attempted.error.iter_mut().chain(&mut attempted.response_excerpt) {
+                text.retain(|c| c.is_ascii());
+            }
+        }
+    }
     fn claim_ids(&self) -> impl Iterator<Item = &ClaimId> {
         self.attempted
             .iter()
@@ -211,11 +224,19 @@ fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: Verdi
         status,
         delay,
         status_code: outcome.status_code(),
-        error: outcome.error(),
+        error: outcome.error().map(|text| storable(&text)),
         age: Some(begun.elapsed()),
         duration: outcome.duration,
         response_excerpt: outcome.response_excerpt,
     }
+}
+
+/// An error text as PostgreSQL can store it: no NUL, of bounded length.
+fn storable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c == '\0' { '\u{fffd}' } else { c })
+        .take(ERROR_CHARS_MAX)
+        .collect()
 }
 
 fn event_gone(claimed: &Claimed) -> Attempted {

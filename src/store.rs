@@ -22,7 +22,7 @@ use tokio_postgres::{NoTls, Row};
 
 pub use connect::{ConnectError, DatabaseUrl, Session};
 pub use deliveries::{Attempted, Due, DueClaim, EndpointRoom, GivenBack};
-pub use diagnose::{is_permanent, one_line};
+pub use diagnose::{is_data_fault, is_permanent, one_line};
 pub use dispatchers::{DispatcherId, Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointRow, EndpointSet, PutResult};
 pub use events::{Birth, EventFloor, NewEvent, RoutePlan, RouteTx, UnroutedEvent};

@@ -21,6 +21,11 @@ pub fn is_permanent(fault: &(dyn Error + 'static)) -> bool {
     .contains(db.code())
 }
 
+/// Whether the server refused a value (SQLSTATE class 22): the same value will be refused again.
+pub fn is_data_fault(fault: &(dyn Error + 'static)) -> bool {
+    database_error(fault).is_some_and(|db| db.code().code().starts_with("22"))
+}
+
 /// The whole chain of an error in one line; what the server said stands alone, with the remedy where there is one.
 pub fn one_line(fault: &(dyn Error + 'static)) -> String {
     let text = match database_error(fault) {

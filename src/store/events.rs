@@ -176,11 +176,12 @@ impl Birth {
 }
 
 impl Store {
-    /// `sql/find_unrouted.sql`: the floor below which every event is routed for good, and whether any is unrouted.
+    /// `sql/find_unrouted.sql`: the floor below which every event is routed for good. Lower than `floor` only when the
+    /// database's history went back (a restore, a failover that lost commits): then everything is to be looked at again.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn find_unrouted(&self, floor: EventFloor) -> Result<(EventFloor, bool), StoreError> {
+    pub async fn find_unrouted(&self, floor: EventFloor) -> Result<EventFloor, StoreError> {
         let row = self
             .row(&FIND_UNROUTED, &[&floor.xid.to_string(), &floor.id])
             .await?;
@@ -189,15 +190,18 @@ impl Store {
             xid: xid(&FIND_UNROUTED, column(&FIND_UNROUTED, &row, "horizon")?)?,
             id: 0,
         };
+        if horizon.xid < floor.xid {
+            return Ok(EventFloor::default());
+        }
         let first: Option<&str> = column(&FIND_UNROUTED, &row, "created_xid")?;
         let Some(first) = first else {
-            return Ok((horizon.max(floor), false));
+            return Ok(horizon.max(floor));
         };
         let first = EventFloor {
             xid: xid(&FIND_UNROUTED, first)?,
             id: column(&FIND_UNROUTED, &row, "id")?,
         };
-        Ok((horizon.min(first).max(floor), true))
+        Ok(horizon.min(first).max(floor))
     }
 
     /// `sql/read_floor.sql`: where the sweep at start begins.
