@@ -2,5 +2,8 @@
 
 #![cfg(test)]
 
+mod bell_model;
 mod delivering;
+mod request;
+mod sql;
 mod support;

@@ -2,6 +2,7 @@
 
 mod database;
 mod dispatcher;
+mod ears;
 mod receiver;
 
 use std::future::Future;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 pub(crate) use database::{Database, superuser_url};
 pub(crate) use dispatcher::{Dispatcher, command, run_command};
+pub(crate) use ears::Ears;
 pub(crate) use receiver::{Received, Receiver};
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.
@@ -27,4 +29,22 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: 
     tokio::time::timeout(DEADLINE, poll)
         .await
         .unwrap_or_else(|_| panic!("waited {DEADLINE:?} in vain: {what}"));
+}
+
+/// A dispatcher with one endpoint `one`, which subscribes to everything; `more` as in [`Database::put_endpoint`].
+pub(crate) async fn one_endpoint(more: &str, flags: &[&str]) -> (Database, Receiver, Dispatcher) {
+    let database = Database::new().await;
+    let receiver = Receiver::start().await;
+    database.put_endpoint("one", &receiver.url(), "**", more).await;
+    let dispatcher = Dispatcher::start(&database, flags).await;
+    (database, receiver, dispatcher)
+}
+
+/// A source of chance, printed so that a failure can be repeated with `POSTRIDER_TEST_SEED`.
+pub(crate) fn chance() -> fastrand::Rng {
+    let seed = std::env::var_os("POSTRIDER_TEST_SEED")
+        .and_then(|seed| seed.to_str()?.parse().ok())
+        .unwrap_or_else(|| fastrand::u64(..));
+    println!("POSTRIDER_TEST_SEED={seed}");
+    fastrand::Rng::with_seed(seed)
 }

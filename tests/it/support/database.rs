@@ -112,6 +112,35 @@ impl Database {
             .get(0)
     }
 
+    /// Inserts events in one transaction, with payloads `{"number": 1}` to `{"number": count}`.
+    pub(crate) async fn insert_many(&self, topic: &str, count: usize) {
+        self.execute(&format!(
+            "insert into postrider.outbox (topic, payload) \
+             select '{topic}', json_build_object('number', n) from generate_series(1, {count}) as n"
+        ))
+        .await;
+    }
+
+    /// How many deliveries have a status.
+    pub(crate) async fn count(&self, status: &str) -> usize {
+        let count: i64 = self
+            .value(&format!(
+                "select count(*) from postrider.delivery_status where status = '{status}'"
+            ))
+            .await;
+        usize::try_from(count).unwrap()
+    }
+
+    /// Waits until a dispatcher sleeps with the bell armed: the next insert rings.
+    pub(crate) async fn until_bell_is_armed(&self) {
+        self.until(
+            "select exists (select from pg_locks as l join pg_database as d on d.oid = l.database \
+             where d.datname = current_database() and l.locktype = 'advisory' and l.mode = 'ExclusiveLock' and l.granted \
+               and ((l.classid::bigint << 32) | l.objid::bigint) = postrider.bell_key())",
+        )
+        .await;
+    }
+
     /// Waits until every event is complete or failed.
     pub(crate) async fn until_settled(&self) {
         self.until(
@@ -153,7 +182,7 @@ fn start_cluster() -> (String, Option<Child>) {
     let mut guard = Command::new("sh")
         .arg(format!("{root}/scripts/cluster"))
         .arg(String::from_utf8_lossy(&found.stdout).trim())
-        .arg("fsync=off")
+        .args(["fsync=off", "max_prepared_transactions=10"])
         .stdin(Stdio::piped()) // Closes when this process ends, and the cluster with it.
         .stdout(Stdio::piped())
         .spawn()

@@ -42,7 +42,10 @@ impl Dispatcher {
         if let Ok(wake) = std::env::var("POSTRIDER_TEST_WAKE")
             && !flags.contains(&"--wake")
         {
-            command.env("POSTRIDER_WAKE", wake);
+            // What a ring would bring at once, a short poll brings soon: the tests stay quick.
+            command
+                .env("POSTRIDER_WAKE", wake)
+                .env("POSTRIDER_POLL_INTERVAL", "100ms");
         }
         command
             .args(flags)
@@ -74,6 +77,16 @@ impl Dispatcher {
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The most memory it ever had, in MiB.
+    pub(crate) fn memory_max_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
     /// Waits until it has logged a text.

@@ -1,7 +1,8 @@
 //! A scripted HTTP peer that records what it was sent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{DEADLINE, SECRET};
 
@@ -28,6 +29,8 @@ pub(crate) struct Received {
     pub(crate) headers: HeaderMap,
     /// The body, byte for byte.
     pub(crate) body: Bytes,
+    /// When it had arrived.
+    pub(crate) at: Instant,
 }
 
 impl Received {
@@ -63,7 +66,12 @@ struct Shared {
     arrived: mpsc::UnboundedSender<Received>,
     all: Mutex<Vec<Received>>,
     gate: watch::Sender<bool>,
+    under_way: AtomicUsize,
+    under_way_max: AtomicUsize,
 }
+
+/// One request between its arrival and its answer, or the end of its connection.
+struct UnderWay<'a>(&'a Shared);
 
 struct Script {
     once: VecDeque<Answer>,
@@ -103,6 +111,8 @@ impl Receiver {
             arrived,
             all: Mutex::default(),
             gate: watch::Sender::new(true),
+            under_way: AtomicUsize::new(0),
+            under_way_max: AtomicUsize::new(0),
         });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let mut server = JoinSet::new();
@@ -172,8 +182,33 @@ impl Receiver {
         self.shared.all.lock().unwrap().len()
     }
 
+    /// The events that arrived, each once, by their `webhook-id`.
+    pub(crate) fn webhook_ids(&self) -> BTreeSet<String> {
+        let all = self.all();
+        all.iter().map(|r| r.header("webhook-id").to_owned()).collect()
+    }
+
+    /// How many requests waited for their answer at once, at most.
+    pub(crate) fn under_way_max(&self) -> usize {
+        self.shared.under_way_max.load(Ordering::SeqCst)
+    }
+
     fn script(&self) -> std::sync::MutexGuard<'_, Script> {
         self.shared.script.lock().unwrap()
+    }
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        let count = shared.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.under_way_max.fetch_max(count, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -184,21 +219,24 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
+    let _under_way = UnderWay::begin(&shared);
     let received = Received {
         method,
         uri,
         headers,
         body,
+        at: Instant::now(),
     };
     shared.all.lock().unwrap().push(received.clone());
-    let _ = shared.arrived.send(received);
+    // Nobody listens any more: the test is over.
+    drop(shared.arrived.send(received));
     let (answer, delay) = {
         let mut script = shared.script.lock().unwrap();
         let always = script.always.clone();
         (script.once.pop_front().unwrap_or(always), script.delay)
     };
     tokio::time::sleep(delay).await;
-    let _ = shared.gate.subscribe().wait_for(|is_open| *is_open).await;
+    drop(shared.gate.subscribe().wait_for(|is_open| *is_open).await);
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {
         response = response.header(name, value);
