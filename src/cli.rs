@@ -107,6 +107,12 @@ pub struct Run {
     /// Deadline of one attempt, body included, 100ms to 5m [default: 15s]
     #[arg(long, env = "POSTRIDER_REQUEST_TIMEOUT", value_name = "DURATION")]
     pub request_timeout: Option<String>,
+    /// Delete complete events after this, 1s to 3650days [default: 7d]
+    #[arg(long, env = "POSTRIDER_RETAIN_COMPLETE", value_name = "DURATION")]
+    pub retain_complete: Option<String>,
+    /// Delete failed events after this, 1s to 3650days [default: 30d]
+    #[arg(long, env = "POSTRIDER_RETAIN_FAILED", value_name = "DURATION")]
+    pub retain_failed: Option<String>,
     /// Do not migrate; refuse a schema that is not exactly this version's
     #[arg(long, env = "POSTRIDER_NO_MIGRATE")]
     pub no_migrate: bool,

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::cli;
 use crate::egress::EgressPolicy;
-use crate::store::{DatabaseUrl, WakeMode};
+use crate::store::{DatabaseUrl, Retention, WakeMode};
 
 /// The defaults, as `--help` shows them.
 pub mod defaults {
@@ -28,9 +28,13 @@ pub mod defaults {
     pub const WAKE: &str = "notify";
     /// `--request-timeout`
     pub const REQUEST_TIMEOUT: &str = "15s";
+    /// `--retain-complete`
+    pub const RETAIN_COMPLETE: &str = "7d";
+    /// `--retain-failed`
+    pub const RETAIN_FAILED: &str = "30d";
 }
 
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 15] = [
     "database_url",
     "listen_database_url",
     "log",
@@ -43,6 +47,8 @@ const SETTINGS: [&str; 13] = [
     "grace_period",
     "wake",
     "request_timeout",
+    "retain_complete",
+    "retain_failed",
     "no_migrate",
 ];
 
@@ -69,6 +75,8 @@ pub struct RunConfig {
     pub wake: WakeMode,
     /// Deadline of one attempt.
     pub request_timeout: Duration,
+    /// How long finished events are kept.
+    pub retention: Retention,
     /// Whether to leave the schema alone.
     pub no_migrate: bool,
 }
@@ -293,6 +301,7 @@ impl RunConfig {
             defaults::GRACE_PERIOD,
             (Duration::ZERO, hour),
         );
+        let retention = check_retention(&mut settings, typed.retain_complete, typed.retain_failed);
         let wake = check_wake(&mut settings, typed.wake);
         let no_migrate = settings.switch("no_migrate", typed.no_migrate);
         let all = || {
@@ -307,6 +316,7 @@ impl RunConfig {
                 grace_period: grace_period?,
                 wake: wake?,
                 request_timeout: request_timeout?,
+                retention: retention?,
                 no_migrate,
             })
         };
@@ -357,6 +367,20 @@ fn check_lease(
         );
     }
     (lease, timeout)
+}
+
+fn check_retention(
+    settings: &mut Settings,
+    complete: Option<String>,
+    failed: Option<String>,
+) -> Option<Retention> {
+    let range = (Duration::from_secs(1), Duration::from_hours(3650 * 24));
+    let complete = settings.duration("retain_complete", complete, defaults::RETAIN_COMPLETE, range);
+    let failed = settings.duration("retain_failed", failed, defaults::RETAIN_FAILED, range);
+    Some(Retention {
+        complete: complete?,
+        failed: failed?,
+    })
 }
 
 fn check_wake(settings: &mut Settings, typed: Option<String>) -> Option<WakeMode> {

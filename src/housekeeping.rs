@@ -1,42 +1,62 @@
-//! What must happen now and then: deliveries of dead dispatchers are taken back, and the floor of routing is saved.
+//! What must happen now and then: deliveries of dead dispatchers are taken back, the floor of routing is saved, and old
+//! finished events are deleted. Every statement is bounded and skips what others have locked, so that any dispatcher may
+//! do it, side by side with the others.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::event::EventId;
 use crate::rounds::Shared;
-use crate::store::{EventFloor, StoreError, one_line};
+use crate::store::{EventFloor, Retention, StoreError, one_line};
 
 /// Claims taken back in one statement.
 const CLAIMS_MAX: i64 = 20;
+/// Events looked at in one statement of deletion.
+const SCAN_MAX: i64 = 1_000;
+/// A step deletes no longer than this: dead dispatchers do not wait for it.
+const DELETION_MAX: Duration = Duration::from_secs(3);
+/// Looking for old events in vain may cost this part of the time.
+const DELETION_PART: u32 = 20;
+/// Who is not the leader leaves deletion to it this long, in case it does nothing.
+const DELETION_PAUSE: Duration = Duration::from_mins(1);
 
 /// The stage.
 pub struct Housekeeping {
     shared: Arc<Shared>,
     interval: Duration,
+    retention: Retention,
+    /// The next pass over the old events, and where it goes on.
+    next_pass: Instant,
+    after: Option<EventId>,
 }
 
 impl Housekeeping {
     /// Steps four times per lease, and at least every 15 seconds.
-    pub fn new(shared: Arc<Shared>, lease: Duration) -> Self {
+    pub fn new(shared: Arc<Shared>, lease: Duration, retention: Retention) -> Self {
+        let interval = (lease / 4).min(Duration::from_secs(15));
         Self {
             shared,
-            interval: (lease / 4).min(Duration::from_secs(15)),
+            interval,
+            retention,
+            next_pass: Instant::now(),
+            after: None,
         }
     }
 
     /// Steps until stopped, the first time at once.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let mut pause = Duration::ZERO;
         while stop
             .run_until_cancelled(tokio::time::sleep(pause))
             .await
             .is_some()
         {
-            if let Err(fault) = self.step().await {
+            if let Err(fault) = self.step(&stop).await {
                 warn!("housekeeping failed, trying again: {}", one_line(&fault));
             }
             // Several dispatchers do not step together.
@@ -44,11 +64,23 @@ impl Housekeeping {
         }
     }
 
-    /// Takes back what dead dispatchers hold, in bounded statements, and saves the floor.
+    /// Takes back what dead dispatchers hold, saves the floor, deletes what is old.
     ///
     /// # Errors
     /// [`StoreError`]: the next step goes on.
-    pub async fn step(&self) -> Result<(), StoreError> {
+    pub async fn step(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        self.rescue().await?;
+        let xid = self.shared.routed_below.load(Ordering::Relaxed);
+        if xid > 0 {
+            self.shared.store.save_floor(EventFloor { xid, id: 0 }).await?;
+        }
+        if Instant::now() >= self.next_pass {
+            self.delete_finished(stop).await?;
+        }
+        Ok(())
+    }
+
+    async fn rescue(&self) -> Result<(), StoreError> {
         loop {
             let (rescued, claims) = self.shared.store.rescue_claims(CLAIMS_MAX).await?;
             if rescued > 0 {
@@ -59,10 +91,33 @@ impl Housekeeping {
                 break;
             }
         }
-        self.shared.store.remove_dispatchers(None).await?;
-        let xid = self.shared.routed_below.load(Ordering::Relaxed);
-        if xid > 0 {
-            self.shared.store.save_floor(EventFloor { xid, id: 0 }).await?;
+        self.shared.store.remove_dispatchers(None).await
+    }
+
+    /// Goes on with a pass over the old events, from the first to the first that is too young.
+    async fn delete_finished(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let mut deleted = 0;
+        while !stop.is_cancelled() && begun.elapsed() < DELETION_MAX {
+            let deletion = self
+                .shared
+                .store
+                .delete_finished(self.after, SCAN_MAX, self.retention)
+                .await?;
+            deleted += deletion.deleted;
+            self.after = deletion.next_after;
+            if self.after.is_none() {
+                let pause = if self.shared.bell.is_leader() {
+                    Duration::ZERO
+                } else {
+                    DELETION_PAUSE
+                };
+                self.next_pass = Instant::now() + pause.max(begun.elapsed() * DELETION_PART);
+                break;
+            }
+        }
+        if deleted > 0 {
+            info!("deleted {deleted} finished events that were old enough");
         }
         Ok(())
     }

@@ -134,7 +134,7 @@ impl Dispatcher {
             Route::new(Arc::clone(&shared), floor),
             config.poll_interval,
         );
-        let housekeeping = Housekeeping::new(Arc::clone(&shared), config.lease);
+        let housekeeping = Housekeeping::new(Arc::clone(&shared), config.lease, config.retention);
         let mut dispatcher = Self {
             api_address: listener.local_addr()?,
             config,

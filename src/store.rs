@@ -25,7 +25,7 @@ pub use deliveries::{Attempted, Due, DueClaim, EndpointRoom, GivenBack};
 pub use diagnose::{is_data_fault, is_permanent, one_line};
 pub use dispatchers::{DispatcherId, Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointRow, EndpointSet, PutResult};
-pub use events::{Birth, EventFloor, NewEvent, RoutePlan, RouteTx, UnroutedEvent};
+pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, RouteTx, UnroutedEvent};
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use status::{BacklogRow, DispatcherRow};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use deadpool_postgres::Transaction;
 
 use super::statements::{
-    CLAIM_EVENTS, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR, ROUTE_EVENTS, SAVE_FLOOR,
+    CLAIM_EVENTS, DELETE_FINISHED, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR, ROUTE_EVENTS,
+    SAVE_FLOOR,
 };
 use super::{
     Connection, DispatcherId, Statement, Store, StoreError, column, from_millis, headers, millis, missing,
@@ -71,6 +72,24 @@ pub struct NewEvent {
     pub idempotency_key: Option<String>,
     pub destination: Option<String>,
     pub delay: Option<Duration>,
+}
+
+/// How long finished events are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Complete ones.
+    pub complete: Duration,
+    /// Failed ones.
+    pub failed: Duration,
+}
+
+/// How far a step of deletion came.
+#[derive(Clone, Copy, Debug)]
+pub struct Deletion {
+    /// Events deleted, with their deliveries and attempts.
+    pub deleted: i64,
+    /// Where the next step goes on; none: there is nothing older left to look at.
+    pub next_after: Option<EventId>,
 }
 
 /// A transaction that claims unrouted events and routes them.
@@ -225,6 +244,35 @@ impl Store {
     /// [`StoreError`].
     pub async fn save_floor(&self, floor: EventFloor) -> Result<(), StoreError> {
         self.rows(&SAVE_FLOOR, &[&floor.xid.to_string()]).await.map(drop)
+    }
+
+    /// `sql/delete_finished.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the next call goes on.
+    pub async fn delete_finished(
+        &self,
+        after: Option<EventId>,
+        scan_max: i64,
+        retention: Retention,
+    ) -> Result<Deletion, StoreError> {
+        let after_id = after.map_or(0, EventId::get);
+        let (complete_ms, failed_ms) = (millis(retention.complete), millis(retention.failed));
+        let row = self
+            .row(
+                &DELETE_FINISHED,
+                &[&after_id, &scan_max, &complete_ms, &failed_ms],
+            )
+            .await?;
+        let row = row.ok_or_else(|| missing(&DELETE_FINISHED))?;
+        let scanned: i64 = column(&DELETE_FINISHED, &row, "scanned")?;
+        let last_id: Option<i64> = column(&DELETE_FINISHED, &row, "last_id")?;
+        let is_young: bool = column(&DELETE_FINISHED, &row, "is_young")?;
+        let goes_on = scanned == scan_max && !is_young;
+        Ok(Deletion {
+            deleted: column(&DELETE_FINISHED, &row, "deleted")?,
+            next_after: last_id.filter(|_| goes_on).map(EventId::new),
+        })
     }
 
     /// `sql/load_events.sql`.

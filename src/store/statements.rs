@@ -21,6 +21,7 @@ macro_rules! statements {
 statements! {
     CLAIM_DELIVERIES "claim_deliveries"
     CLAIM_EVENTS "claim_events"
+    DELETE_FINISHED "delete_finished"
     DISABLE_ENDPOINT "disable_endpoint"
     FIND_DUE "find_due"
     FIND_UNROUTED "find_unrouted"

@@ -4,6 +4,10 @@
 
 mod bell_model;
 mod delivering;
+mod plans;
+mod recording;
 mod request;
+mod retrying;
 mod sql;
+mod retaining;
 mod support;

@@ -55,7 +55,9 @@ fn every_file_under_sql_is_compiled_in() {
         .filter_map(|name| name.strip_suffix(".sql").map(str::to_owned))
         .collect();
 
-    let compiled: BTreeSet<String> = all_statements().map(|statement| statement.name.to_owned()).collect();
+    let compiled: BTreeSet<String> = all_statements()
+        .map(|statement| statement.name.to_owned())
+        .collect();
     assert_eq!(files, compiled);
 }
 
@@ -123,8 +125,8 @@ async fn no_index_mentions_a_column_that_changes_on_the_happy_path() {
     assert_eq!(touched, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn attempts_are_never_updated() {
+#[test]
+fn attempts_are_never_updated() {
     for statement in all_statements() {
         let text = statement.sql.to_ascii_lowercase();
 

@@ -149,6 +149,14 @@ impl Database {
         .await;
     }
 
+    /// Waits until every other event is complete or failed.
+    pub(crate) async fn until_settled_but(&self, id: i64) {
+        self.until(&format!(
+            "select not exists (select from postrider.outbox where status in ('pending', 'in_progress') and id <> {id})"
+        ))
+        .await;
+    }
+
     /// Makes time pass for waiting deliveries: all of them are due now.
     pub(crate) async fn make_due(&self) {
         // Rings, as the passing of time cannot: a sleeping dispatcher knows when the next delivery was due.
