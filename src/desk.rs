@@ -40,6 +40,15 @@ impl Limits {
     }
 }
 
+/// Where a delivery comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From an event that is being routed.
+    New,
+    /// It was pending.
+    Waited,
+}
+
 /// A claimed delivery with all that its attempt needs.
 #[derive(Debug)]
 pub struct Ready {
@@ -168,16 +177,23 @@ impl Desk {
     }
 
     /// Reserves room for up to `wanted` deliveries of an endpoint before they are claimed; returns how many.
-    pub fn reserve(&self, no: EndpointNo, wanted: usize) -> usize {
+    ///
+    /// One endpoint may hold half of the room, and what has waited three quarters: a backlog that is worked off leaves
+    /// room for new events of others.
+    pub fn reserve(&self, no: EndpointNo, wanted: usize, origin: Origin) -> usize {
         let mut inner = self.lock();
         if inner.closed || inner.payload_bytes >= self.limits.payload_bytes_max {
             return 0;
         }
-        let free = self.limits.held_max.saturating_sub(inner.held);
+        let held_max = match origin {
+            Origin::New => self.limits.held_max,
+            Origin::Waited => self.limits.held_max / 4 * 3,
+        };
+        let free = held_max.saturating_sub(inner.held);
         let Some(lane) = inner.lanes.get_mut(&no) else {
             return 0;
         };
-        let reserved = lane.reserve(wanted.min(free));
+        let reserved = lane.reserve(wanted.min(free), self.limits.held_max / 2);
         inner.held += reserved;
         reserved
     }
@@ -267,22 +283,19 @@ impl Desk {
         inner.offer(claimed.endpoint_no);
     }
 
-    /// Claims of which nothing is left once these deliveries are settled.
-    pub fn finishing<'a>(&self, settling: impl Iterator<Item = &'a ClaimId>) -> Vec<ClaimId> {
+    /// Claims of which nothing is left once these deliveries, named by their claims, are settled.
+    pub fn finishing(&self, settling: &[ClaimId]) -> Vec<ClaimId> {
         let mut counts: HashMap<ClaimId, usize> = HashMap::new();
         for claim in settling {
             *counts.entry(*claim).or_default() += 1;
         }
         let inner = self.lock();
-        counts
-            .into_iter()
-            .filter(|(claim, n)| inner.claims.get(claim).is_none_or(|left| left <= n))
-            .map(|(c, _)| c)
-            .collect()
+        counts.retain(|claim, n| inner.claims.get(claim).is_none_or(|left| left <= n));
+        counts.into_keys().collect()
     }
 
-    /// These deliveries are settled or given back: there is room again.
-    pub fn settled<'a>(&self, settled: impl Iterator<Item = &'a ClaimId>) {
+    /// These deliveries, named by their claims, are settled or given back: there is room again.
+    pub fn settled(&self, settled: &[ClaimId]) {
         let mut inner = self.lock();
         for claim in settled {
             inner.held = inner.held.saturating_sub(1);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::desk::Origin;
 use crate::directory::Directory;
 use crate::endpoint::EndpointNo;
 use crate::rounds::{Look, Progress, Shared};
@@ -137,7 +138,7 @@ impl Dispatch {
         let mut left = BATCH_MAX;
         let mut rooms = Vec::new();
         for (no, _) in self.waiting.iter().filter(|(_, due)| **due <= now) {
-            let slots = self.shared.desk.reserve(*no, left);
+            let slots = self.shared.desk.reserve(*no, left, Origin::Waited);
             if slots > 0 {
                 let floor_us = self.floors_us.get(no).copied().unwrap_or_default();
                 rooms.push(EndpointRoom {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::desk::Origin;
 use crate::directory::Directory;
 use crate::dispatch::Dispatch;
 use crate::endpoint::EndpointNo;
@@ -173,7 +174,7 @@ impl Route {
         if let Some(delay) = event.delay {
             return Birth::Pending(delay);
         }
-        if plan.reserved.len() < BIRTHS_MAX && self.shared.desk.reserve(no, 1) == 1 {
+        if plan.reserved.len() < BIRTHS_MAX && self.shared.desk.reserve(no, 1, Origin::New) == 1 {
             plan.reserved.push(no);
             return Birth::Claimed;
         }

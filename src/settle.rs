@@ -64,7 +64,8 @@ struct Batch {
     attempted: Vec<Attempted>,
     given_back: Vec<GivenBack>,
     gone: Vec<Claimed>,
-    has_retry: bool,
+    /// Whether some of them are pending again.
+    has_pending: bool,
 }
 
 impl Settle {
@@ -106,11 +107,14 @@ impl Settle {
         let mut batch = Batch::default();
         for report in reports {
             match report {
-                Report::GivenBack { claimed, begun } => batch.given_back.push(GivenBack {
-                    delivery_id: claimed.delivery_id,
-                    claim_id: claimed.claim_id,
-                    begun,
-                }),
+                Report::GivenBack { claimed, begun } => {
+                    batch.has_pending = true;
+                    batch.given_back.push(GivenBack {
+                        delivery_id: claimed.delivery_id,
+                        claim_id: claimed.claim_id,
+                        begun,
+                    });
+                }
                 Report::EventGone { claimed } => batch.attempted.push(event_gone(&claimed)),
                 Report::Attempted {
                     claimed,
@@ -118,7 +122,7 @@ impl Settle {
                     begun,
                 } => {
                     let verdict = self.verdict(&claimed, &outcome);
-                    batch.has_retry |= matches!(verdict, Verdict::RetryIn(_));
+                    batch.has_pending |= matches!(verdict, Verdict::RetryIn(_));
                     if matches!(verdict, Verdict::Gone(_)) {
                         batch.gone.push(claimed);
                     }
@@ -143,8 +147,9 @@ impl Settle {
     /// Writes a batch, however long that takes: outcomes are kept in memory until they are written, or until the
     /// claim behind them is lost.
     async fn write(&self, mut batch: Batch) {
+        let claims = batch.claim_ids();
         let mut backoff = BACKOFF_FIRST;
-        while let Err(fault) = self.write_once(&batch).await {
+        while let Err(fault) = self.write_once(&mut batch).await {
             if is_data_fault(&fault) {
                 // A text that this database's encoding cannot hold must not keep the outcome from being recorded.
                 batch.drop_foreign_characters();
@@ -156,16 +161,17 @@ impl Settle {
             tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64())).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
-        self.desk.settled(batch.claim_ids());
-        if batch.has_retry || !batch.given_back.is_empty() {
+        self.desk.settled(&claims);
+        if batch.has_pending {
             // The sleeping loop does not know yet when these are due.
             self.bell.look_now();
         }
     }
 
-    async fn write_once(&self, batch: &Batch) -> Result<(), StoreError> {
+    /// Writes what is left of a batch; what is written is taken out of it.
+    async fn write_once(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let finished = self.desk.finishing(&batch.claim_ids());
         if !batch.attempted.is_empty() {
-            let finished = self.desk.finishing(batch.attempted.iter().map(|a| &a.claim_id));
             let settled = self.store.settle_deliveries(&batch.attempted, &finished).await?;
             if settled < batch.attempted.len() {
                 warn!(
@@ -173,14 +179,15 @@ impl Settle {
                     batch.attempted.len() - settled
                 );
             }
+            batch.attempted.clear();
         }
         if !batch.given_back.is_empty() {
-            let finished = self.desk.finishing(batch.claim_ids());
             self.store
                 .release_deliveries(&batch.given_back, &finished)
                 .await?;
+            batch.given_back.clear();
         }
-        for claimed in &batch.gone {
+        while let Some(claimed) = batch.gone.last() {
             if let Some(id) = self
                 .store
                 .disable_endpoint(claimed.endpoint_no, "answered 410 Gone")
@@ -191,6 +198,7 @@ impl Settle {
                     "endpoint {id} answered 410 Gone and is disabled; its deliveries wait"
                 );
             }
+            batch.gone.pop();
         }
         Ok(())
     }
@@ -204,11 +212,13 @@ impl Batch {
             }
         }
     }
-    fn claim_ids(&self) -> impl Iterator<Item = &ClaimId> {
+    /// The claim of each delivery.
+    fn claim_ids(&self) -> Vec<ClaimId> {
         self.attempted
             .iter()
-            .map(|a| &a.claim_id)
-            .chain(self.given_back.iter().map(|g| &g.claim_id))
+            .map(|a| a.claim_id)
+            .chain(self.given_back.iter().map(|g| g.claim_id))
+            .collect()
     }
 }
 

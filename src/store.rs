@@ -133,25 +133,26 @@ impl Store {
             .map_err(|fault| StoreError::Unavailable(Box::new(fault)))
     }
 
-    /// Runs one statement and returns its rows. A connection that does not answer in time is thrown away.
+    /// Runs one statement and returns its rows. A connection on which it failed is given up: it may be half open, or
+    /// its prepared statements older than the schema.
     async fn rows(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         let connection = self.connection().await?;
         let work = async {
             let prepared = connection.0.prepare_cached(statement.sql).await?;
             connection.0.query(&prepared, params).await
         };
-        match tokio::time::timeout(STATEMENT_DEADLINE, work).await {
-            Ok(rows) => rows.map_err(|source| StoreError::Failed {
+        let fault = match tokio::time::timeout(STATEMENT_DEADLINE, work).await {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(source)) => StoreError::Failed {
                 statement: statement.name,
                 source,
-            }),
-            Err(_elapsed) => {
-                drop(Object::take(connection.0));
-                Err(StoreError::Deadline {
-                    statement: statement.name,
-                })
-            }
-        }
+            },
+            Err(_elapsed) => StoreError::Deadline {
+                statement: statement.name,
+            },
+        };
+        connection.discard();
+        Err(fault)
     }
 
     /// Runs one statement whose answer is one row, or none.

@@ -98,8 +98,9 @@ impl Lane {
         self.queue.is_empty() && self.in_flight == 0 && self.reserved == 0
     }
 
-    pub(super) fn reserve(&mut self, wanted: usize) -> usize {
-        let reserved = wanted.min(self.room());
+    pub(super) fn reserve(&mut self, wanted: usize, held_max: usize) -> usize {
+        let held = self.queue.len() + self.reserved + self.in_flight;
+        let reserved = wanted.min(self.room()).min(held_max.saturating_sub(held));
         self.reserved += reserved;
         reserved
     }
