@@ -290,7 +290,7 @@ impl Desk {
             *counts.entry(*claim).or_default() += 1;
         }
         let inner = self.lock();
-        counts.retain(|claim, n| inner.claims.get(claim).is_none_or(|left| left <= n));
+        counts.retain(|claim, n| inner.claims.get(claim).is_some_and(|left| left <= n));
         counts.into_keys().collect()
     }
 

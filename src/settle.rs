@@ -148,8 +148,9 @@ impl Settle {
     /// claim behind them is lost.
     async fn write(&self, mut batch: Batch) {
         let claims = batch.claim_ids();
+        let finished = self.desk.finishing(&claims);
         let mut backoff = BACKOFF_FIRST;
-        while let Err(fault) = self.write_once(&mut batch).await {
+        while let Err(fault) = self.write_once(&mut batch, &finished).await {
             if is_data_fault(&fault) {
                 // A text that this database's encoding cannot hold must not keep the outcome from being recorded.
                 batch.drop_foreign_characters();
@@ -169,10 +170,15 @@ impl Settle {
     }
 
     /// Writes what is left of a batch; what is written is taken out of it.
-    async fn write_once(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let finished = self.desk.finishing(&batch.claim_ids());
+    async fn write_once(&self, batch: &mut Batch, finished: &[ClaimId]) -> Result<(), StoreError> {
         if !batch.attempted.is_empty() {
-            let settled = self.store.settle_deliveries(&batch.attempted, &finished).await?;
+            // A claim goes with the last of its deliveries: nobody could take back what is left without it.
+            let finished = if batch.given_back.is_empty() {
+                finished
+            } else {
+                &[]
+            };
+            let settled = self.store.settle_deliveries(&batch.attempted, finished).await?;
             if settled < batch.attempted.len() {
                 warn!(
                     "{} outcomes not written: their claims were lost",
@@ -182,9 +188,7 @@ impl Settle {
             batch.attempted.clear();
         }
         if !batch.given_back.is_empty() {
-            self.store
-                .release_deliveries(&batch.given_back, &finished)
-                .await?;
+            self.store.release_deliveries(&batch.given_back, finished).await?;
             batch.given_back.clear();
         }
         while let Some(claimed) = batch.gone.last() {
