@@ -29,8 +29,6 @@ pub async fn serve(
             }
         }
     };
-    let router = Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready));
+    let router = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready));
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }

@@ -40,42 +40,26 @@ impl Attempts {
         deliverer: Deliverer,
         reports: mpsc::Sender<Report>,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            desk,
-            lease,
-            deliverer,
-            reports,
-            runners: Mutex::default(),
-        })
+        Arc::new(Self { store, desk, lease, deliverer, reports, runners: Mutex::default() })
     }
 
     /// Takes over freshly claimed deliveries, each with its payload's stored bytes, and starts what has a slot. What
     /// cannot be loaded is given back.
     pub async fn admit(self: &Arc<Self>, claimed: Vec<(Claimed, u64)>) {
-        self.desk
-            .note_claims(claimed.iter().map(|(claimed, _)| claimed.claim_id));
+        self.desk.note_claims(claimed.iter().map(|(claimed, _)| claimed.claim_id));
         let ids: HashSet<EventId> = claimed.iter().map(|(claimed, _)| claimed.event_id).collect();
         if ids.is_empty() {
             return;
         }
         let ids: Vec<EventId> = ids.into_iter().collect();
         let events: HashMap<EventId, Arc<Event>> = match self.store.load_events(&ids).await {
-            Ok(events) => events
-                .into_iter()
-                .map(|event| (event.id, Arc::new(event)))
-                .collect(),
+            Ok(events) => events.into_iter().map(|event| (event.id, Arc::new(event))).collect(),
             Err(fault) => {
-                warn!(
-                    "claimed events cannot be read, giving them back: {}",
-                    one_line(&fault)
-                );
+                warn!("claimed events cannot be read, giving them back: {}", one_line(&fault));
                 for (claimed, _) in &claimed {
                     self.desk.unreserve_lane(claimed.endpoint_no);
                 }
-                return self
-                    .give_back(claimed.into_iter().map(|(claimed, _)| claimed).collect())
-                    .await;
+                return self.give_back(claimed.into_iter().map(|(claimed, _)| claimed).collect()).await;
             }
         };
         let ready = |(claimed, payload_bytes): (Claimed, u64)| Ready {
@@ -94,11 +78,7 @@ impl Attempts {
     /// Gives claimed deliveries back that were never begun.
     pub async fn give_back(&self, claimed: Vec<Claimed>) {
         for claimed in claimed {
-            self.report(Report::GivenBack {
-                claimed,
-                begun: false,
-            })
-            .await;
+            self.report(Report::GivenBack { claimed, begun: false }).await;
         }
     }
 
@@ -109,10 +89,7 @@ impl Attempts {
         if tokio::time::timeout(grace, all).await.is_err() {
             runners.shutdown().await;
             let cut_off = self.desk.begun();
-            warn!(
-                "{} attempts did not end within the grace period and are given back",
-                cut_off.len()
-            );
+            warn!("{} attempts did not end within the grace period and are given back", cut_off.len());
             for claimed in cut_off {
                 self.report(Report::GivenBack { claimed, begun: true }).await;
             }
@@ -129,17 +106,10 @@ impl Attempts {
     }
 
     async fn attempt(&self, next: Next) -> Report {
-        let Next {
-            ready: Ready { claimed, event, .. },
-            endpoint,
-            start_at,
-        } = next;
+        let Next { ready: Ready { claimed, event, .. }, endpoint, start_at } = next;
         tokio::time::sleep_until(start_at).await;
         if !self.lease.covers(self.deliverer.timeout(&endpoint)) {
-            return Report::GivenBack {
-                claimed,
-                begun: false,
-            };
+            return Report::GivenBack { claimed, begun: false };
         }
         let Some(event) = event else {
             return Report::EventGone { claimed };
@@ -147,16 +117,11 @@ impl Attempts {
         let begun = Instant::now();
         let attempt = self.deliverer.attempt(&endpoint, &event, claimed.attempt);
         // A panic costs this attempt, not the dispatcher.
-        let outcome = AssertUnwindSafe(attempt)
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_panic| Outcome {
-                answer: Answer::NoAnswer {
-                    error: "internal error: the attempt panicked".to_owned(),
-                },
-                duration: begun.elapsed(),
-                response_excerpt: None,
-            });
+        let outcome = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_panic| Outcome {
+            answer: Answer::NoAnswer { error: "internal error: the attempt panicked".to_owned() },
+            duration: begun.elapsed(),
+            response_excerpt: None,
+        });
         debug!(
             delivery.id = claimed.delivery_id.get(),
             endpoint.id = endpoint.id,
@@ -165,11 +130,7 @@ impl Attempts {
             "attempt ended: {}",
             outcome.error().as_deref().unwrap_or("success"),
         );
-        Report::Attempted {
-            claimed,
-            outcome,
-            begun,
-        }
+        Report::Attempted { claimed, outcome, begun }
     }
 
     async fn report(&self, report: Report) {

@@ -59,10 +59,7 @@ pub enum Armed {
 impl Bell {
     /// A bell without a listening connection: nothing rings yet.
     pub fn new(reason: &str) -> Self {
-        let wake = WakeState {
-            mode: WakeMode::Poll,
-            reason: Some(reason.to_owned()),
-        };
+        let wake = WakeState { mode: WakeMode::Poll, reason: Some(reason.to_owned()) };
         Self {
             look: watch::Sender::new(0),
             state: Mutex::new(State { session: None, wake }),
@@ -87,18 +84,14 @@ impl Bell {
 
     /// Whether this dispatcher arms the bell.
     pub fn is_leader(&self) -> bool {
-        self.session()
-            .is_some_and(|session| session.is_leader.load(Ordering::Relaxed))
+        self.session().is_some_and(|session| session.is_leader.load(Ordering::Relaxed))
     }
 
     /// A listening connection is proven to work.
     pub fn connect(&self, session: Arc<ListenSession>) {
         let mut state = self.lock();
         state.session = Some(session);
-        state.wake = WakeState {
-            mode: WakeMode::Notify,
-            reason: None,
-        };
+        state.wake = WakeState { mode: WakeMode::Notify, reason: None };
         drop(state);
         self.changed.notify_one();
         // After LISTEN, not before: a row in between would be missed.
@@ -109,10 +102,7 @@ impl Bell {
     pub fn disconnect(&self, reason: &str) {
         let mut state = self.lock();
         state.session = None;
-        state.wake = WakeState {
-            mode: WakeMode::Poll,
-            reason: Some(reason.to_owned()),
-        };
+        state.wake = WakeState { mode: WakeMode::Poll, reason: Some(reason.to_owned()) };
         drop(state);
         self.changed.notify_one();
     }
@@ -180,11 +170,7 @@ impl Bell {
 impl ListenSession {
     /// Wraps a listening connection; `broken` is cancelled when it stops answering.
     pub fn new(client: Client, broken: CancellationToken) -> Self {
-        Self {
-            client,
-            is_leader: AtomicBool::new(false),
-            broken,
-        }
+        Self { client, is_leader: AtomicBool::new(false), broken }
     }
 
     /// Whether the server still answers.
@@ -200,10 +186,6 @@ impl ListenSession {
             self.broken.cancel();
             return None;
         };
-        Some(
-            rows.first()
-                .and_then(|row| row.try_get::<_, bool>(0).ok())
-                .unwrap_or(true),
-        )
+        Some(rows.first().and_then(|row| row.try_get::<_, bool>(0).ok()).unwrap_or(true))
     }
 }

@@ -28,13 +28,7 @@ pub struct Cli {
 #[derive(Args, Debug, Default)]
 pub struct Global {
     /// Database, as `postgres://user:password@host:port/database`; `DATABASE_URL` is read too
-    #[arg(
-        long,
-        global = true,
-        env = "POSTRIDER_DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
+    #[arg(long, global = true, env = "POSTRIDER_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
     /// TOML file with settings [default: ./postrider.toml if it exists]
     #[arg(long, global = true, env = "POSTRIDER_CONFIG", value_name = "FILE")]
@@ -76,12 +70,7 @@ pub enum Command {
 #[derive(Args, Debug, Default)]
 pub struct Run {
     /// Direct connection for LISTEN, where --database-url goes through a transaction pooler [default: --database-url]
-    #[arg(
-        long,
-        env = "POSTRIDER_LISTEN_DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
+    #[arg(long, env = "POSTRIDER_LISTEN_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub listen_database_url: Option<String>,
     /// Address of GET /healthz and /readyz [default: 127.0.0.1:7678]
     #[arg(long, env = "POSTRIDER_API_LISTEN", value_name = "ADDRESS")]
@@ -125,12 +114,7 @@ pub struct Egress {
     #[arg(long, env = "POSTRIDER_ALLOW_HTTP")]
     pub allow_http: bool,
     /// Allow a special range (loopback, private, ...), as 10.0.0.0/8; repeatable
-    #[arg(
-        long,
-        env = "POSTRIDER_ALLOW_CIDR",
-        value_name = "CIDR",
-        value_delimiter = ','
-    )]
+    #[arg(long, env = "POSTRIDER_ALLOW_CIDR", value_name = "CIDR", value_delimiter = ',')]
     pub allow_cidr: Vec<String>,
 }
 
@@ -175,12 +159,7 @@ pub struct EndpointPut {
     #[arg(long, value_delimiter = ',', default_value = "**", value_name = "PATTERNS")]
     pub topics: Vec<String>,
     /// Signing secret, whsec_ and base64 of 24 to 64 bytes; kept if not given, generated and shown once for a new endpoint
-    #[arg(
-        long,
-        env = "POSTRIDER_SECRET",
-        hide_env_values = true,
-        value_name = "whsec_..."
-    )]
+    #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true, value_name = "whsec_...")]
     pub secret: Option<String>,
     /// Requests under way at once over all dispatchers, 1 to 10000
     #[arg(long, default_value = "64", value_name = "N")]
@@ -286,20 +265,10 @@ pub struct Status {
 #[derive(Args, Debug)]
 pub struct Receive {
     /// Address to listen on
-    #[arg(
-        long,
-        default_value = "127.0.0.1:9000",
-        env = "POSTRIDER_LISTEN",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, default_value = "127.0.0.1:9000", env = "POSTRIDER_LISTEN", value_name = "ADDRESS")]
     pub listen: String,
     /// Verify signatures with it; a wrong one is answered with 401
-    #[arg(
-        long,
-        env = "POSTRIDER_SECRET",
-        hide_env_values = true,
-        value_name = "whsec_..."
-    )]
+    #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true, value_name = "whsec_...")]
     pub secret: Option<String>,
     /// Answer with this status
     #[arg(long, default_value = "200", value_name = "CODE")]

@@ -15,9 +15,7 @@ pub struct Clock {
 impl Clock {
     /// Starts from the database's time in milliseconds of the Unix epoch, as read just now.
     pub fn new(now_ms: i64) -> Self {
-        Self {
-            anchor: Mutex::new((epoch(now_ms), Instant::now())),
-        }
+        Self { anchor: Mutex::new((epoch(now_ms), Instant::now())) }
     }
 
     /// Corrects itself by a newer reading.
@@ -32,9 +30,7 @@ impl Clock {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (Duration, Instant)> {
-        self.anchor
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.anchor.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -1,16 +1,16 @@
 //! Typed → checked: flag, environment, file and default become one configuration, or a list of all that is wrong with
 //! them. Opens no socket.
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::time::Duration;
+mod settings;
 
-use ipnet::IpNet;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::cli;
 use crate::egress::EgressPolicy;
 use crate::store::{DatabaseUrl, Retention, WakeMode};
+
+pub use settings::{Problems, Settings, parse_address, parse_duration, parse_number};
 
 /// The defaults, as `--help` shows them.
 pub mod defaults {
@@ -33,24 +33,6 @@ pub mod defaults {
     /// `--retain-failed`
     pub const RETAIN_FAILED: &str = "30d";
 }
-
-const SETTINGS: [&str; 15] = [
-    "database_url",
-    "listen_database_url",
-    "log",
-    "api_listen",
-    "allow_http",
-    "allow_cidr",
-    "max_in_flight",
-    "poll_interval",
-    "lease",
-    "grace_period",
-    "wake",
-    "request_timeout",
-    "retain_complete",
-    "retain_failed",
-    "no_migrate",
-];
 
 /// What `postrider run` does, checked.
 #[derive(Clone, Debug)]
@@ -79,194 +61,6 @@ pub struct RunConfig {
     pub retention: Retention,
     /// Whether to leave the schema alone.
     pub no_migrate: bool,
-}
-
-/// All that is wrong with a configuration: one line each, naming the setting, what is allowed and what was given.
-#[derive(Debug, Default)]
-pub struct Problems(Vec<String>);
-
-impl Problems {
-    /// Adds one; `given` is left out where it may be a secret.
-    pub fn add(&mut self, name: &str, expected: &str, given: Option<&str>) {
-        let given: String = given
-            .map(|text| format!(", got \"{}\"", shorten(text)))
-            .unwrap_or_default();
-        self.0.push(format!("{name}: {expected}{given}"));
-    }
-
-    /// Takes over another list.
-    pub fn append(&mut self, mut other: Self) {
-        self.0.append(&mut other.0);
-    }
-
-    /// The value, unless there are problems.
-    ///
-    /// # Errors
-    /// The problems.
-    pub fn unless_any<T>(self, value: Option<T>) -> Result<T, Self> {
-        match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(self),
-        }
-    }
-}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
-
-/// The settings of the file and what is wrong so far.
-#[derive(Debug, Default)]
-pub struct Settings {
-    file: toml::Table,
-    /// Grows with every setting that is read.
-    pub problems: Problems,
-}
-
-impl Settings {
-    /// Reads the file that `--config` names, or `postrider.toml` here if there is one.
-    pub fn load(global: &cli::Global) -> Self {
-        let mut settings = Self::default();
-        let path = global.config.as_deref();
-        let text = match std::fs::read_to_string(path.unwrap_or(Path::new("postrider.toml"))) {
-            Ok(text) => text,
-            Err(_) if path.is_none() => return settings,
-            Err(fault) => {
-                settings.problems.add(
-                    "config",
-                    &format!("cannot be read: {fault}"),
-                    path.and_then(Path::to_str),
-                );
-                return settings;
-            }
-        };
-        match text.parse::<toml::Table>() {
-            Err(fault) => settings.problems.add(
-                "config",
-                &format!("is not TOML: {}", first_line(&fault.to_string())),
-                None,
-            ),
-            Ok(table) => {
-                for (key, value) in table {
-                    let key = key.replace('-', "_");
-                    if SETTINGS.contains(&key.as_str()) {
-                        settings.file.insert(key, value);
-                    } else {
-                        let expected = format!("unknown setting; known are {}", SETTINGS.join(", "));
-                        settings
-                            .problems
-                            .add(&format!("config: {}", shorten(&key)), &expected, None);
-                    }
-                }
-            }
-        }
-        settings
-    }
-
-    /// A text by flag or environment (clap merged them), file, or default.
-    fn text(&mut self, name: &str, typed: Option<String>, default: Option<&str>) -> Option<String> {
-        if typed.is_some() {
-            return typed;
-        }
-        match self.file.get(name) {
-            Some(toml::Value::String(text)) => Some(text.clone()),
-            Some(toml::Value::Integer(number)) => Some(number.to_string()),
-            Some(_) => {
-                self.problems.add(name, "needs a text", None);
-                None
-            }
-            None => default.map(str::to_owned),
-        }
-    }
-
-    fn switch(&mut self, name: &str, typed: bool) -> bool {
-        match self.file.get(name) {
-            None => typed,
-            Some(toml::Value::Boolean(on)) => typed || *on,
-            Some(_) => {
-                self.problems.add(name, "needs true or false", None);
-                typed
-            }
-        }
-    }
-
-    fn duration(
-        &mut self,
-        name: &str,
-        typed: Option<String>,
-        default: &str,
-        range: (Duration, Duration),
-    ) -> Option<Duration> {
-        let text = self.text(name, typed, Some(default))?;
-        parse_duration(name, &text, range, &mut self.problems)
-    }
-
-    /// The database, by flag, environment (`DATABASE_URL` too), or file.
-    pub fn database(&mut self, typed: Option<String>) -> Option<DatabaseUrl> {
-        #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-        let fallback = std::env::var("DATABASE_URL").ok();
-        let text = self.text("database_url", typed, fallback.as_deref());
-        let Some(text) = text else {
-            self.problems.add(
-                "database_url",
-                "is missing; give --database-url or DATABASE_URL, as postgres://user@host/database",
-                None,
-            );
-            return None;
-        };
-        self.database_url("database_url", &text)
-    }
-
-    fn database_url(&mut self, name: &str, text: &str) -> Option<DatabaseUrl> {
-        DatabaseUrl::parse(text)
-            .map_err(|fault| self.problems.add(name, &fault.to_string(), None))
-            .ok()
-    }
-
-    /// What may be called.
-    pub fn egress(&mut self, typed: &cli::Egress) -> EgressPolicy {
-        let mut cidrs = typed.allow_cidr.clone();
-        if cidrs.is_empty() {
-            match self.file.get("allow_cidr") {
-                Some(toml::Value::Array(values)) => {
-                    cidrs.extend(values.iter().filter_map(|v| v.as_str().map(str::to_owned)));
-                }
-                Some(toml::Value::String(text)) => cidrs.push(text.clone()),
-                Some(_) => self.problems.add("allow_cidr", "needs a list of texts", None),
-                None => {}
-            }
-        }
-        let mut policy = EgressPolicy {
-            allow_http: self.switch("allow_http", typed.allow_http),
-            allow_cidrs: Vec::new(),
-        };
-        for text in cidrs {
-            match text.trim().parse::<IpNet>() {
-                Ok(net) => policy.allow_cidrs.push(net),
-                Err(_) => self.problems.add(
-                    "allow_cidr",
-                    "needs an address and a prefix length, as 10.0.0.0/8",
-                    Some(&text),
-                ),
-            }
-        }
-        policy
-    }
-
-    /// The log filter.
-    pub fn log(&mut self, typed: Option<String>) -> Option<tracing_subscriber::EnvFilter> {
-        let text = self.text("log", typed, Some("info"))?;
-        let filter = tracing_subscriber::EnvFilter::builder().parse(&text);
-        if let Err(fault) = &filter {
-            let expected = format!(
-                "needs a level (error, warn, info, debug, trace) or a filter as postrider=debug: {fault}"
-            );
-            self.problems.add("log", &expected, Some(&text));
-        }
-        filter.ok()
-    }
 }
 
 impl RunConfig {
@@ -340,31 +134,16 @@ fn check_lease(
     lease: Option<String>,
     request_timeout: Option<String>,
 ) -> (Option<Duration>, Option<Duration>) {
-    let lease = settings.duration(
-        "lease",
-        lease,
-        defaults::LEASE,
-        (Duration::from_secs(1), Duration::from_hours(1)),
-    );
+    let lease =
+        settings.duration("lease", lease, defaults::LEASE, (Duration::from_secs(1), Duration::from_hours(1)));
     let range = (Duration::from_millis(100), Duration::from_mins(5));
-    let timeout = settings.duration(
-        "request_timeout",
-        request_timeout,
-        defaults::REQUEST_TIMEOUT,
-        range,
-    );
+    let timeout = settings.duration("request_timeout", request_timeout, defaults::REQUEST_TIMEOUT, range);
     if let (Some(lease), Some(timeout)) = (lease, timeout)
         && lease < timeout * 2
     {
-        let expected = format!(
-            "needs at least twice request_timeout ({})",
-            humantime::format_duration(timeout)
-        );
-        settings.problems.add(
-            "lease",
-            &expected,
-            Some(&humantime::format_duration(lease).to_string()),
-        );
+        let expected =
+            format!("needs at least twice request_timeout ({})", humantime::format_duration(timeout));
+        settings.problems.add("lease", &expected, Some(&humantime::format_duration(lease).to_string()));
     }
     (lease, timeout)
 }
@@ -377,10 +156,7 @@ fn check_retention(
     let range = (Duration::from_secs(1), Duration::from_hours(3650 * 24));
     let complete = settings.duration("retain_complete", complete, defaults::RETAIN_COMPLETE, range);
     let failed = settings.duration("retain_failed", failed, defaults::RETAIN_FAILED, range);
-    Some(Retention {
-        complete: complete?,
-        failed: failed?,
-    })
+    Some(Retention { complete: complete?, failed: failed? })
 }
 
 fn check_wake(settings: &mut Settings, typed: Option<String>) -> Option<WakeMode> {
@@ -393,52 +169,4 @@ fn check_wake(settings: &mut Settings, typed: Option<String>) -> Option<WakeMode
             None
         }
     }
-}
-
-/// A duration with a unit, within a range.
-pub fn parse_duration(
-    name: &str,
-    text: &str,
-    range: (Duration, Duration),
-    problems: &mut Problems,
-) -> Option<Duration> {
-    let (min, max) = range;
-    let parsed = humantime::parse_duration(text.trim())
-        .ok()
-        .filter(|d| (min..=max).contains(d));
-    if parsed.is_none() {
-        let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
-        problems.add(
-            name,
-            &format!("needs a duration with a unit, {min} to {max}, as 15s or 5m"),
-            Some(text),
-        );
-    }
-    parsed
-}
-
-/// A whole number from 1 to `max`.
-pub fn parse_number(name: &str, text: &str, max: usize, problems: &mut Problems) -> Option<usize> {
-    let parsed = text.trim().parse().ok().filter(|n| (1..=max).contains(n));
-    if parsed.is_none() {
-        problems.add(name, &format!("needs a whole number, 1 to {max}"), Some(text));
-    }
-    parsed
-}
-
-/// An address and a port.
-pub fn parse_address(name: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {
-    let parsed = text.trim().parse().ok();
-    if parsed.is_none() {
-        problems.add(name, "needs an address and a port, as 127.0.0.1:7678", Some(text));
-    }
-    parsed
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(100).flat_map(char::escape_debug).collect()
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }

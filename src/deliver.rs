@@ -71,20 +71,12 @@ impl Deliverer {
             .http2_max_header_list_size(16 * 1024)
             .build()
             .map_err(ClientError)?;
-        Ok(Self {
-            client,
-            policy,
-            clock,
-            timeouts,
-        })
+        Ok(Self { client, policy, clock, timeouts })
     }
 
     /// How long an attempt on this endpoint may take.
     pub fn timeout(&self, endpoint: &Endpoint) -> Duration {
-        endpoint
-            .timeout
-            .unwrap_or(self.timeouts.default)
-            .min(self.timeouts.max)
+        endpoint.timeout.unwrap_or(self.timeouts.default).min(self.timeouts.max)
     }
 
     /// Makes attempt number `attempt`: one POST of the payload, signed anew.
@@ -98,27 +90,16 @@ impl Deliverer {
             Err(error) => (Answer::NoAnswer { error }, None),
             Ok(request) => match timeout_at(deadline, self.client.execute(request)).await {
                 Err(_elapsed) => (self.timed_out(endpoint), None),
-                Ok(Err(fault)) => (
-                    Answer::NoAnswer {
-                        error: describe(&fault),
-                    },
-                    None,
-                ),
+                Ok(Err(fault)) => (Answer::NoAnswer { error: describe(&fault) }, None),
                 Ok(Ok(response)) => {
                     let answer = read_head(&response);
                     // The head is the answer: a body that drips, breaks off or never ends cannot change it.
-                    let body = timeout_at(deadline, read_body(response))
-                        .await
-                        .unwrap_or_default();
+                    let body = timeout_at(deadline, read_body(response)).await.unwrap_or_default();
                     (answer, excerpt(&body))
                 }
             },
         };
-        Outcome {
-            answer,
-            duration: begun.elapsed(),
-            response_excerpt,
-        }
+        Outcome { answer, duration: begun.elapsed(), response_excerpt }
     }
 
     fn request(&self, endpoint: &Endpoint, event: &Event, attempt: u32) -> Result<reqwest::Request, String> {
@@ -145,9 +126,7 @@ impl Deliverer {
 
     fn timed_out(&self, endpoint: &Endpoint) -> Answer {
         let timeout = humantime::format_duration(self.timeout(endpoint));
-        Answer::NoAnswer {
-            error: format!("timeout: no answer within {timeout}"),
-        }
+        Answer::NoAnswer { error: format!("timeout: no answer within {timeout}") }
     }
 }
 
@@ -179,10 +158,7 @@ fn read_head(response: &Response) -> Answer {
     }
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = text(RETRY_AFTER).and_then(|value| retry::parse_retry_after(value, text(DATE)));
-    Answer::Refused {
-        status_code,
-        retry_after,
-    }
+    Answer::Refused { status_code, retry_after }
 }
 
 async fn read_body(mut response: Response) -> Vec<u8> {
@@ -222,11 +198,7 @@ fn describe(fault: &reqwest::Error) -> String {
         () => "request",
     };
     // reqwest's own text would repeat the URL, which may carry a secret in its query.
-    if fault.source().is_none() {
-        kind.to_owned()
-    } else {
-        format!("{kind}: {cause}")
-    }
+    if fault.source().is_none() { kind.to_owned() } else { format!("{kind}: {cause}") }
 }
 
 /// The form in which a URL may be logged: without its query.
@@ -245,11 +217,6 @@ mod tests {
         assert_eq!(excerpt(b""), None);
         assert_eq!(excerpt(b"a\0b\xffc").unwrap(), "a\u{fffd}b\u{fffd}c");
         assert!(excerpt(&[0xff; 5000]).unwrap().len() <= EXCERPT_BYTES_MAX);
-        assert!(
-            excerpt("ü".repeat(3000).as_bytes())
-                .unwrap()
-                .chars()
-                .all(|c| c == 'ü')
-        );
+        assert!(excerpt("ü".repeat(3000).as_bytes()).unwrap().chars().all(|c| c == 'ü'));
     }
 }

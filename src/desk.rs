@@ -32,11 +32,7 @@ pub struct Limits {
 impl Limits {
     /// Limits for so many requests at once: four times as many may be held, so that settling never idles a slot.
     pub fn for_in_flight(in_flight_max: usize) -> Self {
-        Self {
-            in_flight_max,
-            held_max: in_flight_max.saturating_mul(4).max(64),
-            payload_bytes_max: 64 << 20,
-        }
+        Self { in_flight_max, held_max: in_flight_max.saturating_mul(4).max(64), payload_bytes_max: 64 << 20 }
     }
 }
 
@@ -109,11 +105,7 @@ impl Desk {
             sharers: 1,
             closed: false,
         };
-        Self {
-            limits,
-            inner: Mutex::new(inner),
-            room: Notify::new(),
-        }
+        Self { limits, inner: Mutex::new(inner), room: Notify::new() }
     }
 
     /// Takes over a new set of endpoints. Returns what was queued for endpoints that are not enabled any more.
@@ -124,10 +116,7 @@ impl Desk {
         let mut freed_bytes = 0;
         inner.lanes.retain(|no, lane| {
             let endpoint = known.remove(no);
-            if endpoint
-                .as_ref()
-                .is_none_or(|e| e.state != EndpointState::Enabled)
-            {
+            if endpoint.as_ref().is_none_or(|e| e.state != EndpointState::Enabled) {
                 unwanted.extend(lane.take_queue(&mut freed_bytes));
             }
             let Some(endpoint) = endpoint else {
@@ -138,11 +127,7 @@ impl Desk {
         });
         inner.payload_bytes = inner.payload_bytes.saturating_sub(freed_bytes);
         let sharers = inner.sharers;
-        inner.lanes.extend(
-            known
-                .into_iter()
-                .map(|(no, endpoint)| (no, Lane::new(endpoint, sharers))),
-        );
+        inner.lanes.extend(known.into_iter().map(|(no, endpoint)| (no, Lane::new(endpoint, sharers))));
         unwanted
     }
 
@@ -169,11 +154,7 @@ impl Desk {
     pub fn room(&self) -> usize {
         let inner = self.lock();
         let is_full = inner.closed || inner.payload_bytes >= self.limits.payload_bytes_max;
-        if is_full {
-            0
-        } else {
-            self.limits.held_max.saturating_sub(inner.held)
-        }
+        if is_full { 0 } else { self.limits.held_max.saturating_sub(inner.held) }
     }
 
     /// Reserves room for up to `wanted` deliveries of an endpoint before they are claimed; returns how many.
@@ -217,10 +198,7 @@ impl Desk {
 
     /// Whether deliveries to this endpoint are attempted.
     pub fn is_enabled(&self, no: EndpointNo) -> bool {
-        self.lock()
-            .lanes
-            .get(&no)
-            .is_some_and(|lane| lane.endpoint().state == EndpointState::Enabled)
+        self.lock().lanes.get(&no).is_some_and(|lane| lane.endpoint().state == EndpointState::Enabled)
     }
 
     /// Notes claims as soon as they are known, so that none is taken for a stray.
@@ -262,11 +240,7 @@ impl Desk {
             let endpoint = lane.endpoint();
             inner.begun.insert(ready.claimed.delivery_id, ready.claimed);
             inner.offer(no);
-            return Some(Next {
-                ready,
-                endpoint,
-                start_at,
-            });
+            return Some(Next { ready, endpoint, start_at });
         }
         inner.runners = inner.runners.saturating_sub(1);
         None
@@ -334,11 +308,8 @@ impl Desk {
         inner.closed = true;
         inner.startable.clear();
         let mut freed_bytes = 0;
-        let queued: Vec<Claimed> = inner
-            .lanes
-            .values_mut()
-            .flat_map(|lane| lane.take_queue(&mut freed_bytes))
-            .collect();
+        let queued: Vec<Claimed> =
+            inner.lanes.values_mut().flat_map(|lane| lane.take_queue(&mut freed_bytes)).collect();
         inner.payload_bytes = inner.payload_bytes.saturating_sub(freed_bytes);
         queued
     }

@@ -24,12 +24,7 @@ impl Directory {
     pub fn new(set: EndpointSet) -> Self {
         let endpoints: Vec<Arc<Endpoint>> = set.endpoints.into_iter().map(Arc::new).collect();
         let by_id = endpoints.iter().map(|e| (e.id.clone(), e.no)).collect();
-        Self {
-            version: set.version,
-            endpoints,
-            by_id,
-            by_topic: HashMap::new(),
-        }
+        Self { version: set.version, endpoints, by_id, by_topic: HashMap::new() }
     }
 
     /// The version it was read at; 0: never.

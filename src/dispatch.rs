@@ -33,12 +33,7 @@ pub struct Dispatch {
 impl Dispatch {
     /// A stage that knows of nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            waiting: HashMap::new(),
-            floors_us: HashMap::new(),
-            swept: None,
-        }
+        Self { shared, waiting: HashMap::new(), floors_us: HashMap::new(), swept: None }
     }
 
     /// Claims one batch.
@@ -53,12 +48,7 @@ impl Dispatch {
         if rooms.is_empty() {
             return Ok(Progress::Idle);
         }
-        let claims = match self
-            .shared
-            .store
-            .claim_deliveries(self.shared.lease.id(), &rooms)
-            .await
-        {
+        let claims = match self.shared.store.claim_deliveries(self.shared.lease.id(), &rooms).await {
             Ok(claims) => claims,
             Err(fault) => {
                 for room in &rooms {
@@ -68,30 +58,21 @@ impl Dispatch {
             }
         };
         self.book(&rooms, &claims);
-        let claimed: Vec<_> = claims
-            .iter()
-            .map(|c| (c.claimed, c.payload_bytes.unwrap_or_default()))
-            .collect();
+        let claimed: Vec<_> =
+            claims.iter().map(|c| (c.claimed, c.payload_bytes.unwrap_or_default())).collect();
         let worked = claimed.len();
         if let Some(first) = claims.first() {
             self.shared.refresh(directory, first.endpoint_version).await?;
         }
         self.shared.attempts.admit(claimed).await;
-        Ok(if worked > 0 {
-            Progress::Worked(worked)
-        } else {
-            Progress::Idle
-        })
+        Ok(if worked > 0 { Progress::Worked(worked) } else { Progress::Idle })
     }
 
     /// These endpoints have deliveries waiting that are due now.
     pub fn note_waiting(&mut self, endpoints: &[EndpointNo]) {
         let now = Instant::now();
         for no in endpoints {
-            self.waiting
-                .entry(*no)
-                .and_modify(|due| *due = now.min(*due))
-                .or_insert(now);
+            self.waiting.entry(*no).and_modify(|due| *due = now.min(*due)).or_insert(now);
         }
     }
 
@@ -103,19 +84,13 @@ impl Dispatch {
             None if *due > now => Some(*due),
             None => None, // Due, and waiting for a slot.
         };
-        self.waiting
-            .iter()
-            .filter(|(no, _)| self.is_enabled(**no))
-            .filter_map(due)
-            .min()
+        self.waiting.iter().filter(|(no, _)| self.is_enabled(**no)).filter_map(due).min()
     }
 
     /// Whether a delivery is due and waits for a slot.
     pub fn has_due(&self) -> bool {
         let now = Instant::now();
-        self.waiting
-            .iter()
-            .any(|(no, due)| *due <= now && self.is_enabled(*no))
+        self.waiting.iter().any(|(no, due)| *due <= now && self.is_enabled(*no))
     }
 
     async fn sweep(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
@@ -124,10 +99,7 @@ impl Dispatch {
         if let Some(first) = found.first() {
             self.shared.refresh(directory, first.endpoint_version).await?;
         }
-        self.waiting = found
-            .into_iter()
-            .map(|due| (due.endpoint_no, now + due.delay))
-            .collect();
+        self.waiting = found.into_iter().map(|due| (due.endpoint_no, now + due.delay)).collect();
         self.floors_us.clear();
         self.swept = Some(now);
         Ok(())
@@ -141,11 +113,7 @@ impl Dispatch {
             let slots = self.shared.desk.reserve(*no, left, Origin::Waited);
             if slots > 0 {
                 let floor_us = self.floors_us.get(no).copied().unwrap_or_default();
-                rooms.push(EndpointRoom {
-                    endpoint_no: *no,
-                    slots,
-                    floor_us,
-                });
+                rooms.push(EndpointRoom { endpoint_no: *no, slots, floor_us });
                 left -= slots;
             }
             if left == 0 {

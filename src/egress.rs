@@ -32,16 +32,8 @@ const SPECIAL_V4: [(Ipv4Addr, u8, &str); 17] = [
 /// IPv6 ranges inside `2000::/3` that are not globally routable unicast. Everything outside `2000::/3` is refused as a
 /// whole: loopback, IPv4-compatible, NAT64, unique local, link-local, multicast and whatever is assigned next.
 const SPECIAL_V6: [(Ipv6Addr, u8, &str); 5] = [
-    (
-        Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0),
-        23,
-        "IETF protocol assignments, Teredo",
-    ),
-    (
-        Ipv6Addr::new(0x2001, 0x0db8, 0, 0, 0, 0, 0, 0),
-        32,
-        "documentation",
-    ),
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "IETF protocol assignments, Teredo"),
+    (Ipv6Addr::new(0x2001, 0x0db8, 0, 0, 0, 0, 0, 0), 32, "documentation"),
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "6to4"),
     (Ipv6Addr::new(0x2620, 0x004f, 0x8000, 0, 0, 0, 0, 0), 48, "AS112"),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "documentation"),
@@ -92,17 +84,11 @@ impl EgressPolicy {
             return invalid("longer than 2048 bytes");
         }
         // The parser drops tabs and line ends silently, and reads a backslash as a slash.
-        if text
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
-        {
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
             return invalid("contains a space, a control character or a backslash");
         }
         let url = Url::parse(text).map_err(|fault| Refused::Url(fault.to_string()))?;
-        if !url.cannot_be_a_base()
-            && !text
-                .to_ascii_lowercase()
-                .starts_with(&format!("{}://", url.scheme()))
+        if !url.cannot_be_a_base() && !text.to_ascii_lowercase().starts_with(&format!("{}://", url.scheme()))
         {
             return invalid("needs the form https://host/path");
         }
@@ -151,10 +137,7 @@ impl EgressPolicy {
         }
         match special_range(canonical) {
             None => Ok(()),
-            Some(range) => Err(Refused::Address {
-                address: canonical,
-                range,
-            }),
+            Some(range) => Err(Refused::Address { address: canonical, range }),
         }
     }
 }
@@ -223,10 +206,7 @@ mod tests {
     use super::*;
 
     fn strict() -> EgressPolicy {
-        EgressPolicy {
-            allow_http: true,
-            allow_cidrs: Vec::new(),
-        }
+        EgressPolicy { allow_http: true, allow_cidrs: Vec::new() }
     }
 
     #[test]
@@ -273,35 +253,20 @@ mod tests {
         for host in hosts {
             let judged = strict().judge_text(&format!("http://{host}/"));
 
-            assert!(
-                matches!(judged, Err(Refused::Address { .. })),
-                "{host}: {judged:?}"
-            );
+            assert!(matches!(judged, Err(Refused::Address { .. })), "{host}: {judged:?}");
         }
     }
 
     #[test]
     fn public_addresses_and_names_are_allowed() {
-        for host in [
-            "93.184.216.34",
-            "1.1.1.1",
-            "[2606:4700::1111]",
-            "example.com",
-            "example.com.",
-        ] {
-            assert!(
-                strict().judge_text(&format!("https://{host}/hook")).is_ok(),
-                "{host}"
-            );
+        for host in ["93.184.216.34", "1.1.1.1", "[2606:4700::1111]", "example.com", "example.com."] {
+            assert!(strict().judge_text(&format!("https://{host}/hook")).is_ok(), "{host}");
         }
     }
 
     #[test]
     fn an_allowed_range_lets_in_itself_alone() {
-        let policy = EgressPolicy {
-            allow_http: true,
-            allow_cidrs: vec!["127.0.0.0/8".parse().unwrap()],
-        };
+        let policy = EgressPolicy { allow_http: true, allow_cidrs: vec!["127.0.0.0/8".parse().unwrap()] };
 
         assert!(policy.judge_address("127.9.9.9".parse().unwrap()).is_ok());
         assert!(policy.judge_address("::ffff:127.0.0.1".parse().unwrap()).is_ok());
@@ -345,9 +310,7 @@ mod tests {
     #[test]
     fn plain_http_needs_leave() {
         assert_eq!(
-            EgressPolicy::default()
-                .judge_text("http://example.com/")
-                .unwrap_err(),
+            EgressPolicy::default().judge_text("http://example.com/").unwrap_err(),
             Refused::Plaintext
         );
     }

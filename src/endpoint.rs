@@ -105,11 +105,7 @@ impl FromStr for SigningSecret {
         let encoded = text.strip_prefix("whsec_").ok_or(SecretError::Prefix)?;
         #[expect(clippy::map_err_ignore, reason = "the cause would quote a byte of the secret")]
         let key = BASE64.decode(encoded).map_err(|_| SecretError::Base64)?;
-        if (24..=64).contains(&key.len()) {
-            Ok(Self(key))
-        } else {
-            Err(SecretError::Length(key.len()))
-        }
+        if (24..=64).contains(&key.len()) { Ok(Self(key)) } else { Err(SecretError::Length(key.len())) }
     }
 }
 
@@ -138,11 +134,7 @@ impl FromStr for RateLimit {
 
     fn from_str(text: &str) -> Result<Self, RateLimitError> {
         let (requests, unit) = text.split_once('/').ok_or(RateLimitError)?;
-        let requests = requests
-            .parse()
-            .ok()
-            .filter(|n| (1..10_000_000).contains(n))
-            .ok_or(RateLimitError)?;
+        let requests = requests.parse().ok().filter(|n| (1..10_000_000).contains(n)).ok_or(RateLimitError)?;
         let period = match unit {
             "s" => Duration::from_secs(1),
             "m" => Duration::from_mins(1),
@@ -190,14 +182,8 @@ mod tests {
 
     #[test]
     fn a_rate_limit_is_a_number_per_unit() {
-        assert_eq!(
-            "50/s".parse::<RateLimit>().unwrap().interval(),
-            Duration::from_millis(20)
-        );
-        assert_eq!(
-            "30/m".parse::<RateLimit>().unwrap().interval(),
-            Duration::from_secs(2)
-        );
+        assert_eq!("50/s".parse::<RateLimit>().unwrap().interval(), Duration::from_millis(20));
+        assert_eq!("30/m".parse::<RateLimit>().unwrap().interval(), Duration::from_secs(2));
         for wrong in ["", "50", "0/s", "-1/s", "5/d", "1.5/s", "99999999/s"] {
             assert!(wrong.parse::<RateLimit>().is_err(), "{wrong}");
         }

@@ -43,9 +43,6 @@ pub struct Event {
 impl fmt::Debug for Event {
     /// Leaves out payload and headers: they belong to the producer and to no log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Event")
-            .field("id", &self.id)
-            .field("topic", &self.topic)
-            .finish_non_exhaustive()
+        f.debug_struct("Event").field("id", &self.id).field("topic", &self.topic).finish_non_exhaustive()
     }
 }

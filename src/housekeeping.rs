@@ -39,23 +39,13 @@ impl Housekeeping {
     /// Steps four times per lease, and at least every 15 seconds.
     pub fn new(shared: Arc<Shared>, lease: Duration, retention: Retention) -> Self {
         let interval = (lease / 4).min(Duration::from_secs(15));
-        Self {
-            shared,
-            interval,
-            retention,
-            next_pass: Instant::now(),
-            after: None,
-        }
+        Self { shared, interval, retention, next_pass: Instant::now(), after: None }
     }
 
     /// Steps until stopped, the first time at once.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut pause = Duration::ZERO;
-        while stop
-            .run_until_cancelled(tokio::time::sleep(pause))
-            .await
-            .is_some()
-        {
+        while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             if let Err(fault) = self.step(&stop).await {
                 warn!("housekeeping failed, trying again: {}", one_line(&fault));
             }
@@ -99,19 +89,11 @@ impl Housekeeping {
         let begun = Instant::now();
         let mut deleted = 0;
         while !stop.is_cancelled() && begun.elapsed() < DELETION_MAX {
-            let deletion = self
-                .shared
-                .store
-                .delete_finished(self.after, SCAN_MAX, self.retention)
-                .await?;
+            let deletion = self.shared.store.delete_finished(self.after, SCAN_MAX, self.retention).await?;
             deleted += deletion.deleted;
             self.after = deletion.next_after;
             if self.after.is_none() {
-                let pause = if self.shared.bell.is_leader() {
-                    Duration::ZERO
-                } else {
-                    DELETION_PAUSE
-                };
+                let pause = if self.shared.bell.is_leader() { Duration::ZERO } else { DELETION_PAUSE };
                 self.next_pass = Instant::now() + pause.max(begun.elapsed() * DELETION_PART);
                 break;
             }

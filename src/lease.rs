@@ -34,10 +34,7 @@ impl Lease {
     pub async fn start(store: &Store, who: &Registration, bell: &Bell) -> Result<Self, StoreError> {
         let until = Instant::now() + who.lease;
         let id = store.register_dispatcher(who, &bell.wake_state()).await?;
-        Ok(Self {
-            duration: who.lease,
-            held: Mutex::new(Held { id, until }),
-        })
+        Ok(Self { duration: who.lease, held: Mutex::new(Held { id, until }) })
     }
 
     /// The dispatcher's id at the moment.
@@ -101,10 +98,7 @@ impl Renewer {
                 }
                 Err(fault) => {
                     if !is_failing {
-                        warn!(
-                            "lease not renewed, trying again every second: {}",
-                            one_line(&fault)
-                        );
+                        warn!("lease not renewed, trying again every second: {}", one_line(&fault));
                     }
                     is_failing = true;
                     pause = Duration::from_secs(1);
@@ -120,10 +114,7 @@ impl Renewer {
     pub async fn step(&self) -> Result<(), StoreError> {
         let (id, before) = (self.lease.id(), Instant::now());
         let wake = self.bell.wake_state();
-        let renewal = self
-            .store
-            .renew_lease(id, self.lease.duration, self.bell.is_leader(), &wake)
-            .await?;
+        let renewal = self.store.renew_lease(id, self.lease.duration, self.bell.is_leader(), &wake).await?;
         let Some(renewal) = renewal else {
             let new = self.store.register_dispatcher(&self.who, &wake).await?;
             self.lease.set(new, before + self.lease.duration);

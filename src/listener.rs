@@ -72,11 +72,7 @@ impl Listener {
             };
             warn!("polling until notifications work again: {}", one_line(&fault));
             backoff = (backoff * 2).min(BACKOFF_MAX);
-            if stop
-                .run_until_cancelled(tokio::time::sleep(pause))
-                .await
-                .is_none()
-            {
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
         }
@@ -91,27 +87,17 @@ impl Listener {
             .map_err(|_elapsed| ListenError::ConnectDeadline)?
             .map_err(ListenError::Connect)?;
         let broken = CancellationToken::new();
-        let ears = Ears {
-            bell: Arc::clone(&self.bell),
-            pid: Arc::default(),
-            canary: watch::Sender::new(()),
-        };
+        let ears = Ears { bell: Arc::clone(&self.bell), pid: Arc::default(), canary: watch::Sender::new(()) };
         let mut pump = JoinSet::new();
         // A task of its own, so that the socket is read whatever else is waited for.
         pump.spawn(pump_messages(connection, ears.clone()));
         let listen = async {
             client.batch_execute(Session::Listener.settings()).await?;
-            client
-                .batch_execute("listen postrider; listen postrider_canary")
-                .await?;
-            let pid: i32 = client
-                .query_one("select pg_backend_pid()", &[])
-                .await?
-                .try_get(0)?;
+            client.batch_execute("listen postrider; listen postrider_canary").await?;
+            let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await?.try_get(0)?;
             Ok(pid)
         };
-        ears.pid
-            .store(listen.await.map_err(ListenError::Refused)?, Ordering::Relaxed);
+        ears.pid.store(listen.await.map_err(ListenError::Refused)?, Ordering::Relaxed);
         self.prove(&ears).await?;
         let session = Arc::new(ListenSession::new(client, broken.clone()));
         self.bell.connect(Arc::clone(&session));
@@ -142,14 +128,9 @@ impl Listener {
     async fn prove(&self, ears: &Ears) -> Result<(), ListenError> {
         let mut canary = ears.canary.subscribe();
         let whose = ears.pid.load(Ordering::Relaxed).to_string();
-        self.store
-            .sound_canary(&whose)
-            .await
-            .map_err(ListenError::Canary)?;
+        self.store.sound_canary(&whose).await.map_err(ListenError::Canary)?;
         let heard = tokio::time::timeout(CANARY_DEADLINE, canary.changed()).await;
-        heard
-            .map_err(|_elapsed| ListenError::Silent)?
-            .map_err(|_closed| ListenError::Ended)
+        heard.map_err(|_elapsed| ListenError::Silent)?.map_err(|_closed| ListenError::Ended)
     }
 }
 

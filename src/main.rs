@@ -16,11 +16,7 @@ fn main() -> ExitCode {
             let is_help = !fault.use_stderr();
             // A closed pipe is no reason to fail.
             drop(fault.print());
-            return if is_help {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(EXIT_USAGE)
-            };
+            return if is_help { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
         }
     };
     match commands::run(cli) {
@@ -30,10 +26,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where a command's failure is reported"
-)]
+#[expect(clippy::print_stderr, reason = "the one place where a command's failure is reported")]
 fn report(text: &str, code: u8) -> ExitCode {
     for line in text.lines() {
         eprintln!("postrider: {line}");

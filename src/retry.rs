@@ -40,10 +40,7 @@ pub enum Verdict {
 pub fn judge(outcome: &Outcome, attempt: u32, schedule: &[Duration], jitter: f64) -> Verdict {
     let (status_code, retry_after) = match outcome.answer {
         Answer::Success { .. } => return Verdict::Complete,
-        Answer::Refused {
-            status_code,
-            retry_after,
-        } => (Some(status_code), retry_after),
+        Answer::Refused { status_code, retry_after } => (Some(status_code), retry_after),
         Answer::NoAnswer { .. } => (None, None),
     };
     let scheduled = scheduled_delay(attempt, schedule).map(|delay| spread(delay, jitter));
@@ -84,10 +81,7 @@ mod tests {
 
     fn refused(status_code: u16, retry_after: Option<Duration>) -> Outcome {
         Outcome {
-            answer: Answer::Refused {
-                status_code,
-                retry_after,
-            },
+            answer: Answer::Refused { status_code, retry_after },
             duration: Duration::ZERO,
             response_excerpt: None,
         }
@@ -95,29 +89,20 @@ mod tests {
 
     #[test]
     fn the_default_schedule_ends_after_75_h_35_min_5_s() {
-        assert_eq!(
-            DEFAULT_SCHEDULE.iter().sum::<Duration>(),
-            Duration::from_secs(75 * 3600 + 35 * 60 + 5)
-        );
+        assert_eq!(DEFAULT_SCHEDULE.iter().sum::<Duration>(), Duration::from_secs(75 * 3600 + 35 * 60 + 5));
     }
 
     #[test]
     fn the_attempt_after_the_last_delay_is_the_last() {
         let schedule = [Duration::from_secs(5), Duration::from_mins(5)];
 
-        assert_eq!(
-            judge(&refused(500, None), 2, &schedule, 0.5),
-            Verdict::RetryIn(Duration::from_mins(5))
-        );
+        assert_eq!(judge(&refused(500, None), 2, &schedule, 0.5), Verdict::RetryIn(Duration::from_mins(5)));
         assert_eq!(judge(&refused(500, None), 3, &schedule, 0.5), Verdict::Failed);
     }
 
     #[test]
     fn gone_is_gone_even_after_the_last_attempt() {
-        assert_eq!(
-            judge(&refused(410, None), 9, &[], 0.5),
-            Verdict::Gone(Duration::ZERO)
-        );
+        assert_eq!(judge(&refused(410, None), 9, &[], 0.5), Verdict::Gone(Duration::ZERO));
     }
 
     #[test]
@@ -125,22 +110,10 @@ mod tests {
         let date = Some("Wed, 21 Oct 2015 07:28:00 GMT");
 
         assert_eq!(parse_retry_after("120", None), Some(Duration::from_mins(2)));
-        assert_eq!(
-            parse_retry_after("99999999999999999999999", None),
-            Some(RETRY_AFTER_MAX)
-        );
-        assert_eq!(
-            parse_retry_after("Wed, 21 Oct 2015 07:29:30 GMT", date),
-            Some(Duration::from_secs(90))
-        );
-        assert_eq!(
-            parse_retry_after("Wed, 21 Oct 2015 07:00:00 GMT", date),
-            Some(Duration::ZERO)
-        );
-        assert_eq!(
-            parse_retry_after("Fri, 31 Dec 9999 23:59:59 GMT", date),
-            Some(RETRY_AFTER_MAX)
-        );
+        assert_eq!(parse_retry_after("99999999999999999999999", None), Some(RETRY_AFTER_MAX));
+        assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:29:30 GMT", date), Some(Duration::from_secs(90)));
+        assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:00:00 GMT", date), Some(Duration::ZERO));
+        assert_eq!(parse_retry_after("Fri, 31 Dec 9999 23:59:59 GMT", date), Some(RETRY_AFTER_MAX));
         for garbage in ["", "-5", "NaN", "1e400", "1.5", "soon"] {
             assert_eq!(parse_retry_after(garbage, date), None, "{garbage}");
         }

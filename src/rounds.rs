@@ -75,9 +75,7 @@ impl Shared {
             return Ok(());
         }
         *directory = Directory::new(self.store.load_endpoints().await?);
-        let unwanted = self
-            .desk
-            .set_endpoints(directory.endpoints().iter().map(Arc::clone));
+        let unwanted = self.desk.set_endpoints(directory.endpoints().iter().map(Arc::clone));
         self.attempts.give_back(unwanted).await;
         Ok(())
     }
@@ -150,18 +148,11 @@ impl Rounds {
             // What is claimed now could not be begun.
             return Ok(Progress::Full);
         }
-        if look == Look::Full
-            && self
-                .strays_released
-                .is_none_or(|at| at.elapsed() >= STRAYS_INTERVAL)
-        {
+        if look == Look::Full && self.strays_released.is_none_or(|at| at.elapsed() >= STRAYS_INTERVAL) {
             self.release_strays().await?;
         }
         let due = self.dispatch.step(look, &mut self.directory).await?;
-        let new = self
-            .route
-            .step(look, &mut self.directory, &mut self.dispatch)
-            .await?;
+        let new = self.route.step(look, &mut self.directory, &mut self.dispatch).await?;
         Ok(match (due, new) {
             (Progress::Worked(a), Progress::Worked(b)) => Progress::Worked(a + b),
             (Progress::Worked(n), _) | (_, Progress::Worked(n)) => Progress::Worked(n),
@@ -249,11 +240,7 @@ impl Rounds {
     /// A claim whose answer was lost is ours without our knowing: gives it back. No claim runs beside this.
     async fn release_strays(&mut self) -> Result<(), StoreError> {
         let known = self.shared.desk.known_claims();
-        let released = self
-            .shared
-            .store
-            .release_strays(self.shared.lease.id(), &known)
-            .await?;
+        let released = self.shared.store.release_strays(self.shared.lease.id(), &known).await?;
         if released > 0 {
             warn!("gave back {released} deliveries whose claim was answered by nobody");
         }

@@ -58,11 +58,7 @@ impl Route {
     pub fn new(shared: Arc<Shared>, floor: EventFloor) -> Self {
         Self {
             shared,
-            floor: Floor {
-                safe: floor,
-                near: floor,
-                safe_look: (Instant::now(), Duration::ZERO),
-            },
+            floor: Floor { safe: floor, near: floor, safe_look: (Instant::now(), Duration::ZERO) },
         }
     }
 
@@ -83,9 +79,7 @@ impl Route {
         let (from, is_safe) = self.floor.start(look);
         let begun = Instant::now();
         let mut connection = self.shared.store.connection().await?;
-        let done = self
-            .route_batch(&mut connection, from, room.min(BATCH_MAX), directory)
-            .await;
+        let done = self.route_batch(&mut connection, from, room.min(BATCH_MAX), directory).await;
         if done.is_err() {
             connection.discard();
         } else {
@@ -95,9 +89,7 @@ impl Route {
         if is_safe {
             let safe = self.shared.store.find_unrouted(self.floor.safe).await?;
             self.floor.set(safe, begun.elapsed());
-            self.shared
-                .routed_below
-                .store(self.floor.safe.xid, Ordering::Relaxed);
+            self.shared.routed_below.store(self.floor.safe.xid, Ordering::Relaxed);
         }
         let Some(plan) = routed else {
             return Ok(Progress::Idle);
@@ -134,10 +126,7 @@ impl Route {
             }
         };
         let bytes = |id| plan.payload_bytes.get(&id).copied().unwrap_or_default();
-        let claimed = claimed
-            .into_iter()
-            .map(|claimed| (claimed, bytes(claimed.event_id)))
-            .collect();
+        let claimed = claimed.into_iter().map(|claimed| (claimed, bytes(claimed.event_id))).collect();
         self.shared.attempts.admit(claimed).await;
         Ok(Some(plan))
     }

@@ -68,20 +68,10 @@ impl Dispatcher {
             WakeMode::Poll => "--wake poll",
             WakeMode::Notify => "starting",
         }));
-        let who = Registration {
-            host: host(),
-            lease: config.lease,
-        };
+        let who = Registration { host: host(), lease: config.lease };
         let lease = Arc::new(Lease::start(&store, &who, &bell).await?);
         let desk = Arc::new(Desk::new(Limits::for_in_flight(config.max_in_flight)));
-        let renewer = Renewer {
-            store,
-            lease,
-            bell,
-            clock: Arc::new(Clock::new(0)),
-            desk,
-            who,
-        };
+        let renewer = Renewer { store, lease, bell, clock: Arc::new(Clock::new(0)), desk, who };
         renewer.step().await?;
         let floor = renewer.store.read_floor().await?;
         let dispatcher = Self::assemble(config, renewer, floor, listener)?;
@@ -99,41 +89,16 @@ impl Dispatcher {
         floor: EventFloor,
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
-        let Renewer {
-            store,
-            lease,
-            bell,
-            clock,
-            desk,
-            ..
-        } = renewer.clone();
-        let timeouts = Timeouts {
-            default: config.request_timeout,
-            max: config.lease / 2,
-        };
+        let Renewer { store, lease, bell, clock, desk, .. } = renewer.clone();
+        let timeouts = Timeouts { default: config.request_timeout, max: config.lease / 2 };
         let deliverer = Deliverer::new(config.egress.clone(), clock, timeouts)?;
         let (reports, settled) = mpsc::channel(config.max_in_flight);
-        let attempts = Attempts::new(
-            store.clone(),
-            Arc::clone(&desk),
-            Arc::clone(&lease),
-            deliverer,
-            reports,
-        );
+        let attempts =
+            Attempts::new(store.clone(), Arc::clone(&desk), Arc::clone(&lease), deliverer, reports);
         let settle = Settle::new(store.clone(), Arc::clone(&desk), Arc::clone(&bell), settled);
-        let shared = Arc::new(Shared {
-            store,
-            desk,
-            lease,
-            bell,
-            attempts,
-            routed_below: AtomicU64::new(0),
-        });
-        let rounds = Rounds::new(
-            Arc::clone(&shared),
-            Route::new(Arc::clone(&shared), floor),
-            config.poll_interval,
-        );
+        let shared = Arc::new(Shared { store, desk, lease, bell, attempts, routed_below: AtomicU64::new(0) });
+        let rounds =
+            Rounds::new(Arc::clone(&shared), Route::new(Arc::clone(&shared), floor), config.poll_interval);
         let housekeeping = Housekeeping::new(Arc::clone(&shared), config.lease, config.retention);
         let mut dispatcher = Self {
             api_address: listener.local_addr()?,
@@ -147,12 +112,8 @@ impl Dispatcher {
         };
         dispatcher.settle.spawn(settle.run());
         dispatcher.spawn_upkeep(renewer, listener);
-        dispatcher
-            .intake
-            .spawn(rounds.run(dispatcher.stop_intake.clone()));
-        dispatcher
-            .intake
-            .spawn(housekeeping.run(dispatcher.stop_intake.clone()));
+        dispatcher.intake.spawn(rounds.run(dispatcher.stop_intake.clone()));
+        dispatcher.intake.spawn(housekeeping.run(dispatcher.stop_intake.clone()));
         Ok(dispatcher)
     }
 
@@ -174,13 +135,7 @@ impl Dispatcher {
         let queued = self.shared.desk.close();
         self.shared.attempts.give_back(queued).await;
         self.shared.attempts.finish(self.config.grace_period).await;
-        let Self {
-            shared,
-            mut settle,
-            mut upkeep,
-            stop_upkeep,
-            ..
-        } = self;
+        let Self { shared, mut settle, mut upkeep, stop_upkeep, .. } = self;
         let (store, id) = (shared.store.clone(), shared.lease.id());
         // The last sender of reports goes with this: settle writes what it has and ends.
         drop(shared);
@@ -247,10 +202,7 @@ async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
             return Err(fault.into());
         }
         let pause = backoff.mul_f64(0.5 + fastrand::f64());
-        warn!(
-            "waiting for the database, trying again in {pause:.1?}: {}",
-            one_line(&fault)
-        );
+        warn!("waiting for the database, trying again in {pause:.1?}: {}", one_line(&fault));
         tokio::time::sleep(pause).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
@@ -259,10 +211,6 @@ async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
 /// Host name and process id, as they stand in `postrider.dispatcher_status`.
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = if name.trim().is_empty() {
-        "localhost"
-    } else {
-        name.trim()
-    };
+    let name = if name.trim().is_empty() { "localhost" } else { name.trim() };
     format!("{name}:{}", std::process::id())
 }

@@ -71,12 +71,7 @@ struct Batch {
 impl Settle {
     /// A stage that ends when every sender of reports is gone and all reports are written.
     pub fn new(store: Store, desk: Arc<Desk>, bell: Arc<Bell>, reports: mpsc::Receiver<Report>) -> Self {
-        Self {
-            store,
-            desk,
-            bell,
-            reports,
-        }
+        Self { store, desk, bell, reports }
     }
 
     /// Settles until no report can come any more.
@@ -116,11 +111,7 @@ impl Settle {
                     });
                 }
                 Report::EventGone { claimed } => batch.attempted.push(event_gone(&claimed)),
-                Report::Attempted {
-                    claimed,
-                    outcome,
-                    begun,
-                } => {
+                Report::Attempted { claimed, outcome, begun } => {
                     let verdict = self.verdict(&claimed, &outcome);
                     batch.has_pending |= matches!(verdict, Verdict::RetryIn(_));
                     if matches!(verdict, Verdict::Gone(_)) {
@@ -137,10 +128,8 @@ impl Settle {
 
     fn verdict(&self, claimed: &Claimed, outcome: &Outcome) -> Verdict {
         let endpoint = self.desk.endpoint(claimed.endpoint_no);
-        let schedule = endpoint
-            .as_ref()
-            .and_then(|e| e.retry_schedule.as_deref())
-            .unwrap_or(&DEFAULT_SCHEDULE);
+        let schedule =
+            endpoint.as_ref().and_then(|e| e.retry_schedule.as_deref()).unwrap_or(&DEFAULT_SCHEDULE);
         judge(outcome, claimed.attempt, schedule, fastrand::f64())
     }
 
@@ -155,10 +144,7 @@ impl Settle {
                 // A text that this database's encoding cannot hold must not keep the outcome from being recorded.
                 batch.drop_foreign_characters();
             }
-            warn!(
-                "outcomes not written, trying again in {backoff:?}: {}",
-                one_line(&fault)
-            );
+            warn!("outcomes not written, trying again in {backoff:?}: {}", one_line(&fault));
             tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64())).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -173,17 +159,10 @@ impl Settle {
     async fn write_once(&self, batch: &mut Batch, finished: &[ClaimId]) -> Result<(), StoreError> {
         if !batch.attempted.is_empty() {
             // A claim goes with the last of its deliveries: nobody could take back what is left without it.
-            let finished = if batch.given_back.is_empty() {
-                finished
-            } else {
-                &[]
-            };
+            let finished = if batch.given_back.is_empty() { finished } else { &[] };
             let settled = self.store.settle_deliveries(&batch.attempted, finished).await?;
             if settled < batch.attempted.len() {
-                warn!(
-                    "{} outcomes not written: their claims were lost",
-                    batch.attempted.len() - settled
-                );
+                warn!("{} outcomes not written: their claims were lost", batch.attempted.len() - settled);
             }
             batch.attempted.clear();
         }
@@ -192,11 +171,7 @@ impl Settle {
             batch.given_back.clear();
         }
         while let Some(claimed) = batch.gone.last() {
-            if let Some(id) = self
-                .store
-                .disable_endpoint(claimed.endpoint_no, "answered 410 Gone")
-                .await?
-            {
+            if let Some(id) = self.store.disable_endpoint(claimed.endpoint_no, "answered 410 Gone").await? {
                 warn!(
                     endpoint.id = id,
                     "endpoint {id} answered 410 Gone and is disabled; its deliveries wait"
@@ -218,11 +193,7 @@ impl Batch {
     }
     /// The claim of each delivery.
     fn claim_ids(&self) -> Vec<ClaimId> {
-        self.attempted
-            .iter()
-            .map(|a| a.claim_id)
-            .chain(self.given_back.iter().map(|g| g.claim_id))
-            .collect()
+        self.attempted.iter().map(|a| a.claim_id).chain(self.given_back.iter().map(|g| g.claim_id)).collect()
     }
 }
 
@@ -247,10 +218,7 @@ fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: Verdi
 
 /// An error text as PostgreSQL can store it: no NUL, of bounded length.
 fn storable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c == '\0' { '\u{fffd}' } else { c })
-        .take(ERROR_CHARS_MAX)
-        .collect()
+    text.chars().map(|c| if c == '\0' { '\u{fffd}' } else { c }).take(ERROR_CHARS_MAX).collect()
 }
 
 fn event_gone(claimed: &Claimed) -> Attempted {

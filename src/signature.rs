@@ -55,9 +55,6 @@ mod tests {
         let (secret, id, timestamp, _, original) = OFFICIAL[1];
         let secret = secret.parse().unwrap();
 
-        assert_ne!(
-            sign(&secret, id, timestamp, br#"{"test":2432232314}"#).unwrap(),
-            original
-        );
+        assert_ne!(sign(&secret, id, timestamp, br#"{"test":2432232314}"#).unwrap(), original);
     }
 }

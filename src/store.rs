@@ -90,9 +90,7 @@ impl Store {
         let manager = Manager::from_config(
             url.config(session),
             NoTls,
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let timeouts = Timeouts {
             wait: Some(STATEMENT_DEADLINE),
@@ -104,12 +102,9 @@ impl Store {
             .timeouts(timeouts)
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .post_create(Hook::async_fn(move |client, _| {
-                Box::pin(async move {
-                    client
-                        .batch_execute(session.settings())
-                        .await
-                        .map_err(HookError::Backend)
-                })
+                Box::pin(
+                    async move { client.batch_execute(session.settings()).await.map_err(HookError::Backend) },
+                )
             }))
             .build()
             .map_err(ConnectError::Pool)?;
@@ -126,11 +121,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn connection(&self) -> Result<Connection, StoreError> {
-        self.pool
-            .get()
-            .await
-            .map(Connection)
-            .map_err(|fault| StoreError::Unavailable(Box::new(fault)))
+        self.pool.get().await.map(Connection).map_err(|fault| StoreError::Unavailable(Box::new(fault)))
     }
 
     /// Runs one statement and returns its rows. A connection on which it failed is given up: it may be half open, or
@@ -143,13 +134,8 @@ impl Store {
         };
         let fault = match tokio::time::timeout(STATEMENT_DEADLINE, work).await {
             Ok(Ok(rows)) => return Ok(rows),
-            Ok(Err(source)) => StoreError::Failed {
-                statement: statement.name,
-                source,
-            },
-            Err(_elapsed) => StoreError::Deadline {
-                statement: statement.name,
-            },
+            Ok(Err(source)) => StoreError::Failed { statement: statement.name, source },
+            Err(_elapsed) => StoreError::Deadline { statement: statement.name },
         };
         connection.discard();
         Err(fault)
@@ -168,27 +154,18 @@ fn column<'a, T>(statement: &Statement, row: &'a Row, name: &str) -> Result<T, S
 where
     T: tokio_postgres::types::FromSql<'a>,
 {
-    row.try_get(name).map_err(|fault| StoreError::Row {
-        statement: statement.name,
-        fault: fault.to_string(),
-    })
+    row.try_get(name).map_err(|fault| StoreError::Row { statement: statement.name, fault: fault.to_string() })
 }
 
 fn missing(statement: &Statement) -> StoreError {
-    StoreError::Row {
-        statement: statement.name,
-        fault: "no row".to_owned(),
-    }
+    StoreError::Row { statement: statement.name, fault: "no row".to_owned() }
 }
 
 /// A JSON object of strings, as the CHECKs of outbox and endpoint guarantee it.
 fn headers(statement: &Statement, text: Option<&str>) -> Result<Vec<(String, String)>, StoreError> {
     let Some(text) = text else { return Ok(Vec::new()) };
-    let map: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(|fault| StoreError::Row {
-            statement: statement.name,
-            fault: fault.to_string(),
-        })?;
+    let map: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
+        .map_err(|fault| StoreError::Row { statement: statement.name, fault: fault.to_string() })?;
     Ok(map
         .into_iter()
         .filter_map(|(name, value)| value.as_str().map(|value| (name, value.to_owned())))

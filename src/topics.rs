@@ -62,16 +62,9 @@ impl FromStr for TopicPattern {
         check_length(text)?;
         let (closed, open_ended) = match text.strip_suffix("**") {
             Some("") => {
-                return Ok(Self {
-                    words: Vec::new(),
-                    open_ended: true,
-                });
+                return Ok(Self { words: Vec::new(), open_ended: true });
             }
-            Some(rest) => (
-                rest.strip_suffix('.')
-                    .ok_or_else(|| TopicError::Word(last_word(text)))?,
-                true,
-            ),
+            Some(rest) => (rest.strip_suffix('.').ok_or_else(|| TopicError::Word(last_word(text)))?, true),
             None => (text, false),
         };
         let words = closed.split('.').map(Word::from_str).collect::<Result<_, _>>()?;
@@ -112,23 +105,13 @@ pub fn check_topic(topic: &str) -> Result<(), TopicError> {
 }
 
 fn check_length(text: &str) -> Result<(), TopicError> {
-    if text.len() > TOPIC_BYTES_MAX {
-        Err(TopicError::TooLong(text.len()))
-    } else {
-        Ok(())
-    }
+    if text.len() > TOPIC_BYTES_MAX { Err(TopicError::TooLong(text.len())) } else { Ok(()) }
 }
 
 fn check_word(word: &str) -> Result<(), TopicError> {
-    let is_word = !word.is_empty()
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if is_word {
-        Ok(())
-    } else {
-        Err(TopicError::Word(word.chars().take(40).collect()))
-    }
+    let is_word =
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if is_word { Ok(()) } else { Err(TopicError::Word(word.chars().take(40).collect())) }
 }
 
 fn last_word(text: &str) -> String {
@@ -174,23 +157,11 @@ mod tests {
 
     #[test]
     fn faults_are_named() {
-        assert_eq!(
-            "a..b".parse::<TopicPattern>(),
-            Err(TopicError::Word(String::new()))
-        );
-        assert_eq!(
-            "a.b c".parse::<TopicPattern>(),
-            Err(TopicError::Word("b c".to_owned()))
-        );
+        assert_eq!("a..b".parse::<TopicPattern>(), Err(TopicError::Word(String::new())));
+        assert_eq!("a.b c".parse::<TopicPattern>(), Err(TopicError::Word("b c".to_owned())));
         assert_eq!("a.**.b".parse::<TopicPattern>(), Err(TopicError::OpenMiddle));
-        assert_eq!(
-            "a**".parse::<TopicPattern>(),
-            Err(TopicError::Word("a**".to_owned()))
-        );
-        assert_eq!(
-            "x".repeat(129).parse::<TopicPattern>(),
-            Err(TopicError::TooLong(129))
-        );
+        assert_eq!("a**".parse::<TopicPattern>(), Err(TopicError::Word("a**".to_owned())));
+        assert_eq!("x".repeat(129).parse::<TopicPattern>(), Err(TopicError::TooLong(129)));
         assert_eq!(check_topic("order.*"), Err(TopicError::Word("*".to_owned())));
     }
 

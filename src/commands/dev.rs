@@ -30,18 +30,12 @@ pub(super) async fn run(mut settings: Settings, url: Option<String>, typed: cli:
         &mut settings.problems,
     );
     let given = std::mem::take(&mut settings.problems).unless_any(address.zip(every))?;
-    let cluster = if is_database_given(&mut settings, url.as_ref()) {
-        None
-    } else {
-        Some(Cluster::start().await?)
-    };
+    let cluster =
+        if is_database_given(&mut settings, url.as_ref()) { None } else { Some(Cluster::start().await?) };
     let url = cluster.as_ref().map(|cluster| cluster.url().to_owned()).or(url);
     let run = cli::Run {
         api_listen: Some("127.0.0.1:0".to_owned()),
-        egress: cli::Egress {
-            allow_http: true,
-            allow_cidr: vec!["127.0.0.0/8".to_owned()],
-        },
+        egress: cli::Egress { allow_http: true, allow_cidr: vec!["127.0.0.0/8".to_owned()] },
         ..cli::Run::default()
     };
     let config = RunConfig::check(settings, url.clone(), run)?;
@@ -74,13 +68,7 @@ async fn work(config: RunConfig, given: (SocketAddr, Duration), events: Option<u
     let mut receiver = JoinSet::new();
     receiver.spawn(receive::serve(
         listener,
-        Behaviour {
-            secret,
-            status: StatusCode::OK,
-            fail_rate: 0.0,
-            delay: Duration::ZERO,
-            json: false,
-        },
+        Behaviour { secret, status: StatusCode::OK, fail_rate: 0.0, delay: Duration::ZERO, json: false },
     ));
     let dispatcher = Dispatcher::start(config).await?;
     introduce(&database, address, &dispatcher)?;
@@ -134,10 +122,7 @@ async fn publish(store: &Store, every: Duration, events: Option<u32>) -> Result<
     }
     // Stopping finishes what is in flight; what is not routed by now would wait for the next start.
     while last.is_some()
-        && store
-            .read_backlog()
-            .await
-            .is_ok_and(|backlog| backlog.unrouted + backlog.pending > 0)
+        && store.read_backlog().await.is_ok_and(|backlog| backlog.unrouted + backlog.pending > 0)
     {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -23,10 +23,7 @@ pub(super) async fn run(
         cli::Endpoint::Pause(typed) => {
             let (store, _) = open(settings, url)?;
             store.pause_endpoint(&typed.id, typed.reason.as_deref()).await?;
-            Ok(output::line(&format!(
-                "{} is paused; its deliveries wait",
-                typed.id
-            ))?)
+            Ok(output::line(&format!("{} is paused; its deliveries wait", typed.id))?)
         }
         cli::Endpoint::Resume(typed) => {
             let (store, _) = open(settings, url)?;
@@ -115,15 +112,8 @@ async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(),
     Ok(output::table(HEADINGS, rows.iter().map(summary))?)
 }
 
-pub(super) const HEADINGS: [&str; 7] = [
-    "ENDPOINT",
-    "STATE",
-    "PENDING",
-    "IN PROGRESS",
-    "FAILED 24H",
-    "COMPLETE 24H",
-    "URL",
-];
+pub(super) const HEADINGS: [&str; 7] =
+    ["ENDPOINT", "STATE", "PENDING", "IN PROGRESS", "FAILED 24H", "COMPLETE 24H", "URL"];
 
 pub(super) fn summary(row: &EndpointRow) -> [String; 7] {
     [
@@ -141,10 +131,7 @@ async fn show(settings: Settings, url: Option<String>, typed: &cli::EndpointShow
     let (store, _) = open(settings, url)?;
     let rows = store.list_endpoints(Some(&typed.id)).await?;
     let Some(row) = rows.first() else {
-        return Err(Failure::Failed(format!(
-            "endpoint \"{}\" does not exist",
-            typed.id
-        )));
+        return Err(Failure::Failed(format!("endpoint \"{}\" does not exist", typed.id)));
     };
     if typed.json {
         return Ok(output::json(row)?);
@@ -156,12 +143,8 @@ fn details(row: &EndpointRow) -> Vec<[String; 2]> {
     let ms = |ms: i64| {
         humantime::format_duration(Duration::from_millis(u64::try_from(ms).unwrap_or_default())).to_string()
     };
-    let default = || {
-        DEFAULT_SCHEDULE
-            .iter()
-            .map(|d| humantime::format_duration(*d).to_string())
-            .collect::<Vec<_>>()
-    };
+    let default =
+        || DEFAULT_SCHEDULE.iter().map(|d| humantime::format_duration(*d).to_string()).collect::<Vec<_>>();
     let schedule = row
         .retry_schedule_ms
         .as_ref()
@@ -175,10 +158,7 @@ fn details(row: &EndpointRow) -> Vec<[String; 2]> {
         ("topics", row.topics.join(",")),
         ("max in flight", row.max_in_flight.to_string()),
         ("rate limit", text(&row.rate_limit)),
-        (
-            "timeout",
-            row.timeout_ms.map_or_else(|| "of the dispatcher".to_owned(), ms),
-        ),
+        ("timeout", row.timeout_ms.map_or_else(|| "of the dispatcher".to_owned(), ms)),
         ("retry schedule", schedule.join(",")),
         ("pending", row.pending.to_string()),
         ("in progress", row.in_progress.to_string()),
@@ -189,8 +169,5 @@ fn details(row: &EndpointRow) -> Vec<[String; 2]> {
         ("last failure", text(&row.last_failure_at)),
         ("consecutive failures", row.consecutive_failures.to_string()),
     ];
-    pairs
-        .into_iter()
-        .map(|(name, value)| [name.to_owned(), value])
-        .collect()
+    pairs.into_iter().map(|(name, value)| [name.to_owned(), value]).collect()
 }

@@ -40,12 +40,5 @@ pub(super) fn table<const N: usize>(
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(headings);
     table.add_rows(rows);
-    line(
-        &table
-            .to_string()
-            .lines()
-            .map(str::trim_end)
-            .collect::<Vec<_>>()
-            .join("\n"),
-    )
+    line(&table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
 }

@@ -84,12 +84,7 @@ async fn receive(State(behaviour): State<Arc<Behaviour>>, headers: HeaderMap, bo
         _ if fastrand::f64() < behaviour.fail_rate => StatusCode::INTERNAL_SERVER_ERROR,
         _ => behaviour.status,
     };
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("-")
-    };
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-");
     let received = Received {
         status: status.as_u16(),
         signature,
@@ -100,21 +95,10 @@ async fn receive(State(behaviour): State<Arc<Behaviour>>, headers: HeaderMap, bo
         body: &String::from_utf8_lossy(&body),
     };
     let printed = if behaviour.json {
-        serde_json::to_string(&received)
-            .map_err(std::io::Error::from)
-            .and_then(|text| output::line(&text))
+        serde_json::to_string(&received).map_err(std::io::Error::from).and_then(|text| output::line(&text))
     } else {
-        let Received {
-            status,
-            webhook_id,
-            topic,
-            attempt,
-            body,
-            ..
-        } = received;
-        output::line(&format!(
-            "{status} {signature} {webhook_id} {topic} attempt {attempt}  {body}"
-        ))
+        let Received { status, webhook_id, topic, attempt, body, .. } = received;
+        output::line(&format!("{status} {signature} {webhook_id} {topic} attempt {attempt}  {body}"))
     };
     drop(printed); // Nowhere to report that the output cannot be written.
     status
@@ -131,10 +115,7 @@ fn verify(secret: &SigningSecret, headers: &HeaderMap, body: &[u8]) -> &'static 
     reason = "a receiver is another machine's program: it has a clock of its own"
 )]
 fn now_us() -> u128 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_micros()
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros()
 }
 
 fn check(mut settings: Settings, typed: &cli::Receive) -> Result<(SocketAddr, Behaviour), Problems> {
@@ -145,39 +126,20 @@ fn check(mut settings: Settings, typed: &cli::Receive) -> Result<(SocketAddr, Be
             .map_err(|fault: crate::endpoint::SecretError| problems.add("secret", &fault.to_string(), None))
             .ok()
     });
-    let status = typed
-        .status
-        .parse::<u16>()
-        .ok()
-        .filter(|code| (200..600).contains(code));
+    let status = typed.status.parse::<u16>().ok().filter(|code| (200..600).contains(code));
     let status = status.and_then(|code| StatusCode::from_u16(code).ok());
     if status.is_none() {
         problems.add("status", "needs an HTTP status, 200 to 599", Some(&typed.status));
     }
-    let fail_rate = typed
-        .fail_rate
-        .parse()
-        .ok()
-        .filter(|part| (0.0..=1.0).contains(part));
+    let fail_rate = typed.fail_rate.parse().ok().filter(|part| (0.0..=1.0).contains(part));
     if fail_rate.is_none() {
         problems.add("fail_rate", "needs a number from 0 to 1", Some(&typed.fail_rate));
     }
-    let delay = parse_duration(
-        "delay",
-        &typed.delay,
-        (Duration::ZERO, Duration::from_hours(1)),
-        problems,
-    );
+    let delay = parse_duration("delay", &typed.delay, (Duration::ZERO, Duration::from_hours(1)), problems);
     let all = || {
         Some((
             address?,
-            Behaviour {
-                secret,
-                status: status?,
-                fail_rate: fail_rate?,
-                delay: delay?,
-                json: typed.json,
-            },
+            Behaviour { secret, status: status?, fail_rate: fail_rate?, delay: delay?, json: typed.json },
         ))
     };
     let checked = all();

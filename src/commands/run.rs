@@ -53,8 +53,5 @@ pub(super) async fn migrate(
     for migration in &applied {
         output::line(&format!("applied {migration}"))?;
     }
-    Ok(output::line(&format!(
-        "schema version {}",
-        store::SCHEMA_VERSION
-    ))?)
+    Ok(output::line(&format!("schema version {}", store::SCHEMA_VERSION))?)
 }

@@ -31,11 +31,7 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: &cli::St
 }
 
 async fn read(store: &Store) -> Result<(BacklogRow, Vec<EndpointRow>, Vec<DispatcherRow>), Failure> {
-    Ok((
-        store.read_backlog().await?,
-        store.list_endpoints(None).await?,
-        store.read_dispatchers().await?,
-    ))
+    Ok((store.read_backlog().await?, store.list_endpoints(None).await?, store.read_dispatchers().await?))
 }
 
 fn print(
@@ -45,14 +41,7 @@ fn print(
 ) -> std::io::Result<()> {
     let since = |at: &Option<String>| at.clone().unwrap_or_else(|| "-".to_owned());
     output::table(
-        [
-            "UNROUTED",
-            "PENDING",
-            "IN PROGRESS",
-            "FAILED",
-            "OLDEST UNROUTED",
-            "OLDEST DUE",
-        ],
+        ["UNROUTED", "PENDING", "IN PROGRESS", "FAILED", "OLDEST UNROUTED", "OLDEST DUE"],
         [[
             backlog.unrouted.to_string(),
             backlog.pending.to_string(),
@@ -73,10 +62,8 @@ fn print(
                 (true, true) => "leads",
                 (true, false) => "runs",
             };
-            let wake = d
-                .wake_reason
-                .as_ref()
-                .map_or(d.wake_mode.clone(), |why| format!("{}: {why}", d.wake_mode));
+            let wake =
+                d.wake_reason.as_ref().map_or(d.wake_mode.clone(), |why| format!("{}: {why}", d.wake_mode));
             [
                 d.dispatcher_id.to_string(),
                 d.host.clone(),

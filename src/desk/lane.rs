@@ -56,11 +56,7 @@ impl Lane {
             in_flight: 0,
             reserved: 0,
             slots: 1,
-            drain: Drain {
-                since: now,
-                ended: 0,
-                per_second: 0.0,
-            },
+            drain: Drain { since: now, ended: 0, per_second: 0.0 },
             pace: None,
             sharers: sharers.max(1),
             is_offered: false,
@@ -84,10 +80,8 @@ impl Lane {
         self.slots =
             usize::try_from((self.endpoint.max_in_flight / self.sharers).max(1)).unwrap_or(usize::MAX);
         let next = self.pace.as_ref().map_or_else(Instant::now, |pace| pace.next);
-        self.pace = self.endpoint.rate_limit.map(|limit| Pace {
-            interval: limit.interval() * self.sharers,
-            next,
-        });
+        self.pace =
+            self.endpoint.rate_limit.map(|limit| Pace { interval: limit.interval() * self.sharers, next });
     }
 
     pub(super) fn endpoint(&self) -> Arc<Endpoint> {
@@ -115,10 +109,7 @@ impl Lane {
         }
         let waiting = self.queue.len() + self.reserved;
         let by_slots = (self.slots + self.drain.prefetch()).saturating_sub(waiting + self.in_flight);
-        let by_pace = self
-            .pace
-            .as_ref()
-            .map_or(usize::MAX, |pace| pace.room().saturating_sub(waiting));
+        let by_pace = self.pace.as_ref().map_or(usize::MAX, |pace| pace.room().saturating_sub(waiting));
         by_slots.min(by_pace)
     }
 

@@ -54,11 +54,7 @@ impl DatabaseUrl {
             return Err(wrong("names no host; expected postgres://user@host/database"));
         }
         // `p@ss` in a password is read as a host: the driver does not notice.
-        if config
-            .get_hosts()
-            .iter()
-            .any(|host| matches!(host, Host::Tcp(name) if name.contains('@')))
-        {
+        if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {
             return Err(wrong("has an @ in its password; write it as %40"));
         }
         if config.get_ssl_mode() == SslMode::Require {
@@ -71,10 +67,7 @@ impl DatabaseUrl {
 
     /// The name of the database, for messages.
     pub fn database(&self) -> &str {
-        self.config
-            .get_dbname()
-            .or(self.config.get_user())
-            .unwrap_or("postgres")
+        self.config.get_dbname().or(self.config.get_user()).unwrap_or("postgres")
     }
 
     /// Where it is, for a person: without the password.
@@ -85,11 +78,7 @@ impl DatabaseUrl {
             None => "localhost".to_owned(),
         };
         let port = self.config.get_ports().first().copied().unwrap_or(5432);
-        let user = self
-            .config
-            .get_user()
-            .map(|user| format!("{user}@"))
-            .unwrap_or_default();
+        let user = self.config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
         format!("postgres://{user}{host}:{port}/{}", self.database())
     }
 
@@ -111,9 +100,7 @@ impl DatabaseUrl {
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DatabaseUrl")
-            .field("database", &self.database())
-            .finish_non_exhaustive()
+        f.debug_struct("DatabaseUrl").field("database", &self.database()).finish_non_exhaustive()
     }
 }
 

@@ -105,17 +105,11 @@ impl Store {
         rooms: &[EndpointRoom],
     ) -> Result<Vec<DueClaim>, StoreError> {
         let endpoint_nos: Vec<i32> = rooms.iter().map(|room| room.endpoint_no.get()).collect();
-        let slots: Vec<i64> = rooms
-            .iter()
-            .map(|room| i64::try_from(room.slots).unwrap_or(i64::MAX))
-            .collect();
+        let slots: Vec<i64> =
+            rooms.iter().map(|room| i64::try_from(room.slots).unwrap_or(i64::MAX)).collect();
         let floors_us: Vec<i64> = rooms.iter().map(|room| room.floor_us).collect();
-        let rows = self
-            .rows(
-                &CLAIM_DELIVERIES,
-                &[&dispatcher.get(), &endpoint_nos, &slots, &floors_us],
-            )
-            .await?;
+        let rows =
+            self.rows(&CLAIM_DELIVERIES, &[&dispatcher.get(), &endpoint_nos, &slots, &floors_us]).await?;
         rows.iter().map(due_claim).collect()
     }
 
@@ -133,16 +127,12 @@ impl Store {
         let claim_ids: Vec<i64> = attempted.iter().map(|a| a.claim_id.get()).collect();
         let statuses: Vec<&str> = attempted.iter().map(|a| a.status).collect();
         let delays_ms: Vec<Option<i64>> = attempted.iter().map(|a| a.delay.map(millis)).collect();
-        let status_codes: Vec<Option<i16>> = attempted
-            .iter()
-            .map(|a| a.status_code.and_then(|code| i16::try_from(code).ok()))
-            .collect();
+        let status_codes: Vec<Option<i16>> =
+            attempted.iter().map(|a| a.status_code.and_then(|code| i16::try_from(code).ok())).collect();
         let errors: Vec<Option<&str>> = attempted.iter().map(|a| a.error.as_deref()).collect();
         let ages_ms: Vec<Option<i64>> = attempted.iter().map(|a| a.age.map(millis)).collect();
-        let durations_ms: Vec<i32> = attempted
-            .iter()
-            .map(|a| i32::try_from(a.duration.as_millis()).unwrap_or(i32::MAX))
-            .collect();
+        let durations_ms: Vec<i32> =
+            attempted.iter().map(|a| i32::try_from(a.duration.as_millis()).unwrap_or(i32::MAX)).collect();
         let excerpts: Vec<Option<&str>> = attempted.iter().map(|a| a.response_excerpt.as_deref()).collect();
         let finished: Vec<i64> = finished.iter().map(|id| id.get()).collect();
         let rows = self
@@ -178,12 +168,7 @@ impl Store {
         let claim_ids: Vec<i64> = given_back.iter().map(|g| g.claim_id.get()).collect();
         let begun: Vec<bool> = given_back.iter().map(|g| g.begun).collect();
         let finished: Vec<i64> = finished.iter().map(|id| id.get()).collect();
-        let rows = self
-            .rows(
-                &RELEASE_DELIVERIES,
-                &[&delivery_ids, &claim_ids, &begun, &finished],
-            )
-            .await?;
+        let rows = self.rows(&RELEASE_DELIVERIES, &[&delivery_ids, &claim_ids, &begun, &finished]).await?;
         Ok(rows.len())
     }
 
@@ -198,11 +183,7 @@ impl Store {
     ) -> Result<i64, StoreError> {
         let known: Vec<i64> = known.iter().map(|id| id.get()).collect();
         let row = self.row(&RELEASE_STRAYS, &[&dispatcher.get(), &known]).await?;
-        column(
-            &RELEASE_STRAYS,
-            &row.ok_or_else(|| missing(&RELEASE_STRAYS))?,
-            "released",
-        )
+        column(&RELEASE_STRAYS, &row.ok_or_else(|| missing(&RELEASE_STRAYS))?, "released")
     }
 
     /// `sql/rescue_claims.sql`: deliveries and claims taken back from dead dispatchers.
@@ -210,14 +191,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
     pub async fn rescue_claims(&self, claims_max: i64) -> Result<(i64, i64), StoreError> {
-        let row = self
-            .row(&RESCUE_CLAIMS, &[&claims_max])
-            .await?
-            .ok_or_else(|| missing(&RESCUE_CLAIMS))?;
-        Ok((
-            column(&RESCUE_CLAIMS, &row, "rescued")?,
-            column(&RESCUE_CLAIMS, &row, "claims")?,
-        ))
+        let row = self.row(&RESCUE_CLAIMS, &[&claims_max]).await?.ok_or_else(|| missing(&RESCUE_CLAIMS))?;
+        Ok((column(&RESCUE_CLAIMS, &row, "rescued")?, column(&RESCUE_CLAIMS, &row, "claims")?))
     }
 }
 

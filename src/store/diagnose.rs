@@ -37,10 +37,7 @@ pub fn one_line(fault: &(dyn Error + 'static)) -> String {
 
 fn from_server(db: &DbError) -> String {
     let said = db.message();
-    let detail = db
-        .detail()
-        .map(|detail| format!(" ({detail})"))
-        .unwrap_or_default();
+    let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
     let remedy = match *db.code() {
         SqlState::INSUFFICIENT_PRIVILEGE
             if said.contains("schema postrider") || said.contains("table") || said.contains("function") =>

@@ -100,16 +100,7 @@ impl Store {
         wake: &WakeState,
     ) -> Result<Option<Renewal>, StoreError> {
         let row = self
-            .row(
-                &RENEW_LEASE,
-                &[
-                    &id.get(),
-                    &millis(lease),
-                    &is_leader,
-                    &wake.mode.as_str(),
-                    &wake.reason,
-                ],
-            )
+            .row(&RENEW_LEASE, &[&id.get(), &millis(lease), &is_leader, &wake.mode.as_str(), &wake.reason])
             .await?;
         let Some(row) = row else { return Ok(None) };
         let live: i64 = column(&RENEW_LEASE, &row, "live_dispatchers")?;
@@ -124,9 +115,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn remove_dispatchers(&self, id: Option<DispatcherId>) -> Result<(), StoreError> {
-        self.rows(&REMOVE_DISPATCHERS, &[&id.map(DispatcherId::get)])
-            .await
-            .map(drop)
+        self.rows(&REMOVE_DISPATCHERS, &[&id.map(DispatcherId::get)]).await.map(drop)
     }
 
     /// `sql/sound_canary.sql`.

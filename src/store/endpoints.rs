@@ -49,10 +49,7 @@ pub struct PutResult {
 
 /// An endpoint and its health, without its secret.
 #[derive(Clone, Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the columns of postrider.endpoint and postrider.endpoint_health"
-)]
+#[expect(missing_docs, reason = "the columns of postrider.endpoint and postrider.endpoint_health")]
 pub struct EndpointRow {
     pub endpoint_id: String,
     pub url: String,
@@ -99,8 +96,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn disable_endpoint(&self, no: EndpointNo, reason: &str) -> Result<Option<String>, StoreError> {
         let row = self.row(&DISABLE_ENDPOINT, &[&no.get(), &reason]).await?;
-        row.map(|row| column(&DISABLE_ENDPOINT, &row, "endpoint_id"))
-            .transpose()
+        row.map(|row| column(&DISABLE_ENDPOINT, &row, "endpoint_id")).transpose()
     }
 
     /// `sql/put_endpoint.sql`.
@@ -109,10 +105,8 @@ impl Store {
     /// [`StoreError::Failed`] with SQLSTATE 22023 when an argument is invalid.
     pub async fn put_endpoint(&self, put: &EndpointPut) -> Result<PutResult, StoreError> {
         let timeout_ms = put.timeout.map(millis);
-        let schedule_ms: Option<Vec<i64>> = put
-            .retry_schedule
-            .as_ref()
-            .map(|delays| delays.iter().copied().map(millis).collect());
+        let schedule_ms: Option<Vec<i64>> =
+            put.retry_schedule.as_ref().map(|delays| delays.iter().copied().map(millis).collect());
         let row = self
             .row(
                 &PUT_ENDPOINT,
@@ -159,11 +153,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_endpoints(&self, id: Option<&str>) -> Result<Vec<EndpointRow>, StoreError> {
-        self.rows(&LIST_ENDPOINTS, &[&id])
-            .await?
-            .iter()
-            .map(endpoint_row)
-            .collect()
+        self.rows(&LIST_ENDPOINTS, &[&id]).await?.iter().map(endpoint_row).collect()
     }
 }
 
@@ -180,10 +170,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row) -> Result<Endpoint, Store
         no,
         id: column(&LOAD_ENDPOINTS, row, "id")?,
         url: url.parse().map_err(|fault| format!("url is invalid: {fault}")),
-        topics: topics
-            .iter()
-            .map(|topic| topic.parse().map_err(checked))
-            .collect::<Result<_, _>>()?,
+        topics: topics.iter().map(|topic| topic.parse().map_err(checked)).collect::<Result<_, _>>()?,
         headers: headers(&LOAD_ENDPOINTS, column(&LOAD_ENDPOINTS, row, "headers")?)?,
         secret: secret.parse().map_err(checked)?,
         max_in_flight: u32::try_from(max_in_flight).unwrap_or(1).max(1),
@@ -200,10 +187,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row) -> Result<Endpoint, Store
 
 /// The CHECKs of the table let nothing through that does not parse, the URL apart.
 fn checked(fault: impl std::fmt::Display) -> StoreError {
-    StoreError::Row {
-        statement: LOAD_ENDPOINTS.name,
-        fault: fault.to_string(),
-    }
+    StoreError::Row { statement: LOAD_ENDPOINTS.name, fault: fault.to_string() }
 }
 
 fn endpoint_row(row: &tokio_postgres::Row) -> Result<EndpointRow, StoreError> {

@@ -104,10 +104,7 @@ impl<'a> RouteTx<'a> {
     /// [`StoreError`]: nothing happened.
     pub async fn begin(connection: &'a mut Connection) -> Result<Self, StoreError> {
         let begun = connection.0.transaction().await;
-        begun.map(|tx| Self { tx }).map_err(|source| StoreError::Failed {
-            statement: "begin",
-            source,
-        })
+        begun.map(|tx| Self { tx }).map_err(|source| StoreError::Failed { statement: "begin", source })
     }
 
     /// `sql/claim_events.sql`.
@@ -120,9 +117,7 @@ impl<'a> RouteTx<'a> {
         batch_max: usize,
     ) -> Result<Vec<UnroutedEvent>, StoreError> {
         let batch_max = i64::try_from(batch_max).unwrap_or(i64::MAX);
-        let rows = self
-            .query(&CLAIM_EVENTS, &[&floor.xid.to_string(), &floor.id, &batch_max])
-            .await?;
+        let rows = self.query(&CLAIM_EVENTS, &[&floor.xid.to_string(), &floor.id, &batch_max]).await?;
         rows.iter().map(unrouted_event).collect()
     }
 
@@ -136,32 +131,19 @@ impl<'a> RouteTx<'a> {
         plan: &RoutePlan,
     ) -> Result<Vec<Claimed>, StoreError> {
         let event_ids: Vec<i64> = plan.events.iter().map(|(id, _)| id.get()).collect();
-        let counts: Vec<i32> = plan
-            .events
-            .iter()
-            .map(|(_, n)| i32::try_from(*n).unwrap_or(i32::MAX))
-            .collect();
+        let counts: Vec<i32> =
+            plan.events.iter().map(|(_, n)| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
         let birth_events: Vec<i64> = plan.births.iter().map(|(id, _, _)| id.get()).collect();
         let endpoint_nos: Vec<i32> = plan.births.iter().map(|(_, no, _)| no.get()).collect();
         let delays_ms: Vec<Option<i64>> = plan.births.iter().map(|(_, _, birth)| birth.delay_ms()).collect();
         let rows = self
             .query(
                 &ROUTE_EVENTS,
-                &[
-                    &dispatcher.get(),
-                    &event_ids,
-                    &counts,
-                    &birth_events,
-                    &endpoint_nos,
-                    &delays_ms,
-                ],
+                &[&dispatcher.get(), &event_ids, &counts, &birth_events, &endpoint_nos, &delays_ms],
             )
             .await?;
         let claimed = rows.iter().map(first_claim).collect::<Result<_, _>>()?;
-        self.tx.commit().await.map_err(|source| StoreError::Failed {
-            statement: "commit",
-            source,
-        })?;
+        self.tx.commit().await.map_err(|source| StoreError::Failed { statement: "commit", source })?;
         Ok(claimed)
     }
 
@@ -175,13 +157,8 @@ impl<'a> RouteTx<'a> {
             self.tx.query(&prepared, params).await
         };
         let done = tokio::time::timeout(super::STATEMENT_DEADLINE, work).await;
-        let rows = done.map_err(|_elapsed| StoreError::Deadline {
-            statement: statement.name,
-        })?;
-        rows.map_err(|source| StoreError::Failed {
-            statement: statement.name,
-            source,
-        })
+        let rows = done.map_err(|_elapsed| StoreError::Deadline { statement: statement.name })?;
+        rows.map_err(|source| StoreError::Failed { statement: statement.name, source })
     }
 }
 
@@ -201,14 +178,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn find_unrouted(&self, floor: EventFloor) -> Result<EventFloor, StoreError> {
-        let row = self
-            .row(&FIND_UNROUTED, &[&floor.xid.to_string(), &floor.id])
-            .await?;
+        let row = self.row(&FIND_UNROUTED, &[&floor.xid.to_string(), &floor.id]).await?;
         let row = row.ok_or_else(|| missing(&FIND_UNROUTED))?;
-        let horizon = EventFloor {
-            xid: xid(&FIND_UNROUTED, column(&FIND_UNROUTED, &row, "horizon")?)?,
-            id: 0,
-        };
+        let horizon =
+            EventFloor { xid: xid(&FIND_UNROUTED, column(&FIND_UNROUTED, &row, "horizon")?)?, id: 0 };
         if horizon.xid < floor.xid {
             return Ok(EventFloor::default());
         }
@@ -216,10 +189,7 @@ impl Store {
         let Some(first) = first else {
             return Ok(horizon.max(floor));
         };
-        let first = EventFloor {
-            xid: xid(&FIND_UNROUTED, first)?,
-            id: column(&FIND_UNROUTED, &row, "id")?,
-        };
+        let first = EventFloor { xid: xid(&FIND_UNROUTED, first)?, id: column(&FIND_UNROUTED, &row, "id")? };
         Ok(horizon.min(first).max(floor))
     }
 
@@ -228,14 +198,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_floor(&self) -> Result<EventFloor, StoreError> {
-        let row = self
-            .row(&READ_FLOOR, &[])
-            .await?
-            .ok_or_else(|| missing(&READ_FLOOR))?;
-        Ok(EventFloor {
-            xid: xid(&READ_FLOOR, column(&READ_FLOOR, &row, "routed_below")?)?,
-            id: 0,
-        })
+        let row = self.row(&READ_FLOOR, &[]).await?.ok_or_else(|| missing(&READ_FLOOR))?;
+        Ok(EventFloor { xid: xid(&READ_FLOOR, column(&READ_FLOOR, &row, "routed_below")?)?, id: 0 })
     }
 
     /// `sql/save_floor.sql`.
@@ -258,12 +222,7 @@ impl Store {
     ) -> Result<Deletion, StoreError> {
         let after_id = after.map_or(0, EventId::get);
         let (complete_ms, failed_ms) = (millis(retention.complete), millis(retention.failed));
-        let row = self
-            .row(
-                &DELETE_FINISHED,
-                &[&after_id, &scan_max, &complete_ms, &failed_ms],
-            )
-            .await?;
+        let row = self.row(&DELETE_FINISHED, &[&after_id, &scan_max, &complete_ms, &failed_ms]).await?;
         let row = row.ok_or_else(|| missing(&DELETE_FINISHED))?;
         let scanned: i64 = column(&DELETE_FINISHED, &row, "scanned")?;
         let last_id: Option<i64> = column(&DELETE_FINISHED, &row, "last_id")?;
@@ -305,17 +264,15 @@ impl Store {
                 ],
             )
             .await?;
-        row.map(|row| column(&INSERT_EVENT, &row, "id").map(EventId::new))
-            .transpose()
+        row.map(|row| column(&INSERT_EVENT, &row, "id").map(EventId::new)).transpose()
     }
 }
 
 fn xid(statement: &Statement, text: &str) -> Result<u64, StoreError> {
-    text.parse()
-        .map_err(|fault: std::num::ParseIntError| StoreError::Row {
-            statement: statement.name,
-            fault: fault.to_string(),
-        })
+    text.parse().map_err(|fault: std::num::ParseIntError| StoreError::Row {
+        statement: statement.name,
+        fault: fault.to_string(),
+    })
 }
 
 fn unrouted_event(row: &tokio_postgres::Row) -> Result<UnroutedEvent, StoreError> {
@@ -324,10 +281,7 @@ fn unrouted_event(row: &tokio_postgres::Row) -> Result<UnroutedEvent, StoreError
     let payload_bytes: i32 = column(&CLAIM_EVENTS, row, "payload_bytes")?;
     Ok(UnroutedEvent {
         id: EventId::new(id),
-        place: EventFloor {
-            xid: xid(&CLAIM_EVENTS, column(&CLAIM_EVENTS, row, "created_xid")?)?,
-            id,
-        },
+        place: EventFloor { xid: xid(&CLAIM_EVENTS, column(&CLAIM_EVENTS, row, "created_xid")?)?, id },
         topic: column(&CLAIM_EVENTS, row, "topic")?,
         destination: column(&CLAIM_EVENTS, row, "destination")?,
         delay: delay_ms.filter(|ms| *ms > 0).map(from_millis),

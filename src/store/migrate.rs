@@ -56,26 +56,14 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, MigrateError> {
         return Ok(Vec::new());
     }
     // Waits for another migrator, at most the session's lock_timeout.
-    client
-        .execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK])
-        .await
-        .map_err(busy)?;
+    client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(busy)?;
     refuse_newer(schema_version_of(&client).await?)?;
-    client
-        .batch_execute("create schema if not exists postrider")
-        .await
-        .map_err(MigrateError::Database)?;
+    client.batch_execute("create schema if not exists postrider").await.map_err(MigrateError::Database)?;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name(HISTORY_TABLE);
-    let report = runner
-        .run_async(&mut client)
-        .await
-        .map_err(|fault| MigrateError::Migration(Box::new(fault)))?;
-    Ok(report
-        .applied_migrations()
-        .iter()
-        .map(ToString::to_string)
-        .collect())
+    let report =
+        runner.run_async(&mut client).await.map_err(|fault| MigrateError::Migration(Box::new(fault)))?;
+    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
 /// Verifies that the schema is exactly what this binary needs; changes nothing.
@@ -85,11 +73,7 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, MigrateError> {
 pub async fn check_schema(url: &DatabaseUrl) -> Result<(), MigrateError> {
     let found = schema_version(url).await?;
     refuse_newer(found)?;
-    if found < SCHEMA_VERSION {
-        Err(MigrateError::Older { found })
-    } else {
-        Ok(())
-    }
+    if found < SCHEMA_VERSION { Err(MigrateError::Older { found }) } else { Ok(()) }
 }
 
 /// The schema version of the database; 0: no schema.
@@ -104,9 +88,7 @@ pub async fn schema_version(url: &DatabaseUrl) -> Result<i32, MigrateError> {
 pub fn print_migrations() -> String {
     let mut migrations: Vec<refinery::Migration> = embedded::migrations::runner().get_migrations().clone();
     migrations.sort_by_key(refinery::Migration::version);
-    let texts = migrations
-        .iter()
-        .map(|m| format!("-- {m}\n{}", m.sql().unwrap_or_default()));
+    let texts = migrations.iter().map(|m| format!("-- {m}\n{}", m.sql().unwrap_or_default()));
     std::iter::once("create schema if not exists postrider;\n".to_owned())
         .chain(texts)
         .collect::<Vec<_>>()
@@ -114,20 +96,11 @@ pub fn print_migrations() -> String {
 }
 
 async fn connect(url: &DatabaseUrl) -> Result<tokio_postgres::Client, MigrateError> {
-    let (client, connection) = url
-        .config(Session::Command)
-        .connect(NoTls)
-        .await
-        .map_err(MigrateError::Database)?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "ends with its client, which the caller holds"
-    )]
+    let (client, connection) =
+        url.config(Session::Command).connect(NoTls).await.map_err(MigrateError::Database)?;
+    #[expect(clippy::disallowed_methods, reason = "ends with its client, which the caller holds")]
     drop(tokio::spawn(connection));
-    client
-        .batch_execute(Session::Command.settings())
-        .await
-        .map_err(MigrateError::Database)?;
+    client.batch_execute(Session::Command.settings()).await.map_err(MigrateError::Database)?;
     Ok(client)
 }
 
@@ -149,11 +122,7 @@ async fn schema_version_of(client: &tokio_postgres::Client) -> Result<i32, Migra
 }
 
 fn refuse_newer(found: i32) -> Result<(), MigrateError> {
-    if found > SCHEMA_VERSION {
-        Err(MigrateError::Newer { found })
-    } else {
-        Ok(())
-    }
+    if found > SCHEMA_VERSION { Err(MigrateError::Newer { found }) } else { Ok(()) }
 }
 
 fn busy(fault: tokio_postgres::Error) -> MigrateError {

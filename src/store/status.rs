@@ -38,10 +38,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_backlog(&self) -> Result<BacklogRow, StoreError> {
-        let row = self
-            .row(&READ_BACKLOG, &[])
-            .await?
-            .ok_or_else(|| missing(&READ_BACKLOG))?;
+        let row = self.row(&READ_BACKLOG, &[]).await?.ok_or_else(|| missing(&READ_BACKLOG))?;
         Ok(BacklogRow {
             unrouted: column(&READ_BACKLOG, &row, "unrouted")?,
             pending: column(&READ_BACKLOG, &row, "pending")?,
@@ -70,10 +67,6 @@ impl Store {
                 wake_reason: column(&READ_DISPATCHERS, row, "wake_reason")?,
             })
         };
-        self.rows(&READ_DISPATCHERS, &[])
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        self.rows(&READ_DISPATCHERS, &[]).await?.iter().map(read).collect()
     }
 }

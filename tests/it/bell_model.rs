@@ -103,17 +103,9 @@ fn search(mutant: Mutant, transactions: [u8; PRODUCERS], breaks: u8) -> Search {
     let mut is_a_wake_up_lost = false;
     while let Some(state) = open.pop() {
         is_a_wake_up_lost |= state.is_a_wake_up_lost();
-        open.extend(
-            state
-                .successors(mutant)
-                .into_iter()
-                .filter(|next| seen.insert(*next)),
-        );
+        open.extend(state.successors(mutant).into_iter().filter(|next| seen.insert(*next)));
     }
-    Search {
-        states: seen.len(),
-        is_a_wake_up_lost,
-    }
+    Search { states: seen.len(), is_a_wake_up_lost }
 }
 
 impl State {
@@ -132,9 +124,7 @@ impl State {
     }
 
     fn successors(self, mutant: Mutant) -> Vec<Self> {
-        let mut next: Vec<Self> = (0..PRODUCERS)
-            .flat_map(|who| self.producer_steps(who, mutant))
-            .collect();
+        let mut next: Vec<Self> = (0..PRODUCERS).flat_map(|who| self.producer_steps(who, mutant)).collect();
         next.extend(self.dispatcher_step(mutant));
         next.extend(self.session_steps(mutant));
         next
@@ -144,13 +134,7 @@ impl State {
         match self.producers[who] {
             Producer::Between if self.left[who] == 0 => Vec::new(),
             Producer::Between => {
-                let mut begun = self.with(
-                    who,
-                    Producer::Open {
-                        first: self.trigger(),
-                        second: None,
-                    },
-                );
+                let mut begun = self.with(who, Producer::Open { first: self.trigger(), second: None });
                 begun.left[who] -= 1;
                 vec![begun]
             }
@@ -180,16 +164,8 @@ impl State {
         committed.has_row = true;
         let rolled_back = self.with(who, Producer::Between);
         // Another statement, or back to the savepoint before it.
-        let other = if second.is_some() {
-            None
-        } else {
-            Some(self.trigger())
-        };
-        vec![
-            committed,
-            rolled_back,
-            self.with(who, Producer::Open { first, second: other }),
-        ]
+        let other = if second.is_some() { None } else { Some(self.trigger()) };
+        vec![committed, rolled_back, self.with(who, Producer::Open { first, second: other })]
     }
 
     fn dispatcher_step(mut self, mutant: Mutant) -> Option<Self> {
@@ -197,11 +173,7 @@ impl State {
         self.dispatcher = match self.dispatcher {
             Dispatcher::Looking => {
                 self.has_row = false;
-                if has_found {
-                    Dispatcher::Looking
-                } else {
-                    Dispatcher::Arming
-                }
+                if has_found { Dispatcher::Looking } else { Dispatcher::Arming }
             }
             Dispatcher::Arming if self.session != Session::Leading => Dispatcher::SecondLook,
             Dispatcher::Arming if self.is_lock_shared() && mutant != Mutant::NoLockCheck => {
@@ -209,19 +181,11 @@ impl State {
             }
             Dispatcher::Arming => {
                 self.is_armed = true;
-                if mutant == Mutant::NoSecondLook {
-                    Dispatcher::Dozing
-                } else {
-                    Dispatcher::SecondLook
-                }
+                if mutant == Mutant::NoSecondLook { Dispatcher::Dozing } else { Dispatcher::SecondLook }
             }
             Dispatcher::SecondLook => {
                 self.has_row = false;
-                if has_found {
-                    Dispatcher::Disarming
-                } else {
-                    Dispatcher::Dozing
-                }
+                if has_found { Dispatcher::Disarming } else { Dispatcher::Dozing }
             }
             Dispatcher::Dozing => Dispatcher::Asleep,
             Dispatcher::Asleep if !self.has_ring => return None,
@@ -291,11 +255,7 @@ impl State {
 
 /// What is left to do after a commit; nothing: the transaction is over.
 fn settled(is_locked: bool, rings: bool) -> Producer {
-    if is_locked || rings {
-        Producer::Visible { is_locked, rings }
-    } else {
-        Producer::Between
-    }
+    if is_locked || rings { Producer::Visible { is_locked, rings } } else { Producer::Between }
 }
 
 #[test]

@@ -5,24 +5,14 @@ use crate::support::{Database, Dispatcher, Receiver, eventually, one_endpoint};
 #[tokio::test]
 async fn a_committed_event_reaches_every_matching_endpoint_exactly_once() {
     let database = Database::new().await;
-    let (one, two, other) = (
-        Receiver::start().await,
-        Receiver::start().await,
-        Receiver::start().await,
-    );
+    let (one, two, other) = (Receiver::start().await, Receiver::start().await, Receiver::start().await);
     database.put_endpoint("one", &one.url(), "order.*", "").await;
-    database
-        .put_endpoint("two", &two.url(), "**,order.created", "")
-        .await;
-    database
-        .put_endpoint("other", &other.url(), "invoice.*", "")
-        .await;
+    database.put_endpoint("two", &two.url(), "**,order.created", "").await;
+    database.put_endpoint("other", &other.url(), "invoice.*", "").await;
     let dispatcher = Dispatcher::start(&database, &[]).await;
 
     for number in 0..100 {
-        database
-            .insert("order.created", &format!("{{\"number\": {number}}}"))
-            .await;
+        database.insert("order.created", &format!("{{\"number\": {number}}}")).await;
     }
     database.until_settled().await;
 
@@ -107,9 +97,7 @@ async fn deliver_after_holds_an_event_back() {
         .await;
     database.insert("order.created", "\"now\"").await;
     let first = receiver.next().await;
-    database
-        .until("select count(*) = 1 from postrider.delivery_status where status = 'complete'")
-        .await;
+    database.until("select count(*) = 1 from postrider.delivery_status where status = 'complete'").await;
 
     assert_eq!(first.text(), "\"now\"");
     assert!(
@@ -133,9 +121,7 @@ async fn an_event_that_was_held_back_is_delivered_once_its_time_has_come() {
              values ('order.created', '\"later\"', now() + interval '1 day')",
         )
         .await;
-    database
-        .until("select exists (select from postrider.delivery_status)")
-        .await;
+    database.until("select exists (select from postrider.delivery_status)").await;
 
     database.make_due().await;
     let request = receiver.next().await;
@@ -191,14 +177,7 @@ async fn an_endpoint_committed_before_an_event_receives_it() {
     for round in 0..30 {
         // Keeps the dispatcher at work with the copy of the endpoints that it has.
         database.insert_many("noise", 20).await;
-        database
-            .put_endpoint(
-                &format!("new-{round}"),
-                &receiver.url(),
-                &format!("new.{round}"),
-                "",
-            )
-            .await;
+        database.put_endpoint(&format!("new-{round}"), &receiver.url(), &format!("new.{round}"), "").await;
         database.insert(&format!("new.{round}"), "1").await;
     }
     database.until_settled().await;
@@ -227,9 +206,5 @@ async fn an_endpoint_put_in_the_transaction_of_an_event_receives_it() {
         .await;
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select deliveries = 2 from postrider.outbox where topic = 'new'")
-            .await
-    );
+    assert!(database.is("select deliveries = 2 from postrider.outbox where topic = 'new'").await);
 }

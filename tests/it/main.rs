@@ -3,11 +3,15 @@
 #![cfg(test)]
 
 mod bell_model;
+mod constraints;
 mod delivering;
 mod plans;
 mod recording;
 mod request;
-mod retrying;
-mod sql;
 mod retaining;
+mod retrying;
+mod roles;
+mod schema;
+mod sql;
 mod support;
+mod waking;

@@ -17,20 +17,10 @@ async fn every_attempt_is_recorded_with_its_status_code_and_error() {
     database.until_settled().await;
 
     let rows = database
-        .rows(
-            "select attempt, status_code, error from postrider.attempt_log order by attempt",
-            &[],
-        )
+        .rows("select attempt, status_code, error from postrider.attempt_log order by attempt", &[])
         .await;
     let log: Vec<(i32, i16, Option<&str>)> = rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect();
-    assert_eq!(
-        log,
-        [
-            (1, 500, Some("status 500")),
-            (2, 429, Some("status 429")),
-            (3, 204, None)
-        ]
-    );
+    assert_eq!(log, [(1, 500, Some("status 500")), (2, 429, Some("status 429")), (3, 204, None)]);
 }
 
 #[tokio::test]
@@ -42,10 +32,7 @@ async fn the_last_attempt_shows_in_delivery_status() {
     until_attempted(&database).await;
 
     let rows = database
-        .rows(
-            "select attempts, last_status_code, last_error from postrider.delivery_status",
-            &[],
-        )
+        .rows("select attempts, last_status_code, last_error from postrider.delivery_status", &[])
         .await;
     let shown: (i32, i16, &str) = (rows[0].get(0), rows[0].get(1), rows[0].get(2));
     assert_eq!(shown, (1, 503, "status 503"));
@@ -59,9 +46,7 @@ async fn the_duration_of_an_attempt_is_that_of_the_answer() {
     database.insert("order.created", "{}").await;
     database.until_settled().await;
 
-    let duration_ms: i32 = database
-        .value("select duration_ms from postrider.attempt_log")
-        .await;
+    let duration_ms: i32 = database.value("select duration_ms from postrider.attempt_log").await;
     assert!((400..15_000).contains(&duration_ms), "{duration_ms} ms");
 }
 
@@ -94,9 +79,7 @@ async fn two_kib_of_a_response_are_kept_as_text() {
 
     // What is not text is replaced: the NUL and the lone byte by three bytes each.
     let text = format!("a\u{fffd}b\u{fffd}{}", "x".repeat(2048 - 8));
-    let kept: String = database
-        .value("select response_excerpt from postrider.attempt_log")
-        .await;
+    let kept: String = database.value("select response_excerpt from postrider.attempt_log").await;
     assert_eq!(kept, text);
 }
 
@@ -108,9 +91,7 @@ async fn the_response_of_a_failed_attempt_is_kept() {
     database.insert("order.created", "{}").await;
     until_attempted(&database).await;
 
-    let kept: String = database
-        .value("select response_excerpt from postrider.attempt_log")
-        .await;
+    let kept: String = database.value("select response_excerpt from postrider.attempt_log").await;
     assert_eq!(kept, "unbekanntes Feld „ä“");
 }
 
@@ -152,14 +133,7 @@ async fn a_refused_connection_is_a_failed_attempt_that_says_so() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         listener.local_addr().unwrap().port()
     };
-    database
-        .put_endpoint(
-            "one",
-            &format!("http://127.0.0.1:{port}/hook?token=abc"),
-            "**",
-            "",
-        )
-        .await;
+    database.put_endpoint("one", &format!("http://127.0.0.1:{port}/hook?token=abc"), "**", "").await;
     let _dispatcher = Dispatcher::start(&database, &[]).await;
 
     database.insert("order.created", "{}").await;
@@ -167,10 +141,7 @@ async fn a_refused_connection_is_a_failed_attempt_that_says_so() {
 
     let (code, error) = last_failure(&database).await;
     assert_eq!(code, None);
-    assert!(
-        error.starts_with("connect") && error.contains("refused"),
-        "{error}"
-    );
+    assert!(error.starts_with("connect") && error.contains("refused"), "{error}");
     assert!(!error.contains("abc"), "a token in the URL shows: {error}");
 }
 
@@ -202,16 +173,12 @@ async fn the_timeout_of_an_endpoint_overrides_that_of_the_dispatcher() {
 
 /// Waits until the first attempt is recorded.
 async fn until_attempted(database: &Database) {
-    database
-        .until("select exists (select from postrider.attempt_log)")
-        .await;
+    database.until("select exists (select from postrider.attempt_log)").await;
 }
 
 /// Status code and error of the one attempt there was.
 async fn last_failure(database: &Database) -> (Option<i16>, String) {
-    let rows = database
-        .rows("select status_code, error from postrider.attempt_log", &[])
-        .await;
+    let rows = database.rows("select status_code, error from postrider.attempt_log", &[]).await;
     assert_eq!(rows.len(), 1);
     (rows[0].get(0), rows[0].get(1))
 }

@@ -46,9 +46,7 @@ async fn every_payload_is_signed_as_it_is_sent() {
 async fn a_request_is_a_post_to_the_url_with_its_query() {
     let database = Database::new().await;
     let receiver = Receiver::start().await;
-    database
-        .put_endpoint("one", &format!("{}/in?token=a%20b&c", receiver.url()), "**", "")
-        .await;
+    database.put_endpoint("one", &format!("{}/in?token=a%20b&c", receiver.url()), "**", "").await;
     let _dispatcher = Dispatcher::start(&database, &[]).await;
 
     database.insert("order.created", "{}").await;
@@ -67,14 +65,8 @@ async fn a_request_carries_the_headers_of_the_contract() {
     database.insert("order.created", "{}").await;
     let request = receiver.next().await;
 
-    let sent = [
-        "content-type",
-        "user-agent",
-        "postrider-topic",
-        "postrider-attempt",
-        "content-length",
-    ]
-    .map(|name| request.header(name));
+    let sent = ["content-type", "user-agent", "postrider-topic", "postrider-attempt", "content-length"]
+        .map(|name| request.header(name));
     let user_agent = concat!("postrider/", env!("CARGO_PKG_VERSION"));
     assert_eq!(sent, ["application/json", user_agent, "order.created", "1", "2"]);
 }
@@ -86,9 +78,7 @@ async fn the_webhook_id_is_the_one_in_delivery_status() {
     database.insert("order.created", "{}").await;
     let request = receiver.next().await;
 
-    let shown: String = database
-        .value("select webhook_id from postrider.delivery_status")
-        .await;
+    let shown: String = database.value("select webhook_id from postrider.delivery_status").await;
     assert_eq!(request.header("webhook-id"), shown);
 }
 
@@ -108,10 +98,7 @@ async fn two_databases_send_different_webhook_ids_for_the_same_event_id() {
     let (one, one_receiver, _one) = one_endpoint("", &[]).await;
     let (two, two_receiver, _two) = one_endpoint("", &[]).await;
 
-    let event_ids = (
-        one.insert("order.created", "{}").await,
-        two.insert("order.created", "{}").await,
-    );
+    let event_ids = (one.insert("order.created", "{}").await, two.insert("order.created", "{}").await);
     let requests = (one_receiver.next().await, two_receiver.next().await);
 
     assert_eq!(event_ids.0, event_ids.1);
@@ -120,11 +107,9 @@ async fn two_databases_send_different_webhook_ids_for_the_same_event_id() {
 
 #[tokio::test]
 async fn headers_of_event_and_endpoint_are_sent() {
-    let (database, receiver, _dispatcher) = one_endpoint(
-        r#"headers => '{"authorization": "Bearer abc", "x-team": "orders, billing"}'"#,
-        &[],
-    )
-    .await;
+    let (database, receiver, _dispatcher) =
+        one_endpoint(r#"headers => '{"authorization": "Bearer abc", "x-team": "orders, billing"}'"#, &[])
+            .await;
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     database
@@ -154,10 +139,7 @@ async fn every_attempt_has_a_fresh_timestamp_and_a_valid_signature() {
     first.verify();
     second.verify();
     assert!(timestamp(&first) < timestamp(&second));
-    assert_ne!(
-        first.header("webhook-signature"),
-        second.header("webhook-signature")
-    );
+    assert_ne!(first.header("webhook-signature"), second.header("webhook-signature"));
 }
 
 #[tokio::test]

@@ -46,7 +46,9 @@ async fn failed_events_are_kept_longer_and_unfinished_ones_for_ever() {
     let failed = database.insert("failing", "{}").await;
     let waiting = database.insert("waiting", "{}").await;
     database.until(&format!("select status = 'failed' from postrider.outbox where id = {failed}")).await;
-    database.until(&format!("select status = 'in_progress' from postrider.outbox where id = {waiting}")).await;
+    database
+        .until(&format!("select status = 'in_progress' from postrider.outbox where id = {waiting}"))
+        .await;
     make_older(&database, 20).await;
     let marker = database.insert("nobody.listens", "{}").await;
     database.until_settled_but(waiting).await;
@@ -60,7 +62,12 @@ async fn failed_events_are_kept_longer_and_unfinished_ones_for_ever() {
     // The marker comes after them in order of id: when it is gone, they have been looked at.
     database.until(&format!("select not exists (select from postrider.outbox where id = {marker})")).await;
 
-    let left: Vec<i64> = database.rows("select id from postrider.outbox order by id", &[]).await.iter().map(|r| r.get(0)).collect();
+    let left: Vec<i64> = database
+        .rows("select id from postrider.outbox order by id", &[])
+        .await
+        .iter()
+        .map(|r| r.get(0))
+        .collect();
     assert_eq!(left, [failed, waiting]);
     make_older(&database, 11).await;
     database.until(&format!("select not exists (select from postrider.outbox where id = {failed})")).await;

@@ -5,9 +5,7 @@ use std::time::Duration;
 use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
 
 /// The default schedule of the contract, in seconds: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
-const DEFAULT_S: [f64; 9] = [
-    5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0,
-];
+const DEFAULT_S: [f64; 9] = [5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0];
 
 /// How much later than asked for a busy machine may settle an attempt.
 const SETTLE_S: f64 = 3.0;
@@ -75,9 +73,7 @@ async fn delays_are_spread() {
     receiver.answer(500);
 
     database.insert_many("order.created", 30).await;
-    database
-        .until("select count(*) = 30 from postrider.attempt_log")
-        .await;
+    database.until("select count(*) = 30 from postrider.attempt_log").await;
 
     // Evenly over 24 minutes; that all of 30 lie within 6 happens once in 10^15 runs.
     assert!(
@@ -89,11 +85,8 @@ async fn delays_are_spread() {
 
 #[tokio::test]
 async fn a_retry_is_made_when_it_is_due_without_a_ring_or_a_poll() {
-    let (database, receiver, _dispatcher) = one_endpoint(
-        "retry_schedule => '{500ms}'",
-        &["--wake", "notify", "--poll-interval", "1h"],
-    )
-    .await;
+    let (database, receiver, _dispatcher) =
+        one_endpoint("retry_schedule => '{500ms}'", &["--wake", "notify", "--poll-interval", "1h"]).await;
     receiver.answer_once(500, &[], b"");
 
     database.insert("order.created", "{}").await;
@@ -132,9 +125,7 @@ async fn gone_disables_the_endpoint_and_keeps_its_deliveries() {
     database.insert("order.created", "1").await;
     until_disabled(&database).await;
     database.insert("order.created", "2").await;
-    database
-        .until("select count(*) = 2 from postrider.delivery_status where status = 'pending'")
-        .await;
+    database.until("select count(*) = 2 from postrider.delivery_status where status = 'pending'").await;
     database.make_due().await;
     // The dispatcher has looked at all of it when an event to another endpoint is through.
     marker_is_delivered(&database).await;
@@ -180,9 +171,7 @@ async fn an_event_is_in_progress_until_its_last_delivery_is_settled() {
     let (database, _good, _bad, _dispatcher) = one_good_and_one_bad_endpoint().await;
 
     database.insert("order.created", "{}").await;
-    database
-        .until("select count(*) = 2 from postrider.attempt_log")
-        .await;
+    database.until("select count(*) = 2 from postrider.attempt_log").await;
 
     assert!(
         database
@@ -195,20 +184,16 @@ async fn an_event_is_in_progress_until_its_last_delivery_is_settled() {
 async fn an_event_with_one_failed_delivery_is_failed_although_another_succeeded() {
     let (database, _good, _bad, _dispatcher) = one_good_and_one_bad_endpoint().await;
     database.insert("order.created", "{}").await;
-    database
-        .until("select count(*) = 2 from postrider.attempt_log")
-        .await;
+    database.until("select count(*) = 2 from postrider.attempt_log").await;
 
     database.make_due().await;
     database.until_settled().await;
 
     assert!(
         database
-            .is(
-                "select status = 'failed' and failed = 1 and unsettled = 0 and completed_at is not null \
+            .is("select status = 'failed' and failed = 1 and unsettled = 0 and completed_at is not null \
                     and (select count(*) from postrider.delivery_status where status = 'complete') = 1 \
-                 from postrider.outbox"
-            )
+                 from postrider.outbox")
             .await
     );
 }
@@ -253,9 +238,7 @@ async fn one_good_and_one_bad_endpoint() -> (Database, Receiver, Receiver, Dispa
     let (good, bad) = (Receiver::start().await, Receiver::start().await);
     bad.answer(500);
     database.put_endpoint("good", &good.url(), "**", "").await;
-    database
-        .put_endpoint("bad", &bad.url(), "**", "retry_schedule => '{1h}'")
-        .await;
+    database.put_endpoint("bad", &bad.url(), "**", "retry_schedule => '{1h}'").await;
     let dispatcher = Dispatcher::start(&database, &[]).await;
     (database, good, bad, dispatcher)
 }

@@ -17,12 +17,7 @@ async fn every_statement_prepares_and_takes_the_parameters_that_its_header_names
         let prepared = database.client.prepare(statement.sql).await;
 
         let prepared = prepared.unwrap_or_else(|fault| panic!("{}: {fault:?}", statement.name));
-        assert_eq!(
-            prepared.params().len(),
-            highest_parameter(header(statement)),
-            "{}",
-            statement.name
-        );
+        assert_eq!(prepared.params().len(), highest_parameter(header(statement)), "{}", statement.name);
     }
 }
 
@@ -36,12 +31,7 @@ fn every_statement_begins_with_its_contract() {
             .filter(|key| key.chars().all(|c| c.is_ascii_lowercase()))
             .collect();
 
-        assert_eq!(
-            keys,
-            ["does", "params", "rows", "locks", "repeat"],
-            "{}",
-            statement.name
-        );
+        assert_eq!(keys, ["does", "params", "rows", "locks", "repeat"], "{}", statement.name);
     }
 }
 
@@ -55,9 +45,7 @@ fn every_file_under_sql_is_compiled_in() {
         .filter_map(|name| name.strip_suffix(".sql").map(str::to_owned))
         .collect();
 
-    let compiled: BTreeSet<String> = all_statements()
-        .map(|statement| statement.name.to_owned())
-        .collect();
+    let compiled: BTreeSet<String> = all_statements().map(|statement| statement.name.to_owned()).collect();
     assert_eq!(files, compiled);
 }
 
@@ -135,23 +123,15 @@ fn attempts_are_never_updated() {
 }
 
 fn all_statements() -> impl Iterator<Item = &'static Statement> {
-    const SESSION: [&Statement; 4] = [
-        &session::ARM_BELL,
-        &session::DISARM_BELL,
-        &session::RING,
-        &session::TAKE_LEADERSHIP,
-    ];
+    const SESSION: [&Statement; 4] =
+        [&session::ARM_BELL, &session::DISARM_BELL, &session::RING, &session::TAKE_LEADERSHIP];
     STATEMENTS.iter().chain(SESSION)
 }
 
 /// The comment that a statement begins with.
 fn header(statement: &Statement) -> &'static str {
     let sql = statement.sql;
-    let end = sql
-        .split_inclusive('\n')
-        .take_while(|line| line.starts_with("--"))
-        .map(str::len)
-        .sum();
+    let end = sql.split_inclusive('\n').take_while(|line| line.starts_with("--")).map(str::len).sum();
     &sql[..end]
 }
 

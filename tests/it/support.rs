@@ -3,14 +3,16 @@
 mod database;
 mod dispatcher;
 mod ears;
+mod ended;
 mod receiver;
 
 use std::future::Future;
 use std::time::Duration;
 
-pub(crate) use database::{Database, superuser_url};
+pub(crate) use database::{Database, connect, superuser_url};
 pub(crate) use dispatcher::{Dispatcher, command, run_command};
 pub(crate) use ears::Ears;
+pub(crate) use ended::Ended;
 pub(crate) use receiver::{Received, Receiver};
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.

@@ -36,18 +36,15 @@ impl Cluster {
             .stdout(Stdio::piped())
             .process_group(0) // A Ctrl-C is for us; the guard ends after us.
             .spawn()?;
-        let stdout = guard
-            .stdout
-            .take()
-            .ok_or_else(|| std::io::Error::other("no pipe to the cluster's guard"))?;
+        let stdout =
+            guard.stdout.take().ok_or_else(|| std::io::Error::other("no pipe to the cluster's guard"))?;
         let mut lines = BufReader::new(stdout).lines();
         let first = tokio::time::timeout(START_DEADLINE, lines.next_line()).await;
         match first {
             Ok(Ok(Some(url))) => Ok(Self { guard, url }),
-            _ => Err(Failure::Failed(format!(
-                "PostgreSQL in {} did not start, see above",
-                binaries.display()
-            ))),
+            _ => {
+                Err(Failure::Failed(format!("PostgreSQL in {} did not start, see above", binaries.display())))
+            }
         }
     }
 
@@ -67,11 +64,7 @@ impl Cluster {
 fn find_binaries() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let config = std::process::Command::new("pg_config")
-        .arg("--bindir")
-        .stderr(Stdio::null())
-        .output()
-        .ok();
+    let config = std::process::Command::new("pg_config").arg("--bindir").stderr(Stdio::null()).output().ok();
     let by_config = config.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     let usual = (14..=18).rev().flat_map(|major| {
         [
@@ -83,17 +76,10 @@ fn find_binaries() -> Option<PathBuf> {
             format!("/Applications/Postgres.app/Contents/Versions/{major}/bin"),
         ]
     });
-    let candidates = on_path
-        .into_iter()
-        .chain(by_config)
-        .chain(usual.map(PathBuf::from));
-    candidates
-        .chain([PathBuf::from("/usr/local/pgsql/bin")])
-        .find(|folder| holds_server(folder))
+    let candidates = on_path.into_iter().chain(by_config).chain(usual.map(PathBuf::from));
+    candidates.chain([PathBuf::from("/usr/local/pgsql/bin")]).find(|folder| holds_server(folder))
 }
 
 fn holds_server(folder: &Path) -> bool {
-    ["initdb", "postgres", "pg_ctl"]
-        .iter()
-        .all(|program| folder.join(program).is_file())
+    ["initdb", "postgres", "pg_ctl"].iter().all(|program| folder.join(program).is_file())
 }

@@ -27,9 +27,7 @@ impl Database {
         let template = TEMPLATE
             .get_or_init(|| async {
                 let name = create("template template0").await;
-                migrate(&DatabaseUrl::parse(&url_of(&name)).unwrap())
-                    .await
-                    .unwrap();
+                migrate(&DatabaseUrl::parse(&url_of(&name)).unwrap()).await.unwrap();
                 name
             })
             .await;
@@ -43,10 +41,18 @@ impl Database {
 
     async fn open(name: &str) -> Self {
         let url = url_of(name);
-        Self {
-            client: connect(&url).await,
-            url,
-        }
+        Self { client: connect(&url).await, url }
+    }
+
+    /// Its URL as a new login role, which is a member of another one or (none) of nothing.
+    pub(crate) async fn login(&self, member_of: Option<&str>) -> String {
+        let database: String = self.value("select current_database()::text").await;
+        let role = format!("{database}_{}", member_of.unwrap_or("nobody"));
+        let grant = member_of.map(|group| format!("grant {group} to {role}"));
+        self.execute(&format!("create role {role} login; {}", grant.unwrap_or_default())).await;
+        let (scheme, rest) = self.url.split_once("://").unwrap();
+        let host = rest.split_once('@').map_or(rest, |(_, host)| host);
+        format!("{scheme}://{role}@{host}")
     }
 
     /// Another connection to it.
@@ -56,18 +62,12 @@ impl Database {
 
     /// Runs statements without parameters.
     pub(crate) async fn execute(&self, sql: &str) {
-        self.client
-            .batch_execute(sql)
-            .await
-            .unwrap_or_else(|fault| panic!("{sql}: {fault:?}"));
+        self.client.batch_execute(sql).await.unwrap_or_else(|fault| panic!("{sql}: {fault:?}"));
     }
 
     /// The rows of a query.
     pub(crate) async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
-        self.client
-            .query(sql, params)
-            .await
-            .unwrap_or_else(|fault| panic!("{sql}: {fault:?}"))
+        self.client.query(sql, params).await.unwrap_or_else(|fault| panic!("{sql}: {fault:?}"))
     }
 
     /// The one value of a query.
@@ -75,11 +75,7 @@ impl Database {
     where
         T: for<'a> tokio_postgres::types::FromSql<'a>,
     {
-        let row = self
-            .client
-            .query_one(sql, &[])
-            .await
-            .unwrap_or_else(|fault| panic!("{sql}: {fault:?}"));
+        let row = self.client.query_one(sql, &[]).await.unwrap_or_else(|fault| panic!("{sql}: {fault:?}"));
         row.get(0)
     }
 
@@ -105,11 +101,7 @@ impl Database {
     /// Inserts one event and returns its id.
     pub(crate) async fn insert(&self, topic: &str, payload: &str) -> i64 {
         let sql = "insert into postrider.outbox (topic, payload) values ($1, $2::text::json) returning id";
-        self.client
-            .query_one(sql, &[&topic, &payload])
-            .await
-            .unwrap()
-            .get(0)
+        self.client.query_one(sql, &[&topic, &payload]).await.unwrap().get(0)
     }
 
     /// Inserts events in one transaction, with payloads `{"number": 1}` to `{"number": count}`.
@@ -124,11 +116,20 @@ impl Database {
     /// How many deliveries have a status.
     pub(crate) async fn count(&self, status: &str) -> usize {
         let count: i64 = self
-            .value(&format!(
-                "select count(*) from postrider.delivery_status where status = '{status}'"
-            ))
+            .value(&format!("select count(*) from postrider.delivery_status where status = '{status}'"))
             .await;
         usize::try_from(count).unwrap()
+    }
+
+    /// From now on the server refuses new connections to it, or not; those that stand stay.
+    pub(crate) async fn admit_connections(&self, admitted: bool) {
+        let name: String = self.value("select current_database()::text").await;
+        // Nobody may lock himself out: from another database.
+        connect(superuser_url())
+            .await
+            .batch_execute(&format!("alter database {name} allow_connections {admitted}"))
+            .await
+            .unwrap();
     }
 
     /// Waits until a dispatcher sleeps with the bell armed: the next insert rings.
@@ -179,14 +180,8 @@ pub(crate) fn superuser_url() -> &'static str {
 
 fn start_cluster() -> (String, Option<Child>) {
     let root = env!("CARGO_MANIFEST_DIR");
-    let found = Command::new(format!("{root}/scripts/postgres"))
-        .output()
-        .expect("scripts/postgres runs");
-    assert!(
-        found.status.success(),
-        "{}",
-        String::from_utf8_lossy(&found.stderr)
-    );
+    let found = Command::new(format!("{root}/scripts/postgres")).output().expect("scripts/postgres runs");
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
     let mut guard = Command::new("sh")
         .arg(format!("{root}/scripts/cluster"))
         .arg(String::from_utf8_lossy(&found.stdout).trim())
@@ -196,9 +191,7 @@ fn start_cluster() -> (String, Option<Child>) {
         .spawn()
         .expect("sh runs");
     let mut url = String::new();
-    BufReader::new(guard.stdout.take().unwrap())
-        .read_line(&mut url)
-        .expect("scripts/cluster prints a URL");
+    BufReader::new(guard.stdout.take().unwrap()).read_line(&mut url).expect("scripts/cluster prints a URL");
     assert!(!url.is_empty(), "no cluster, see above");
     (url.trim().to_owned(), Some(guard))
 }
@@ -210,20 +203,14 @@ fn url_of(database: &str) -> String {
 
 async fn create(options: &str) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let name = format!(
-        "postrider_test_{}_{}",
-        std::process::id(),
-        NUMBER.fetch_add(1, Ordering::Relaxed)
-    );
+    let name = format!("postrider_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     let client = connect(superuser_url()).await;
-    client
-        .batch_execute(&format!("create database {name} {options}"))
-        .await
-        .unwrap();
+    client.batch_execute(&format!("create database {name} {options}")).await.unwrap();
     name
 }
 
-async fn connect(url: &str) -> Client {
+/// A connection to any database.
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "ends with its client")]
     drop(tokio::spawn(connection));

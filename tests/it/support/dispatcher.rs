@@ -31,33 +31,18 @@ impl Dispatcher {
 
     /// Starts one and waits for nothing.
     pub(crate) fn spawn(url: &str, flags: &[&str]) -> Self {
-        let mut command = command(&[
-            "run",
-            "--allow-http",
-            "--allow-cidr",
-            "127.0.0.0/8",
-            "--api-listen",
-            "127.0.0.1:0",
-        ]);
+        let mut command =
+            command(&["run", "--allow-http", "--allow-cidr", "127.0.0.0/8", "--api-listen", "127.0.0.1:0"]);
         if let Ok(wake) = std::env::var("POSTRIDER_TEST_WAKE")
             && !flags.contains(&"--wake")
         {
             // What a ring would bring at once, a short poll brings soon: the tests stay quick.
-            command
-                .env("POSTRIDER_WAKE", wake)
-                .env("POSTRIDER_POLL_INTERVAL", "100ms");
+            command.env("POSTRIDER_WAKE", wake).env("POSTRIDER_POLL_INTERVAL", "100ms");
         }
-        command
-            .args(flags)
-            .env("DATABASE_URL", url)
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+        command.args(flags).env("DATABASE_URL", url).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
-        let (written, mut lines) = (
-            Arc::clone(&log),
-            BufReader::new(child.stderr.take().unwrap()).lines(),
-        );
+        let (written, mut lines) = (Arc::clone(&log), BufReader::new(child.stderr.take().unwrap()).lines());
         #[expect(clippy::disallowed_methods, reason = "ends with the process it reads from")]
         drop(tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -82,37 +67,25 @@ impl Dispatcher {
     /// The most memory it ever had, in MiB.
     pub(crate) fn memory_max_mib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
     /// Waits until it has logged a text.
     pub(crate) async fn logged(&self, text: &str) {
-        eventually(&format!("\"{text}\" in the log"), || async {
-            self.log().contains(text)
-        })
-        .await;
+        eventually(&format!("\"{text}\" in the log"), || async { self.log().contains(text) }).await;
     }
 
     /// Sends a signal, as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.pid().to_string())
-            .status()
-            .await;
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().await;
         assert!(sent.unwrap().success());
     }
 
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let ended = timeout(DEADLINE, self.child.wait()).await;
-        ended
-            .unwrap_or_else(|_| panic!("still running; its log:\n{}", self.log()))
-            .unwrap()
+        ended.unwrap_or_else(|_| panic!("still running; its log:\n{}", self.log())).unwrap()
     }
 
     /// SIGTERM, and waits for its end.
@@ -138,17 +111,13 @@ impl Dispatcher {
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
     for (name, _) in std::env::vars_os() {
-        let is_read = name
-            .to_str()
-            .is_some_and(|name| name.starts_with("POSTRIDER_") || name == "DATABASE_URL");
+        let is_read =
+            name.to_str().is_some_and(|name| name.starts_with("POSTRIDER_") || name == "DATABASE_URL");
         if is_read {
             command.env_remove(name);
         }
     }
-    command
-        .args(args)
-        .current_dir(std::env::temp_dir())
-        .stdin(Stdio::null());
+    command.args(args).current_dir(std::env::temp_dir()).stdin(Stdio::null());
     command
 }
 

@@ -41,30 +41,16 @@ impl Ears {
                 }
             }
         });
-        client
-            .batch_execute("listen postrider; listen ears_marker")
-            .await
-            .unwrap();
-        Self {
-            client,
-            heard,
-            asked: AtomicUsize::new(0),
-            _pump: pump,
-        }
+        client.batch_execute("listen postrider; listen ears_marker").await.unwrap();
+        Self { client, heard, asked: AtomicUsize::new(0), _pump: pump }
     }
 
     /// How many rings were committed until now.
     pub(crate) async fn rings(&self) -> usize {
         // Notifications arrive in the order of commits: all that come before the marker are heard with it.
         let marker = self.asked.fetch_add(1, Ordering::SeqCst).to_string();
-        self.client
-            .execute("select pg_notify('ears_marker', $1)", &[&marker])
-            .await
-            .unwrap();
-        eventually("the marker is heard", || async {
-            self.heard.lock().unwrap().marker == marker
-        })
-        .await;
+        self.client.execute("select pg_notify('ears_marker', $1)", &[&marker]).await.unwrap();
+        eventually("the marker is heard", || async { self.heard.lock().unwrap().marker == marker }).await;
         self.heard.lock().unwrap().rings
     }
 }

@@ -46,10 +46,7 @@ impl Received {
 
     /// Verifies the signature with the secret of the tests, as a customer's official library does.
     pub(crate) fn verify(&self) {
-        Webhook::new(SECRET)
-            .unwrap()
-            .verify(&self.body, &self.headers)
-            .expect("a valid signature");
+        Webhook::new(SECRET).unwrap().verify(&self.body, &self.headers).expect("a valid signature");
     }
 }
 
@@ -88,11 +85,7 @@ struct Answer {
 
 impl Answer {
     fn status(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Bytes::new(),
-        }
+        Self { status, headers: Vec::new(), body: Bytes::new() }
     }
 }
 
@@ -117,12 +110,7 @@ impl Receiver {
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self {
-            address,
-            shared,
-            arrivals: tokio::sync::Mutex::new(arrivals),
-            _server: server,
-        }
+        Self { address, shared, arrivals: tokio::sync::Mutex::new(arrivals), _server: server }
     }
 
     /// Its URL.
@@ -137,15 +125,8 @@ impl Receiver {
 
     /// The next request that is not scripted yet is answered so.
     pub(crate) fn answer_once(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        self.script().once.push_back(Answer {
-            status,
-            headers,
-            body: Bytes::copy_from_slice(body),
-        });
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.script().once.push_back(Answer { status, headers, body: Bytes::copy_from_slice(body) });
     }
 
     /// From now on it answers this late.
@@ -166,10 +147,7 @@ impl Receiver {
     /// The next request, in order of arrival.
     pub(crate) async fn next(&self) -> Received {
         let mut arrivals = self.arrivals.lock().await;
-        timeout(DEADLINE, arrivals.recv())
-            .await
-            .expect("a request arrives")
-            .unwrap()
+        timeout(DEADLINE, arrivals.recv()).await.expect("a request arrives").unwrap()
     }
 
     /// All requests so far.
@@ -220,13 +198,7 @@ async fn answer(
     body: Bytes,
 ) -> Response<Body> {
     let _under_way = UnderWay::begin(&shared);
-    let received = Received {
-        method,
-        uri,
-        headers,
-        body,
-        at: Instant::now(),
-    };
+    let received = Received { method, uri, headers, body, at: Instant::now() };
     shared.all.lock().unwrap().push(received.clone());
     // Nobody listens any more: the test is over.
     drop(shared.arrived.send(received));
