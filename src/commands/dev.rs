@@ -2,10 +2,12 @@
 
 mod cluster;
 
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use base64::Engine as _;
 use tokio::task::JoinSet;
 
 use self::cluster::Cluster;
@@ -63,8 +65,10 @@ async fn work(config: RunConfig, given: (SocketAddr, Duration), events: Option<u
     let store = Store::new(&database, Session::Command, 2).map_err(anyhow::Error::from)?;
     let listener = receive::bind(address).await?;
     let address = listener.local_addr()?;
-    let put = store.put_endpoint(&endpoint(address)).await?;
-    let secret = put.secret.as_deref().and_then(|secret| secret.parse().ok());
+    // A new one each time: a database that was given may know this endpoint from an earlier run.
+    let secret = random_secret()?;
+    store.put_endpoint(&endpoint(address, &secret)).await?;
+    let secret = secret.parse().ok();
     let mut receiver = JoinSet::new();
     receiver.spawn(receive::serve(
         listener,
@@ -77,13 +81,19 @@ async fn work(config: RunConfig, given: (SocketAddr, Duration), events: Option<u
     done
 }
 
-fn endpoint(address: SocketAddr) -> EndpointPut {
+fn random_secret() -> std::io::Result<String> {
+    let mut key = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+    Ok(format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(key)))
+}
+
+fn endpoint(address: SocketAddr, secret: &str) -> EndpointPut {
     EndpointPut {
         id: ENDPOINT.to_owned(),
         url: format!("http://{}:{}/hook", Ipv4Addr::LOCALHOST, address.port()),
         topics: vec!["**".to_owned()],
         headers: "{}".to_owned(),
-        secret: None,
+        secret: Some(secret.to_owned()),
         max_in_flight: 64,
         rate_limit: None,
         timeout: None,
