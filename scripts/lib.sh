@@ -3,6 +3,8 @@
 
 script=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+# What the caller has set for a database and a Postrider of their own is not meant for ours.
+unset "${!POSTRIDER_@}" "${!PG@}"
 # As cargo does, for a shell that has not read rustup's profile yet.
 [[ ":$PATH:" == *":$HOME/.cargo/bin:"* ]] || PATH="$PATH:$HOME/.cargo/bin"
 

@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement as Prepared};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::store::{Statement, WakeMode, WakeState, session};
+use crate::store::{WakeMode, WakeState, session};
 
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -40,9 +40,19 @@ struct State {
 #[derive(Debug)]
 pub struct ListenSession {
     client: Client,
+    statements: Statements,
     is_leader: AtomicBool,
     /// Told when the connection does not answer any more.
     broken: CancellationToken,
+}
+
+/// What is asked on the listening connection, prepared once.
+#[derive(Debug)]
+struct Statements {
+    take_leadership: Prepared,
+    arm_bell: Prepared,
+    disarm_bell: Prepared,
+    ring: Prepared,
 }
 
 /// Whether this dispatcher may sleep until it is rung.
@@ -119,10 +129,12 @@ impl Bell {
     pub async fn seek_leadership(&self) {
         let Some(session) = self.session() else { return };
         if !session.is_leader.load(Ordering::Relaxed)
-            && session.ask(&session::TAKE_LEADERSHIP).await == Some(true)
+            && session.ask(&session.statements.take_leadership).await == Some(true)
         {
             session.is_leader.store(true, Ordering::Relaxed);
             self.changed.notify_one();
+            // Whoever went to sleep before it led did not arm the bell.
+            self.look_now();
             info!("leading: this dispatcher arms the bell");
         }
     }
@@ -135,7 +147,7 @@ impl Bell {
         if !session.is_leader.load(Ordering::Relaxed) {
             return Armed::NotOurs;
         }
-        match session.ask(&session::ARM_BELL).await {
+        match session.ask(&session.statements.arm_bell).await {
             Some(true) => Armed::Yes,
             Some(false) => Armed::ProducersInFlight,
             None => Armed::NotOurs,
@@ -145,7 +157,7 @@ impl Bell {
     /// Disarms the bell: the first thing to do on waking. If that fails the connection ends, and its locks with it.
     pub async fn disarm(&self) {
         if let Some(session) = self.session() {
-            session.ask(&session::DISARM_BELL).await;
+            session.ask(&session.statements.disarm_bell).await;
         }
     }
 
@@ -154,7 +166,7 @@ impl Bell {
     pub async fn ring_siblings(&self) {
         let Some(session) = self.session() else { return };
         if session.is_leader.load(Ordering::Relaxed) {
-            session.ask(&session::RING).await;
+            session.ask(&session.statements.ring).await;
         }
     }
 
@@ -169,8 +181,17 @@ impl Bell {
 
 impl ListenSession {
     /// Wraps a listening connection; `broken` is cancelled when it stops answering.
-    pub fn new(client: Client, broken: CancellationToken) -> Self {
-        Self { client, is_leader: AtomicBool::new(false), broken }
+    ///
+    /// # Errors
+    /// When a statement cannot be prepared.
+    pub async fn new(client: Client, broken: CancellationToken) -> Result<Self, tokio_postgres::Error> {
+        let statements = Statements {
+            take_leadership: client.prepare(session::TAKE_LEADERSHIP.sql).await?,
+            arm_bell: client.prepare(session::ARM_BELL.sql).await?,
+            disarm_bell: client.prepare(session::DISARM_BELL.sql).await?,
+            ring: client.prepare(session::RING.sql).await?,
+        };
+        Ok(Self { client, statements, is_leader: AtomicBool::new(false), broken })
     }
 
     /// Whether the server still answers.
@@ -180,8 +201,8 @@ impl ListenSession {
     }
 
     /// Runs a statement whose first column says yes or no; none: the connection is broken.
-    async fn ask(&self, statement: &Statement) -> Option<bool> {
-        let rows = tokio::time::timeout(ANSWER_DEADLINE, self.client.query(statement.sql, &[])).await;
+    async fn ask(&self, statement: &Prepared) -> Option<bool> {
+        let rows = tokio::time::timeout(ANSWER_DEADLINE, self.client.query(statement, &[])).await;
         let Ok(Ok(rows)) = rows else {
             self.broken.cancel();
             return None;

@@ -99,7 +99,8 @@ impl Listener {
         };
         ears.pid.store(listen.await.map_err(ListenError::Refused)?, Ordering::Relaxed);
         self.prove(&ears).await?;
-        let session = Arc::new(ListenSession::new(client, broken.clone()));
+        let session = ListenSession::new(client, broken.clone()).await.map_err(ListenError::Refused)?;
+        let session = Arc::new(session);
         self.bell.connect(Arc::clone(&session));
         self.bell.seek_leadership().await;
         info!("listening for notifications");

@@ -21,7 +21,7 @@ pub(super) fn line(text: &str) -> std::io::Result<()> {
 /// Prints a value as JSON.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(super) fn json(value: &impl Serialize) -> std::io::Result<()> {
     line(&serde_json::to_string_pretty(value)?)
 }
@@ -29,7 +29,7 @@ pub(super) fn json(value: &impl Serialize) -> std::io::Result<()> {
 /// Prints rows under headings.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(super) fn table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,

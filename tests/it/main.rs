@@ -3,15 +3,29 @@
 #![cfg(test)]
 
 mod bell_model;
+mod bell_under_fire;
+mod commands;
+mod configuring;
 mod constraints;
+mod database_faults;
 mod delivering;
+mod egress;
+mod endpoint_put;
+mod flooding;
+mod leading;
 mod plans;
+mod put_endpoint;
+mod receiving;
 mod recording;
 mod request;
 mod retaining;
 mod retrying;
 mod roles;
 mod schema;
+mod sharing;
 mod sql;
+mod stopping;
 mod support;
+mod sweeping;
+mod trying_out;
 mod waking;

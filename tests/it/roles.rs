@@ -1,17 +1,15 @@
 //! Least privilege: what each of the three roles may do, and that it may do nothing more.
 
+use bytes::BytesMut;
+use postrider::store::STATEMENTS;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::support::{Database, Dispatcher, Ended, Receiver, connect};
 
-const VIEWS: [&str; 5] = [
-    "delivery_status",
-    "attempt_log",
-    "endpoint_health",
-    "backlog",
-    "dispatcher_status",
-];
+const VIEWS: [&str; 5] =
+    ["delivery_status", "attempt_log", "endpoint_health", "backlog", "dispatcher_status"];
 
 #[tokio::test]
 async fn a_producer_may_say_all_that_producers_say() {
@@ -122,10 +120,7 @@ async fn a_reader_may_follow_an_event_but_not_see_what_it_carries() {
     let reader = connect(&database.login(Some("postrider_reader")).await).await;
 
     let seen = reader
-        .query(
-            "select id, status, topic, key, created_at, completed_at from postrider.outbox",
-            &[],
-        )
+        .query("select id, status, topic, key, created_at, completed_at from postrider.outbox", &[])
         .await;
 
     assert!(seen.is_ok(), "{seen:?}");
@@ -162,9 +157,7 @@ async fn a_reader_may_do_nothing_but_read() {
 async fn a_dispatcher_needs_no_more_than_its_role_to_deliver() {
     let database = Database::new().await;
     let receiver = Receiver::start().await;
-    database
-        .put_endpoint("one", &receiver.url(), "**", "retry_schedule => '{1ms}'")
-        .await;
+    database.put_endpoint("one", &receiver.url(), "**", "retry_schedule => '{1ms}'").await;
     receiver.answer_once(500, &[], b"");
     let login = database.login(Some("postrider_dispatcher")).await;
     let mut dispatcher = Dispatcher::spawn(&login, &["--no-migrate"]);
@@ -174,11 +167,7 @@ async fn a_dispatcher_needs_no_more_than_its_role_to_deliver() {
     database.until_settled().await;
 
     assert_eq!(receiver.count(), 2);
-    assert!(
-        database
-            .is("select status = 'complete' from postrider.outbox")
-            .await
-    );
+    assert!(database.is("select status = 'complete' from postrider.outbox").await);
     dispatcher.signal("TERM").await;
     assert!(dispatcher.ended().await.success());
 }
@@ -210,6 +199,24 @@ async fn a_dispatcher_needs_no_more_than_its_role_to_administer_endpoints() {
         let ended = Ended::run(&login, args).await;
 
         assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn no_statement_is_forbidden_to_a_dispatcher() {
+    let database = Database::new().await;
+    let mut dispatcher = connect(&database.login(Some("postrider_dispatcher")).await).await;
+
+    for statement in STATEMENTS {
+        // Rolled back; whether it makes sense without arguments does not matter.
+        let tx = dispatcher.transaction().await.unwrap();
+        let prepared = tx.prepare(statement.sql).await.unwrap();
+        let nulls: Vec<&(dyn ToSql + Sync)> = prepared.params().iter().map(|_| &Null as _).collect();
+
+        let done = tx.query(&prepared, &nulls).await;
+
+        let code = done.err().and_then(|fault| fault.code().cloned());
+        assert_ne!(code, Some(SqlState::INSUFFICIENT_PRIVILEGE), "{}", statement.name);
     }
 }
 
@@ -255,14 +262,30 @@ async fn a_role_without_a_grant_is_told_which_grant_it_lacks() {
 
         assert_eq!(ended.code, Some(1), "{args:?}");
         let complaint = ended.complaint();
-        assert!(
-            complaint.starts_with("permission denied for "),
-            "{args:?}: {complaint}"
-        );
-        assert!(
-            complaint.contains("grant postrider_dispatcher"),
-            "{args:?}: {complaint}"
-        );
+        assert!(complaint.starts_with("permission denied for "), "{args:?}: {complaint}");
+        assert!(complaint.contains("grant postrider_dispatcher"), "{args:?}: {complaint}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_with_another_grant_is_told_which_grant_it_lacks() {
+    let database = Database::new().await;
+    let producer = database.login(Some("postrider_producer")).await;
+    let reader = database.login(Some("postrider_reader")).await;
+
+    for (login, args) in [
+        (&producer, &["status"][..]),
+        (&producer, &["endpoint", "list"]),
+        (&producer, &["endpoint", "pause", "one"]),
+        (&reader, &["publish", "order.created", "{}"]),
+        (&reader, &["endpoint", "resume", "one"]),
+        (&reader, &["run", "--no-migrate", "--api-listen", "127.0.0.1:0"]),
+    ] {
+        let ended = Ended::run(login, args).await;
+
+        assert_eq!(ended.code, Some(1), "{args:?}");
+        let complaint = ended.complaint();
+        assert!(complaint.contains("grant postrider_dispatcher"), "{args:?}: {complaint}");
     }
 }
 
@@ -276,11 +299,24 @@ async fn a_role_that_may_not_create_a_schema_is_told_which_grant_it_lacks() {
 
         assert_eq!(ended.code, Some(1), "{args:?}");
         let complaint = ended.complaint();
-        assert!(
-            complaint.contains("grant create on database"),
-            "{args:?}: {complaint}"
-        );
+        assert!(complaint.contains("grant create on database"), "{args:?}: {complaint}");
     }
+}
+
+/// A null of any type.
+#[derive(Debug)]
+struct Null;
+
+impl ToSql for Null {
+    fn to_sql(&self, _: &Type, _: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(IsNull::Yes)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
 }
 
 /// The statement is refused for want of a right, and nothing else.

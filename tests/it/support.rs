@@ -4,7 +4,9 @@ mod database;
 mod dispatcher;
 mod ears;
 mod ended;
+mod folder;
 mod receiver;
+mod talker;
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,7 +15,9 @@ pub(crate) use database::{Database, connect, superuser_url};
 pub(crate) use dispatcher::{Dispatcher, command, run_command};
 pub(crate) use ears::Ears;
 pub(crate) use ended::Ended;
+pub(crate) use folder::Folder;
 pub(crate) use receiver::{Received, Receiver};
+pub(crate) use talker::Talker;
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -82,40 +82,20 @@ async fn a_dispatcher_told_to_poll_does_not_listen() {
 async fn under_load_almost_nobody_rings() {
     let (database, _receiver, _dispatcher) = one_endpoint("", &RING_ALONE).await;
     let ears = Ears::listen(&database).await;
-    let producers = join_all((0..8).map(|_| database.connect())).await;
+    let producers = join_all((0..16).map(|_| database.connect())).await;
 
     join_all(producers.iter().map(|producer| async {
         for _ in 0..250 {
-            producer
-                .batch_execute("insert into postrider.outbox (topic, payload) values ('order.created', '1')")
-                .await
-                .unwrap();
+            // As long as a commit takes that is flushed to a disk.
+            let insert = "begin; insert into postrider.outbox (topic, payload) values ('order.created', '1'); \
+                 select pg_sleep(0.005); commit";
+            producer.batch_execute(insert).await.unwrap();
         }
     }))
     .await;
     let rings = ears.rings().await;
 
-    assert!(rings <= 100, "{rings} rings in 2000 transactions");
-    database.until_settled().await;
-    assert_eq!(database.count("complete").await, 2000);
-}
-
-#[tokio::test]
-async fn a_dispatcher_without_a_free_slot_needs_no_ring() {
-    let (database, receiver, _dispatcher) =
-        one_endpoint("", &[&RING_ALONE[..], &["--max-in-flight", "1"]].concat()).await;
-    receiver.hold();
-    // More than it may hold: four times --max-in-flight, and at least 64.
-    database.insert_many("order.created", 200).await;
-    database.until("select count(*) = 64 from postrider.delivery_status where status = 'in_progress'").await;
-    let ears = Ears::listen(&database).await;
-
-    for _ in 0..50 {
-        database.insert("order.created", "1").await;
-    }
-    let rings = ears.rings().await;
-
-    assert_eq!(rings, 0);
+    assert!(rings <= 200, "{rings} rings in 4000 transactions");
 }
 
 #[tokio::test]

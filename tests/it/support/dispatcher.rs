@@ -39,7 +39,13 @@ impl Dispatcher {
             // What a ring would bring at once, a short poll brings soon: the tests stay quick.
             command.env("POSTRIDER_WAKE", wake).env("POSTRIDER_POLL_INTERVAL", "100ms");
         }
-        command.args(flags).env("DATABASE_URL", url).stderr(Stdio::piped()).kill_on_drop(true);
+        command.args(flags).env("DATABASE_URL", url);
+        Self::of(command)
+    }
+
+    /// Starts a `postrider run` of any kind, and waits for nothing.
+    pub(crate) fn of(mut command: Command) -> Self {
+        command.stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (written, mut lines) = (Arc::clone(&log), BufReader::new(child.stderr.take().unwrap()).lines());

@@ -1,0 +1,215 @@
+//! A database that cannot be worked with: exit code 1 within seconds, one line that says why, and no password in it.
+
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use tokio_postgres::NoTls;
+
+use crate::support::{Database, Ended, eventually};
+
+/// What people try first.
+const COMMANDS: [&[&str]; 6] = [
+    &["run", "--api-listen", "127.0.0.1:0"],
+    &["run", "--no-migrate", "--api-listen", "127.0.0.1:0"],
+    &["migrate"],
+    &["publish", "order.created", "{}"],
+    &["status"],
+    &["endpoint", "put", "one", "--url", "https://example.com/"],
+];
+
+#[tokio::test]
+async fn a_database_that_does_not_exist_is_named() {
+    let database = Database::new().await;
+    let missing = format!("{}_missing", database.url);
+
+    for args in COMMANDS {
+        let ended = failed(&missing, args).await;
+
+        let name = missing.rsplit('/').next().unwrap();
+        assert_eq!(
+            ended.complaint(),
+            format!("database \"{name}\" does not exist; create it first: createdb"),
+            "{args:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_does_not_exist_is_named() {
+    let database = Database::new().await;
+    let stranger = database.url.replacen("://postgres@", "://stranger:hunter2@", 1);
+
+    for args in COMMANDS {
+        let ended = failed(&stranger, args).await;
+
+        assert!(ended.complaint().contains("role \"stranger\" does not exist"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_said_and_not_shown() {
+    let database = Database::new().await;
+    let url = with_password(&database, "correct").await.replacen(":correct@", ":hunter2@", 1);
+
+    for args in COMMANDS {
+        let ended = failed(&url, args).await;
+
+        assert!(ended.complaint().contains("password authentication failed"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_missing_is_said() {
+    let database = Database::new().await;
+    let url = with_password(&database, "correct").await.replacen(":correct@", "@", 1);
+
+    for args in COMMANDS {
+        let ended = failed(&url, args).await;
+
+        assert!(ended.complaint().contains("password"), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_password_with_an_at_sign_is_written_as_in_any_url() {
+    let database = Database::new().await;
+    let url = with_password(&database, "p%40ss").await;
+
+    let ended = Ended::run(&url, &["migrate", "--check"]).await;
+
+    assert!(!ended.stderr.contains("password"), "{}", ended.stderr);
+    assert!(ended.complaint().contains("permission denied for schema postrider"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_migrated_database_that_is_read_only_is_said_to_be() {
+    let database = Database::new().await;
+    make_read_only(&database).await;
+
+    for args in COMMANDS.iter().filter(|args| !["migrate", "status"].contains(&args[0])) {
+        let ended = failed(&database.url, args).await;
+
+        assert!(ended.complaint().contains("read-only transaction"), "{args:?}: {}", ended.stderr);
+        assert!(ended.complaint().contains("use the primary"), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_database_that_is_read_only_is_said_to_be() {
+    let database = Database::without_schema().await;
+    make_read_only(&database).await;
+
+    for args in [&["migrate"][..], &["run", "--api-listen", "127.0.0.1:0"]] {
+        let ended = failed(&database.url, args).await;
+
+        assert!(ended.complaint().contains("use the primary"), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_database_may_be_looked_at() {
+    let database = Database::new().await;
+    make_read_only(&database).await;
+
+    for args in [&["status"][..], &["endpoint", "list"], &["migrate", "--check"], &["migrate"]] {
+        let ended = Ended::run(&database.url, args).await;
+
+        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_database_is_told_to_be_migrated_first() {
+    let database = Database::without_schema().await;
+
+    for args in [
+        &["publish", "order.created", "{}"][..],
+        &["status"],
+        &["endpoint", "list"],
+        &["endpoint", "pause", "one"],
+    ] {
+        let ended = failed(&database.url, args).await;
+
+        assert!(ended.complaint().contains("run \"postrider migrate\" first"), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_a_failure_of_every_command_but_run() {
+    for args in COMMANDS.iter().filter(|args| args[0] != "run") {
+        let ended = failed("postgres://me:hunter2@127.0.0.1:1/nothing", args).await;
+
+        assert!(ended.complaint().contains("Connection refused"), "{args:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_a_failure_of_run_that_names_it() {
+    let database = Database::new().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+
+    let ended = failed(&database.url, &["run", "--api-listen", &address]).await;
+
+    assert!(ended.complaint().contains(&address), "{}", ended.stderr);
+}
+
+/// Runs a command that fails: soon, and with exit code 1.
+async fn failed(url: &str, args: &[&str]) -> Ended {
+    let begun = Instant::now();
+    let ended = Ended::run(url, args).await;
+    assert_eq!(ended.code, Some(1), "{args:?}: {}", ended.stderr);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{args:?}: {:?}", begun.elapsed());
+    ended
+}
+
+/// Members are asked for their password; everybody else is trusted by the cluster of the tests.
+const ASKED: &str = "postrider_test_asked_for_password";
+
+/// The URL of a new role that the server asks for a password.
+async fn with_password(database: &Database, password: &str) -> String {
+    static RULE: OnceCell<()> = OnceCell::const_new();
+    RULE.get_or_init(|| ask_for_passwords(database)).await;
+    let login = database.login(Some(ASKED)).await;
+    let role = login.split("://").nth(1).unwrap().split('@').next().unwrap();
+    let typed = password.replace("%40", "@");
+    database.execute(&format!("alter role {role} password '{typed}'")).await;
+    eventually("a password is asked for", || async { tokio_postgres::connect(&login, NoTls).await.is_err() })
+        .await;
+    login.replacen(role, &format!("{role}:{password}"), 1)
+}
+
+/// Puts a rule in front of the server's pg_hba.conf, once in its life.
+async fn ask_for_passwords(database: &Database) {
+    database
+        .execute(&format!(
+            "do $$
+             declare
+                 file  text := current_setting('hba_file');
+                 large oid;
+             begin
+                 if not exists (select from pg_roles where rolname = '{ASKED}') then
+                     create role {ASKED};
+                     large := lo_from_bytea(0, convert_to(
+                         'host all +{ASKED} all scram-sha-256' || chr(10) || pg_read_file(file), 'UTF8'));
+                     perform lo_export(large, file), lo_unlink(large);
+                     perform pg_reload_conf();
+                 end if;
+             end
+             $$"
+        ))
+        .await;
+}
+
+/// Every new session is as on a standby.
+async fn make_read_only(database: &Database) {
+    database
+        .execute(
+            "do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$",
+        )
+        .await;
+}

@@ -1,0 +1,223 @@
+//! `postrider.put_endpoint`, `pause_endpoint` and `resume_endpoint`, as SQL users call them.
+
+use postrider::endpoint::SigningSecret;
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::support::{Database, SECRET};
+
+#[tokio::test]
+async fn the_same_call_twice_changes_nothing() {
+    let database = Database::new().await;
+    let put = "select result from postrider.put_endpoint('one', 'https://example.com/', '{a.*}', retry_schedule => '{5s}')";
+    let version = "select endpoint_version from postrider.installation";
+    let first: String = database.value(put).await;
+    let before: i64 = database.value(version).await;
+
+    let second: String = database.value(put).await;
+
+    let after: i64 = database.value(version).await;
+    assert_eq!((first.as_str(), second.as_str()), ("created", "unchanged"));
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn every_argument_that_differs_is_a_change() {
+    let database = Database::new().await;
+    database.put_endpoint("one", "https://example.com/", "**", "").await;
+
+    for (url, topics, more) in [
+        ("https://example.com/2", "**", ""),
+        ("https://example.com/2", "a", ""),
+        ("https://example.com/2", "a", ", headers => '{\"x-a\": \"b\"}'"),
+        ("https://example.com/2", "a", ", max_in_flight => 2"),
+        ("https://example.com/2", "a", ", rate_limit => '5/s'"),
+        ("https://example.com/2", "a", ", timeout => '1s'"),
+        ("https://example.com/2", "a", ", retry_schedule => '{1s}'"),
+        ("https://example.com/2", "a", ", secret => 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'"),
+        ("https://example.com/", "**", ""),
+    ] {
+        let put = format!("select result from postrider.put_endpoint('one', '{url}', '{{{topics}}}'{more})");
+
+        let result: String = database.value(&put).await;
+
+        assert_eq!(result, "changed", "{put}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_replaces_everything_that_is_not_said_again() {
+    let database = Database::new().await;
+    database
+        .execute(
+            "select postrider.put_endpoint('one', 'https://example.com/', '{a}', '{\"x-a\": \"b\"}', max_in_flight => 2,
+                rate_limit => '5/s', timeout => '1s', retry_schedule => '{1s}')",
+        )
+        .await;
+
+    database.execute("select postrider.put_endpoint('one', 'https://example.com/')").await;
+
+    assert!(
+        database
+            .is("select (topics, headers, max_in_flight, rate_limit, timeout, retry_schedule)
+                    is not distinct from ('{**}'::text[], '{}'::jsonb, 64, null::text, null::interval, null::interval[])
+                 from postrider.endpoint")
+            .await
+    );
+}
+
+#[tokio::test]
+async fn a_generated_secret_is_returned_once_and_is_valid() {
+    let database = Database::new().await;
+    let put = "select new_secret from postrider.put_endpoint('one', 'https://example.com/')";
+
+    let first: Option<String> = database.value(put).await;
+    let second: Option<String> = database.value(put).await;
+
+    assert!(first.unwrap().parse::<SigningSecret>().is_ok());
+    assert_eq!(second, None);
+}
+
+#[tokio::test]
+async fn no_two_endpoints_get_the_same_secret() {
+    let database = Database::new().await;
+
+    database
+        .execute(
+            "select postrider.put_endpoint('e' || n, 'https://example.com/') from generate_series(1, 100) as n",
+        )
+        .await;
+
+    let secrets: i64 = database.value("select count(distinct secret) from postrider.endpoint").await;
+    assert_eq!(secrets, 100);
+}
+
+#[tokio::test]
+async fn a_secret_is_kept_when_none_is_given() {
+    let database = Database::new().await;
+    database.put_endpoint("one", "https://example.com/", "**", "").await;
+
+    database.execute("select postrider.put_endpoint('one', 'https://example.com/2')").await;
+
+    let secret: String = database.value("select secret from postrider.endpoint").await;
+    assert_eq!(secret, SECRET);
+}
+
+#[tokio::test]
+async fn a_paused_endpoint_stays_paused_when_it_is_put_again() {
+    let database = Database::new().await;
+    database.put_endpoint("one", "https://example.com/", "**", "").await;
+    database.execute("select postrider.pause_endpoint('one', 'maintenance')").await;
+
+    database.put_endpoint("one", "https://example.com/2", "**", "").await;
+
+    let rows = database.rows("select state, reason from postrider.endpoint_health", &[]).await;
+    assert_eq!((rows[0].get("state"), rows[0].get("reason")), ("paused", "maintenance"));
+}
+
+#[tokio::test]
+async fn calls_for_one_new_id_that_meet_create_one_endpoint() {
+    let database = Database::new().await;
+    let (one, two) = (database.connect().await, database.connect().await);
+    let put = "select result from postrider.put_endpoint('one', 'https://example.com/')";
+    one.batch_execute("begin").await.unwrap();
+    let first: String = one.query_one(put, &[]).await.unwrap().get(0);
+
+    let commit = async {
+        database
+            .until(
+                "select exists (select from pg_locks as l join pg_database as d on d.oid = l.database
+                                where d.datname = current_database() and l.locktype = 'advisory' and not l.granted)",
+            )
+            .await;
+        one.batch_execute("commit").await.unwrap();
+    };
+    let (second, ()) = tokio::join!(two.query_one(put, &[]), commit);
+
+    let second: String = second.unwrap().get(0);
+    assert_eq!((first.as_str(), second.as_str()), ("created", "unchanged"));
+}
+
+#[tokio::test]
+async fn a_resumed_endpoint_is_enabled_and_forgets_why_it_was_not() {
+    let database = Database::new().await;
+    database.put_endpoint("one", "https://example.com/", "**", "").await;
+    database.execute("select postrider.pause_endpoint('one', 'maintenance')").await;
+
+    let state: String = database.value("select state from postrider.resume_endpoint('one')").await;
+
+    assert_eq!(state, "enabled");
+    assert!(database.is("select state = 'enabled' and reason is null from postrider.endpoint_health").await);
+}
+
+#[tokio::test]
+async fn an_unknown_endpoint_is_an_error() {
+    let database = Database::new().await;
+
+    for call in ["select postrider.pause_endpoint('nobody')", "select postrider.resume_endpoint('nobody')"] {
+        let fault = refusal(&database, call).await;
+
+        assert_eq!(fault.code(), &SqlState::NO_DATA_FOUND, "{call}");
+        assert_eq!(fault.message(), "endpoint \"nobody\" does not exist", "{call}");
+    }
+}
+
+#[tokio::test]
+async fn an_invalid_argument_is_named_with_what_is_allowed() {
+    let database = Database::new().await;
+
+    for (name, arguments) in [
+        ("id", "null, 'https://example.com/'"),
+        ("id", "'a b', 'https://example.com/'"),
+        ("id", "repeat('x', 65), 'https://example.com/'"),
+        ("url", "'one', null"),
+        ("url", "'one', 'ftp://example.com/'"),
+        ("url", "'one', 'https://user@example.com/'"),
+        ("url", "'one', 'https://example.com/#part'"),
+        ("url", "'one', 'https://example.com/' || repeat('x', 2048)"),
+        ("topics", "'one', 'https://example.com/', null"),
+        ("topics", "'one', 'https://example.com/', '{a..b}'"),
+        ("topics", "'one', 'https://example.com/', '{**.a}'"),
+        ("topics", "'one', 'https://example.com/', '{null}'"),
+        ("topics", "'one', 'https://example.com/', array_fill('a'::text, '{101}')"),
+        ("headers", "'one', 'https://example.com/', headers => null"),
+        ("headers", "'one', 'https://example.com/', headers => '[]'"),
+        ("headers", "'one', 'https://example.com/', headers => '{\"host\": \"x\"}'"),
+        ("headers", "'one', 'https://example.com/', headers => '{\"x-a\": 1}'"),
+        ("secret", "'one', 'https://example.com/', secret => 'whsec_c2hvcnQ='"),
+        ("max_in_flight", "'one', 'https://example.com/', max_in_flight => 0"),
+        ("max_in_flight", "'one', 'https://example.com/', max_in_flight => null"),
+        ("rate_limit", "'one', 'https://example.com/', rate_limit => '0/s'"),
+        ("timeout", "'one', 'https://example.com/', timeout => '1ms'"),
+        ("retry_schedule", "'one', 'https://example.com/', retry_schedule => '{}'"),
+        ("retry_schedule", "'one', 'https://example.com/', retry_schedule => '{-1s}'"),
+        ("retry_schedule", "'one', 'https://example.com/', retry_schedule => '{null}'"),
+        ("ordered", "'one', 'https://example.com/', ordered => true"),
+    ] {
+        let fault = refusal(&database, &format!("select postrider.put_endpoint({arguments})")).await;
+
+        assert_eq!(fault.code(), &SqlState::INVALID_PARAMETER_VALUE, "{arguments}: {fault:?}");
+        assert!(fault.message().ends_with(&format!("invalid {name}")), "{arguments}: {fault:?}");
+        let allowed = format!("Allowed is {name}: ");
+        assert!(fault.detail().unwrap().starts_with(&allowed), "{arguments}: {fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_invalid_secret_is_not_repeated_in_the_error() {
+    let database = Database::new().await;
+
+    let fault = refusal(
+        &database,
+        "select postrider.put_endpoint('one', 'https://example.com/', secret => 'hunter2')",
+    )
+    .await;
+
+    assert!(!format!("{fault:?}").contains("hunter2"), "{fault:?}");
+}
+
+/// How a statement is refused.
+async fn refusal(database: &Database, sql: &str) -> DbError {
+    let fault = database.client.batch_execute(sql).await;
+    let fault = fault.expect_err(sql);
+    fault.as_db_error().unwrap().clone()
+}
