@@ -26,6 +26,9 @@ const NAP_MAX: Duration = Duration::from_millis(10);
 const RING_PAUSE: Duration = Duration::from_millis(10);
 /// How often claims that nobody knows of are given back.
 const STRAYS_INTERVAL: Duration = Duration::from_secs(15);
+/// A round that claimed less than this takes a breath as long as it took itself, at most so long.
+const SMALL_ROUND: usize = 100;
+const BREATH_MAX: Duration = Duration::from_millis(5);
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -117,8 +120,9 @@ impl Rounds {
         // The sweep at start.
         let mut look = Look::Full;
         while !stop.is_cancelled() {
+            let begun = Instant::now();
             let round = match self.step(look).await {
-                Ok(progress) => self.follow(progress, &stop).await,
+                Ok(progress) => self.follow(progress, begun.elapsed(), &stop).await,
                 Err(fault) => Err(fault),
             };
             match round {
@@ -161,11 +165,20 @@ impl Rounds {
         })
     }
 
-    async fn follow(&mut self, progress: Progress, stop: &CancellationToken) -> Result<(), StoreError> {
+    async fn follow(
+        &mut self,
+        progress: Progress,
+        took: Duration,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
         match progress {
-            Progress::Worked(_) => {
+            Progress::Worked(claimed) => {
                 self.nap = NAP_FIRST;
                 self.ring_siblings().await;
+                if claimed < SMALL_ROUND {
+                    // A steady trickle is taken in fewer, larger rounds: at most half of the time goes into them.
+                    stop.run_until_cancelled(tokio::time::sleep(took.min(BREATH_MAX))).await;
+                }
             }
             Progress::Full => {
                 self.ring_siblings().await;

@@ -183,7 +183,7 @@ async fn with_password(database: &Database, password: &str) -> String {
     login.replacen(role, &format!("{role}:{password}"), 1)
 }
 
-/// Puts a rule in front of the server's pg_hba.conf, once in its life.
+/// Puts a rule in front of the server's `pg_hba.conf`, once in its life.
 async fn ask_for_passwords(database: &Database) {
     database
         .execute(&format!(

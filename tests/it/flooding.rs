@@ -5,7 +5,7 @@ use crate::support::{Database, Dispatcher, one_endpoint};
 /// Rows that nobody subscribes to: routing alone.
 const UNWANTED_ROWS: usize = 1_000_000;
 /// Rows that are delivered.
-const ROWS: usize = 10_000;
+const ROWS: usize = 20_000;
 /// A dispatcher that holds its limits stays far below, whatever the number of rows.
 const MEMORY_MAX_MIB: u64 = 150;
 /// With 64 MiB of payloads in memory, some of them twice: as they come from the database, and as they are sent.

@@ -211,7 +211,8 @@ async fn no_statement_is_forbidden_to_a_dispatcher() {
         // Rolled back; whether it makes sense without arguments does not matter.
         let tx = dispatcher.transaction().await.unwrap();
         let prepared = tx.prepare(statement.sql).await.unwrap();
-        let nulls: Vec<&(dyn ToSql + Sync)> = prepared.params().iter().map(|_| &Null as _).collect();
+        let null: &(dyn ToSql + Sync) = &Null;
+        let nulls = vec![null; prepared.params().len()];
 
         let done = tx.query(&prepared, &nulls).await;
 
