@@ -1,11 +1,12 @@
 -- does:   locks the first unrouted events at or above a floor, for the transaction that routes them
 -- params: $1 floor_xid text (an xid8), $2 floor_id bigint, $3 batch_max bigint 1..=1000
--- rows:   id, created_xid text, topic, destination, delay_ms (bigint, null: at once), payload_bytes int (as stored),
+-- rows:   id, created_xid text, topic, destination, delay_ms (bigint, null: at once), payload_bytes int,
 --         endpoint_version bigint; in order of (created_xid, id), at most batch_max; served by outbox_by_transaction
 -- locks:  for update on the events, skipping locked ones; never waits
 -- repeat: in another transaction: the same rows, unless routed meanwhile
 with claimed as materialized (
-    select o.id, o.created_xid, o.topic, o.destination, o.deliver_after, pg_column_size(o.payload) as payload_bytes
+    select o.id, o.created_xid, o.topic, o.destination, o.deliver_after, case when pg_column_size(o.payload) < 2000 then pg_column_size(o.payload) else octet_length(o.payload::text) end
+        as payload_bytes
     from postrider.outbox as o
     where (o.created_xid, o.id) >= ($1::text::xid8, $2::bigint)
       and o.status = 'pending'

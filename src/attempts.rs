@@ -1,15 +1,16 @@
 //! The attempts under way: loads what claimed deliveries send, runs them on as many runners as may be in flight, and
 //! reports each outcome to `settle`. A runner holds no connection of the database.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::deliver::Deliverer;
@@ -21,6 +22,11 @@ use crate::outcome::{Answer, Outcome};
 use crate::settle::Report;
 use crate::store::{Store, one_line};
 
+/// Payloads in memory, in KiB; a larger one has all of it to itself.
+const PAYLOAD_KIB_MAX: u32 = 64 * 1024;
+/// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
+const CHUNK_KIB_MAX: u32 = 8 * 1024;
+
 /// Runs attempts.
 pub struct Attempts {
     store: Store,
@@ -29,50 +35,110 @@ pub struct Attempts {
     deliverer: Deliverer,
     reports: mpsc::Sender<Report>,
     runners: Mutex<JoinSet<()>>,
+    /// KiB of payloads that may still be loaded.
+    memory: Arc<Semaphore>,
+    /// Nothing waits for memory any more.
+    stop: CancellationToken,
+}
+
+/// Claimed deliveries whose events are loaded together.
+#[derive(Default)]
+struct Chunk {
+    permits: BTreeMap<EventId, OwnedSemaphorePermit>,
+    claimed: Vec<Claimed>,
+    kib: u32,
+}
+
+impl Chunk {
+    fn add(&mut self, id: EventId, permit: OwnedSemaphorePermit, claimed: Vec<Claimed>, kib: u32) {
+        self.permits.insert(id, permit);
+        self.claimed.extend(claimed);
+        self.kib += kib;
+    }
 }
 
 impl Attempts {
-    /// Nothing is under way yet. `reports` leads to `settle`.
+    /// Nothing is under way yet. `reports` leads to `settle`; after `stop` nothing waits for memory.
     pub fn new(
         store: Store,
         desk: Arc<Desk>,
         lease: Arc<Lease>,
         deliverer: Deliverer,
-        reports: mpsc::Sender<Report>,
+        (reports, stop): (mpsc::Sender<Report>, CancellationToken),
     ) -> Arc<Self> {
-        Arc::new(Self { store, desk, lease, deliverer, reports, runners: Mutex::default() })
+        let memory = Arc::new(Semaphore::new(PAYLOAD_KIB_MAX.try_into().unwrap_or(usize::MAX)));
+        Arc::new(Self { store, desk, lease, deliverer, reports, runners: Mutex::default(), memory, stop })
     }
 
-    /// Takes over freshly claimed deliveries, each with its payload's stored bytes, and starts what has a slot. What
-    /// cannot be loaded is given back.
+    /// Takes over freshly claimed deliveries, each with its payload's size, and starts what has a slot. Payloads are
+    /// loaded as memory for them becomes free; what cannot be loaded is given back.
     pub async fn admit(self: &Arc<Self>, claimed: Vec<(Claimed, u64)>) {
         self.desk.note_claims(claimed.iter().map(|(claimed, _)| claimed.claim_id));
-        let ids: HashSet<EventId> = claimed.iter().map(|(claimed, _)| claimed.event_id).collect();
-        if ids.is_empty() {
+        let mut by_event: BTreeMap<EventId, (u64, Vec<Claimed>)> = BTreeMap::new();
+        for (claimed, payload_bytes) in claimed {
+            by_event.entry(claimed.event_id).or_insert((payload_bytes, Vec::new())).1.push(claimed);
+        }
+        let mut chunk = Chunk::default();
+        for (id, (payload_bytes, claimed)) in by_event {
+            let kib =
+                u32::try_from(payload_bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, PAYLOAD_KIB_MAX);
+            if chunk.kib + kib > CHUNK_KIB_MAX {
+                self.start(std::mem::take(&mut chunk)).await;
+            }
+            let permit = self.memory_for(kib, &mut chunk).await;
+            match permit {
+                Some(permit) => chunk.add(id, permit, claimed, kib),
+                None => self.turn_away(claimed).await, // Stopping.
+            }
+        }
+        self.start(chunk).await;
+    }
+
+    /// Waits for memory; none: stopping. What was to be loaded is started before, for that is what frees memory.
+    async fn memory_for(self: &Arc<Self>, kib: u32, chunk: &mut Chunk) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.memory).try_acquire_many_owned(kib) {
+            return Some(permit);
+        }
+        self.start(std::mem::take(chunk)).await;
+        let wait = Arc::clone(&self.memory).acquire_many_owned(kib);
+        self.stop.run_until_cancelled(wait).await.and_then(Result::ok)
+    }
+
+    /// Loads and starts what there is memory for.
+    async fn start(self: &Arc<Self>, chunk: Chunk) {
+        if chunk.claimed.is_empty() {
             return;
         }
-        let ids: Vec<EventId> = ids.into_iter().collect();
-        let events: HashMap<EventId, Arc<Event>> = match self.store.load_events(&ids).await {
-            Ok(events) => events.into_iter().map(|event| (event.id, Arc::new(event))).collect(),
+        let ids: Vec<EventId> = chunk.permits.keys().copied().collect();
+        let loaded = match self.store.load_events(&ids).await {
+            Ok(loaded) => loaded,
             Err(fault) => {
                 warn!("claimed events cannot be read, giving them back: {}", one_line(&fault));
-                for (claimed, _) in &claimed {
-                    self.desk.unreserve_lane(claimed.endpoint_no);
-                }
-                return self.give_back(claimed.into_iter().map(|(claimed, _)| claimed).collect()).await;
+                return self.turn_away(chunk.claimed).await;
             }
         };
-        let ready = |(claimed, payload_bytes): (Claimed, u64)| Ready {
-            claimed,
-            event: events.get(&claimed.event_id).map(Arc::clone),
-            payload_bytes,
+        let mut permits = chunk.permits;
+        let own = |mut event: Event| {
+            event.memory = permits.remove(&event.id);
+            (event.id, Arc::new(event))
         };
-        let runners = self.desk.admit(claimed.into_iter().map(ready).collect());
+        let events: HashMap<EventId, Arc<Event>> = loaded.into_iter().map(own).collect();
+        let ready =
+            |claimed: Claimed| Ready { claimed, event: events.get(&claimed.event_id).map(Arc::clone) };
+        let runners = self.desk.admit(chunk.claimed.into_iter().map(ready).collect());
         let mut tasks = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {} // Ended runners; their panics were caught.
         for _ in 0..runners {
             tasks.spawn(Arc::clone(self).run());
         }
+    }
+
+    /// Gives back what room was reserved for.
+    async fn turn_away(&self, claimed: Vec<Claimed>) {
+        for claimed in &claimed {
+            self.desk.unreserve_lane(claimed.endpoint_no);
+        }
+        self.give_back(claimed).await;
     }
 
     /// Gives claimed deliveries back that were never begun.
@@ -98,15 +164,15 @@ impl Attempts {
 
     async fn run(self: Arc<Self>) {
         while let Some(next) = self.desk.next() {
-            let (claimed, payload_bytes) = (next.ready.claimed, next.ready.payload_bytes);
+            let claimed = next.ready.claimed;
             let report = self.attempt(next).await;
-            self.desk.finish(&claimed, payload_bytes);
+            self.desk.finish(&claimed);
             self.report(report).await;
         }
     }
 
     async fn attempt(&self, next: Next) -> Report {
-        let Next { ready: Ready { claimed, event, .. }, endpoint, start_at } = next;
+        let Next { ready: Ready { claimed, event }, endpoint, start_at } = next;
         tokio::time::sleep_until(start_at).await;
         if !self.lease.covers(self.deliverer.timeout(&endpoint)) {
             return Report::GivenBack { claimed, begun: false };

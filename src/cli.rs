@@ -103,16 +103,16 @@ pub struct Run {
     #[arg(long, env = "POSTRIDER_RETAIN_FAILED", value_name = "DURATION")]
     pub retain_failed: Option<String>,
     /// Do not migrate; refuse a schema that is not exactly this version's
-    #[arg(long, env = "POSTRIDER_NO_MIGRATE")]
-    pub no_migrate: bool,
+    #[arg(long, env = "POSTRIDER_NO_MIGRATE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+    pub no_migrate: Option<String>,
 }
 
 /// What may be called.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Egress {
     /// Allow plain http
-    #[arg(long, env = "POSTRIDER_ALLOW_HTTP")]
-    pub allow_http: bool,
+    #[arg(long, env = "POSTRIDER_ALLOW_HTTP", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+    pub allow_http: Option<String>,
     /// Allow a special range (loopback, private, ...), as 10.0.0.0/8; repeatable
     #[arg(long, env = "POSTRIDER_ALLOW_CIDR", value_name = "CIDR", value_delimiter = ',')]
     pub allow_cidr: Vec<String>,

@@ -97,7 +97,7 @@ impl RunConfig {
         );
         let retention = check_retention(&mut settings, typed.retain_complete, typed.retain_failed);
         let wake = check_wake(&mut settings, typed.wake);
-        let no_migrate = settings.switch("no_migrate", typed.no_migrate);
+        let no_migrate = settings.switch("no_migrate", typed.no_migrate.as_deref());
         let all = || {
             Some(Self {
                 database: database?,

@@ -25,14 +25,12 @@ pub struct Limits {
     pub in_flight_max: usize,
     /// Deliveries claimed and not settled: under way, queued, or waiting to be settled.
     pub held_max: usize,
-    /// Stored bytes of payloads in memory.
-    pub payload_bytes_max: u64,
 }
 
 impl Limits {
     /// Limits for so many requests at once: four times as many may be held, so that settling never idles a slot.
     pub fn for_in_flight(in_flight_max: usize) -> Self {
-        Self { in_flight_max, held_max: in_flight_max.saturating_mul(4).max(64), payload_bytes_max: 64 << 20 }
+        Self { in_flight_max, held_max: in_flight_max.saturating_mul(4).max(64) }
     }
 }
 
@@ -52,8 +50,6 @@ pub struct Ready {
     pub claimed: Claimed,
     /// What to send; none: the event was deleted.
     pub event: Option<Arc<Event>>,
-    /// Its share of the payload's bytes.
-    pub payload_bytes: u64,
 }
 
 /// The next attempt to make.
@@ -85,7 +81,6 @@ struct Inner {
     claims: HashMap<ClaimId, usize>,
     runners: usize,
     held: usize,
-    payload_bytes: u64,
     /// Dispatchers that share each endpoint's limits.
     sharers: u32,
     closed: bool,
@@ -101,7 +96,6 @@ impl Desk {
             claims: HashMap::new(),
             runners: 0,
             held: 0,
-            payload_bytes: 0,
             sharers: 1,
             closed: false,
         };
@@ -113,11 +107,10 @@ impl Desk {
         let mut inner = self.lock();
         let mut known: HashMap<EndpointNo, Arc<Endpoint>> = endpoints.map(|e| (e.no, e)).collect();
         let mut unwanted = Vec::new();
-        let mut freed_bytes = 0;
         inner.lanes.retain(|no, lane| {
             let endpoint = known.remove(no);
             if endpoint.as_ref().is_none_or(|e| e.state != EndpointState::Enabled) {
-                unwanted.extend(lane.take_queue(&mut freed_bytes));
+                unwanted.extend(lane.take_queue());
             }
             let Some(endpoint) = endpoint else {
                 return !lane.is_unused();
@@ -125,7 +118,6 @@ impl Desk {
             lane.set_endpoint(endpoint);
             true
         });
-        inner.payload_bytes = inner.payload_bytes.saturating_sub(freed_bytes);
         let sharers = inner.sharers;
         inner.lanes.extend(known.into_iter().map(|(no, endpoint)| (no, Lane::new(endpoint, sharers))));
         unwanted
@@ -153,8 +145,7 @@ impl Desk {
     /// How many more deliveries may be claimed, whatever the endpoint.
     pub fn room(&self) -> usize {
         let inner = self.lock();
-        let is_full = inner.closed || inner.payload_bytes >= self.limits.payload_bytes_max;
-        if is_full { 0 } else { self.limits.held_max.saturating_sub(inner.held) }
+        if inner.closed { 0 } else { self.limits.held_max.saturating_sub(inner.held) }
     }
 
     /// Reserves room for up to `wanted` deliveries of an endpoint before they are claimed; returns how many.
@@ -163,7 +154,7 @@ impl Desk {
     /// room for new events of others.
     pub fn reserve(&self, no: EndpointNo, wanted: usize, origin: Origin) -> usize {
         let mut inner = self.lock();
-        if inner.closed || inner.payload_bytes >= self.limits.payload_bytes_max {
+        if inner.closed {
             return 0;
         }
         let held_max = match origin {
@@ -215,7 +206,6 @@ impl Desk {
         let admitted = ready.len();
         for item in ready {
             let no = item.claimed.endpoint_no;
-            inner.payload_bytes += item.payload_bytes;
             if let Some(lane) = inner.lanes.get_mut(&no) {
                 lane.push(item);
             }
@@ -247,10 +237,9 @@ impl Desk {
     }
 
     /// An attempt ended: its slot is free.
-    pub fn finish(&self, claimed: &Claimed, payload_bytes: u64) {
+    pub fn finish(&self, claimed: &Claimed) {
         let mut inner = self.lock();
         inner.begun.remove(&claimed.delivery_id);
-        inner.payload_bytes = inner.payload_bytes.saturating_sub(payload_bytes);
         if let Some(lane) = inner.lanes.get_mut(&claimed.endpoint_no) {
             lane.finish();
         }
@@ -307,10 +296,7 @@ impl Desk {
         let mut inner = self.lock();
         inner.closed = true;
         inner.startable.clear();
-        let mut freed_bytes = 0;
-        let queued: Vec<Claimed> =
-            inner.lanes.values_mut().flat_map(|lane| lane.take_queue(&mut freed_bytes)).collect();
-        inner.payload_bytes = inner.payload_bytes.saturating_sub(freed_bytes);
+        let queued: Vec<Claimed> = inner.lanes.values_mut().flat_map(Lane::take_queue).collect();
         queued
     }
 

@@ -88,8 +88,8 @@ impl EgressPolicy {
             return invalid("contains a space, a control character or a backslash");
         }
         let url = Url::parse(text).map_err(|fault| Refused::Url(fault.to_string()))?;
-        if !url.cannot_be_a_base() && !text.to_ascii_lowercase().starts_with(&format!("{}://", url.scheme()))
-        {
+        let authority = text.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://"));
+        if !url.cannot_be_a_base() && authority.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
             return invalid("needs the form https://host/path");
         }
         self.judge(&url)?;

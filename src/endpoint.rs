@@ -134,6 +134,9 @@ impl FromStr for RateLimit {
 
     fn from_str(text: &str) -> Result<Self, RateLimitError> {
         let (requests, unit) = text.split_once('/').ok_or(RateLimitError)?;
+        if requests.starts_with(['0', '+']) {
+            return Err(RateLimitError);
+        }
         let requests = requests.parse().ok().filter(|n| (1..10_000_000).contains(n)).ok_or(RateLimitError)?;
         let period = match unit {
             "s" => Duration::from_secs(1),

@@ -1,8 +1,9 @@
-//! Words: an event, as an attempt sends it. Plain data, no SQL, no HTTP.
+//! Words: an event, as an attempt sends it. No SQL, no HTTP.
 
 use std::fmt;
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Id of an event: `postrider.outbox.id`, in order of insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +39,8 @@ pub struct Event {
     pub headers: Vec<(String, String)>,
     /// The payload, byte for byte as inserted.
     pub payload: Bytes,
+    /// Its part of the memory for payloads, given back when the last attempt of this event ends.
+    pub memory: Option<OwnedSemaphorePermit>,
 }
 
 impl fmt::Debug for Event {

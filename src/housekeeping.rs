@@ -22,8 +22,6 @@ const SCAN_MAX: i64 = 1_000;
 const DELETION_MAX: Duration = Duration::from_secs(3);
 /// Looking for old events in vain may cost this part of the time.
 const DELETION_PART: u32 = 20;
-/// Who is not the leader leaves deletion to it this long, in case it does nothing.
-const DELETION_PAUSE: Duration = Duration::from_mins(1);
 
 /// The stage.
 pub struct Housekeeping {
@@ -93,8 +91,7 @@ impl Housekeeping {
             deleted += deletion.deleted;
             self.after = deletion.next_after;
             if self.after.is_none() {
-                let pause = if self.shared.bell.is_leader() { Duration::ZERO } else { DELETION_PAUSE };
-                self.next_pass = Instant::now() + pause.max(begun.elapsed() * DELETION_PART);
+                self.next_pass = Instant::now() + begun.elapsed() * DELETION_PART;
                 break;
             }
         }

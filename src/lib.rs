@@ -22,7 +22,7 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`] | each other, [`topics`] |
-//! | rules | [`topics`], [`retry`], [`signature`], [`egress`], [`clock`] | words |
+//! | rules | [`topics`], [`retry`], [`signature`], [`egress`], [`headers`], [`clock`] | words |
 //! | store | [`store`] | words |
 //! | desk | [`desk`], [`directory`] | words, store's rows |
 //! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`lease`], [`housekeeping`] | all above |
@@ -36,6 +36,7 @@ pub mod outcome;
 
 pub mod clock;
 pub mod egress;
+pub mod headers;
 pub mod retry;
 pub mod signature;
 pub mod topics;

@@ -48,7 +48,7 @@ struct Plan {
     rows: RoutePlan,
     reserved: Vec<EndpointNo>,
     waiting: Vec<EndpointNo>,
-    /// Stored bytes of each claimed event's payload, per delivery.
+    /// Size of each claimed event's payload.
     payload_bytes: HashMap<EventId, u64>,
     last: EventFloor,
 }
@@ -147,8 +147,7 @@ impl Route {
                 Some(id) => directory.destination(id).into_iter().collect(),
                 None => directory.receivers(&event.topic),
             };
-            let share = event.payload_bytes / u64::try_from(receivers.len()).unwrap_or(1).max(1);
-            plan.payload_bytes.insert(event.id, share);
+            plan.payload_bytes.insert(event.id, event.payload_bytes);
             plan.rows.events.push((event.id, receivers.len()));
             for no in receivers.iter() {
                 let birth = self.birth(event, *no, &mut plan);

@@ -92,9 +92,15 @@ impl Dispatcher {
         let Renewer { store, lease, bell, clock, desk, .. } = renewer.clone();
         let timeouts = Timeouts { default: config.request_timeout, max: config.lease / 2 };
         let deliverer = Deliverer::new(config.egress.clone(), clock, timeouts)?;
+        let stop_intake = CancellationToken::new();
         let (reports, settled) = mpsc::channel(config.max_in_flight);
-        let attempts =
-            Attempts::new(store.clone(), Arc::clone(&desk), Arc::clone(&lease), deliverer, reports);
+        let attempts = Attempts::new(
+            store.clone(),
+            Arc::clone(&desk),
+            Arc::clone(&lease),
+            deliverer,
+            (reports, stop_intake.clone()),
+        );
         let settle = Settle::new(store.clone(), Arc::clone(&desk), Arc::clone(&bell), settled);
         let shared = Arc::new(Shared { store, desk, lease, bell, attempts, routed_below: AtomicU64::new(0) });
         let rounds =
@@ -105,7 +111,7 @@ impl Dispatcher {
             config,
             shared,
             intake: JoinSet::new(),
-            stop_intake: CancellationToken::new(),
+            stop_intake,
             settle: JoinSet::new(),
             upkeep: JoinSet::new(),
             stop_upkeep: CancellationToken::new(),

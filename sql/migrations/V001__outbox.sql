@@ -57,7 +57,12 @@ create table postrider.outbox (
     payload         json             not null,
     constraint topic_is_dotted_words_of_letters_digits_underscore_hyphen
         check (topic ~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' and octet_length(topic) <= 128),
-    constraint pending_has_no_deliveries_yet check ((status = 'pending') = (deliveries is null)),
+    constraint status_agrees_with_counts check (case status
+        when 'pending' then deliveries is null
+        when 'in_progress' then deliveries is not null and unsettled > 0
+        when 'complete' then deliveries is not null and unsettled = 0 and failed = 0
+        when 'failed' then deliveries is not null and unsettled = 0 and failed > 0
+    end),
     constraint finished_has_a_time check ((status in ('complete', 'failed')) = (completed_at is not null)),
     constraint counts_are_kept_together check (
         (deliveries is null) = (unsettled is null) and (deliveries is null) = (failed is null)

@@ -74,6 +74,7 @@ $$;
 comment on function postrider.endpoint_changed() is 'Makes every dispatcher read the endpoints again.';
 create trigger endpoint_changed after insert or update or delete or truncate on postrider.endpoint
     for each statement execute function postrider.endpoint_changed();
+comment on trigger endpoint_changed on postrider.endpoint is 'Makes every dispatcher read the endpoints again.';
 
 create function postrider.put_endpoint(
     id text, url text, topics text[] default '{**}', headers jsonb default '{}', secret text default null,

@@ -23,6 +23,8 @@ grant usage on schema postrider to postrider_producer, postrider_reader, postrid
 -- Producers may insert what producers say, and read nothing. The trigger runs with their rights.
 grant insert (topic, payload, key, headers, idempotency_key, destination, deliver_after)
     on postrider.outbox to postrider_producer;
+-- To learn the id of what was inserted by currval(), not by reading the table.
+grant usage on sequence postrider.outbox_id_seq to postrider_producer, postrider_dispatcher;
 grant execute on function postrider.ring(), postrider.bell_key(), postrider.are_headers_valid(jsonb)
     to postrider_producer, postrider_dispatcher;
 
@@ -37,7 +39,8 @@ grant select, insert, update, delete on postrider.delivery, postrider.attempt, p
     to postrider_dispatcher;
 grant delete on postrider.outbox to postrider_dispatcher;
 grant select, update on postrider.endpoint, postrider.installation to postrider_dispatcher;
-grant select on postrider.held_delivery to postrider_dispatcher;
+grant usage on sequence postrider.claim_id_seq to postrider_dispatcher;
+grant select on postrider.held_delivery, postrider.schema_history to postrider_dispatcher;
 grant execute on function postrider.leader_key(), postrider.are_topic_patterns(text[]),
     postrider.is_retry_schedule(interval[]), postrider.is_signing_secret(text), postrider.endpoint_changed(),
     postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean),

@@ -14,7 +14,7 @@ use self::cluster::Cluster;
 use super::receive::{self, Behaviour};
 use super::{Failure, output};
 use crate::cli;
-use crate::config::{Problems, RunConfig, Settings, parse_address, parse_duration};
+use crate::config::{RunConfig, Settings, parse_address, parse_duration};
 use crate::serve::Dispatcher;
 use crate::shutdown::Signals;
 use crate::store::{self, DatabaseUrl, EndpointPut, NewEvent, Session, Store};
@@ -32,12 +32,14 @@ pub(super) async fn run(mut settings: Settings, url: Option<String>, typed: cli:
         &mut settings.problems,
     );
     let given = std::mem::take(&mut settings.problems).unless_any(address.zip(every))?;
-    let cluster =
-        if is_database_given(&mut settings, url.as_ref()) { None } else { Some(Cluster::start().await?) };
+    let cluster = if settings.names_database(url.as_ref()) { None } else { Some(Cluster::start().await?) };
     let url = cluster.as_ref().map(|cluster| cluster.url().to_owned()).or(url);
     let run = cli::Run {
         api_listen: Some("127.0.0.1:0".to_owned()),
-        egress: cli::Egress { allow_http: true, allow_cidr: vec!["127.0.0.0/8".to_owned()] },
+        egress: cli::Egress {
+            allow_http: Some("true".to_owned()),
+            allow_cidr: vec!["127.0.0.0/8".to_owned()],
+        },
         ..cli::Run::default()
     };
     let config = RunConfig::check(settings, url.clone(), run)?;
@@ -49,13 +51,6 @@ pub(super) async fn run(mut settings: Settings, url: Option<String>, typed: cli:
         cluster.stop().await;
     }
     done
-}
-
-fn is_database_given(settings: &mut Settings, url: Option<&String>) -> bool {
-    let is_given = settings.database(url.cloned()).is_some();
-    // What is wrong with it is reported by the check that follows; that none is given is not wrong here.
-    settings.problems = Problems::default();
-    is_given || url.is_some()
 }
 
 async fn work(config: RunConfig, given: (SocketAddr, Duration), events: Option<u32>) -> Result<(), Failure> {

@@ -54,7 +54,48 @@ async fn put(mut settings: Settings, url: Option<String>, typed: cli::EndpointPu
     Ok(())
 }
 
+/// Reads every argument before it gives up, so that all faults are reported.
 fn check_put(typed: cli::EndpointPut, problems: &mut Problems) -> Option<EndpointPut> {
+    check_id(&typed.id, problems);
+    check_texts(&typed, problems);
+    let headers = headers_json(&typed.headers, problems);
+    let range = (Duration::from_millis(100), Duration::from_mins(5));
+    let timeout = typed.timeout.map(|text| parse_duration("timeout", &text, range, problems));
+    let retry_schedule = typed.retry_schedule.map(|texts| check_schedule(&texts, problems));
+    let max_in_flight = parse_number("max_in_flight", &typed.max_in_flight, 10_000, problems);
+    Some(EndpointPut {
+        id: typed.id,
+        url: typed.url,
+        topics: typed.topics,
+        headers: serde_json::Value::Object(headers).to_string(),
+        secret: typed.secret,
+        max_in_flight: i32::try_from(max_in_flight?).unwrap_or(i32::MAX),
+        rate_limit: typed.rate_limit,
+        timeout: match timeout {
+            Some(timeout) => Some(timeout?),
+            None => None,
+        },
+        retry_schedule: match retry_schedule {
+            Some(schedule) => Some(schedule?),
+            None => None,
+        },
+        ordered: typed.ordered,
+    })
+}
+
+fn check_id(id: &str, problems: &mut Problems) {
+    let is_valid = (1..=64).contains(&id.len())
+        && !id.starts_with('.')
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if !is_valid {
+        problems.add("id", "needs 1 to 64 of A-Z a-z 0-9 . _ -, not starting with a full stop", Some(id));
+    }
+}
+
+fn check_texts(typed: &cli::EndpointPut, problems: &mut Problems) {
+    if typed.topics.len() > 100 {
+        problems.add("topics", "needs at most 100 patterns", None);
+    }
     for topic in &typed.topics {
         if let Err(fault) = topic.parse::<TopicPattern>() {
             problems.add("topics", &format!("pattern {fault}"), Some(topic));
@@ -68,39 +109,19 @@ fn check_put(typed: cli::EndpointPut, problems: &mut Problems) -> Option<Endpoin
     {
         problems.add("rate_limit", &fault.to_string(), Some(text));
     }
-    let timeout = match typed.timeout {
-        Some(text) => Some(parse_duration(
-            "timeout",
-            &text,
-            (Duration::from_millis(100), Duration::from_mins(5)),
-            problems,
-        )?),
-        None => None,
-    };
-    let week = Duration::from_hours(7 * 24);
-    let delay = |text: &String, problems: &mut Problems| {
-        parse_duration("retry_schedule", text, (Duration::from_millis(1), week), problems)
-    };
-    let retry_schedule = match typed.retry_schedule {
-        Some(texts) => {
-            let delays: Vec<Option<Duration>> = texts.iter().map(|text| delay(text, problems)).collect();
-            Some(delays.into_iter().collect::<Option<Vec<Duration>>>()?)
-        }
-        None => None,
-    };
-    let max_in_flight = parse_number("max_in_flight", &typed.max_in_flight, 10_000, problems)?;
-    Some(EndpointPut {
-        id: typed.id,
-        url: typed.url,
-        topics: typed.topics,
-        headers: serde_json::Value::Object(headers_json(&typed.headers, problems)).to_string(),
-        secret: typed.secret,
-        max_in_flight: i32::try_from(max_in_flight).unwrap_or(i32::MAX),
-        rate_limit: typed.rate_limit,
-        timeout,
-        retry_schedule,
-        ordered: typed.ordered,
-    })
+    if typed.ordered {
+        problems.add("ordered", "is not available yet", None);
+    }
+}
+
+fn check_schedule(texts: &[String], problems: &mut Problems) -> Option<Vec<Duration>> {
+    if texts.len() > 50 {
+        problems.add("retry_schedule", "needs 1 to 50 delays", None);
+    }
+    let range = (Duration::from_millis(1), Duration::from_hours(7 * 24));
+    let delays: Vec<Option<Duration>> =
+        texts.iter().map(|text| parse_duration("retry_schedule", text, range, problems)).collect();
+    delays.into_iter().collect()
 }
 
 async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(), Failure> {

@@ -18,6 +18,15 @@ pub(super) async fn run(
     if let Err(fault) = check_topic(&typed.topic) {
         settings.problems.add("topic", &fault.to_string(), None);
     }
+    for (name, value, bytes_max) in [
+        ("key", &typed.key, 256),
+        ("idempotency_key", &typed.idempotency_key, 256),
+        ("destination", &typed.destination, 64),
+    ] {
+        if value.as_ref().is_some_and(|text| !(1..=bytes_max).contains(&text.len())) {
+            settings.problems.add(name, &format!("needs 1 to {bytes_max} bytes"), None);
+        }
+    }
     let year = Duration::from_hours(365 * 24);
     let delay = typed
         .delay

@@ -121,24 +121,27 @@ impl Settings {
         }
         match self.file.get(name) {
             Some(toml::Value::String(text)) => Some(text.clone()),
-            Some(toml::Value::Integer(number)) => Some(number.to_string()),
+            Some(toml::Value::Integer(number)) if name == "max_in_flight" => Some(number.to_string()),
             Some(_) => {
-                self.problems.add(name, "needs a text", None);
+                self.problems.add(name, "needs a text in quotes", None);
                 None
             }
             None => default.map(str::to_owned),
         }
     }
 
-    pub(super) fn switch(&mut self, name: &str, typed: bool) -> bool {
-        match self.file.get(name) {
-            None => typed,
-            Some(toml::Value::Boolean(on)) => typed || *on,
-            Some(_) => {
-                self.problems.add(name, "needs true or false", None);
-                typed
-            }
+    /// A switch by flag or environment, or file; off by default.
+    pub(super) fn switch(&mut self, name: &str, typed: Option<&str>) -> bool {
+        let from_file = self.file.get(name);
+        let parsed = match (typed, from_file) {
+            (Some(text), _) => text.trim().parse().ok(),
+            (None, Some(value)) => value.as_bool(),
+            (None, None) => Some(false),
+        };
+        if parsed.is_none() {
+            self.problems.add(name, "needs true or false", typed);
         }
+        parsed.unwrap_or_default()
     }
 
     pub(super) fn duration(
@@ -152,11 +155,18 @@ impl Settings {
         parse_duration(name, &text, range, &mut self.problems)
     }
 
+    /// Whether a database is named at all, rightly or wrongly.
+    pub fn names_database(&self, typed: Option<&String>) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+        let fallback = std::env::var("DATABASE_URL").ok();
+        typed.is_some() || fallback.is_some() || self.file.contains_key("database_url")
+    }
+
     /// The database, by flag, environment (`DATABASE_URL` too), or file.
     pub fn database(&mut self, typed: Option<String>) -> Option<DatabaseUrl> {
         #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
         let fallback = std::env::var("DATABASE_URL").ok();
-        let text = self.text("database_url", typed, fallback.as_deref());
+        let text = self.text("database_url", typed.or(fallback), None);
         let Some(text) = text else {
             self.problems.add(
                 "database_url",
@@ -177,16 +187,15 @@ impl Settings {
         let mut cidrs = typed.allow_cidr.clone();
         if cidrs.is_empty() {
             match self.file.get("allow_cidr") {
-                Some(toml::Value::Array(values)) => {
-                    cidrs.extend(values.iter().filter_map(|v| v.as_str().map(str::to_owned)));
-                }
-                Some(toml::Value::String(text)) => cidrs.push(text.clone()),
-                Some(_) => self.problems.add("allow_cidr", "needs a list of texts", None),
                 None => {}
+                Some(toml::Value::Array(values)) if values.iter().all(toml::Value::is_str) => {
+                    cidrs.extend(values.iter().filter_map(toml::Value::as_str).map(str::to_owned));
+                }
+                Some(_) => self.problems.add("allow_cidr", "needs a list of texts in quotes", None),
             }
         }
-        let mut policy =
-            EgressPolicy { allow_http: self.switch("allow_http", typed.allow_http), allow_cidrs: Vec::new() };
+        let allow_http = self.switch("allow_http", typed.allow_http.as_deref());
+        let mut policy = EgressPolicy { allow_http, allow_cidrs: Vec::new() };
         for text in cidrs {
             match text.trim().parse::<IpNet>() {
                 Ok(net) => policy.allow_cidrs.push(net),

@@ -143,12 +143,8 @@ impl Lane {
         self.drain.ended += 1;
     }
 
-    pub(super) fn take_queue(&mut self, freed_bytes: &mut u64) -> Vec<Claimed> {
-        let take = |ready: Ready| {
-            *freed_bytes += ready.payload_bytes;
-            ready.claimed
-        };
-        self.queue.drain(..).map(take).collect()
+    pub(super) fn take_queue(&mut self) -> Vec<Claimed> {
+        self.queue.drain(..).map(|ready| ready.claimed).collect()
     }
 }
 

@@ -120,7 +120,8 @@ impl Session {
             // autoanalyze: 8 to 41 ms a claim instead of a fraction of one. With only index paths left, one plan
             // serves for all parameters, and planning anew (0.2 to 0.35 ms a statement) gains nothing.
             Self::Dispatcher => {
-                "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; \
+                "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_bitmapscan = off; \
+                 set enable_sort = off; set jit = off; \
                  set plan_cache_mode = force_generic_plan; \
                  set statement_timeout = '25s'; set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '20s'"
             }

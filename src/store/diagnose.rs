@@ -7,7 +7,8 @@ use tokio_postgres::error::{DbError, SqlState};
 /// Whether trying again cannot help: wrong password, no such database or role, no grant, wrong schema.
 pub fn is_permanent(fault: &(dyn Error + 'static)) -> bool {
     let Some(db) = database_error(fault) else {
-        return false;
+        // The driver refuses before it connects, as without a password that the server asks for.
+        return chain(fault).contains("invalid configuration");
     };
     [
         SqlState::INVALID_PASSWORD,
@@ -37,15 +38,15 @@ pub fn one_line(fault: &(dyn Error + 'static)) -> String {
 
 fn from_server(db: &DbError) -> String {
     let said = db.message();
-    let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    // The detail of a violated constraint is the whole row, payload and all.
+    let detail = db.detail().filter(|_| db.code().code().starts_with("22"));
+    let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
     let remedy = match *db.code() {
-        SqlState::INSUFFICIENT_PRIVILEGE
-            if said.contains("schema postrider") || said.contains("table") || said.contains("function") =>
-        {
-            "; the role lacks a grant: grant postrider_dispatcher (to publish only: postrider_producer; to read only: postrider_reader) to it"
+        SqlState::INSUFFICIENT_PRIVILEGE if said.contains("for database") => {
+            "; to migrate, the role needs: grant create on database, and createrole for the three postrider roles"
         }
         SqlState::INSUFFICIENT_PRIVILEGE => {
-            "; to migrate, the role needs: grant create on database, and createrole for the three postrider roles"
+            "; the role lacks a grant: grant postrider_dispatcher (to publish only: postrider_producer; to read only: postrider_reader) to it"
         }
         SqlState::INVALID_CATALOG_NAME => "; create it first: createdb",
         SqlState::READ_ONLY_SQL_TRANSACTION => "; this server is a standby or read-only: use the primary",

@@ -308,5 +308,6 @@ fn event(row: &tokio_postgres::Row) -> Result<Event, StoreError> {
         topic: column(&LOAD_EVENTS, row, "topic")?,
         headers: headers(&LOAD_EVENTS, column(&LOAD_EVENTS, row, "headers")?)?,
         payload: payload.into(),
+        memory: None,
     })
 }

@@ -84,15 +84,23 @@ pub async fn schema_version(url: &DatabaseUrl) -> Result<i32, MigrateError> {
     schema_version_of(&connect(url).await?).await
 }
 
-/// All migrations as SQL, for people who run them by hand.
+/// All migrations as SQL, with the history that `--no-migrate` and later versions go by, for people who apply it by hand.
 pub fn print_migrations() -> String {
     let mut migrations: Vec<refinery::Migration> = embedded::migrations::runner().get_migrations().clone();
     migrations.sort_by_key(refinery::Migration::version);
-    let texts = migrations.iter().map(|m| format!("-- {m}\n{}", m.sql().unwrap_or_default()));
-    std::iter::once("create schema if not exists postrider;\n".to_owned())
-        .chain(texts)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let head = format!(
+        "create schema if not exists postrider;\ncreate table if not exists {HISTORY_TABLE} (\n    \
+         version int4 primary key, name varchar(255), applied_on varchar(255), checksum varchar(255));\n"
+    );
+    let script = |migration: &refinery::Migration| {
+        let (version, name, checksum) = (migration.version(), migration.name(), migration.checksum());
+        let sql = migration.sql().unwrap_or_default();
+        format!(
+            "\n-- {migration}\n{sql}\ninsert into {HISTORY_TABLE} (version, name, applied_on, checksum) values \
+             ({version}, '{name}', to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '{checksum}');\n"
+        )
+    };
+    std::iter::once(head).chain(migrations.iter().map(script)).collect()
 }
 
 async fn connect(url: &DatabaseUrl) -> Result<tokio_postgres::Client, MigrateError> {

@@ -258,7 +258,8 @@ async fn nobody_reading_the_output_is_no_failure() {
         let mut command = command(args);
         command.env("DATABASE_URL", &database.url).stdout(writer).stderr(Stdio::piped()).kill_on_drop(true);
 
-        let ended = tokio::time::timeout(DEADLINE, command.output()).await.unwrap().unwrap();
+        let child = command.spawn().unwrap();
+        let ended = tokio::time::timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
 
         assert_eq!(ended.status.code(), Some(0), "{args:?}");
         assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{args:?}");

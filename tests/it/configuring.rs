@@ -54,6 +54,16 @@ async fn a_wrong_database_url_is_refused_without_showing_its_password() {
 }
 
 #[tokio::test]
+async fn a_database_url_that_is_none_is_refused_with_the_form_of_one() {
+    for url in ["", "nothing", "5432", "mysql://here/x", "postgres://", "postgres://me@", "dbname=x"] {
+        let ended = Ended::run("", &["status", "--database-url", url]).await;
+
+        assert_refused(&ended, "database_url", url);
+        assert!(ended.complaint().contains("postgres://user@host/database"), "{url}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
 async fn a_lease_shorter_than_two_attempts_is_refused() {
     let ended = Ended::run(NOWHERE, &["run", "--lease", "19s", "--request-timeout", "10s"]).await;
 

@@ -26,6 +26,7 @@ mod sharing;
 mod sql;
 mod stopping;
 mod support;
+mod surviving;
 mod sweeping;
 mod trying_out;
 mod waking;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_postgres::Client;
+
 use crate::support::{Database, Dispatcher, Receiver, eventually, one_endpoint};
 
 #[tokio::test]
@@ -25,6 +27,27 @@ async fn two_dispatchers_both_work() {
     database.until("select count(*) = 2 from postrider.dispatcher_status").await;
     receiver.hold();
 
+    database.insert_many("order.created", 500).await;
+
+    database.until("select count(distinct dispatcher_id) = 2 from postrider.claim").await;
+}
+
+#[tokio::test]
+async fn an_awake_leader_tells_a_sleeping_sibling_of_work() {
+    let flags = ["--wake", "notify", "--poll-interval", "1h", "--lease", "6s", "--request-timeout", "3s"];
+    let (database, receiver, leader) = one_endpoint("", &flags).await;
+    database.until_bell_is_armed().await;
+    let _sibling = Dispatcher::start(&database, &flags).await;
+    leader.logged("2 dispatchers share the endpoints").await;
+    let _awake = keep_the_leader_awake(&database).await;
+    for _ in 0..10 {
+        // Whoever was rung last has gone to sleep again.
+        database.insert("order.created", "{}").await;
+        receiver.next().await;
+    }
+    receiver.hold();
+
+    // Producers do not ring while the leader is awake.
     database.insert_many("order.created", 500).await;
 
     database.until("select count(distinct dispatcher_id) = 2 from postrider.claim").await;
@@ -160,6 +183,17 @@ async fn two_endpoints_and(more: &str, flags: &[&str]) -> (Database, Receiver, R
     database.put_endpoint("second", &second.url(), "**", "").await;
     let dispatcher = Dispatcher::start(&database, flags).await;
     (database, first, second, dispatcher)
+}
+
+/// As long as a producer that did not ring is in flight, the bell cannot be armed: here is one.
+async fn keep_the_leader_awake(database: &Database) -> Client {
+    let in_flight = database.connect().await;
+    let begin = "begin; select pg_advisory_xact_lock_shared(postrider.bell_key())";
+    // Waits for the bell, which the leader lays down when it is rung.
+    let (held, ()) =
+        tokio::join!(in_flight.batch_execute(begin), database.execute("select pg_notify('postrider', '')"));
+    held.unwrap();
+    in_flight
 }
 
 /// The lines in which a dispatcher complains.

@@ -147,6 +147,19 @@ async fn an_attempt_that_was_cut_off_counts() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_was_never_begun_does_not_count() {
+    let (database, _receiver, dispatcher) = under_load().await;
+
+    dispatcher.terminate().await;
+
+    assert!(
+        database
+            .is("select count(*) > 0 and bool_and(attempts = 0) from postrider.delivery_status where status = 'pending'")
+            .await
+    );
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_it_at_once_with_exit_code_1() {
     let (database, receiver, mut dispatcher) = one_endpoint("", &["--grace-period", "1h"]).await;
     receiver.hold();
@@ -160,11 +173,11 @@ async fn a_second_signal_ends_it_at_once_with_exit_code_1() {
     assert_eq!(dispatcher.ended().await.code(), Some(1));
 }
 
-/// A dispatcher with 2000 events, some of them delivered, many under way.
+/// A dispatcher with 2000 events: some are delivered, 64 are under way, more are claimed and queued.
 async fn under_load() -> (Database, Receiver, Dispatcher) {
     let (database, receiver, dispatcher) = one_endpoint("", &[]).await;
     receiver.answer_after(Duration::from_millis(100));
     database.insert_many("order.created", 2000).await;
-    eventually("some arrive", || async { receiver.count() >= 100 }).await;
+    database.until("select count(*) > 150 from postrider.delivery_status where status = 'in_progress'").await;
     (database, receiver, dispatcher)
 }

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 
-use super::SECRET;
+use super::{SECRET, variable};
 
 /// A migrated database of its own.
 pub(crate) struct Database {
@@ -169,12 +169,10 @@ impl Database {
 }
 
 /// The cluster that tests run on: given, or a private one that lives as long as this process.
-pub(crate) fn superuser_url() -> &'static str {
+fn superuser_url() -> &'static str {
     static CLUSTER: OnceLock<(String, Option<Child>)> = OnceLock::new();
     &CLUSTER
-        .get_or_init(|| {
-            std::env::var("POSTRIDER_TEST_DATABASE_URL").map_or_else(|_| start_cluster(), |url| (url, None))
-        })
+        .get_or_init(|| variable("POSTRIDER_TEST_DATABASE_URL").map_or_else(start_cluster, |url| (url, None)))
         .0
 }
 

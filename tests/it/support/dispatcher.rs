@@ -1,13 +1,13 @@
 //! Dispatchers as operators run them: processes.
 
-use std::process::{ExitStatus, Output, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{DEADLINE, Database, eventually};
+use super::{DEADLINE, Database, eventually, variable};
 
 /// A running `postrider run`. Killed when dropped.
 pub(crate) struct Dispatcher {
@@ -19,7 +19,7 @@ impl Dispatcher {
     /// Starts one that may call loopback, and waits until it is registered and woken as it should be.
     pub(crate) async fn start(database: &Database, flags: &[&str]) -> Self {
         let dispatcher = Self::spawn(&database.url, flags);
-        let mode = if dispatcher.polls(flags) { "poll" } else { "notify" };
+        let mode = if Self::polls(flags) { "poll" } else { "notify" };
         let pid = dispatcher.pid();
         database
             .until(&format!(
@@ -33,7 +33,7 @@ impl Dispatcher {
     pub(crate) fn spawn(url: &str, flags: &[&str]) -> Self {
         let mut command =
             command(&["run", "--allow-http", "--allow-cidr", "127.0.0.0/8", "--api-listen", "127.0.0.1:0"]);
-        if let Ok(wake) = std::env::var("POSTRIDER_TEST_WAKE")
+        if let Some(wake) = variable("POSTRIDER_TEST_WAKE")
             && !flags.contains(&"--wake")
         {
             // What a ring would bring at once, a short poll brings soon: the tests stay quick.
@@ -84,7 +84,7 @@ impl Dispatcher {
 
     /// Sends a signal, as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().await;
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status().await;
         assert!(sent.unwrap().success());
     }
 
@@ -105,10 +105,10 @@ impl Dispatcher {
         self.child.kill().await.unwrap();
     }
 
-    fn polls(&self, flags: &[&str]) -> bool {
+    fn polls(flags: &[&str]) -> bool {
         match flags.iter().position(|flag| *flag == "--wake") {
             Some(at) => flags[at + 1] == "poll",
-            None => std::env::var("POSTRIDER_TEST_WAKE").is_ok_and(|wake| wake == "poll"),
+            None => variable("POSTRIDER_TEST_WAKE").is_some_and(|wake| wake == "poll"),
         }
     }
 }
@@ -125,12 +125,4 @@ pub(crate) fn command(args: &[&str]) -> Command {
     }
     command.args(args).current_dir(std::env::temp_dir()).stdin(Stdio::null());
     command
-}
-
-/// Runs a command to its end against a database.
-pub(crate) async fn run_command(url: &str, args: &[&str]) -> Output {
-    timeout(DEADLINE, command(args).env("DATABASE_URL", url).output())
-        .await
-        .expect("the command ends")
-        .unwrap()
 }

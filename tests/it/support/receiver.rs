@@ -166,6 +166,11 @@ impl Receiver {
         all.iter().map(|r| r.header("webhook-id").to_owned()).collect()
     }
 
+    /// How many requests wait for their answer.
+    pub(crate) fn under_way(&self) -> usize {
+        self.shared.under_way.load(Ordering::SeqCst)
+    }
+
     /// How many requests waited for their answer at once, at most.
     pub(crate) fn under_way_max(&self) -> usize {
         self.shared.under_way_max.load(Ordering::SeqCst)

@@ -1,0 +1,171 @@
+//! What a dispatcher survives: the loss of its connections, and of its lease.
+
+use std::time::Duration;
+
+use crate::support::{Database, Dispatcher, Receiver, eventually, one_endpoint};
+
+const SHORT_LEASE: [&str; 4] = ["--lease", "2s", "--request-timeout", "1s"];
+
+#[tokio::test]
+async fn connections_lost_under_load_lose_no_event() {
+    let (database, receiver, _dispatcher) = lose_connections_under_load().await;
+
+    database.until_settled().await;
+
+    assert_eq!(receiver.webhook_ids().len(), 2000);
+}
+
+#[tokio::test]
+async fn connections_lost_under_load_leave_no_claim() {
+    let (database, _receiver, _dispatcher) = lose_connections_under_load().await;
+
+    database.until_settled().await;
+
+    database.until("select not exists (select from postrider.claim)").await;
+}
+
+#[tokio::test]
+async fn a_dispatcher_that_stood_still_beyond_its_lease_loses_its_claims_to_another() {
+    let (database, receiver, still) = one_endpoint("", &SHORT_LEASE).await;
+    receiver.hold();
+    database.insert_many("order.created", 50).await;
+    receiver.next().await;
+    still.signal("STOP").await;
+
+    receiver.release();
+    let _other = Dispatcher::start(&database, &SHORT_LEASE).await;
+    database.until_settled().await;
+
+    assert_eq!(database.count("complete").await, 50);
+}
+
+#[tokio::test]
+async fn a_dispatcher_that_stood_still_beyond_its_lease_goes_on_as_a_new_one() {
+    let (database, receiver, still) = one_endpoint("", &SHORT_LEASE).await;
+    let id: i64 = database.value("select dispatcher_id from postrider.dispatcher_status").await;
+    still.signal("STOP").await;
+    let other = Dispatcher::start(&database, &SHORT_LEASE).await;
+    database
+        .until(&format!(
+            "select not exists (select from postrider.dispatcher_status where dispatcher_id = {id})"
+        ))
+        .await;
+
+    still.signal("CONT").await;
+    still.logged("lease lost").await;
+    assert!(other.terminate().await.success());
+    database.insert("order.created", "1").await;
+
+    assert_eq!(receiver.next().await.text(), "1");
+}
+
+#[tokio::test]
+async fn an_outcome_that_comes_after_the_claim_was_lost_is_not_written() {
+    let flags = ["--lease", "4s", "--request-timeout", "2s"];
+    let (database, receiver, still) = one_endpoint("", &flags).await;
+    receiver.hold();
+    database.insert("order.created", "1").await;
+    receiver.next().await;
+    // The first request is answered while nobody reads the answer, the second is not.
+    still.signal("STOP").await;
+    receiver.release();
+    eventually("the first is answered", || async { receiver.under_way() == 0 }).await;
+    receiver.hold();
+    let _other = Dispatcher::start(&database, &flags).await;
+    receiver.next().await;
+
+    still.signal("CONT").await;
+    still.logged("their claims were lost").await;
+
+    assert_eq!(database.count("in_progress").await, 1);
+}
+
+#[tokio::test]
+async fn what_was_taken_back_is_not_sent_by_the_one_that_lost_it() {
+    let (database, receiver, still) = one_endpoint("max_in_flight => 8", &SHORT_LEASE).await;
+    receiver.answer_after(Duration::from_millis(20));
+    database.insert_many("order.created", 1000).await;
+    // Some are under way, more are claimed and queued.
+    database.until("select count(*) > 16 from postrider.delivery_status where status = 'in_progress'").await;
+    still.signal("STOP").await;
+    let _other = Dispatcher::start(&database, &SHORT_LEASE).await;
+    database.until_settled().await;
+    let before = receiver.count();
+
+    still.signal("CONT").await;
+    still.logged("lease lost").await;
+    database.insert("order.created", "\"marker\"").await;
+    database.until_settled().await;
+
+    let again = receiver.all().split_off(before).iter().filter(|r| r.text() != "\"marker\"").count();
+    assert_eq!(again, 0, "sent again");
+}
+
+#[tokio::test]
+async fn nothing_is_begun_while_the_lease_cannot_be_renewed() {
+    let (database, receiver, _dispatcher) = one_endpoint("", &SHORT_LEASE).await;
+    let lock = database.connect().await;
+    // Renewals wait; claims, which refer to the row, do not.
+    lock.batch_execute("begin; select from postrider.dispatcher for no key update").await.unwrap();
+    database.until("select lease_until < clock_timestamp() from postrider.dispatcher_status").await;
+
+    database.insert("order.created", "1").await;
+    database
+        .until(
+            "select lease_until < clock_timestamp() - interval '1 second' from postrider.dispatcher_status",
+        )
+        .await;
+    let before = receiver.count();
+    lock.batch_execute("rollback").await.unwrap();
+    receiver.next().await;
+
+    assert_eq!(before, 0);
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_given_back() {
+    let (database, receiver, _dispatcher) = one_endpoint("", &["--lease", "1h"]).await;
+    database.execute("select postrider.pause_endpoint('one')").await;
+    database.insert("order.created", "1").await;
+    database.until("select count(*) = 1 from postrider.delivery_status where status = 'pending'").await;
+    // As if the dispatcher had claimed it and never heard of it.
+    database
+        .execute(
+            "with claim as ( \
+                 insert into postrider.claim (dispatcher_id, delivery_ids) \
+                 select d.id, array(select id from postrider.delivery) from postrider.dispatcher as d returning id) \
+             update postrider.delivery \
+             set status = 'in_progress', due_at = null, attempts = 1, claim_id = (select id from claim)",
+        )
+        .await;
+    database.execute("select postrider.resume_endpoint('one')").await;
+
+    cut_connections(&database).await;
+    database.insert("order.created", "2").await;
+    let mut texts = [receiver.next().await, receiver.next().await].map(|r| r.text().to_owned());
+    texts.sort();
+
+    assert_eq!(texts, ["1", "2"]);
+}
+
+/// All connections of the dispatcher are cut five times in the middle of 2000 events.
+async fn lose_connections_under_load() -> (Database, Receiver, Dispatcher) {
+    let (database, receiver, dispatcher) = one_endpoint("", &SHORT_LEASE).await;
+    receiver.answer_after(Duration::from_millis(20));
+    for _ in 0..5 {
+        let before = receiver.count();
+        database.insert_many("order.created", 400).await;
+        eventually("some arrive", || async { receiver.count() >= before + 50 }).await;
+        cut_connections(&database).await;
+    }
+    (database, receiver, dispatcher)
+}
+
+async fn cut_connections(database: &Database) {
+    database
+        .execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where datname = current_database() and application_name like 'postrider%'",
+        )
+        .await;
+}
