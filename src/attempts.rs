@@ -174,7 +174,7 @@ impl Attempts {
     async fn attempt(&self, next: Next) -> Report {
         let Next { ready: Ready { claimed, event }, endpoint, start_at } = next;
         tokio::time::sleep_until(start_at).await;
-        if !self.lease.covers(self.deliverer.timeout(&endpoint)) {
+        if !self.lease.covers(claimed.held_by, self.deliverer.timeout(&endpoint)) {
             return Report::GivenBack { claimed, begun: false };
         }
         let Some(event) = event else {

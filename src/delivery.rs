@@ -43,6 +43,22 @@ impl ClaimId {
     }
 }
 
+/// A running dispatcher; new at every start and after a lapsed lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DispatcherId(i64);
+
+impl DispatcherId {
+    /// Wraps an id that came from the database.
+    pub const fn new(id: i64) -> Self {
+        Self(id)
+    }
+
+    /// The bare number, for the database and the log.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
 /// The right to make one attempt, while the dispatcher's lease lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claimed {
@@ -50,6 +66,8 @@ pub struct Claimed {
     pub delivery_id: DeliveryId,
     /// The token.
     pub claim_id: ClaimId,
+    /// Whose lease covers it.
+    pub held_by: DispatcherId,
     /// The event to send.
     pub event_id: EventId,
     /// Where to.

@@ -273,6 +273,11 @@ impl Desk {
         self.room.notify_one();
     }
 
+    /// What is queued for endpoints that hang: to be given back, so that others have the room.
+    pub fn shed(&self) -> Vec<Claimed> {
+        self.lock().lanes.values_mut().flat_map(Lane::shed).collect()
+    }
+
     /// Claims with unsettled deliveries.
     pub fn known_claims(&self) -> Vec<ClaimId> {
         self.lock().claims.keys().copied().collect()

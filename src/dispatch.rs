@@ -94,6 +94,8 @@ impl Dispatch {
     }
 
     async fn sweep(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
+        let stuck = self.shared.desk.shed();
+        self.shared.attempts.give_back(stuck).await;
         let found = self.shared.store.find_due().await?;
         let now = Instant::now();
         if let Some(first) = found.first() {

@@ -9,8 +9,9 @@ use tracing::{info, warn};
 
 use crate::bell::Bell;
 use crate::clock::Clock;
+use crate::delivery::DispatcherId;
 use crate::desk::Desk;
-use crate::store::{DispatcherId, Registration, Store, StoreError, one_line};
+use crate::store::{Registration, Store, StoreError, one_line};
 
 /// Who this dispatcher is, and until when that is certain.
 #[derive(Debug)]
@@ -42,14 +43,16 @@ impl Lease {
         self.lock().id
     }
 
-    /// Whether an attempt of at most this length ends before the lease could.
-    pub fn covers(&self, attempt: Duration) -> bool {
-        Instant::now() + attempt < self.lock().until
+    /// Whether an attempt of at most this length, on a claim of this dispatcher, ends before the lease could. A claim
+    /// from before a lapse is never covered again: others may have taken it back.
+    pub fn covers(&self, held_by: DispatcherId, attempt: Duration) -> bool {
+        let held = *self.lock();
+        held.id == held_by && Instant::now() + attempt < held.until
     }
 
     /// Whether it was renewed lately.
     pub fn is_renewed(&self) -> bool {
-        self.covers(self.duration / 2)
+        Instant::now() + self.duration / 2 < self.lock().until
     }
 
     fn set(&self, id: DispatcherId, until: Instant) {
@@ -107,19 +110,25 @@ impl Renewer {
         }
     }
 
-    /// Renews once; a lost lease is followed by a new registration.
+    /// Renews once. A lease that lapsed is not renewed but followed by a new registration: what was claimed under it
+    /// is not begun any more.
     ///
     /// # Errors
     /// [`StoreError`]: the old lease goes on until its end.
     pub async fn step(&self) -> Result<(), StoreError> {
-        let (id, before) = (self.lease.id(), Instant::now());
+        let Held { id, until } = *self.lease.lock();
+        let before = Instant::now();
         let wake = self.bell.wake_state();
-        let renewal = self.store.renew_lease(id, self.lease.duration, self.bell.is_leader(), &wake).await?;
+        let renewal = if before < until {
+            self.store.renew_lease(id, self.lease.duration, self.bell.is_leader(), &wake).await?
+        } else {
+            None
+        };
         let Some(renewal) = renewal else {
             let new = self.store.register_dispatcher(&self.who, &wake).await?;
             self.lease.set(new, before + self.lease.duration);
             warn!(
-                "lease lost: what dispatcher {} held was taken back; going on as dispatcher {}",
+                "lease lost: what dispatcher {} held is taken back; going on as dispatcher {}",
                 id.get(),
                 new.get()
             );

@@ -133,6 +133,11 @@ impl Dispatcher {
         &self.shared
     }
 
+    /// Claims nothing more: the first step of a stop.
+    pub fn stop_intake(&self) {
+        self.stop_intake.cancel();
+    }
+
     /// Stops in order; returns when everything is settled or given back, and at the latest some seconds after the
     /// grace period.
     pub async fn stop(mut self) {

@@ -23,7 +23,7 @@ use tokio_postgres::{NoTls, Row};
 pub use connect::{ConnectError, DatabaseUrl, Session};
 pub use deliveries::{Attempted, Due, DueClaim, EndpointRoom, GivenBack};
 pub use diagnose::{is_data_fault, is_permanent, one_line};
-pub use dispatchers::{DispatcherId, Registration, Renewal, WakeMode, WakeState};
+pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointRow, EndpointSet, PutResult};
 pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, RouteTx, UnroutedEvent};
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};

@@ -21,6 +21,7 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Run
         }
     };
     let signal = signals.next().await;
+    dispatcher.stop_intake();
     info!("{signal}: finishing what is in flight; a second signal exits at once");
     tokio::select! {
         () = dispatcher.stop() => Ok(()),

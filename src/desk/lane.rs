@@ -14,6 +14,8 @@ use crate::endpoint::{Endpoint, EndpointState};
 const PREFETCH: Duration = Duration::from_millis(500);
 /// Over how long the drain is measured.
 const DRAIN_WINDOW: Duration = Duration::from_millis(250);
+/// What an endpoint is believed to take per second until it has shown it.
+const DRAIN_ASSUMED: f64 = 1000.0;
 /// How far ahead a rate-limited delivery may be claimed.
 const PACE_HORIZON: Duration = Duration::from_secs(1);
 
@@ -31,13 +33,14 @@ pub(super) struct Lane {
     pub(super) is_offered: bool,
 }
 
-/// How many attempts ended lately.
+/// How fast attempts end while they are the limit.
 #[derive(Debug)]
 struct Drain {
     since: Instant,
     ended: u32,
-    /// Of the window before.
     per_second: f64,
+    /// Whether all slots were taken at some time of this window.
+    is_saturated: bool,
 }
 
 /// A rate limit as the earliest time of the next start (the generic cell rate algorithm).
@@ -49,14 +52,13 @@ struct Pace {
 
 impl Lane {
     pub(super) fn new(endpoint: Arc<Endpoint>, sharers: u32) -> Self {
-        let now = Instant::now();
         let mut lane = Self {
             endpoint,
             queue: VecDeque::new(),
             in_flight: 0,
             reserved: 0,
             slots: 1,
-            drain: Drain { since: now, ended: 0, per_second: 0.0 },
+            drain: Drain::new(),
             pace: None,
             sharers: sharers.max(1),
             is_offered: false,
@@ -107,6 +109,8 @@ impl Lane {
         if self.endpoint.state != EndpointState::Enabled {
             return 0;
         }
+        self.drain.is_saturated |= self.in_flight >= self.slots;
+        self.drain.roll();
         let waiting = self.queue.len() + self.reserved;
         let by_slots = (self.slots + self.drain.prefetch()).saturating_sub(waiting + self.in_flight);
         let by_pace = self.pace.as_ref().map_or(usize::MAX, |pace| pace.room().saturating_sub(waiting));
@@ -134,13 +138,29 @@ impl Lane {
         }
         let ready = self.queue.pop_front()?;
         self.in_flight += 1;
+        self.drain.is_saturated |= self.in_flight >= self.slots;
         let start_at = self.pace.as_mut().map_or_else(Instant::now, Pace::take);
         Some((ready, start_at))
     }
 
     pub(super) fn finish(&mut self) {
+        self.drain.is_saturated |= self.in_flight >= self.slots;
         self.in_flight = self.in_flight.saturating_sub(1);
         self.drain.ended += 1;
+    }
+
+    /// What is queued beyond the slots while nothing at all ended for a window: the endpoint hangs, and others need the
+    /// room.
+    pub(super) fn shed(&mut self) -> Vec<Claimed> {
+        let is_stuck = self.in_flight >= self.slots
+            && self.drain.ended == 0
+            && self.drain.since.elapsed() >= DRAIN_WINDOW;
+        if !is_stuck {
+            return Vec::new();
+        }
+        self.drain.is_saturated = true;
+        self.drain.roll();
+        self.take_queue()
     }
 
     pub(super) fn take_queue(&mut self) -> Vec<Claimed> {
@@ -149,13 +169,24 @@ impl Lane {
 }
 
 impl Drain {
-    fn prefetch(&mut self) -> usize {
+    fn new() -> Self {
+        Self { since: Instant::now(), ended: 0, per_second: DRAIN_ASSUMED, is_saturated: false }
+    }
+
+    /// Closes a window. Where slots were free the demand was the limit, and says nothing of what the endpoint can take.
+    fn roll(&mut self) {
         let elapsed = self.since.elapsed();
-        if elapsed >= DRAIN_WINDOW {
-            self.per_second = f64::from(self.ended) / elapsed.as_secs_f64();
-            self.ended = 0;
-            self.since = Instant::now();
+        if elapsed < DRAIN_WINDOW {
+            return;
         }
+        let measured = f64::from(self.ended) / elapsed.as_secs_f64();
+        self.per_second = if self.is_saturated { measured } else { self.per_second.max(measured) };
+        self.since = Instant::now();
+        self.ended = 0;
+        self.is_saturated = false;
+    }
+
+    fn prefetch(&self) -> usize {
         #[expect(
             clippy::as_conversions,
             clippy::cast_possible_truncation,

@@ -41,17 +41,17 @@ impl DatabaseUrl {
     /// # Errors
     /// [`ConnectError::Url`].
     pub fn parse(text: &str) -> Result<Self, ConnectError> {
-        let wrong = |what: &str| ConnectError::Url(what.to_owned());
+        let wrong = |what: &str| ConnectError::Url(format!("{what}; expected postgres://user@host/database"));
         if text.trim().is_empty() {
-            return Err(wrong("is empty; expected postgres://user@host/database"));
+            return Err(wrong("is empty"));
         }
         let config: Config = text.parse().map_err(|fault: tokio_postgres::Error| {
-            ConnectError::Url(
-                std::error::Error::source(&fault).map_or_else(|| fault.to_string(), ToString::to_string),
-            )
+            let cause =
+                std::error::Error::source(&fault).map_or_else(|| fault.to_string(), ToString::to_string);
+            wrong(&format!("is not a connection string ({cause})"))
         })?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(wrong("names no host; expected postgres://user@host/database"));
+            return Err(wrong("names no host"));
         }
         // `p@ss` in a password is read as a host: the driver does not notice.
         if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::statements::{
     CLAIM_DELIVERIES, FIND_DUE, RELEASE_DELIVERIES, RELEASE_STRAYS, RESCUE_CLAIMS, SETTLE_DELIVERIES,
 };
-use super::{DispatcherId, Store, StoreError, column, from_millis, millis, missing};
-use crate::delivery::{ClaimId, Claimed, DeliveryId};
+use super::{Store, StoreError, column, from_millis, millis, missing};
+use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::endpoint::EndpointNo;
 use crate::event::EventId;
 
@@ -110,7 +110,7 @@ impl Store {
         let floors_us: Vec<i64> = rooms.iter().map(|room| room.floor_us).collect();
         let rows =
             self.rows(&CLAIM_DELIVERIES, &[&dispatcher.get(), &endpoint_nos, &slots, &floors_us]).await?;
-        rows.iter().map(due_claim).collect()
+        rows.iter().map(|row| due_claim(dispatcher, row)).collect()
     }
 
     /// `sql/settle_deliveries.sql`: how many were settled; the others' claims were lost. `attempted` is sorted by
@@ -196,13 +196,14 @@ impl Store {
     }
 }
 
-fn due_claim(row: &tokio_postgres::Row) -> Result<DueClaim, StoreError> {
+fn due_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<DueClaim, StoreError> {
     let attempt: i32 = column(&CLAIM_DELIVERIES, row, "attempt")?;
     let payload_bytes: Option<i32> = column(&CLAIM_DELIVERIES, row, "payload_bytes")?;
     Ok(DueClaim {
         claimed: Claimed {
             delivery_id: DeliveryId::new(column(&CLAIM_DELIVERIES, row, "delivery_id")?),
             claim_id: ClaimId::new(column(&CLAIM_DELIVERIES, row, "claim_id")?),
+            held_by,
             event_id: EventId::new(column(&CLAIM_DELIVERIES, row, "event_id")?),
             endpoint_no: EndpointNo::new(column(&CLAIM_DELIVERIES, row, "endpoint_no")?),
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX),

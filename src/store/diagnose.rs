@@ -56,17 +56,21 @@ fn from_server(db: &DbError) -> String {
     format!("{said}{detail}{remedy}")
 }
 
+/// Every layer's own words, once: a layer that only repeats its cause says nothing.
 fn chain(fault: &(dyn Error + 'static)) -> String {
-    let mut texts: Vec<String> = Vec::new();
+    let mut layers: Vec<String> = Vec::new();
     let mut next = Some(fault);
     while let Some(layer) = next {
-        let text = layer.to_string();
-        // Some layers print their source themselves.
-        if !texts.iter().any(|said| said.contains(&text)) {
-            texts.push(text);
-        }
+        layers.push(layer.to_string());
         next = layer.source();
     }
+    let mut texts: Vec<&str> = Vec::new();
+    // The pool's own layer adds nothing to the cause that it ends with.
+    for text in layers.iter().rev().filter(|text| !text.starts_with("Error occurred while")) {
+        texts.retain(|cause| !text.contains(cause));
+        texts.push(text);
+    }
+    texts.reverse();
     texts.join(": ")
 }
 

@@ -4,17 +4,7 @@ use std::time::Duration;
 
 use super::statements::{REGISTER_DISPATCHER, REMOVE_DISPATCHERS, RENEW_LEASE, SOUND_CANARY};
 use super::{Store, StoreError, column, millis, missing};
-
-/// A running dispatcher; new at every start and after a lost lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DispatcherId(i64);
-
-impl DispatcherId {
-    /// The bare number, for the database and the log.
-    pub const fn get(self) -> i64 {
-        self.0
-    }
-}
+use crate::delivery::DispatcherId;
 
 /// How a dispatcher learns of new events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +75,7 @@ impl Store {
             )
             .await?;
         let row = row.ok_or_else(|| missing(&REGISTER_DISPATCHER))?;
-        column(&REGISTER_DISPATCHER, &row, "dispatcher_id").map(DispatcherId)
+        column(&REGISTER_DISPATCHER, &row, "dispatcher_id").map(DispatcherId::new)
     }
 
     /// `sql/renew_lease.sql`; none: the lease was lost.

@@ -8,10 +8,8 @@ use super::statements::{
     CLAIM_EVENTS, DELETE_FINISHED, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR, ROUTE_EVENTS,
     SAVE_FLOOR,
 };
-use super::{
-    Connection, DispatcherId, Statement, Store, StoreError, column, from_millis, headers, millis, missing,
-};
-use crate::delivery::{ClaimId, Claimed, DeliveryId};
+use super::{Connection, Statement, Store, StoreError, column, from_millis, headers, millis, missing};
+use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::endpoint::EndpointNo;
 use crate::event::{Event, EventId};
 
@@ -142,7 +140,7 @@ impl<'a> RouteTx<'a> {
                 &[&dispatcher.get(), &event_ids, &counts, &birth_events, &endpoint_nos, &delays_ms],
             )
             .await?;
-        let claimed = rows.iter().map(first_claim).collect::<Result<_, _>>()?;
+        let claimed = rows.iter().map(|row| first_claim(dispatcher, row)).collect::<Result<_, _>>()?;
         self.tx.commit().await.map_err(|source| StoreError::Failed { statement: "commit", source })?;
         Ok(claimed)
     }
@@ -290,10 +288,11 @@ fn unrouted_event(row: &tokio_postgres::Row) -> Result<UnroutedEvent, StoreError
     })
 }
 
-fn first_claim(row: &tokio_postgres::Row) -> Result<Claimed, StoreError> {
+fn first_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<Claimed, StoreError> {
     Ok(Claimed {
         delivery_id: DeliveryId::new(column(&ROUTE_EVENTS, row, "delivery_id")?),
         claim_id: ClaimId::new(column(&ROUTE_EVENTS, row, "claim_id")?),
+        held_by,
         event_id: EventId::new(column(&ROUTE_EVENTS, row, "event_id")?),
         endpoint_no: EndpointNo::new(column(&ROUTE_EVENTS, row, "endpoint_no")?),
         attempt: 1,

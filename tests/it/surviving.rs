@@ -140,12 +140,9 @@ async fn a_claim_whose_answer_was_lost_is_given_back() {
         .await;
     database.execute("select postrider.resume_endpoint('one')").await;
 
-    cut_connections(&database).await;
-    database.insert("order.created", "2").await;
-    let mut texts = [receiver.next().await, receiver.next().await].map(|r| r.text().to_owned());
-    texts.sort();
+    fail_a_round(&database).await;
 
-    assert_eq!(texts, ["1", "2"]);
+    assert_eq!(receiver.next().await.text(), "1");
 }
 
 /// All connections of the dispatcher are cut five times in the middle of 2000 events.
@@ -159,6 +156,20 @@ async fn lose_connections_under_load() -> (Database, Receiver, Dispatcher) {
         cut_connections(&database).await;
     }
     (database, receiver, dispatcher)
+}
+
+/// The dispatcher's next look at what is due is cancelled in the middle.
+async fn fail_a_round(database: &Database) {
+    let lock = database.connect().await;
+    lock.batch_execute("begin; lock postrider.delivery in access exclusive mode").await.unwrap();
+    database
+        .until(
+            "select coalesce(bool_or(pg_cancel_backend(pid)), false) from pg_stat_activity \
+             where datname = current_database() and application_name = 'postrider' and wait_event_type = 'Lock' \
+               and query like '%recursive waiting%'",
+        )
+        .await;
+    lock.batch_execute("rollback").await.unwrap();
 }
 
 async fn cut_connections(database: &Database) {
