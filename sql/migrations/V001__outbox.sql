@@ -69,7 +69,7 @@ create table postrider.outbox (
         and unsettled >= 0 and failed >= 0 and unsettled + failed <= deliveries)
 ) with (
     -- Two updates a row (routed, settled) stay on its page: HOT, no index touched.
-    fillfactor = 40,
+    fillfactor = 30,
     toast_tuple_target = 256,
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000,

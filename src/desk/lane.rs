@@ -14,8 +14,8 @@ use crate::endpoint::{Endpoint, EndpointState};
 const PREFETCH: Duration = Duration::from_millis(500);
 /// Over how long the drain is measured.
 const DRAIN_WINDOW: Duration = Duration::from_millis(250);
-/// What an endpoint is believed to take per second until it has shown it.
-const DRAIN_ASSUMED: f64 = 1000.0;
+/// What an endpoint is believed to take per second and slot until it has shown it: 50 ms an attempt.
+const DRAIN_ASSUMED: u32 = 20;
 /// How far ahead a rate-limited delivery may be claimed.
 const PACE_HORIZON: Duration = Duration::from_secs(1);
 
@@ -52,13 +52,14 @@ struct Pace {
 
 impl Lane {
     pub(super) fn new(endpoint: Arc<Endpoint>, sharers: u32) -> Self {
+        let max_in_flight = endpoint.max_in_flight;
         let mut lane = Self {
             endpoint,
             queue: VecDeque::new(),
             in_flight: 0,
             reserved: 0,
             slots: 1,
-            drain: Drain::new(),
+            drain: Drain::new(max_in_flight / sharers.max(1)),
             pace: None,
             sharers: sharers.max(1),
             is_offered: false,
@@ -169,8 +170,9 @@ impl Lane {
 }
 
 impl Drain {
-    fn new() -> Self {
-        Self { since: Instant::now(), ended: 0, per_second: DRAIN_ASSUMED, is_saturated: false }
+    fn new(max_in_flight: u32) -> Self {
+        let per_second = f64::from(max_in_flight.saturating_mul(DRAIN_ASSUMED));
+        Self { since: Instant::now(), ended: 0, per_second, is_saturated: false }
     }
 
     /// Closes a window. Where slots were free the demand was the limit, and says nothing of what the endpoint can take.
