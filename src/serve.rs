@@ -49,20 +49,28 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Migrates (unless told not to), registers, sweeps, and starts all stages. Waits with backoff for a database that
-    /// cannot be reached yet.
+    /// Takes the address of the health routes and migrates (unless told not to). Waits with backoff for a database that
+    /// cannot be reached yet, so a caller that is told to stop drops this.
     ///
     /// # Errors
     /// What waiting cannot mend: a wrong password, a missing database, a grant that is missing, a schema that is
     /// newer, an address in use.
-    pub async fn start(config: RunConfig) -> anyhow::Result<Self> {
+    pub async fn prepare(config: &RunConfig) -> anyhow::Result<TcpListener> {
         let listener = TcpListener::bind(config.api_listen).await.with_context(|| {
             format!(
                 "cannot listen on {} (another dispatcher on this machine? give --api-listen 127.0.0.1:0)",
                 config.api_listen
             )
         })?;
-        prepare_schema(&config).await?;
+        prepare_schema(config).await?;
+        Ok(listener)
+    }
+
+    /// Registers, sweeps, and starts all stages. Not to be dropped halfway: [`Self::stop`] signs off.
+    ///
+    /// # Errors
+    /// When the database refuses, or does not answer in time.
+    pub async fn start(config: RunConfig, listener: TcpListener) -> anyhow::Result<Self> {
         let store = Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?;
         let bell = Arc::new(Bell::new(match config.wake {
             WakeMode::Poll => "--wake poll",

@@ -17,7 +17,7 @@ use crate::cli;
 use crate::config::{RunConfig, Settings, parse_address, parse_duration};
 use crate::serve::Dispatcher;
 use crate::shutdown::Signals;
-use crate::store::{self, DatabaseUrl, EndpointPut, NewEvent, Session, Store};
+use crate::store::{DatabaseUrl, EndpointPut, NewEvent, Session, Store};
 
 const ENDPOINT: &str = "dev";
 
@@ -43,20 +43,25 @@ pub(super) async fn run(mut settings: Settings, url: Option<String>, typed: cli:
         ..cli::Run::default()
     };
     let config = RunConfig::check(settings, url.clone(), run)?;
-    let done = tokio::select! {
-        done = Box::pin(work(config, given, typed.events)) => done,
-        _ = signals.next() => Ok(()),
-    };
+    let done = Box::pin(work(config, given, typed.events, &mut signals)).await;
     if let Some(cluster) = cluster {
         cluster.stop().await;
     }
     done
 }
 
-async fn work(config: RunConfig, given: (SocketAddr, Duration), events: Option<u32>) -> Result<(), Failure> {
+async fn work(
+    config: RunConfig,
+    given: (SocketAddr, Duration),
+    events: Option<u32>,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
     let (address, every) = given;
     let database = config.database.clone();
-    store::migrate(&database).await.map_err(anyhow::Error::from)?;
+    let health = tokio::select! {
+        health = Dispatcher::prepare(&config) => health?,
+        _ = signals.next() => return Ok(()),
+    };
     let store = Store::new(&database, Session::Command, 2).map_err(anyhow::Error::from)?;
     let listener = receive::bind(address).await?;
     let address = listener.local_addr()?;
@@ -69,9 +74,12 @@ async fn work(config: RunConfig, given: (SocketAddr, Duration), events: Option<u
         listener,
         Behaviour { secret, status: StatusCode::OK, fail_rate: 0.0, delay: Duration::ZERO, json: false },
     ));
-    let dispatcher = Dispatcher::start(config).await?;
+    let dispatcher = Dispatcher::start(config, health).await?;
     introduce(&database, address, &dispatcher)?;
-    let done = publish(&store, every, events).await;
+    let done = tokio::select! {
+        done = publish(&store, every, events) => done,
+        _ = signals.next() => Ok(()),
+    };
     dispatcher.stop().await;
     done
 }

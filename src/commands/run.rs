@@ -13,13 +13,14 @@ use crate::store;
 pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Run) -> Result<(), Failure> {
     let config = RunConfig::check(settings, url, typed)?;
     let mut signals = Signals::install()?;
-    let dispatcher = tokio::select! {
-        started = Box::pin(Dispatcher::start(config)) => started?,
+    let listener = tokio::select! {
+        listener = Box::pin(Dispatcher::prepare(&config)) => listener?,
         signal = signals.next() => {
-            info!("{signal} before the start was complete");
+            info!("{signal} before there was a database");
             return Ok(());
         }
     };
+    let dispatcher = Box::pin(Dispatcher::start(config, listener)).await?;
     let signal = signals.next().await;
     dispatcher.stop_intake();
     info!("{signal}: finishing what is in flight; a second signal exits at once");

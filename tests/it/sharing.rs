@@ -191,11 +191,12 @@ async fn two_endpoints_and(more: &str, flags: &[&str]) -> (Database, Receiver, R
 /// As long as a producer that did not ring is in flight, the bell cannot be armed: here is one.
 async fn keep_the_leader_awake(database: &Database) -> Client {
     let in_flight = database.connect().await;
-    let begin = "begin; select pg_advisory_xact_lock_shared(postrider.bell_key())";
-    // Waits for the bell, which the leader lays down when it is rung.
-    let (held, ()) =
-        tokio::join!(in_flight.batch_execute(begin), database.execute("select pg_notify('postrider', '')"));
-    held.unwrap();
+    eventually("the bell is disarmed when the leader is rung", || async {
+        database.execute("select pg_notify('postrider', '')").await;
+        let got = in_flight.query_one("select pg_try_advisory_lock_shared(postrider.bell_key())", &[]).await;
+        got.unwrap().get(0)
+    })
+    .await;
     in_flight
 }
 
