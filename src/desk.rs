@@ -187,9 +187,24 @@ impl Desk {
         }
     }
 
+    /// An endpoint answered 410 and is being disabled: nothing more is claimed or begun for it.
+    pub fn set_gone(&self, no: EndpointNo) {
+        if let Some(lane) = self.lock().lanes.get_mut(&no) {
+            lane.set_gone(true);
+        }
+    }
+
+    /// It is disabled in the database now; what is queued for it goes back when the endpoints are read again.
+    pub fn set_disabled(&self, no: EndpointNo) {
+        if let Some(lane) = self.lock().lanes.get_mut(&no) {
+            lane.disable();
+            lane.set_gone(false);
+        }
+    }
+
     /// Whether deliveries to this endpoint are attempted.
     pub fn is_enabled(&self, no: EndpointNo) -> bool {
-        self.lock().lanes.get(&no).is_some_and(|lane| lane.endpoint().state == EndpointState::Enabled)
+        self.lock().lanes.get(&no).is_some_and(Lane::is_enabled)
     }
 
     /// Notes claims as soon as they are known, so that none is taken for a stray.

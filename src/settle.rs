@@ -115,6 +115,7 @@ impl Settle {
                     let verdict = self.verdict(&claimed, &outcome);
                     batch.has_pending |= matches!(verdict, Verdict::RetryIn(_));
                     if matches!(verdict, Verdict::Gone(_)) {
+                        self.desk.set_gone(claimed.endpoint_no);
                         batch.gone.push(claimed);
                     }
                     batch.attempted.push(attempted(&claimed, outcome, begun, verdict));
@@ -177,6 +178,7 @@ impl Settle {
                     "endpoint {id} answered 410 Gone and is disabled; its deliveries wait"
                 );
             }
+            self.desk.set_disabled(claimed.endpoint_no);
             batch.gone.pop();
         }
         Ok(())

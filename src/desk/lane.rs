@@ -29,6 +29,7 @@ pub(super) struct Lane {
     drain: Drain,
     pace: Option<Pace>,
     sharers: u32,
+    is_gone: bool,
     /// Whether it stands in the turn of startable lanes.
     pub(super) is_offered: bool,
 }
@@ -62,6 +63,7 @@ impl Lane {
             drain: Drain::new(max_in_flight / sharers.max(1)),
             pace: None,
             sharers: sharers.max(1),
+            is_gone: false,
             is_offered: false,
         };
         lane.apply_limits();
@@ -102,12 +104,28 @@ impl Lane {
         reserved
     }
 
+    /// Believed to be disabled until the endpoints are read again.
+    pub(super) fn disable(&mut self) {
+        let mut endpoint = Endpoint::clone(&self.endpoint);
+        endpoint.state = EndpointState::Disabled;
+        self.endpoint = Arc::new(endpoint);
+    }
+
+    pub(super) fn is_enabled(&self) -> bool {
+        self.endpoint.state == EndpointState::Enabled && !self.is_gone
+    }
+
+    /// It answered 410 and is being disabled: until that is written, a newer version of it does not know yet.
+    pub(super) fn set_gone(&mut self, is_gone: bool) {
+        self.is_gone = is_gone;
+    }
+
     pub(super) fn unreserve(&mut self, count: usize) {
         self.reserved = self.reserved.saturating_sub(count);
     }
 
     fn room(&mut self) -> usize {
-        if self.endpoint.state != EndpointState::Enabled {
+        if !self.is_enabled() {
             return 0;
         }
         self.drain.is_saturated |= self.in_flight >= self.slots;
@@ -130,7 +148,7 @@ impl Lane {
     }
 
     pub(super) fn can_start(&self) -> bool {
-        !self.queue.is_empty() && self.in_flight < self.slots
+        self.is_enabled() && !self.queue.is_empty() && self.in_flight < self.slots
     }
 
     pub(super) fn start(&mut self) -> Option<(Ready, Instant)> {

@@ -155,6 +155,31 @@ async fn a_resumed_endpoint_receives_what_waited_since_it_was_gone() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_is_gone_is_not_asked_again_while_it_is_being_disabled() {
+    let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1ms,1ms,1ms}'", &[]).await;
+    let lock = database.connect().await;
+    lock.batch_execute("begin; select from postrider.endpoint for no key update").await.unwrap();
+    receiver.answer_once(410, &[], b"");
+
+    database.insert("order.created", "1").await;
+    // The dispatcher is kept from disabling it.
+    database
+        .until(
+            "select exists (select from pg_stat_activity where datname = current_database() \
+                and application_name = 'postrider' and wait_event_type = 'Lock' and query like '%''disabled''%')",
+        )
+        .await;
+    for _ in 0..5 {
+        marker_is_delivered(&database).await;
+    }
+    let asked = receiver.count();
+    lock.batch_execute("rollback").await.unwrap();
+    until_disabled(&database).await;
+
+    assert_eq!(asked, 1);
+}
+
+#[tokio::test]
 async fn gone_on_the_last_attempt_keeps_the_delivery_too() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1ms}'", &[]).await;
     receiver.answer_once(500, &[], b"");
@@ -162,6 +187,7 @@ async fn gone_on_the_last_attempt_keeps_the_delivery_too() {
 
     database.insert("order.created", "1").await;
     until_disabled(&database).await;
+    database.until("select count(*) >= 2 from postrider.attempt_log").await;
 
     assert_eq!(database.count("pending").await, 1);
 }

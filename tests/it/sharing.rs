@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
-
 use crate::support::{Database, Dispatcher, Receiver, eventually, one_endpoint};
 
 #[tokio::test]
@@ -39,7 +37,7 @@ async fn an_awake_leader_tells_a_sleeping_sibling_of_work() {
     database.until_bell_is_armed().await;
     let _sibling = Dispatcher::start(&database, &flags).await;
     leader.logged("2 dispatchers share the endpoints").await;
-    let _awake = keep_the_leader_awake(&database).await;
+    let _producer = database.keep_the_leader_awake().await;
     for _ in 0..10 {
         // Whoever was rung last has gone to sleep again.
         database.insert("order.created", "{}").await;
@@ -186,18 +184,6 @@ async fn two_endpoints_and(more: &str, flags: &[&str]) -> (Database, Receiver, R
     database.put_endpoint("second", &second.url(), "**", "").await;
     let dispatcher = Dispatcher::start(&database, flags).await;
     (database, first, second, dispatcher)
-}
-
-/// As long as a producer that did not ring is in flight, the bell cannot be armed: here is one.
-async fn keep_the_leader_awake(database: &Database) -> Client {
-    let in_flight = database.connect().await;
-    eventually("the bell is disarmed when the leader is rung", || async {
-        database.execute("select pg_notify('postrider', '')").await;
-        let got = in_flight.query_one("select pg_try_advisory_lock_shared(postrider.bell_key())", &[]).await;
-        got.unwrap().get(0)
-    })
-    .await;
-    in_flight
 }
 
 /// The lines in which a dispatcher complains.

@@ -134,12 +134,31 @@ impl Database {
 
     /// Waits until a dispatcher sleeps with the bell armed: the next insert rings.
     pub(crate) async fn until_bell_is_armed(&self) {
-        self.until(
+        super::eventually("the bell is armed", || self.is_bell_locked("ExclusiveLock")).await;
+    }
+
+    /// A producer that did not ring is in flight from now on, until its connection is dropped: as long as it is, the
+    /// bell cannot be armed, and the dispatcher that leads stays awake.
+    pub(crate) async fn keep_the_leader_awake(&self) -> Client {
+        let producer = self.connect().await;
+        let take_bell = "begin; select pg_advisory_xact_lock_shared(postrider.bell_key())";
+        // An armed bell is laid down on waking.
+        let rung = super::eventually("the bell is laid down", || async {
+            self.execute("select pg_notify('postrider', '')").await;
+            self.is_bell_locked("ShareLock").await
+        });
+        let (taken, ()) = tokio::join!(producer.batch_execute(take_bell), rung);
+        taken.unwrap();
+        producer
+    }
+
+    async fn is_bell_locked(&self, mode: &str) -> bool {
+        self.is(&format!(
             "select exists (select from pg_locks as l join pg_database as d on d.oid = l.database \
-             where d.datname = current_database() and l.locktype = 'advisory' and l.mode = 'ExclusiveLock' and l.granted \
-               and ((l.classid::bigint << 32) | l.objid::bigint) = postrider.bell_key())",
-        )
-        .await;
+             where d.datname = current_database() and l.locktype = 'advisory' and l.mode = '{mode}' and l.granted \
+               and ((l.classid::bigint << 32) | l.objid::bigint) = postrider.bell_key())"
+        ))
+        .await
     }
 
     /// Waits until every event is complete or failed.
