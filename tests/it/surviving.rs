@@ -81,12 +81,12 @@ async fn an_outcome_that_comes_after_the_claim_was_lost_is_not_written() {
 }
 
 #[tokio::test]
-async fn what_was_taken_back_is_not_sent_by_the_one_that_lost_it() {
-    let (database, receiver, still) = one_endpoint("max_in_flight => 8", &SHORT_LEASE).await;
+async fn what_was_taken_back_before_it_was_begun_is_not_sent_by_the_one_that_lost_it() {
+    let (database, receiver, still) = one_endpoint("max_in_flight => 4", &SHORT_LEASE).await;
     receiver.answer_after(Duration::from_millis(20));
-    database.insert_many("order.created", 1000).await;
-    // Some are under way, more are claimed and queued.
-    database.until("select count(*) > 16 from postrider.delivery_status where status = 'in_progress'").await;
+    database.insert_many("order.created", 400).await;
+    // Four are under way, more are claimed and queued.
+    database.until("select unrouted = 0 and in_progress > 16 from postrider.backlog").await;
     still.signal("STOP").await;
     let _other = Dispatcher::start(&database, &SHORT_LEASE).await;
     database.until_settled().await;
@@ -97,8 +97,9 @@ async fn what_was_taken_back_is_not_sent_by_the_one_that_lost_it() {
     database.insert("order.created", "\"marker\"").await;
     database.until_settled().await;
 
+    // What it had begun may have been on its way.
     let again = receiver.all().split_off(before).iter().filter(|r| r.text() != "\"marker\"").count();
-    assert_eq!(again, 0, "sent again");
+    assert!(again <= 4, "{again} were sent again");
 }
 
 #[tokio::test]
