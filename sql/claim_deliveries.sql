@@ -1,7 +1,7 @@
 -- does:   claims due deliveries, for each endpoint no more than it has free slots
 -- params: $1 dispatcher_id bigint; $2 endpoint_nos int[], $3 slots bigint[], $4 floors_us bigint[] (due at or after this
 --         many microseconds of the epoch; 0: all): one entry per endpoint
--- rows:   delivery_id, event_id, endpoint_no, attempt int, claim_id, due_us bigint, payload_bytes int (null: the event is
+-- rows:   delivery_id, event_id, endpoint_no, attempt int, attempts_before int, claim_id, due_us bigint, payload_bytes int (null: the event is
 --         gone), endpoint_version bigint; order unspecified; served by delivery_due
 -- locks:  for update on the deliveries, skipping locked ones; key share on the dispatcher's row; never waits
 -- repeat: other deliveries
@@ -19,6 +19,7 @@ with asked as materialized (
           and d.due_at >= a.floor
           -- Not clock_timestamp() itself: a volatile function cannot end an index scan.
           and d.due_at <= (select clock_timestamp())
+          and d.cancelled_at is null
         order by d.due_at, d.id
         limit a.slots
         for update skip locked) as due
@@ -33,7 +34,7 @@ with asked as materialized (
         due_at = null
     from picked as p
     where d.id = p.id
-    returning d.id, d.event_id, d.endpoint_no, d.attempts, d.claim_id, p.due_at
+    returning d.id, d.event_id, d.endpoint_no, d.attempts, d.attempts_before, d.claim_id, p.due_at
 ), held as (
     insert into postrider.claim (id, dispatcher_id, delivery_ids) overriding system value
     select (select c.id from new_claim as c), $1::bigint, array_agg(c.id)
@@ -44,6 +45,7 @@ select c.id as delivery_id,
        c.event_id,
        c.endpoint_no,
        c.attempts as attempt,
+       coalesce(c.attempts_before, 0) as attempts_before,
        c.claim_id,
        (extract(epoch from c.due_at) * 1000000)::bigint as due_us,
        case when pg_column_size(o.payload) < 2000 then pg_column_size(o.payload) else octet_length(o.payload::text) end

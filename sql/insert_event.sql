@@ -1,12 +1,13 @@
 -- does:   inserts one event, as any producer would: with no right to read the outbox
 -- params: $1 topic text, $2 payload text (JSON), $3 key, $4 headers text (a JSON object), $5 idempotency_key,
---         $6 destination, $7 delay_ms bigint: all but the first two may be null
+--         $6 destination, $7 delay_ms bigint, $8 deliver_after text (a timestamp, instead of a delay): all but the first
+--         two may be null
 -- rows:   id bigint; none if the idempotency key is known
 -- locks:  none that anyone waits for, but a second insert of one idempotency key waits for the first
 -- repeat: another event, unless it has an idempotency key
 with inserted as (
     insert into postrider.outbox (topic, payload, key, headers, idempotency_key, destination, deliver_after)
-    values ($1, $2::text::json, $3, $4::text::jsonb, $5, $6, clock_timestamp() + $7::bigint * interval '1 millisecond')
+    values ($1, $2::text::json, $3, $4::text::jsonb, $5, $6, coalesce($8::text::timestamptz, clock_timestamp() + $7::bigint * interval '1 millisecond'))
     on conflict do nothing
     returning true
 )

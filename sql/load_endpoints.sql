@@ -1,7 +1,8 @@
 -- does:   reads all endpoints and the version of that set
 -- params: none
--- rows:   endpoint_version bigint, no int, id, url, topics text[], headers text (a JSON object), secret, max_in_flight int,
---         rate_limit, timeout_ms bigint, retry_schedule_ms bigint[], state; one per endpoint, or one whose no is null
+-- rows:   endpoint_version bigint, no int, id, url, topics text[], headers text (a JSON object), secret, old_secrets text[] and
+--         old_valid_ms bigint[] (how long each still signs; null: none), max_in_flight int, rate_limit, timeout_ms bigint,
+--         retry_schedule_ms bigint[], state; one per endpoint, or one whose no is null
 -- locks:  none
 -- repeat: the same
 select i.endpoint_version,
@@ -11,6 +12,8 @@ select i.endpoint_version,
        e.topics,
        e.headers::text as headers,
        e.secret,
+       old.secrets as old_secrets,
+       old.valid_ms as old_valid_ms,
        e.max_in_flight,
        e.rate_limit,
        (extract(epoch from e.timeout) * 1000)::bigint as timeout_ms,
@@ -18,4 +21,9 @@ select i.endpoint_version,
         from unnest(e.retry_schedule) with ordinality as s (delay, position)) as retry_schedule_ms,
        e.state
 from postrider.installation as i
-left join postrider.endpoint as e on true
+left join postrider.endpoint as e on e.state <> 'deleted'
+left join lateral (
+    select array_agg(s.secret order by s.valid_until desc) as secrets,
+           array_agg(ceil(extract(epoch from s.valid_until - clock_timestamp()) * 1000)::bigint order by s.valid_until desc) as valid_ms
+    from postrider.old_secret as s
+    where s.endpoint_no = e.no and s.valid_until > clock_timestamp()) as old on true

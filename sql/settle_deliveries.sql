@@ -1,4 +1,4 @@
--- does:   writes the outcomes of attempts: deliveries, attempt rows, and the events they finish
+-- does:   writes the outcomes of attempts: deliveries, attempt rows, tallies, and the events they finish
 -- params: $1 delivery_ids bigint[], sorted, each once; $2 claim_ids bigint[]; $3 statuses text[] (complete | pending |
 --         failed); $4 delays_ms bigint[] (until the next attempt; null unless pending); $5 status_codes smallint[];
 --         $6 errors text[]; $7 ages_ms bigint[] (since the request began); $8 durations_ms int[];
@@ -14,17 +14,19 @@ with outcome as materialized (
         as u (delivery_id, claim_id, status, delay_ms, status_code, error, age_ms, duration_ms, response_excerpt)
 ), settled as (
     update postrider.delivery as d
-    set status = o.status,
+    -- What was cancelled meanwhile is not tried again.
+    set status = case when o.status = 'pending' and d.cancelled_at is not null then 'failed' else o.status end,
         claim_id = null,
-        due_at = clock_timestamp() + o.delay_ms * interval '1 millisecond',
-        completed_at = case when o.status <> 'pending' then clock_timestamp() end,
-        failed_at = case when o.status = 'failed' then clock_timestamp() end,
+        due_at = case when d.cancelled_at is null then clock_timestamp() + o.delay_ms * interval '1 millisecond' end,
+        completed_at = case when o.status <> 'pending' or d.cancelled_at is not null then clock_timestamp() end,
+        failed_at = case when o.status = 'failed' or (o.status = 'pending' and d.cancelled_at is not null)
+            then clock_timestamp() end,
         last_status_code = o.status_code,
         last_error = o.error
     from outcome as o
     where d.id = o.delivery_id
       and d.claim_id = o.claim_id
-    returning d.id, d.event_id, d.endpoint_no, d.attempts, o.status, o.status_code, o.error, o.age_ms, o.duration_ms,
+    returning d.id, d.event_id, d.endpoint_no, d.attempts, d.status, o.status_code, o.error, o.age_ms, o.duration_ms,
         o.response_excerpt
 ), logged as (
     insert into postrider.attempt
@@ -33,6 +35,15 @@ with outcome as materialized (
            s.status_code, s.status, s.error, s.response_excerpt
     from settled as s
     where s.age_ms is not null
+), tallied as (
+    insert into postrider.tally (endpoint_no, complete, failed, last_success_at, last_failure_at)
+    select s.endpoint_no,
+           count(*) filter (where s.status = 'complete'),
+           count(*) filter (where s.status = 'failed'),
+           clock_timestamp() - min(s.age_ms) filter (where s.status = 'complete') * interval '1 millisecond',
+           clock_timestamp() - min(s.age_ms) filter (where s.status <> 'complete') * interval '1 millisecond'
+    from settled as s
+    group by s.endpoint_no
 ), finished as (
     select s.event_id, count(*)::int as settled, (count(*) filter (where s.status = 'failed'))::int as failed
     from settled as s

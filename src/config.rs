@@ -10,7 +10,7 @@ use crate::cli;
 use crate::egress::EgressPolicy;
 use crate::store::{DatabaseUrl, Retention, WakeMode};
 
-pub use settings::{Problems, Settings, parse_address, parse_duration, parse_number};
+pub use settings::{Problem, Problems, Settings, parse_address, parse_duration, parse_number};
 
 /// The defaults, as `--help` shows them.
 pub mod defaults {

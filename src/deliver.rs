@@ -106,7 +106,7 @@ impl Deliverer {
         let url = endpoint.url.as_ref().map_err(Clone::clone)?;
         self.policy.judge(url).map_err(|refused| refused.to_string())?;
         let timestamp = self.clock.unix_seconds();
-        let signature = signature::sign(&endpoint.secret, &event.webhook_id, timestamp, &event.payload)
+        let signature = signature::sign(endpoint.secrets(), &event.webhook_id, timestamp, &event.payload)
             .map_err(|fault| format!("cannot be signed: {fault}"))?;
         let mut request = reqwest::Request::new(reqwest::Method::POST, url.clone());
         let headers = request.headers_mut();

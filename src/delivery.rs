@@ -74,4 +74,6 @@ pub struct Claimed {
     pub endpoint_no: EndpointNo,
     /// Number of this attempt, from 1.
     pub attempt: u32,
+    /// Attempts before the last retry or replay: the schedule begins after them.
+    pub attempts_before: u32,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use thiserror::Error;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::topics::TopicPattern;
@@ -50,6 +51,8 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
     /// Signs every request.
     pub secret: SigningSecret,
+    /// Were rotated out, and sign beside it for a while.
+    pub old_secrets: Vec<OldSecret>,
     /// Requests under way at once, 1 to 10,000, over all dispatchers.
     pub max_in_flight: u32,
     /// Requests per time, over all dispatchers.
@@ -76,6 +79,24 @@ pub enum EndpointState {
 /// A secret of Standard Webhooks 1.0.0: `whsec_` and base64 of 24 to 64 bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningSecret(Vec<u8>);
+
+impl Endpoint {
+    /// What signs a request now: the secret, and those that were rotated out lately.
+    pub fn secrets(&self) -> impl Iterator<Item = &SigningSecret> {
+        let now = Instant::now();
+        let old = self.old_secrets.iter().filter(move |old| now < old.valid_until);
+        std::iter::once(&self.secret).chain(old.map(|old| &old.secret))
+    }
+}
+
+/// A secret that was rotated out.
+#[derive(Clone, Debug)]
+pub struct OldSecret {
+    /// Signs too.
+    pub secret: SigningSecret,
+    /// Until then.
+    pub valid_until: Instant,
+}
 
 /// Why a text is not a signing secret. Never contains the text.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! What must happen now and then: deliveries of dead dispatchers are taken back, the floor of routing is saved, and old
-//! finished events are deleted. Every statement is bounded and skips what others have locked, so that any dispatcher may
+//! What must happen now and then: deliveries of dead dispatchers are taken back, what nobody wants any more is given up,
+//! tallies are summed up, the floor of routing is saved, and old finished events are deleted. Every statement is bounded and skips what others have locked, so that any dispatcher may
 //! do it, side by side with the others.
 
 use std::sync::Arc;
@@ -18,6 +18,10 @@ use crate::store::{EventFloor, Retention, StoreError, one_line};
 const CLAIMS_MAX: i64 = 20;
 /// Events looked at in one statement of deletion.
 const SCAN_MAX: i64 = 1_000;
+/// Rows touched in one statement of tidying.
+const ROWS_MAX: i64 = 1_000;
+/// A deleted endpoint's name is kept a day longer than the last of its deliveries.
+const FORGET_AFTER: Duration = Duration::from_hours(24);
 /// A step deletes no longer than this: dead dispatchers do not wait for it.
 const DELETION_MAX: Duration = Duration::from_secs(3);
 /// Looking for old events in vain may cost this part of the time.
@@ -52,7 +56,7 @@ impl Housekeeping {
         }
     }
 
-    /// Takes back what dead dispatchers hold, saves the floor, deletes what is old.
+    /// Takes back what dead dispatchers hold, saves the floor, tidies up, deletes what is old.
     ///
     /// # Errors
     /// [`StoreError`]: the next step goes on.
@@ -62,10 +66,22 @@ impl Housekeeping {
         if xid > 0 {
             self.shared.store.save_floor(EventFloor { xid, id: 0 }).await?;
         }
+        self.tidy().await?;
         if Instant::now() >= self.next_pass {
             self.delete_finished(stop).await?;
         }
         Ok(())
+    }
+
+    /// Gives up what nobody wants any more, and keeps the tallies few.
+    async fn tidy(&self) -> Result<(), StoreError> {
+        let store = &self.shared.store;
+        while store.give_up_deliveries(ROWS_MAX).await? >= ROWS_MAX {}
+        while store.sum_tallies(ROWS_MAX).await? >= ROWS_MAX {}
+        while store.fold_tallies(ROWS_MAX).await? >= ROWS_MAX {}
+        // Their deliveries are given up by now, and deleted after at most this.
+        let longest = self.retention.complete.max(self.retention.failed) + FORGET_AFTER;
+        store.forget_endpoints(longest).await.map(drop)
     }
 
     async fn rescue(&self) -> Result<(), StoreError> {

@@ -26,7 +26,7 @@
 //! | store | [`store`] | words |
 //! | desk | [`desk`], [`directory`] | words, store's rows |
 //! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`lease`], [`housekeeping`] | all above |
-//! | edges | [`api`], [`cli`], [`commands`] | all above |
+//! | edges | [`api`], [`cli`], [`commands`], [`registration`] | all above |
 //! | assembly | [`config`], [`telemetry`], [`shutdown`], [`serve`] | all above |
 
 pub mod delivery;
@@ -60,6 +60,7 @@ pub mod settle;
 pub mod api;
 pub mod cli;
 pub mod commands;
+pub mod registration;
 
 pub mod config;
 pub mod serve;

@@ -131,7 +131,8 @@ impl Settle {
         let endpoint = self.desk.endpoint(claimed.endpoint_no);
         let schedule =
             endpoint.as_ref().and_then(|e| e.retry_schedule.as_deref()).unwrap_or(&DEFAULT_SCHEDULE);
-        judge(outcome, claimed.attempt, schedule, fastrand::f64())
+        let attempt = claimed.attempt.saturating_sub(claimed.attempts_before);
+        judge(outcome, attempt, schedule, fastrand::f64())
     }
 
     /// Writes a batch, however long that takes: outcomes are kept in memory until they are written, or until the

@@ -4,23 +4,29 @@ use standardwebhooks::{Webhook, WebhookError};
 
 use crate::endpoint::SigningSecret;
 
-/// Signs one attempt: the value of the `webhook-signature` header.
+/// Signs one attempt: the value of the `webhook-signature` header, one signature per secret, separated by spaces.
 ///
 /// `timestamp` is in seconds of the Unix epoch, `payload` are the bytes that are sent.
 ///
 /// # Errors
 /// [`WebhookError::InvalidPayload`] when the payload is not UTF-8, which a `json` column of a UTF-8 database cannot hold.
-pub fn sign(
-    secret: &SigningSecret,
+pub fn sign<'a>(
+    secrets: impl Iterator<Item = &'a SigningSecret>,
     webhook_id: &str,
     timestamp: i64,
     payload: &[u8],
 ) -> Result<String, WebhookError> {
-    Webhook::from_bytes(secret.as_bytes().to_vec())?.sign(webhook_id, timestamp, payload)
+    let sign = |secret: &SigningSecret| {
+        Webhook::from_bytes(secret.as_bytes().to_vec())?.sign(webhook_id, timestamp, payload)
+    };
+    let signatures: Vec<String> = secrets.map(sign).collect::<Result<_, _>>()?;
+    Ok(signatures.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     /// Official vectors: standard-webhooks at b2fa7b8, `libraries/rust` and `libraries/{go,python,…}`.
@@ -46,7 +52,7 @@ mod tests {
         for (secret, id, timestamp, body, expected) in OFFICIAL {
             let secret = secret.parse().unwrap();
 
-            assert_eq!(sign(&secret, id, timestamp, body.as_bytes()).unwrap(), expected);
+            assert_eq!(sign(iter::once(&secret), id, timestamp, body.as_bytes()).unwrap(), expected);
         }
     }
 
@@ -55,6 +61,6 @@ mod tests {
         let (secret, id, timestamp, _, original) = OFFICIAL[1];
         let secret = secret.parse().unwrap();
 
-        assert_ne!(sign(&secret, id, timestamp, br#"{"test":2432232314}"#).unwrap(), original);
+        assert_ne!(sign(iter::once(&secret), id, timestamp, br#"{"test":2432232314}"#).unwrap(), original);
     }
 }

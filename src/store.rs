@@ -8,6 +8,8 @@ mod dispatchers;
 mod endpoints;
 mod events;
 mod migrate;
+mod redo;
+mod rows;
 mod statements;
 mod status;
 
@@ -16,19 +18,25 @@ use std::time::Duration;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Timeouts,
 };
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
 pub use connect::{ConnectError, DatabaseUrl, Session};
 pub use deliveries::{Attempted, Due, DueClaim, EndpointRoom, GivenBack};
-pub use diagnose::{is_data_fault, is_permanent, one_line};
+pub use diagnose::{Refusal, is_data_fault, is_permanent, one_line, refusal};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
-pub use endpoints::{EndpointPut, EndpointRow, EndpointSet, PutResult};
+pub use endpoints::{EndpointPut, EndpointSet, PutResult};
 pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, RouteTx, UnroutedEvent};
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
+pub use redo::Replay;
+pub use rows::{
+    AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
+    DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
+};
 pub use statements::{ALL as STATEMENTS, Statement, session};
-pub use status::{BacklogRow, DispatcherRow};
+pub use status::DeliveryFilter;
 
 /// The longest one statement may take, in the server and on the way.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
@@ -155,6 +163,16 @@ where
     T: tokio_postgres::types::FromSql<'a>,
 {
     row.try_get(name).map_err(|fault| StoreError::Row { statement: statement.name, fault: fault.to_string() })
+}
+
+/// Reads the column `row`, a JSON object.
+fn json_row<T: DeserializeOwned>(statement: &Statement, row: &Row) -> Result<T, StoreError> {
+    parse_json(statement, column(statement, row, "row")?)
+}
+
+fn parse_json<T: DeserializeOwned>(statement: &Statement, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text)
+        .map_err(|fault| StoreError::Row { statement: statement.name, fault: fault.to_string() })
 }
 
 fn missing(statement: &Statement) -> StoreError {

@@ -31,7 +31,11 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: &cli::St
 }
 
 async fn read(store: &Store) -> Result<(BacklogRow, Vec<EndpointRow>, Vec<DispatcherRow>), Failure> {
-    Ok((store.read_backlog().await?, store.list_endpoints(None).await?, store.read_dispatchers().await?))
+    Ok((
+        store.read_backlog().await?,
+        store.list_endpoints(None, endpoint::ENDPOINTS_MAX).await?,
+        store.read_dispatchers().await?,
+    ))
 }
 
 fn print(
@@ -65,7 +69,7 @@ fn print(
             let wake =
                 d.wake_reason.as_ref().map_or(d.wake_mode.clone(), |why| format!("{}: {why}", d.wake_mode));
             [
-                d.dispatcher_id.to_string(),
+                d.id.to_string(),
                 d.host.clone(),
                 d.version.clone(),
                 state.to_owned(),

@@ -31,13 +31,32 @@ const SETTINGS: [&str; 15] = [
 
 /// All that is wrong with a configuration: one line each, naming the setting, what is allowed and what was given.
 #[derive(Debug, Default)]
-pub struct Problems(Vec<String>);
+pub struct Problems(Vec<Problem>);
+
+/// One thing that is wrong.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The setting, flag or field.
+    pub name: String,
+    /// What is allowed, and what was given unless it may be a secret.
+    pub text: String,
+}
 
 impl Problems {
     /// Adds one; `given` is left out where it may be a secret.
     pub fn add(&mut self, name: &str, expected: &str, given: Option<&str>) {
         let given: String = given.map(|text| format!(", got \"{}\"", shorten(text))).unwrap_or_default();
-        self.0.push(format!("{name}: {expected}{given}"));
+        self.0.push(Problem { name: name.to_owned(), text: format!("{expected}{given}") });
+    }
+
+    /// Whether nothing is wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each of them, in the order they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
     }
 
     /// Takes over another list.
@@ -59,7 +78,8 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
+        let lines: Vec<String> = self.0.iter().map(|p| format!("{}: {}", p.name, p.text)).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 

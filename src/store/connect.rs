@@ -33,6 +33,8 @@ pub enum Session {
     Listener,
     /// One command of a person.
     Command,
+    /// Requests of the admin API.
+    Api,
 }
 
 impl DatabaseUrl {
@@ -110,6 +112,7 @@ impl Session {
             Self::Dispatcher => "postrider",
             Self::Listener => "postrider listener",
             Self::Command => "postrider command",
+            Self::Api => "postrider api",
         }
     }
 
@@ -131,7 +134,9 @@ impl Session {
                 "set statement_timeout = '10s'; set idle_session_timeout = 0; set tcp_user_timeout = 30000; \
                  set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3"
             }
-            Self::Command => "set statement_timeout = '5min'; set lock_timeout = '30s'",
+            // Times are shown as RFC 3339 in UTC, wherever the server is.
+            Self::Command => "set statement_timeout = '5min'; set lock_timeout = '30s'; set timezone = 'UTC'",
+            Self::Api => "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'",
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::statements::{
-    CLAIM_DELIVERIES, FIND_DUE, RELEASE_DELIVERIES, RELEASE_STRAYS, RESCUE_CLAIMS, SETTLE_DELIVERIES,
+    CLAIM_DELIVERIES, FIND_DUE, FOLD_TALLIES, GIVE_UP_DELIVERIES, RELEASE_DELIVERIES, RELEASE_STRAYS,
+    RESCUE_CLAIMS, SETTLE_DELIVERIES, SUM_TALLIES,
 };
 use super::{Store, StoreError, column, from_millis, millis, missing};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -194,10 +195,38 @@ impl Store {
         let row = self.row(&RESCUE_CLAIMS, &[&claims_max]).await?.ok_or_else(|| missing(&RESCUE_CLAIMS))?;
         Ok((column(&RESCUE_CLAIMS, &row, "rescued")?, column(&RESCUE_CLAIMS, &row, "claims")?))
     }
+
+    /// `sql/give_up_deliveries.sql`: how many; as many as `deliveries_max`: there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the next call goes on.
+    pub async fn give_up_deliveries(&self, deliveries_max: i64) -> Result<i64, StoreError> {
+        let row = self.row(&GIVE_UP_DELIVERIES, &[&deliveries_max]).await?;
+        column(&GIVE_UP_DELIVERIES, &row.ok_or_else(|| missing(&GIVE_UP_DELIVERIES))?, "given_up")
+    }
+
+    /// `sql/sum_tallies.sql`: how many rows; as many as `rows_max`: there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the next call goes on.
+    pub async fn sum_tallies(&self, rows_max: i64) -> Result<i64, StoreError> {
+        let row = self.row(&SUM_TALLIES, &[&rows_max]).await?;
+        column(&SUM_TALLIES, &row.ok_or_else(|| missing(&SUM_TALLIES))?, "summed")
+    }
+
+    /// `sql/fold_tallies.sql`: how many rows; as many as `rows_max`: there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the next call goes on.
+    pub async fn fold_tallies(&self, rows_max: i64) -> Result<i64, StoreError> {
+        let row = self.row(&FOLD_TALLIES, &[&rows_max]).await?;
+        column(&FOLD_TALLIES, &row.ok_or_else(|| missing(&FOLD_TALLIES))?, "folded")
+    }
 }
 
 fn due_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<DueClaim, StoreError> {
     let attempt: i32 = column(&CLAIM_DELIVERIES, row, "attempt")?;
+    let attempts_before: i32 = column(&CLAIM_DELIVERIES, row, "attempts_before")?;
     let payload_bytes: Option<i32> = column(&CLAIM_DELIVERIES, row, "payload_bytes")?;
     Ok(DueClaim {
         claimed: Claimed {
@@ -207,6 +236,7 @@ fn due_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<DueClai
             event_id: EventId::new(column(&CLAIM_DELIVERIES, row, "event_id")?),
             endpoint_no: EndpointNo::new(column(&CLAIM_DELIVERIES, row, "endpoint_no")?),
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+            attempts_before: u32::try_from(attempts_before).unwrap_or_default(),
         },
         due_us: column(&CLAIM_DELIVERIES, row, "due_us")?,
         payload_bytes: payload_bytes.map(|bytes| u64::try_from(bytes).unwrap_or_default()),

@@ -27,6 +27,29 @@ pub fn is_data_fault(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| db.code().code().starts_with("22"))
 }
 
+/// What a database refuses to do for a caller, as the schema's functions say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is nothing of that id (SQLSTATE P0002).
+    Unknown,
+    /// An argument or a value is invalid (class 22, or a CHECK).
+    Invalid,
+    /// It is not in a state that allows this (55000).
+    WrongState,
+}
+
+/// Whether the database refused what a caller asked for; none: something else went wrong.
+pub fn refusal(fault: &(dyn Error + 'static)) -> Option<Refusal> {
+    let code = database_error(fault)?.code();
+    match code.code() {
+        "P0002" => Some(Refusal::Unknown),
+        "55000" => Some(Refusal::WrongState),
+        "23514" => Some(Refusal::Invalid),
+        code if code.starts_with("22") => Some(Refusal::Invalid),
+        _ => None,
+    }
+}
+
 /// The whole chain of an error in one line; what the server said stands alone, with the remedy where there is one.
 pub fn one_line(fault: &(dyn Error + 'static)) -> String {
     let text = match database_error(fault) {

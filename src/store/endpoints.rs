@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
+use super::rows::{DeletedEndpoint, RotatedSecret};
 use super::statements::{
-    DISABLE_ENDPOINT, LIST_ENDPOINTS, LOAD_ENDPOINTS, PAUSE_ENDPOINT, PUT_ENDPOINT, RESUME_ENDPOINT,
+    DELETE_ENDPOINT, DISABLE_ENDPOINT, FORGET_ENDPOINTS, LOAD_ENDPOINTS, PAUSE_ENDPOINT, PUT_ENDPOINT,
+    RESUME_ENDPOINT, ROTATE_SECRET,
 };
-use super::{Store, StoreError, column, from_millis, headers, millis, missing};
-use crate::endpoint::{Endpoint, EndpointNo, EndpointState};
+use super::{Store, StoreError, column, from_millis, headers, json_row, millis, missing};
+use crate::endpoint::{Endpoint, EndpointNo, EndpointState, OldSecret};
 
 /// All endpoints as of one version.
 #[derive(Debug, Default)]
@@ -45,30 +48,6 @@ pub struct PutResult {
     /// The secret, when one was generated: shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-}
-
-/// An endpoint and its health, without its secret.
-#[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of postrider.endpoint and postrider.endpoint_health")]
-pub struct EndpointRow {
-    pub endpoint_id: String,
-    pub url: String,
-    pub topics: Vec<String>,
-    pub headers: serde_json::Value,
-    pub max_in_flight: i32,
-    pub rate_limit: Option<String>,
-    pub timeout_ms: Option<i64>,
-    pub retry_schedule_ms: Option<Vec<i64>>,
-    pub state: String,
-    pub reason: Option<String>,
-    pub pending: i64,
-    pub in_progress: i64,
-    pub failed_24h: i64,
-    pub complete_24h: i64,
-    pub oldest_pending_at: Option<String>,
-    pub last_success_at: Option<String>,
-    pub last_failure_at: Option<String>,
-    pub consecutive_failures: i64,
 }
 
 impl Store {
@@ -148,12 +127,36 @@ impl Store {
         self.rows(&RESUME_ENDPOINT, &[&id]).await.map(drop)
     }
 
-    /// `sql/list_endpoints.sql`: one endpoint, or (none) all.
+    /// `sql/delete_endpoint.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
+    pub async fn delete_endpoint(&self, id: &str) -> Result<DeletedEndpoint, StoreError> {
+        let row = self.row(&DELETE_ENDPOINT, &[&id]).await?.ok_or_else(|| missing(&DELETE_ENDPOINT))?;
+        json_row(&DELETE_ENDPOINT, &row)
+    }
+
+    /// `sql/rotate_secret.sql`: generates a secret unless one is given.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, 22023 when an argument is invalid.
+    pub async fn rotate_secret(
+        &self,
+        id: &str,
+        secret: Option<&str>,
+        overlap: Duration,
+    ) -> Result<RotatedSecret, StoreError> {
+        let row = self.row(&ROTATE_SECRET, &[&id, &secret, &millis(overlap)]).await?;
+        json_row(&ROTATE_SECRET, &row.ok_or_else(|| missing(&ROTATE_SECRET))?)
+    }
+
+    /// `sql/forget_endpoints.sql`: how many.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn list_endpoints(&self, id: Option<&str>) -> Result<Vec<EndpointRow>, StoreError> {
-        self.rows(&LIST_ENDPOINTS, &[&id]).await?.iter().map(endpoint_row).collect()
+    pub async fn forget_endpoints(&self, deleted: Duration) -> Result<i64, StoreError> {
+        let row = self.row(&FORGET_ENDPOINTS, &[&millis(deleted)]).await?;
+        column(&FORGET_ENDPOINTS, &row.ok_or_else(|| missing(&FORGET_ENDPOINTS))?, "forgotten")
     }
 }
 
@@ -161,6 +164,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row) -> Result<Endpoint, Store
     let url: &str = column(&LOAD_ENDPOINTS, row, "url")?;
     let topics: Vec<&str> = column(&LOAD_ENDPOINTS, row, "topics")?;
     let secret: &str = column(&LOAD_ENDPOINTS, row, "secret")?;
+    let old_secrets = old_secrets(row)?;
     let max_in_flight: i32 = column(&LOAD_ENDPOINTS, row, "max_in_flight")?;
     let rate_limit: Option<&str> = column(&LOAD_ENDPOINTS, row, "rate_limit")?;
     let timeout_ms: Option<i64> = column(&LOAD_ENDPOINTS, row, "timeout_ms")?;
@@ -173,6 +177,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row) -> Result<Endpoint, Store
         topics: topics.iter().map(|topic| topic.parse().map_err(checked)).collect::<Result<_, _>>()?,
         headers: headers(&LOAD_ENDPOINTS, column(&LOAD_ENDPOINTS, row, "headers")?)?,
         secret: secret.parse().map_err(checked)?,
+        old_secrets,
         max_in_flight: u32::try_from(max_in_flight).unwrap_or(1).max(1),
         rate_limit: rate_limit.map(str::parse).transpose().map_err(checked)?,
         timeout: timeout_ms.map(from_millis),
@@ -185,31 +190,17 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row) -> Result<Endpoint, Store
     })
 }
 
+fn old_secrets(row: &tokio_postgres::Row) -> Result<Vec<OldSecret>, StoreError> {
+    let secrets: Option<Vec<&str>> = column(&LOAD_ENDPOINTS, row, "old_secrets")?;
+    let valid_ms: Option<Vec<i64>> = column(&LOAD_ENDPOINTS, row, "old_valid_ms")?;
+    let now = Instant::now();
+    let old = |(secret, ms): (&str, i64)| {
+        Ok(OldSecret { secret: secret.parse().map_err(checked)?, valid_until: now + from_millis(ms) })
+    };
+    secrets.unwrap_or_default().into_iter().zip(valid_ms.unwrap_or_default()).map(old).collect()
+}
+
 /// The CHECKs of the table let nothing through that does not parse, the URL apart.
 fn checked(fault: impl std::fmt::Display) -> StoreError {
     StoreError::Row { statement: LOAD_ENDPOINTS.name, fault: fault.to_string() }
-}
-
-fn endpoint_row(row: &tokio_postgres::Row) -> Result<EndpointRow, StoreError> {
-    let headers: &str = column(&LIST_ENDPOINTS, row, "headers")?;
-    Ok(EndpointRow {
-        endpoint_id: column(&LIST_ENDPOINTS, row, "endpoint_id")?,
-        url: column(&LIST_ENDPOINTS, row, "url")?,
-        topics: column(&LIST_ENDPOINTS, row, "topics")?,
-        headers: serde_json::from_str(headers).unwrap_or_default(),
-        max_in_flight: column(&LIST_ENDPOINTS, row, "max_in_flight")?,
-        rate_limit: column(&LIST_ENDPOINTS, row, "rate_limit")?,
-        timeout_ms: column(&LIST_ENDPOINTS, row, "timeout_ms")?,
-        retry_schedule_ms: column(&LIST_ENDPOINTS, row, "retry_schedule_ms")?,
-        state: column(&LIST_ENDPOINTS, row, "state")?,
-        reason: column(&LIST_ENDPOINTS, row, "reason")?,
-        pending: column(&LIST_ENDPOINTS, row, "pending")?,
-        in_progress: column(&LIST_ENDPOINTS, row, "in_progress")?,
-        failed_24h: column(&LIST_ENDPOINTS, row, "failed_24h")?,
-        complete_24h: column(&LIST_ENDPOINTS, row, "complete_24h")?,
-        oldest_pending_at: column(&LIST_ENDPOINTS, row, "oldest_pending_at")?,
-        last_success_at: column(&LIST_ENDPOINTS, row, "last_success_at")?,
-        last_failure_at: column(&LIST_ENDPOINTS, row, "last_failure_at")?,
-        consecutive_failures: column(&LIST_ENDPOINTS, row, "consecutive_failures")?,
-    })
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use deadpool_postgres::Transaction;
 
 use super::statements::{
-    CLAIM_EVENTS, DELETE_FINISHED, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR, ROUTE_EVENTS,
-    SAVE_FLOOR,
+    CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR,
+    ROUTE_EVENTS, SAVE_FLOOR,
 };
 use super::{Connection, Statement, Store, StoreError, column, from_millis, headers, millis, missing};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -70,6 +70,7 @@ pub struct NewEvent {
     pub idempotency_key: Option<String>,
     pub destination: Option<String>,
     pub delay: Option<Duration>,
+    pub deliver_after: Option<String>,
 }
 
 /// How long finished events are kept.
@@ -259,10 +260,20 @@ impl Store {
                     &new.idempotency_key,
                     &new.destination,
                     &delay_ms,
+                    &new.deliver_after,
                 ],
             )
             .await?;
         row.map(|row| column(&INSERT_EVENT, &row, "id").map(EventId::new)).transpose()
+    }
+
+    /// `sql/find_event.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_event(&self, idempotency_key: &str) -> Result<Option<EventId>, StoreError> {
+        let row = self.row(&FIND_EVENT, &[&idempotency_key]).await?;
+        row.map(|row| column(&FIND_EVENT, &row, "id").map(EventId::new)).transpose()
     }
 }
 
@@ -296,6 +307,7 @@ fn first_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<Claim
         event_id: EventId::new(column(&ROUTE_EVENTS, row, "event_id")?),
         endpoint_no: EndpointNo::new(column(&ROUTE_EVENTS, row, "endpoint_no")?),
         attempt: 1,
+        attempts_before: 0,
     })
 }
 

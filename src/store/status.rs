@@ -1,36 +1,28 @@
 //! Reads of the public views: the same rows that SQL users see.
 
-use serde::Serialize;
+use super::rows::{BacklogRow, DeliveryDetail, DeliveryPage, DispatcherRow, EndpointRow, EventRow, Status};
+use super::statements::{
+    LIST_DELIVERIES, LIST_ENDPOINTS, READ_BACKLOG, READ_DELIVERY, READ_DISPATCHERS, READ_EVENT,
+    READ_EVENT_STATUS,
+};
+use super::{Store, StoreError, column, json_row, missing, parse_json};
+use crate::delivery::DeliveryId;
+use crate::event::EventId;
 
-use super::statements::{READ_BACKLOG, READ_DISPATCHERS};
-use super::{Store, StoreError, column, missing};
-
-/// The row of `postrider.backlog`.
-#[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of postrider.backlog")]
-pub struct BacklogRow {
-    pub unrouted: i64,
-    pub pending: i64,
-    pub in_progress: i64,
-    pub failed: i64,
-    pub oldest_unrouted_at: Option<String>,
-    pub oldest_due_at: Option<String>,
+/// Which deliveries; what is none does not matter.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the columns of postrider.delivery_status")]
+pub struct DeliveryFilter {
+    pub endpoint_id: Option<String>,
+    pub status: Option<Status>,
+    pub event_id: Option<i64>,
+    pub topic: Option<String>,
+    /// Only deliveries with a lower id: the next page.
+    pub before: Option<i64>,
 }
 
-/// A row of `postrider.dispatcher_status`.
-#[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of postrider.dispatcher_status")]
-pub struct DispatcherRow {
-    pub dispatcher_id: i64,
-    pub host: String,
-    pub version: String,
-    pub started_at: String,
-    pub lease_until: String,
-    pub is_live: bool,
-    pub is_leader: bool,
-    pub wake_mode: String,
-    pub wake_reason: Option<String>,
-}
+/// Rows that one page of deliveries looks at, at most.
+const SCAN_MAX: i64 = 10_000;
 
 impl Store {
     /// `sql/read_backlog.sql`.
@@ -39,14 +31,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn read_backlog(&self) -> Result<BacklogRow, StoreError> {
         let row = self.row(&READ_BACKLOG, &[]).await?.ok_or_else(|| missing(&READ_BACKLOG))?;
-        Ok(BacklogRow {
-            unrouted: column(&READ_BACKLOG, &row, "unrouted")?,
-            pending: column(&READ_BACKLOG, &row, "pending")?,
-            in_progress: column(&READ_BACKLOG, &row, "in_progress")?,
-            failed: column(&READ_BACKLOG, &row, "failed")?,
-            oldest_unrouted_at: column(&READ_BACKLOG, &row, "oldest_unrouted_at")?,
-            oldest_due_at: column(&READ_BACKLOG, &row, "oldest_due_at")?,
-        })
+        json_row(&READ_BACKLOG, &row)
     }
 
     /// `sql/read_dispatchers.sql`.
@@ -54,19 +39,91 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_dispatchers(&self) -> Result<Vec<DispatcherRow>, StoreError> {
-        let read = |row| {
-            Ok(DispatcherRow {
-                dispatcher_id: column(&READ_DISPATCHERS, row, "dispatcher_id")?,
-                host: column(&READ_DISPATCHERS, row, "host")?,
-                version: column(&READ_DISPATCHERS, row, "version")?,
-                started_at: column(&READ_DISPATCHERS, row, "started_at")?,
-                lease_until: column(&READ_DISPATCHERS, row, "lease_until")?,
-                is_live: column(&READ_DISPATCHERS, row, "is_live")?,
-                is_leader: column(&READ_DISPATCHERS, row, "is_leader")?,
-                wake_mode: column(&READ_DISPATCHERS, row, "wake_mode")?,
-                wake_reason: column(&READ_DISPATCHERS, row, "wake_reason")?,
-            })
+        let rows = self.rows(&READ_DISPATCHERS, &[]).await?;
+        rows.iter().map(|row| json_row(&READ_DISPATCHERS, row)).collect()
+    }
+
+    /// `sql/list_endpoints.sql`: up to `rows_max` endpoints with a higher id than `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_endpoints(
+        &self,
+        after: Option<&str>,
+        rows_max: i64,
+    ) -> Result<Vec<EndpointRow>, StoreError> {
+        let rows = self.rows(&LIST_ENDPOINTS, &[&None::<&str>, &after, &rows_max]).await?;
+        rows.iter().map(|row| json_row(&LIST_ENDPOINTS, row)).collect()
+    }
+
+    /// `sql/list_endpoints.sql`: one endpoint, if it exists.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_endpoint(&self, id: &str) -> Result<Option<EndpointRow>, StoreError> {
+        let row = self.row(&LIST_ENDPOINTS, &[&id, &None::<&str>, &1_i64]).await?;
+        row.map(|row| json_row(&LIST_ENDPOINTS, &row)).transpose()
+    }
+
+    /// `sql/list_deliveries.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        rows_max: i64,
+    ) -> Result<DeliveryPage, StoreError> {
+        let before = filter.before.unwrap_or(i64::MAX);
+        let status = filter.status.map(Status::as_str);
+        let row = self
+            .row(
+                &LIST_DELIVERIES,
+                &[
+                    &before,
+                    &filter.endpoint_id,
+                    &status,
+                    &filter.event_id,
+                    &filter.topic,
+                    &rows_max,
+                    &SCAN_MAX,
+                ],
+            )
+            .await?
+            .ok_or_else(|| missing(&LIST_DELIVERIES))?;
+        Ok(DeliveryPage {
+            deliveries: parse_json(&LIST_DELIVERIES, column(&LIST_DELIVERIES, &row, "deliveries")?)?,
+            next_before: column(&LIST_DELIVERIES, &row, "next_before")?,
+        })
+    }
+
+    /// `sql/read_delivery.sql`; none: there is no such delivery.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
+        let row = self.row(&READ_DELIVERY, &[&id.get()]).await?;
+        row.map(|row| json_row(&READ_DELIVERY, &row)).transpose()
+    }
+
+    /// `sql/read_event.sql`; none: there is no such event.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_event(&self, id: EventId) -> Result<Option<EventRow>, StoreError> {
+        let row = self.row(&READ_EVENT, &[&id.get()]).await?;
+        row.map(|row| json_row(&READ_EVENT, &row)).transpose()
+    }
+
+    /// `sql/read_event_status.sql`; none: there is no such event.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_event_status(&self, id: EventId) -> Result<Option<Status>, StoreError> {
+        let Some(row) = self.row(&READ_EVENT_STATUS, &[&id.get()]).await? else {
+            return Ok(None);
         };
-        self.rows(&READ_DISPATCHERS, &[]).await?.iter().map(read).collect()
+        let status: &str = column(&READ_EVENT_STATUS, &row, "status")?;
+        parse_json(&READ_EVENT_STATUS, &format!("\"{status}\"")).map(Some)
     }
 }

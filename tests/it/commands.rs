@@ -102,7 +102,7 @@ async fn publish_refuses_wrong_arguments_all_at_once() {
     assert_eq!(ended.code, Some(64));
     let named: Vec<&str> =
         ended.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
-    assert_eq!(named, ["topic", "delay", "header", "database_url"]);
+    assert_eq!(named, ["delay", "headers", "topic", "database_url"]);
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn publish_refuses_what_the_outbox_would_refuse_as_wrong_usage() {
         ("key", ["--key", ""]),
         ("idempotency_key", ["--idempotency-key", ""]),
         ("destination", ["--destination", ""]),
-        ("header", ["--header", "Host: x"]),
+        ("headers", ["--header", "Host: x"]),
     ] {
         let all = [["publish", "order.created"], args].concat();
 
@@ -161,13 +161,14 @@ async fn list_shows_every_endpoint_as_json_without_its_secret() {
     let ended = Ended::run(&database.url, &["endpoint", "list", "--json"]).await;
 
     let first = json!({
-        "endpoint_id": "one", "url": "https://example.com/1", "topics": ["a"], "headers": {}, "max_in_flight": 64,
-        "rate_limit": null, "timeout_ms": 3000, "retry_schedule_ms": [5000, 300_000], "state": "enabled", "reason": null,
+        "id": "one", "url": "https://example.com/1", "topics": ["a"], "header_names": [], "max_in_flight": 64,
+        "rate_limit": null, "timeout": "3s", "retry_schedule": ["5s", "5m"], "ordered": false, "state": "enabled",
+        "reason": null,
         "pending": 0, "in_progress": 0, "failed_24h": 0, "complete_24h": 0, "oldest_pending_at": null,
         "last_success_at": null, "last_failure_at": null, "consecutive_failures": 0,
     });
     let listed = ended.json();
-    assert_eq!((&listed[0], &listed[1]["endpoint_id"]), (&first, &json!("two")));
+    assert_eq!((&listed[0], &listed[1]["id"]), (&first, &json!("two")));
 }
 
 #[tokio::test]
@@ -218,11 +219,11 @@ async fn status_shows_backlog_endpoints_and_dispatchers_as_json() {
     assert_eq!(
         status["dispatchers"],
         json!([{
-            "dispatcher_id": 1, "host": "here:1", "version": "0", "started_at": null, "lease_until": null, "is_live": false,
+            "id": 1, "host": "here:1", "version": "0", "started_at": null, "lease_until": null, "is_live": false,
             "is_leader": false, "wake_mode": "poll", "wake_reason": "asked for",
         }])
     );
-    assert_eq!(status["endpoints"][0]["endpoint_id"], "one");
+    assert_eq!(status["endpoints"][0]["id"], "one");
 }
 
 #[tokio::test]

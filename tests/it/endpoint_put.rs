@@ -217,7 +217,7 @@ async fn a_header_that_cannot_be_sent_is_refused() {
     ] {
         let ended = Ended::run(NOWHERE, &put(&["--header", header])).await;
 
-        assert_refused(&ended, "header", header);
+        assert_refused(&ended, "headers", header);
     }
 }
 
@@ -240,7 +240,7 @@ async fn a_secret_that_is_none_is_refused_without_showing_it() {
 async fn a_secret_in_the_place_of_a_header_is_not_shown() {
     let ended = Ended::run(NOWHERE, &put(&["--header", SECRET])).await;
 
-    assert_refused(&ended, "header", "a secret");
+    assert_refused(&ended, "headers", "a secret");
     assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
 }
 
@@ -288,7 +288,7 @@ async fn all_faults_are_reported_at_once() {
         [
             "allow_cidr",
             "database_url",
-            "header",
+            "headers",
             "id",
             "max_in_flight",
             "rate_limit",

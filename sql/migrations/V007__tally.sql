@@ -1,0 +1,108 @@
+-- why: endpoint_health counted attempts, and took longer with every delivery that ever was. Now each settled batch leaves
+--      one row per endpoint, summed up by the hour.
+-- old code: survives; what it settles is missing from endpoint_health.
+
+create table postrider.tally (
+    endpoint_no     integer     not null,
+    at              timestamptz not null default clock_timestamp(),
+    complete        integer     not null,
+    failed          integer     not null,
+    last_success_at timestamptz,
+    last_failure_at timestamptz
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+comment on table postrider.tally is 'What one settled batch did to one endpoint, until it is summed up by the hour. Append-only: no row is fought for. Private.';
+comment on column postrider.tally.endpoint_no is 'The endpoint.';
+comment on column postrider.tally.at is 'When it was settled.';
+comment on column postrider.tally.complete is 'Deliveries completed.';
+comment on column postrider.tally.failed is 'Deliveries given up.';
+comment on column postrider.tally.last_success_at is 'When the last successful request of the batch began.';
+comment on column postrider.tally.last_failure_at is 'When the last failed request of the batch began.';
+
+create table postrider.hourly_tally (
+    endpoint_no     integer     not null,
+    hour            timestamptz not null,
+    complete        bigint      not null,
+    failed          bigint      not null,
+    last_success_at timestamptz,
+    last_failure_at timestamptz,
+    primary key (endpoint_no, hour),
+    foreign key (endpoint_no) references postrider.endpoint (no) on delete cascade
+) with (fillfactor = 50);
+comment on table postrider.hourly_tally is 'Deliveries finished per endpoint and hour, a day back; -infinity: everything before. Private.';
+comment on column postrider.hourly_tally.endpoint_no is 'The endpoint.';
+comment on column postrider.hourly_tally.hour is 'Beginning of the hour; -infinity: everything that is older than a day.';
+comment on column postrider.hourly_tally.complete is 'Deliveries completed.';
+comment on column postrider.hourly_tally.failed is 'Deliveries given up.';
+comment on column postrider.hourly_tally.last_success_at is 'When the last successful request began.';
+comment on column postrider.hourly_tally.last_failure_at is 'When the last failed request began.';
+
+insert into postrider.hourly_tally (endpoint_no, hour, complete, failed, last_success_at, last_failure_at)
+select a.endpoint_no,
+       date_trunc('hour', a.started_at),
+       count(*) filter (where a.outcome = 'complete'),
+       count(*) filter (where a.outcome = 'failed'),
+       max(a.started_at) filter (where a.outcome = 'complete'),
+       max(a.started_at) filter (where a.outcome <> 'complete')
+from postrider.attempt as a
+group by 1, 2;
+
+create or replace view postrider.endpoint_health as
+select e.id as endpoint_id,
+       e.url,
+       e.state,
+       e.reason,
+       waiting.pending,
+       (select count(*) from postrider.held_delivery as h where h.endpoint_no = e.no) as in_progress,
+       (day.failed + coalesce(fresh.failed, 0))::bigint as failed_24h,
+       (day.complete + coalesce(fresh.complete, 0))::bigint as complete_24h,
+       waiting.oldest_pending_at,
+       greatest(day.last_success_at, fresh.last_success_at) as last_success_at,
+       greatest(day.last_failure_at, fresh.last_failure_at) as last_failure_at,
+       (select count(*)
+        from (select from postrider.attempt as a
+              where a.endpoint_no = e.no and a.outcome <> 'complete'
+                and a.started_at > coalesce(greatest(day.last_success_at, fresh.last_success_at), '-infinity')
+              limit 1000) as failures) as consecutive_failures
+from postrider.endpoint as e
+cross join lateral (
+    select count(*) as pending, min(d.created_at) as oldest_pending_at
+    from postrider.delivery as d where d.endpoint_no = e.no and d.due_at is not null) as waiting
+cross join lateral (
+    select coalesce(sum(t.complete) filter (where t.hour > now() - interval '24 hours'), 0) as complete,
+           coalesce(sum(t.failed) filter (where t.hour > now() - interval '24 hours'), 0) as failed,
+           max(t.last_success_at) as last_success_at,
+           max(t.last_failure_at) as last_failure_at
+    from postrider.hourly_tally as t where t.endpoint_no = e.no) as day
+left join (
+    select t.endpoint_no, sum(t.complete) as complete, sum(t.failed) as failed,
+           max(t.last_success_at) as last_success_at, max(t.last_failure_at) as last_failure_at
+    from postrider.tally as t group by t.endpoint_no) as fresh on fresh.endpoint_no = e.no
+where e.state <> 'deleted';
+comment on column postrider.endpoint_health.failed_24h is 'Deliveries given up in the last 24 hours, counted by whole hours.';
+comment on column postrider.endpoint_health.complete_24h is 'Deliveries completed in the last 24 hours, counted by whole hours.';
+comment on column postrider.endpoint_health.consecutive_failures is 'Failed requests since the last success, counted up to 1000.';
+
+create or replace view postrider.delivery_status as
+select d.id as delivery_id,
+       d.event_id,
+       postrider.webhook_id(i.code, o.id, o.created_at) as webhook_id,
+       e.id as endpoint_id,
+       o.topic,
+       o.key,
+       d.status,
+       d.attempts,
+       d.due_at as next_attempt_at,
+       d.last_status_code,
+       d.last_error,
+       d.created_at,
+       d.completed_at,
+       d.failed_at,
+       d.cancelled_at
+from postrider.delivery as d
+cross join postrider.installation as i
+left join postrider.outbox as o on o.id = d.event_id
+left join postrider.endpoint as e on e.no = d.endpoint_no;
+comment on column postrider.delivery_status.failed_at is 'When it was given up; a search by it is quick whatever the size of the history.';
+comment on column postrider.delivery_status.cancelled_at is 'When its event was cancelled.';
+
+grant select, insert, update, delete on postrider.tally, postrider.hourly_tally to postrider_dispatcher;

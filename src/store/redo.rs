@@ -1,0 +1,71 @@
+//! Statements that do things again, or not at all: retry, replay, cancel. Each calls the SQL function that SQL users call.
+
+use super::rows::{Cancelled, Replayed};
+use super::statements::{CANCEL, REPLAY, RETRY, RETRY_FAILED};
+use super::{Store, StoreError, column, json_row, missing};
+use crate::delivery::DeliveryId;
+use crate::event::EventId;
+
+/// What to send an endpoint again. Times are texts that PostgreSQL reads as `timestamptz`.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    /// The endpoint.
+    pub endpoint_id: String,
+    /// Events created at this time or later.
+    pub since: String,
+    /// Events created before this time; none: now.
+    pub until: Option<String>,
+    /// Topic patterns; none: the endpoint's own.
+    pub topics: Option<Vec<String>>,
+    /// Whether to count only.
+    pub dry_run: bool,
+}
+
+impl Store {
+    /// `sql/retry.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, 55000 if it is complete or in progress.
+    pub async fn retry(&self, id: DeliveryId) -> Result<(), StoreError> {
+        self.rows(&RETRY, &[&id.get()]).await.map(drop)
+    }
+
+    /// `sql/retry_failed.sql`: how many; as many as `up_to`: there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, class 22 for what is not a time.
+    pub async fn retry_failed(
+        &self,
+        endpoint_id: &str,
+        since: Option<&str>,
+        up_to: i32,
+    ) -> Result<i64, StoreError> {
+        let row = self.row(&RETRY_FAILED, &[&endpoint_id, &since, &up_to]).await?;
+        column(&RETRY_FAILED, &row.ok_or_else(|| missing(&RETRY_FAILED))?, "retried")
+    }
+
+    /// `sql/replay.sql`: one step, of at most `up_to` events with a higher id than `after`.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, class 22 for what is not a time or a pattern.
+    pub async fn replay(&self, replay: &Replay, after: i64, up_to: i32) -> Result<Replayed, StoreError> {
+        let Replay { endpoint_id, since, until, topics, dry_run } = replay;
+        let row = self
+            .row(&REPLAY, &[endpoint_id, since, until, topics, &after, &up_to, dry_run])
+            .await?
+            .ok_or_else(|| missing(&REPLAY))?;
+        Ok(Replayed {
+            replayed: column(&REPLAY, &row, "replayed")?,
+            next_after: column(&REPLAY, &row, "next_after")?,
+        })
+    }
+
+    /// `sql/cancel.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
+    pub async fn cancel(&self, id: EventId) -> Result<Cancelled, StoreError> {
+        let row = self.row(&CANCEL, &[&id.get()]).await?.ok_or_else(|| missing(&CANCEL))?;
+        json_row(&CANCEL, &row)
+    }
+}

@@ -1,0 +1,246 @@
+//! What people and programs read: rows of the views, as PostgreSQL writes them in JSON. The command line and the API
+//! show the same.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// How far an event or a delivery is.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Inserted; or due, now or later.
+    Pending,
+    /// Event: routed. Delivery: claimed by a dispatcher.
+    InProgress,
+    /// Delivered.
+    Complete,
+    /// Given up.
+    Failed,
+}
+
+impl Status {
+    /// As it stands in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::InProgress => "in_progress",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A duration that is milliseconds in the database and a text with a unit, as `5m`, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let ms = i64::deserialize(deserializer)?;
+        u64::try_from(ms).map(|ms| Self(Duration::from_millis(ms))).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// An endpoint and its health, without its secrets and the values of its headers.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of postrider.endpoint and postrider.endpoint_health")]
+pub struct EndpointRow {
+    pub id: String,
+    pub url: String,
+    pub topics: Vec<String>,
+    pub header_names: Vec<String>,
+    pub max_in_flight: i32,
+    pub rate_limit: Option<String>,
+    #[schema(value_type = Option<String>, example = "15s")]
+    pub timeout: Option<Span>,
+    #[schema(value_type = Option<Vec<String>>, example = json!(["5s", "5m"]))]
+    pub retry_schedule: Option<Vec<Span>>,
+    pub ordered: bool,
+    pub state: String,
+    pub reason: Option<String>,
+    pub pending: i64,
+    pub in_progress: i64,
+    pub failed_24h: i64,
+    pub complete_24h: i64,
+    pub oldest_pending_at: Option<String>,
+    pub last_success_at: Option<String>,
+    pub last_failure_at: Option<String>,
+    pub consecutive_failures: i64,
+}
+
+/// What deleting an endpoint did.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct DeletedEndpoint {
+    /// The endpoint.
+    pub id: String,
+    /// Deliveries that waited for it: dispatchers give them up.
+    pub pending: i64,
+}
+
+/// What rotating a secret did.
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
+pub struct RotatedSecret {
+    /// The endpoint.
+    pub id: String,
+    /// The new secret: shown this once.
+    pub secret: String,
+    /// Requests are signed with the old one too until then.
+    pub old_valid_until: String,
+}
+
+impl fmt::Debug for RotatedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RotatedSecret").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A row of `postrider.delivery_status`.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of postrider.delivery_status")]
+pub struct DeliveryRow {
+    pub id: i64,
+    pub event_id: i64,
+    pub webhook_id: Option<String>,
+    pub endpoint_id: Option<String>,
+    pub topic: Option<String>,
+    pub key: Option<String>,
+    pub status: Status,
+    pub attempts: i32,
+    pub next_attempt_at: Option<String>,
+    pub last_status_code: Option<i16>,
+    pub last_error: Option<String>,
+    pub created_at: String,
+    pub completed_at: Option<String>,
+    pub failed_at: Option<String>,
+    pub cancelled_at: Option<String>,
+}
+
+/// A row of `postrider.attempt_log`, within its delivery.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of postrider.attempt_log")]
+pub struct AttemptRow {
+    pub attempt: i32,
+    pub started_at: String,
+    pub duration_ms: i32,
+    pub status_code: Option<i16>,
+    pub error: Option<String>,
+    pub response_excerpt: Option<String>,
+}
+
+/// A delivery with its attempts, at most the first 1,000.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct DeliveryDetail {
+    /// The delivery.
+    #[serde(flatten)]
+    pub delivery: DeliveryRow,
+    /// Its attempts, in order.
+    pub attempt_log: Vec<AttemptRow>,
+}
+
+/// An event with its deliveries.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of postrider.outbox")]
+pub struct EventRow {
+    pub id: i64,
+    pub webhook_id: String,
+    pub topic: String,
+    pub key: Option<String>,
+    pub idempotency_key: Option<String>,
+    pub destination: Option<String>,
+    pub deliver_after: Option<String>,
+    pub status: Status,
+    /// How many endpoints it goes to; null until it is routed.
+    pub deliveries: Option<i32>,
+    pub unsettled: Option<i32>,
+    pub failed: Option<i32>,
+    pub created_at: String,
+    pub completed_at: Option<String>,
+    pub cancelled_at: Option<String>,
+    pub payload_bytes: i32,
+    /// As inserted; null if it has more than 64 KiB.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub payload: Option<Box<RawValue>>,
+    /// At most the first 1,000 deliveries.
+    pub delivery_list: Vec<DeliveryRow>,
+}
+
+/// One page of deliveries, the newest first.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeliveryPage {
+    /// May be empty although there is more.
+    pub deliveries: Vec<DeliveryRow>,
+    /// Where the next page goes on; none: there is nothing older.
+    pub next_before: Option<i64>,
+}
+
+/// What cancelling an event did.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct Cancelled {
+    /// The event.
+    pub id: i64,
+    /// The event's status afterwards.
+    pub status: Status,
+    /// Deliveries that waited and were given up.
+    pub cancelled: i32,
+    /// Deliveries whose attempt was under way: it may still arrive, and is not retried.
+    pub under_way: i32,
+}
+
+/// What a replay did.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Replayed {
+    /// Events that are sent again (or would be, by a dry run).
+    pub replayed: i64,
+    /// Where to go on; none: done.
+    pub next_after: Option<i64>,
+}
+
+/// The row of `postrider.backlog`.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of postrider.backlog")]
+pub struct BacklogRow {
+    pub unrouted: i64,
+    pub pending: i64,
+    pub in_progress: i64,
+    pub failed: i64,
+    pub oldest_unrouted_at: Option<String>,
+    pub oldest_due_at: Option<String>,
+}
+
+/// A row of `postrider.dispatcher_status`.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of postrider.dispatcher_status")]
+pub struct DispatcherRow {
+    pub id: i64,
+    pub host: String,
+    pub version: String,
+    pub started_at: String,
+    pub lease_until: String,
+    pub is_live: bool,
+    pub is_leader: bool,
+    pub wake_mode: String,
+    pub wake_reason: Option<String>,
+}
