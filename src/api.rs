@@ -1,34 +1,163 @@
-//! The health routes: whether this process lives, and whether it does its work.
+//! The admin API: what services and operators ask over HTTP. Reads and calls what SQL users read and call, on
+//! connections of its own: it takes none from claims and settles.
+
+mod deliveries;
+mod endpoints;
+mod events;
+mod extract;
+mod guard;
+mod page;
+mod problem;
+mod time;
+mod wait;
 
 use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, ResponseBuilder};
+use utoipa::{OpenApi as _, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use self::extract::{Answer, BODY_BYTES_MAX};
+use self::problem::Problem;
+use crate::egress::EgressPolicy;
 use crate::lease::Lease;
+use crate::store::{BacklogRow, DispatcherRow, Store};
 
-/// Serves `GET /healthz` (the process lives) and `GET /readyz` (the lease is renewed) until `stop`.
+pub use guard::{Guard, Token};
+
+/// What the routes work with.
+pub struct Api {
+    store: Store,
+    lease: Arc<Lease>,
+    /// What `run` may call: an endpoint that it could not call is refused.
+    policy: EgressPolicy,
+    /// Requests that may still begin to wait.
+    waiting: Semaphore,
+}
+
+impl Api {
+    /// An API on its own connections.
+    pub fn new(store: Store, lease: Arc<Lease>, policy: EgressPolicy) -> Self {
+        Self { store, lease, policy, waiting: Semaphore::new(wait::WAITING_MAX) }
+    }
+}
+
+/// The description that `openapi()` fills with routes.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Postrider",
+        description = "Insert a row into postrider.outbox in your own transaction; it is delivered by signed HTTP POST. \
+                       This is the admin API; whatever it does can be done in SQL too.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    components(schemas(Problem))
+)]
+struct Description;
+
+/// Serves until `stop`.
 ///
 /// # Errors
 /// When the socket fails.
 pub async fn serve(
     listener: TcpListener,
-    lease: Arc<Lease>,
+    api: Arc<Api>,
+    guard: Guard,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let ready = move || {
-        let is_ready = lease.is_renewed();
-        async move {
-            if is_ready {
-                (StatusCode::OK, "ready\n")
-            } else {
-                (StatusCode::SERVICE_UNAVAILABLE, "database out of reach\n")
-            }
-        }
+    axum::serve(listener, router(api, guard)).with_graceful_shutdown(stop).await
+}
+
+fn router(api: Arc<Api>, guard: Guard) -> Router {
+    let (routes, openapi) = described().split_for_parts();
+    let openapi = Arc::new(openapi);
+    let guarded = routes
+        .route("/openapi.json", get(async move || Answer(StatusCode::OK, complete(&openapi))))
+        .layer(from_fn_with_state(Arc::new(guard), guard::admit));
+    // Whoever watches a process need not know a token.
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .merge(guarded)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(guard::explain))
+        .with_state(api)
+}
+
+fn described() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(endpoints::list))
+        .routes(routes!(endpoints::put, endpoints::get, endpoints::delete))
+        .routes(routes!(endpoints::pause))
+        .routes(routes!(endpoints::resume))
+        .routes(routes!(endpoints::rotate_secret))
+        .routes(routes!(endpoints::test))
+        .routes(routes!(endpoints::replay))
+        .routes(routes!(events::publish))
+        .routes(routes!(events::get))
+        .routes(routes!(events::cancel))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::get))
+        .routes(routes!(deliveries::retry))
+        .routes(routes!(status))
+}
+
+/// The state of the whole.
+#[derive(Serialize, ToSchema)]
+struct StatusAnswer {
+    backlog: BacklogRow,
+    dispatchers: Vec<DispatcherRow>,
+}
+
+/// What is still to do, and who does it.
+#[utoipa::path(
+    get, path = "/v1/status", operation_id = "getStatus", tag = "status",
+    responses((status = 200, description = "As it is now", body = StatusAnswer))
+)]
+async fn status(State(api): State<Arc<Api>>) -> Result<Answer<StatusAnswer>, Problem> {
+    let (backlog, dispatchers) = (api.store.read_backlog().await?, api.store.read_dispatchers().await?);
+    Ok(Answer(StatusCode::OK, StatusAnswer { backlog, dispatchers }))
+}
+
+async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
+    if api.lease.is_renewed() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "database out of reach\n")
+    }
+}
+
+/// What this version serves as `/openapi.json`.
+pub fn openapi() -> OpenApi {
+    complete(&described().split_for_parts().1)
+}
+
+/// Every route can refuse in the same ways.
+fn complete(openapi: &OpenApi) -> OpenApi {
+    let mut openapi = openapi.clone();
+    env!("CARGO_PKG_VERSION").clone_into(&mut openapi.info.version);
+    let refusal = |why: &str| {
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        ResponseBuilder::new().description(why).content("application/problem+json", problem).build()
     };
-    let router = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready));
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    for item in openapi.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let responses = &mut operation.responses.responses;
+            responses.insert("4XX".to_owned(), refusal("Refused: `code` says why").into());
+            responses.insert("5XX".to_owned(), refusal("Not possible now").into());
+        }
+    }
+    openapi
 }

@@ -36,6 +36,9 @@ pub struct Global {
     /// What to log to stderr, as info or postrider=debug [default: info]
     #[arg(long, global = true, env = "POSTRIDER_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+    /// How log lines look: text for people, json for programs [default: text]
+    #[arg(long, global = true, env = "POSTRIDER_LOG_FORMAT", value_name = "text|json")]
+    pub log_format: Option<String>,
 }
 
 /// The commands.
@@ -72,9 +75,16 @@ pub struct Run {
     /// Direct connection for LISTEN, where --database-url goes through a transaction pooler [default: --database-url]
     #[arg(long, env = "POSTRIDER_LISTEN_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub listen_database_url: Option<String>,
-    /// Address of GET /healthz and /readyz [default: 127.0.0.1:7678]
+    /// Address of the admin API, with GET /healthz and /readyz [default: 127.0.0.1:7678]
     #[arg(long, env = "POSTRIDER_API_LISTEN", value_name = "ADDRESS")]
     pub api_listen: Option<String>,
+    /// File with the API's tokens, one a line; needed for an address that is not loopback
+    #[arg(long, env = "POSTRIDER_API_TOKEN_FILE", value_name = "FILE")]
+    pub api_token_file: Option<String>,
+    /// Name that the Host header of a request may have, beside addresses and localhost; repeatable; not looked at where
+    /// there are tokens
+    #[arg(long, env = "POSTRIDER_API_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub api_host: Vec<String>,
     /// What may be called.
     #[command(flatten)]
     pub egress: Egress,

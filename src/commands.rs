@@ -55,8 +55,9 @@ impl From<std::io::Error> for Failure {
 /// [`Failure`].
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let mut settings = Settings::load(&cli.global);
+    let format = settings.log_format(cli.global.log_format);
     if let Some(filter) = settings.log(cli.global.log) {
-        telemetry::start(filter);
+        telemetry::start(filter, format);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let url = cli.global.database_url;

@@ -6,6 +6,7 @@ mod settings;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::api::Token;
 use crate::cli;
 use crate::egress::EgressPolicy;
 use crate::store::{DatabaseUrl, Retention, WakeMode};
@@ -41,8 +42,12 @@ pub struct RunConfig {
     pub database: DatabaseUrl,
     /// Where to LISTEN.
     pub listen_database: DatabaseUrl,
-    /// Address of the health routes.
+    /// Address of the API.
     pub api_listen: SocketAddr,
+    /// Every request of the API needs one of them; none: it is open to whoever reaches the address.
+    pub api_tokens: Vec<Token>,
+    /// Names that the Host header may have, beside addresses and localhost.
+    pub api_hosts: Vec<String>,
     /// What may be called.
     pub egress: EgressPolicy,
     /// Requests under way at once.
@@ -79,6 +84,8 @@ impl RunConfig {
             None => database.clone(),
         };
         let api_listen = check_address(&mut settings, typed.api_listen);
+        let api_tokens = check_tokens(&mut settings, typed.api_token_file, api_listen);
+        let api_hosts = settings.list("api_host", typed.api_host);
         let egress = settings.egress(&typed.egress);
         let max_in_flight = check_max_in_flight(&mut settings, typed.max_in_flight);
         let hour = Duration::from_hours(1);
@@ -103,6 +110,8 @@ impl RunConfig {
                 database: database?,
                 listen_database: listen_database?,
                 api_listen: api_listen?,
+                api_tokens: api_tokens?,
+                api_hosts,
                 egress,
                 max_in_flight: max_in_flight?,
                 poll_interval: poll_interval?,
@@ -122,6 +131,34 @@ impl RunConfig {
 fn check_address(settings: &mut Settings, typed: Option<String>) -> Option<SocketAddr> {
     let text = settings.text("api_listen", typed, Some(defaults::API_LISTEN))?;
     parse_address("api_listen", &text, &mut settings.problems)
+}
+
+/// The tokens of a file, a line each. Whoever can reach a public address needs one.
+fn check_tokens(
+    settings: &mut Settings,
+    typed: Option<String>,
+    listen: Option<SocketAddr>,
+) -> Option<Vec<Token>> {
+    let Some(path) = settings.text("api_token_file", typed, None) else {
+        if listen.is_some_and(|address| !address.ip().is_loopback()) {
+            settings.problems.add("api_listen", "is not a loopback address: needs --api-token-file", None);
+        }
+        return Some(Vec::new());
+    };
+    let text = std::fs::read_to_string(&path).map_err(|fault| {
+        settings.problems.add("api_token_file", &format!("cannot be read: {fault}"), Some(&path));
+    });
+    let text = text.ok()?;
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let is_token =
+        |line: &&str| (16..=512).contains(&line.len()) && line.bytes().all(|b| b.is_ascii_graphic());
+    if lines.is_empty() || !lines.iter().all(is_token) {
+        let expected = "needs one token a line, 16 to 512 visible ASCII characters each";
+        settings.problems.add("api_token_file", expected, Some(&path));
+        return None;
+    }
+    Some(lines.into_iter().map(|line| Token::new(line.to_owned())).collect())
 }
 
 fn check_max_in_flight(settings: &mut Settings, typed: Option<String>) -> Option<usize> {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::api;
+use crate::api::{self, Api, Guard};
 use crate::attempts::Attempts;
 use crate::bell::Bell;
 use crate::clock::Clock;
@@ -33,6 +33,8 @@ use crate::store::{
 
 /// Claims, settles, lease and housekeeping, each with a connection to itself, and one to spare for the canary.
 const CONNECTIONS: usize = 6;
+/// Requests of the API wait for each other, never claims and settles for them.
+const API_CONNECTIONS: usize = 4;
 
 /// A running dispatcher.
 pub struct Dispatcher {
@@ -42,14 +44,14 @@ pub struct Dispatcher {
     intake: JoinSet<()>,
     stop_intake: CancellationToken,
     settle: JoinSet<()>,
-    /// Stopped last: lease, listener, health routes.
+    /// Stopped last: lease, listener, API.
     upkeep: JoinSet<()>,
     stop_upkeep: CancellationToken,
     api_address: std::net::SocketAddr,
 }
 
 impl Dispatcher {
-    /// Takes the address of the health routes and migrates (unless told not to). Waits with backoff for a database that
+    /// Takes the address of the API and migrates (unless told not to). Waits with backoff for a database that
     /// cannot be reached yet, so a caller that is told to stop drops this.
     ///
     /// # Errors
@@ -85,7 +87,7 @@ impl Dispatcher {
         let dispatcher = Self::assemble(config, renewer, floor, listener)?;
         let id = dispatcher.shared.lease.id().get();
         info!(
-            "dispatcher {id} runs, schema version {SCHEMA_VERSION}, health on http://{}",
+            "dispatcher {id} runs, schema version {SCHEMA_VERSION}, API on http://{}",
             dispatcher.api_address
         );
         Ok(dispatcher)
@@ -113,6 +115,8 @@ impl Dispatcher {
         let shared = Arc::new(Shared { store, desk, lease, bell, attempts, routed_below: AtomicU64::new(0) });
         let rounds =
             Rounds::new(Arc::clone(&shared), Route::new(Arc::clone(&shared), floor), config.poll_interval);
+        let api_store = Store::new(&config.database, Session::Api, API_CONNECTIONS)?;
+        let api = Api::new(api_store, Arc::clone(&shared.lease), config.egress.clone());
         let housekeeping = Housekeeping::new(Arc::clone(&shared), config.lease, config.retention);
         let mut dispatcher = Self {
             api_address: listener.local_addr()?,
@@ -125,13 +129,13 @@ impl Dispatcher {
             stop_upkeep: CancellationToken::new(),
         };
         dispatcher.settle.spawn(settle.run());
-        dispatcher.spawn_upkeep(renewer, listener);
+        dispatcher.spawn_upkeep(renewer, listener, Arc::new(api));
         dispatcher.intake.spawn(rounds.run(dispatcher.stop_intake.clone()));
         dispatcher.intake.spawn(housekeeping.run(dispatcher.stop_intake.clone()));
         Ok(dispatcher)
     }
 
-    /// Where the health routes are.
+    /// Where the API is.
     pub fn api_address(&self) -> std::net::SocketAddr {
         self.api_address
     }
@@ -175,7 +179,7 @@ impl Dispatcher {
         info!("dispatcher {} stopped", id.get());
     }
 
-    fn spawn_upkeep(&mut self, renewer: Renewer, listener: TcpListener) {
+    fn spawn_upkeep(&mut self, renewer: Renewer, listener: TcpListener, api: Arc<Api>) {
         let stop = self.stop_upkeep.clone();
         self.upkeep.spawn(async move { renewer.run(stop).await });
         if self.config.wake == WakeMode::Notify {
@@ -187,10 +191,12 @@ impl Dispatcher {
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });
         }
-        let (lease, stop) = (Arc::clone(&self.shared.lease), self.stop_upkeep.clone());
+        let guard = Guard::new(self.config.api_tokens.clone(), self.config.api_hosts.clone());
+        let stop = self.stop_upkeep.clone();
         self.upkeep.spawn(async move {
-            if let Err(fault) = api::serve(listener, lease, async move { stop.cancelled().await }).await {
-                warn!("health routes ended: {fault}");
+            if let Err(fault) = api::serve(listener, api, guard, async move { stop.cancelled().await }).await
+            {
+                warn!("the API ended: {fault}");
             }
         });
     }

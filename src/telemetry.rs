@@ -4,10 +4,23 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 /// Starts logging; a second call changes nothing.
-pub fn start(filter: EnvFilter) {
+pub fn start(filter: EnvFilter, format: LogFormat) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber =
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_ansi(colour);
-    drop(subscriber.with_target(false).try_init());
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_target(false);
+    drop(match format {
+        LogFormat::Text => subscriber.with_ansi(colour).try_init(),
+        // The fields stand beside the message, not below it.
+        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+    });
 }

@@ -10,12 +10,16 @@ use ipnet::IpNet;
 use crate::cli;
 use crate::egress::EgressPolicy;
 use crate::store::DatabaseUrl;
+use crate::telemetry::LogFormat;
 
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 18] = [
     "database_url",
     "listen_database_url",
     "log",
+    "log_format",
     "api_listen",
+    "api_token_file",
+    "api_host",
     "allow_http",
     "allow_cidr",
     "max_in_flight",
@@ -150,6 +154,23 @@ impl Settings {
         }
     }
 
+    /// Texts by flag or environment, or file; none by default.
+    pub(super) fn list(&mut self, name: &str, typed: Vec<String>) -> Vec<String> {
+        if !typed.is_empty() {
+            return typed;
+        }
+        match self.file.get(name) {
+            None => Vec::new(),
+            Some(toml::Value::Array(values)) if values.iter().all(toml::Value::is_str) => {
+                values.iter().filter_map(toml::Value::as_str).map(str::to_owned).collect()
+            }
+            Some(_) => {
+                self.problems.add(name, "needs a list of texts in quotes", None);
+                Vec::new()
+            }
+        }
+    }
+
     /// A switch by flag or environment, or file; off by default.
     pub(super) fn switch(&mut self, name: &str, typed: Option<&str>) -> bool {
         let from_file = self.file.get(name);
@@ -204,16 +225,7 @@ impl Settings {
 
     /// What may be called.
     pub fn egress(&mut self, typed: &cli::Egress) -> EgressPolicy {
-        let mut cidrs = typed.allow_cidr.clone();
-        if cidrs.is_empty() {
-            match self.file.get("allow_cidr") {
-                None => {}
-                Some(toml::Value::Array(values)) if values.iter().all(toml::Value::is_str) => {
-                    cidrs.extend(values.iter().filter_map(toml::Value::as_str).map(str::to_owned));
-                }
-                Some(_) => self.problems.add("allow_cidr", "needs a list of texts in quotes", None),
-            }
-        }
+        let cidrs = self.list("allow_cidr", typed.allow_cidr.clone());
         let allow_http = self.switch("allow_http", typed.allow_http.as_deref());
         let mut policy = EgressPolicy { allow_http, allow_cidrs: Vec::new() };
         for text in cidrs {
@@ -227,6 +239,18 @@ impl Settings {
             }
         }
         policy
+    }
+
+    /// How log lines look.
+    pub fn log_format(&mut self, typed: Option<String>) -> LogFormat {
+        match self.text("log_format", typed, Some("text")).as_deref() {
+            Some("json") => LogFormat::Json,
+            None | Some("text") => LogFormat::Text,
+            Some(other) => {
+                self.problems.add("log_format", "needs text or json", Some(other));
+                LogFormat::Text
+            }
+        }
     }
 
     /// The log filter.

@@ -64,6 +64,8 @@ fn from_server(db: &DbError) -> String {
     // The detail of a violated constraint is the whole row, payload and all.
     let detail = db.detail().filter(|_| db.code().code().starts_with("22"));
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+    let hint = db.hint().filter(|_| db.code().code() == "55000");
+    let hint = hint.map(|hint| format!(": {}", hint.trim_end_matches('.'))).unwrap_or_default();
     let remedy = match *db.code() {
         SqlState::INSUFFICIENT_PRIVILEGE if said.contains("for database") => {
             "; to migrate, the role needs: grant create on database, and createrole for the three postrider roles"
@@ -76,7 +78,7 @@ fn from_server(db: &DbError) -> String {
         SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => "; run \"postrider migrate\" first",
         _ => "",
     };
-    format!("{said}{detail}{remedy}")
+    format!("{said}{detail}{hint}{remedy}")
 }
 
 /// Every layer's own words, once: a layer that only repeats its cause says nothing.

@@ -1,0 +1,110 @@
+//! `/v1/deliveries`: look, and retry.
+
+#![expect(unused_qualifications, reason = "what utoipa's macro writes")]
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Api;
+use super::extract::{Answer, Id, Params};
+use super::page::{Page, check_limit};
+use super::problem::{Code, Problem};
+use crate::delivery::DeliveryId;
+use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, Status};
+
+/// Which deliveries.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeliveryParams {
+    /// Of one endpoint.
+    endpoint_id: Option<String>,
+    /// In one status.
+    #[param(inline)]
+    status: Option<Status>,
+    /// Of one event.
+    #[param(minimum = 1)]
+    event_id: Option<i64>,
+    /// Of one topic.
+    topic: Option<String>,
+    /// Rows of a page, at most. Default: 50.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    #[param(pattern = "^[1-9][0-9]{0,17}$")]
+    cursor: Option<String>,
+}
+
+/// Deliveries, the newest first. A page may have fewer rows than there are, even none: `next_cursor` tells whether there
+/// are more.
+#[utoipa::path(
+    get, path = "/v1/deliveries", operation_id = "listDeliveries", tag = "deliveries", params(DeliveryParams),
+    responses((status = 200, description = "One page", body = Page<DeliveryRow>))
+)]
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Params(params): Params<DeliveryParams>,
+) -> Result<Answer<Page<DeliveryRow>>, Problem> {
+    let limit = check_limit(params.limit)?;
+    let before = params.cursor.as_deref().map(str::parse).transpose();
+    let Ok(before) = before else {
+        return Err(Problem::new(
+            Code::InvalidArgument,
+            "cursor: needs the next_cursor of an earlier answer",
+        ));
+    };
+    let filter = DeliveryFilter {
+        endpoint_id: params.endpoint_id,
+        status: params.status,
+        event_id: params.event_id,
+        topic: params.topic,
+        before,
+    };
+    let page = api.store.list_deliveries(&filter, limit).await?;
+    let next_cursor = page.next_before.map(|id| id.to_string());
+    Ok(Answer(StatusCode::OK, Page { data: page.deliveries, next_cursor }))
+}
+
+/// One delivery with its attempts.
+#[utoipa::path(
+    get, path = "/v1/deliveries/{id}", operation_id = "getDelivery", tag = "deliveries", params(DeliveryPath),
+    responses((status = 200, description = "The delivery", body = DeliveryDetail))
+)]
+pub(super) async fn get(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<i64>,
+) -> Result<Answer<DeliveryDetail>, Problem> {
+    Ok(Answer(StatusCode::OK, existing(&api, DeliveryId::new(id)).await?))
+}
+
+/// Makes a failed or waiting delivery due at once; a failed one has its whole retry schedule before it again.
+#[utoipa::path(
+    post, path = "/v1/deliveries/{id}/retry", operation_id = "retryDelivery", tag = "deliveries", params(DeliveryPath),
+    responses((status = 200, description = "The delivery, pending", body = DeliveryDetail))
+)]
+pub(super) async fn retry(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<i64>,
+) -> Result<Answer<DeliveryDetail>, Problem> {
+    let id = DeliveryId::new(id);
+    api.store.retry(id).await?;
+    Ok(Answer(StatusCode::OK, existing(&api, id).await?))
+}
+
+async fn existing(api: &Api, id: DeliveryId) -> Result<DeliveryDetail, Problem> {
+    api.store.read_delivery(id).await?.ok_or_else(|| Problem::unknown("delivery", id))
+}
+
+/// A delivery's id.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes a part of the path")]
+pub(super) struct DeliveryPath {
+    /// `delivery_id` of `postrider.delivery_status`.
+    #[param(minimum = 1)]
+    id: i64,
+}

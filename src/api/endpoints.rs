@@ -1,0 +1,353 @@
+//! `/v1/endpoints`: who receives events.
+
+#![expect(unused_qualifications, reason = "what utoipa's macro writes")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Answer, Body, Id, OptionalBody, Params};
+use super::page::{Page, PageParams};
+use super::problem::{Code, Problem};
+use super::wait::{self, Wait};
+use super::{Api, time};
+use crate::config::{Problems, parse_duration};
+use crate::registration::{IN_FLIGHT_MAX, Publication, Registration, check_patterns, check_secret};
+use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, Replay, RotatedSecret};
+
+const DAY: Duration = Duration::from_hours(24);
+/// Events looked up by one call of replay, unless the caller says less.
+const REPLAY_MAX: i32 = 10_000;
+
+/// An endpoint as its owner wants it. What is left out has its default, but the secret of an endpoint that exists is kept.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndpointBody {
+    /// Where to POST: `https://host/path` to a public address, unless the dispatcher allows more.
+    #[schema(max_length = 2048, example = "https://example.com/hook")]
+    url: String,
+    /// Patterns of dotted words: `*` is one word, `**` at the end one or more. Default: `["**"]`, everything.
+    #[serde(default = "everything")]
+    #[schema(max_items = 100, example = json!(["order.*"]))]
+    topics: Vec<String>,
+    /// Sent with every request; texts of visible ASCII.
+    #[serde(default)]
+    #[schema(value_type = std::collections::HashMap<String, String>)]
+    headers: Map<String, Value>,
+    /// `whsec_` and base64 of 24 to 64 bytes. Kept if left out; generated and shown once for a new endpoint.
+    secret: Option<String>,
+    /// Requests under way at once. Default: 64.
+    #[serde(default = "default_in_flight")]
+    #[schema(minimum = 1, maximum = 10000)]
+    max_in_flight: usize,
+    /// Requests per s, m or h, as `50/s`.
+    #[schema(pattern = "^[1-9][0-9]{0,6}/[smh]$")]
+    rate_limit: Option<String>,
+    /// Deadline of one attempt, 100ms to 5m. Default: that of the dispatcher.
+    #[schema(example = "15s")]
+    timeout: Option<String>,
+    /// 1 to 50 delays before the second, third ... attempt.
+    #[schema(min_items = 1, max_items = 50, example = json!(["5s", "5m", "30m"]))]
+    retry_schedule: Option<Vec<String>>,
+    /// Order per key: not available yet.
+    #[serde(default)]
+    ordered: bool,
+}
+
+fn everything() -> Vec<String> {
+    vec!["**".to_owned()]
+}
+
+fn default_in_flight() -> usize {
+    64
+}
+
+/// What a PUT did.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PutEndpoint {
+    /// The endpoint as it is now.
+    #[serde(flatten)]
+    endpoint: EndpointRow,
+    /// `created`, `changed` or `unchanged`.
+    result: String,
+    /// The generated secret: shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// Creates or replaces an endpoint. The same request twice changes nothing: a service may send it at every start.
+#[utoipa::path(
+    put, path = "/v1/endpoints/{id}", operation_id = "putEndpoint", tag = "endpoints", params(EndpointPath),
+    request_body = EndpointBody,
+    responses(
+        (status = 200, description = "It was there: changed, or unchanged", body = PutEndpoint),
+        (status = 201, description = "Created", body = PutEndpoint),
+    )
+)]
+pub(super) async fn put(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<String>,
+    Body(body): Body<EndpointBody>,
+) -> Result<Answer<PutEndpoint>, Problem> {
+    let registration = Registration {
+        id,
+        url: body.url,
+        topics: body.topics,
+        headers: body.headers,
+        secret: body.secret,
+        max_in_flight: Some(body.max_in_flight.min(IN_FLIGHT_MAX + 1)),
+        rate_limit: body.rate_limit,
+        timeout: body.timeout,
+        retry_schedule: body.retry_schedule,
+        ordered: body.ordered,
+    };
+    let mut problems = Problems::default();
+    let put = registration.check(&api.policy, &mut problems);
+    let put = problems.unless_any(put)?;
+    let done = api.store.put_endpoint(&put).await?;
+    let status = if done.result == "created" { StatusCode::CREATED } else { StatusCode::OK };
+    let endpoint = existing(&api, &put.id).await?;
+    Ok(Answer(status, PutEndpoint { endpoint, result: done.result, secret: done.secret }))
+}
+
+/// One endpoint and how it is doing; never its secret.
+#[utoipa::path(
+    get, path = "/v1/endpoints/{id}", operation_id = "getEndpoint", tag = "endpoints", params(EndpointPath),
+    responses((status = 200, description = "The endpoint", body = EndpointRow))
+)]
+pub(super) async fn get(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<String>,
+) -> Result<Answer<EndpointRow>, Problem> {
+    Ok(Answer(StatusCode::OK, existing(&api, &id).await?))
+}
+
+/// Deletes an endpoint: nothing more is routed to it, and what waits for it is given up as failed.
+#[utoipa::path(
+    delete, path = "/v1/endpoints/{id}", operation_id = "deleteEndpoint", tag = "endpoints", params(EndpointPath),
+    responses((status = 200, description = "Deleted", body = DeletedEndpoint))
+)]
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<String>,
+) -> Result<Answer<DeletedEndpoint>, Problem> {
+    Ok(Answer(StatusCode::OK, api.store.delete_endpoint(&id).await?))
+}
+
+/// Endpoints in order of their ids.
+#[utoipa::path(
+    get, path = "/v1/endpoints", operation_id = "listEndpoints", tag = "endpoints", params(PageParams),
+    responses((status = 200, description = "One page", body = Page<EndpointRow>))
+)]
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Params(params): Params<PageParams>,
+) -> Result<Answer<Page<EndpointRow>>, Problem> {
+    let limit = params.limit()?;
+    let mut rows = api.store.list_endpoints(params.cursor.as_deref(), limit + 1).await?;
+    let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) <= limit;
+    if !is_last {
+        rows.pop();
+    }
+    let next_cursor = rows.last().filter(|_| !is_last).map(|row| row.id.clone());
+    Ok(Answer(StatusCode::OK, Page { data: rows, next_cursor }))
+}
+
+/// Why an endpoint is paused.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PauseBody {
+    /// Shown with the endpoint.
+    #[schema(max_length = 500)]
+    reason: Option<String>,
+}
+
+/// Stops attempts; deliveries wait, nothing is lost.
+#[utoipa::path(
+    post, path = "/v1/endpoints/{id}/pause", operation_id = "pauseEndpoint", tag = "endpoints", params(EndpointPath),
+    request_body = Option<PauseBody>,
+    responses((status = 200, description = "Paused", body = EndpointRow))
+)]
+pub(super) async fn pause(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<String>,
+    OptionalBody(body): OptionalBody<PauseBody>,
+) -> Result<Answer<EndpointRow>, Problem> {
+    api.store.pause_endpoint(&id, body.reason.as_deref()).await?;
+    Ok(Answer(StatusCode::OK, existing(&api, &id).await?))
+}
+
+/// Enables a paused or disabled endpoint; what waits is delivered.
+#[utoipa::path(
+    post, path = "/v1/endpoints/{id}/resume", operation_id = "resumeEndpoint", tag = "endpoints", params(EndpointPath),
+    responses((status = 200, description = "Enabled", body = EndpointRow))
+)]
+pub(super) async fn resume(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<String>,
+) -> Result<Answer<EndpointRow>, Problem> {
+    api.store.resume_endpoint(&id).await?;
+    Ok(Answer(StatusCode::OK, existing(&api, &id).await?))
+}
+
+/// How to rotate a secret.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RotateBody {
+    /// The new secret; generated if left out.
+    secret: Option<String>,
+    /// How long the old one signs too, 0s to 30days. Default: 24h.
+    #[schema(example = "24h")]
+    overlap: Option<String>,
+}
+
+/// Gives an endpoint a new secret; requests are signed with both until the overlap ends.
+#[utoipa::path(
+    post, path = "/v1/endpoints/{id}/rotate-secret", operation_id = "rotateSecret", tag = "endpoints", params(EndpointPath),
+    request_body = Option<RotateBody>,
+    responses((status = 200, description = "The new secret, shown this once", body = RotatedSecret))
+)]
+pub(super) async fn rotate_secret(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<String>,
+    OptionalBody(body): OptionalBody<RotateBody>,
+) -> Result<Answer<RotatedSecret>, Problem> {
+    let mut problems = Problems::default();
+    check_secret(body.secret.as_deref(), &mut problems);
+    let overlap = body.overlap.as_deref().unwrap_or("24h");
+    let overlap = parse_duration("overlap", overlap, (Duration::ZERO, 30 * DAY), &mut problems);
+    let overlap = problems.unless_any(overlap)?;
+    Ok(Answer(StatusCode::OK, api.store.rotate_secret(&id, body.secret.as_deref(), overlap).await?))
+}
+
+/// Sends a test event (topic `postrider.test`) to this endpoint alone and waits for its first attempt. One that fails is
+/// cancelled, so that it is not retried for days.
+#[utoipa::path(
+    post, path = "/v1/endpoints/{id}/test", operation_id = "testEndpoint", tag = "endpoints", params(EndpointPath, Wait),
+    responses(
+        (status = 200, description = "The delivery and its attempt", body = DeliveryDetail),
+        (status = 202, description = "No attempt ended in time: is a dispatcher running, the endpoint enabled?", body = TestEvent),
+    )
+)]
+pub(super) async fn test(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<String>,
+    Params(params): Params<Wait>,
+) -> Result<axum::response::Response, Problem> {
+    use axum::response::IntoResponse as _;
+
+    let wait = params.duration(Duration::from_secs(20))?;
+    existing(&api, &id).await?;
+    let publication = Publication {
+        topic: "postrider.test".to_owned(),
+        payload: "{\"test\": true}".to_owned(),
+        destination: Some(id),
+        ..Publication::default()
+    };
+    let event = publication.check(&mut Problems::default());
+    let event_id = api.store.insert_event(&event).await?;
+    let event_id = event_id.ok_or_else(|| Problem::new(Code::Internal, "the event was not inserted"))?;
+    match wait::first_attempt(&api, event_id, wait).await? {
+        Some(delivery) => {
+            if delivery.delivery.status != crate::store::Status::Complete {
+                api.store.cancel(event_id).await?;
+            }
+            Ok(Answer(StatusCode::OK, delivery).into_response())
+        }
+        None => Ok(Answer(StatusCode::ACCEPTED, TestEvent { event_id: event_id.get() }).into_response()),
+    }
+}
+
+/// A test that is not over.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TestEvent {
+    /// The event.
+    event_id: i64,
+}
+
+/// What to send again.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReplayBody {
+    /// Events created at this time or later.
+    #[schema(format = DateTime)]
+    since: String,
+    /// Events created before this time. Default: now.
+    #[schema(format = DateTime)]
+    until: Option<String>,
+    /// Topic patterns. Default: what the endpoint subscribes to.
+    #[schema(max_items = 100)]
+    topics: Option<Vec<String>>,
+    /// Where an earlier answer says to go on.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    after: i64,
+    /// Events looked up by this call. Default: 10000.
+    #[schema(minimum = 1, maximum = 10000)]
+    limit: Option<i32>,
+    /// Whether to count only.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What a replay did.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReplayAnswer {
+    /// The endpoint.
+    id: String,
+    /// Events that are sent again (or would be, by a dry run).
+    replayed: i64,
+    /// Where to go on, as `after`; null: done.
+    next_after: Option<i64>,
+}
+
+/// Sends events of a time again, also those that this endpoint never got.
+#[utoipa::path(
+    post, path = "/v1/endpoints/{id}/replay", operation_id = "replay", tag = "endpoints", params(EndpointPath),
+    request_body = ReplayBody,
+    responses((status = 200, description = "How many", body = ReplayAnswer))
+)]
+pub(super) async fn replay(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<String>,
+    Body(body): Body<ReplayBody>,
+) -> Result<Answer<ReplayAnswer>, Problem> {
+    let mut problems = Problems::default();
+    time::check("since", Some(&body.since), &mut problems);
+    time::check("until", body.until.as_deref(), &mut problems);
+    check_patterns("topics", body.topics.as_deref().unwrap_or_default(), &mut problems);
+    let limit = body.limit.unwrap_or(REPLAY_MAX);
+    if !(1..=REPLAY_MAX).contains(&limit) {
+        problems.add("limit", "needs a whole number, 1 to 10000", None);
+    }
+    problems.unless_any(Some(()))?;
+    let replay = Replay {
+        endpoint_id: id.clone(),
+        since: body.since,
+        until: body.until,
+        topics: body.topics,
+        dry_run: body.dry_run,
+    };
+    let done = api.store.replay(&replay, body.after, limit).await?;
+    Ok(Answer(StatusCode::OK, ReplayAnswer { id, replayed: done.replayed, next_after: done.next_after }))
+}
+
+/// The id that its owner chose.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes a part of the path")]
+pub(super) struct EndpointPath {
+    /// 1 to 64 of `A-Z a-z 0-9 . _ -`, not starting with a full stop.
+    #[param(pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$", example = "orders")]
+    id: String,
+}
+
+async fn existing(api: &Api, id: &str) -> Result<EndpointRow, Problem> {
+    let row = api.store.read_endpoint(id).await?;
+    row.ok_or_else(|| Problem::unknown("endpoint", format_args!("\"{id}\"")))
+}

@@ -1,0 +1,155 @@
+//! `/v1/topics/{topic}/events` and `/v1/events`: publish, follow, cancel.
+
+#![expect(unused_qualifications, reason = "what utoipa's macro writes")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Answer, Body, Id, Params};
+use super::problem::{Code, Problem};
+use super::wait::{self, Wait};
+use super::{Api, time};
+use crate::config::Problems;
+use crate::event::EventId;
+use crate::registration::Publication;
+use crate::store::{Cancelled, EventRow, NewEvent};
+
+/// An event.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventBody {
+    /// Any JSON: sent and signed byte for byte as it stands here.
+    #[schema(value_type = Value)]
+    payload: Box<RawValue>,
+    /// Ordering key.
+    #[schema(min_length = 1, max_length = 256)]
+    key: Option<String>,
+    /// Sent as HTTP headers; texts of visible ASCII.
+    #[serde(default)]
+    #[schema(value_type = std::collections::HashMap<String, String>)]
+    headers: Map<String, Value>,
+    /// Unique: a repeat inserts nothing and answers with the first.
+    #[schema(min_length = 1, max_length = 256)]
+    idempotency_key: Option<String>,
+    /// Deliver to this endpoint alone, whatever it subscribes to.
+    #[schema(pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
+    destination: Option<String>,
+    /// Not before this time.
+    #[schema(format = DateTime)]
+    deliver_after: Option<String>,
+}
+
+/// A published event.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PublishedEvent {
+    /// The event's id.
+    id: i64,
+    /// Whether the event of this idempotency key was there before.
+    is_repeat: bool,
+}
+
+/// Inserts one event, in a transaction of its own.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/events", operation_id = "publishEvent", tag = "events", params(TopicPath),
+    request_body = EventBody,
+    responses(
+        (status = 201, description = "Inserted", body = PublishedEvent),
+        (status = 200, description = "The idempotency key is known: the first event", body = PublishedEvent),
+    )
+)]
+pub(super) async fn publish(
+    State(api): State<Arc<Api>>,
+    Id(topic): Id<String>,
+    Body(body): Body<EventBody>,
+) -> Result<Answer<PublishedEvent>, Problem> {
+    let mut problems = Problems::default();
+    time::check("deliver_after", body.deliver_after.as_deref(), &mut problems);
+    let publication = Publication {
+        topic,
+        payload: body.payload.get().to_owned(),
+        key: body.key,
+        headers: body.headers,
+        idempotency_key: body.idempotency_key,
+        destination: body.destination,
+        delay: None,
+        deliver_after: body.deliver_after,
+    };
+    let event = publication.check(&mut problems);
+    let event = problems.unless_any(Some(event))?;
+    let (id, is_repeat) = insert(&api, &event).await?;
+    let status = if is_repeat { StatusCode::OK } else { StatusCode::CREATED };
+    Ok(Answer(status, PublishedEvent { id: id.get(), is_repeat }))
+}
+
+/// The event, and whether it was there before.
+async fn insert(api: &Api, event: &NewEvent) -> Result<(EventId, bool), Problem> {
+    // Twice: retention may delete the first event between our insert and our look.
+    for _ in 0..2 {
+        if let Some(id) = api.store.insert_event(event).await? {
+            return Ok((id, false));
+        }
+        let key = event.idempotency_key.as_deref().unwrap_or_default();
+        if let Some(id) = api.store.find_event(key).await? {
+            return Ok((id, true));
+        }
+    }
+    Err(Problem::new(Code::Conflict, "the event of this idempotency key is being deleted; try again"))
+}
+
+/// One event with its deliveries; with `wait`, answers when all of them are settled, or after that time.
+#[utoipa::path(
+    get, path = "/v1/events/{id}", operation_id = "getEvent", tag = "events", params(EventPath, Wait),
+    responses((status = 200, description = "The event as it is now", body = EventRow))
+)]
+pub(super) async fn get(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<i64>,
+    Params(params): Params<Wait>,
+) -> Result<Answer<EventRow>, Problem> {
+    let id = EventId::new(id);
+    let wait = params.duration(Duration::ZERO)?;
+    if !wait.is_zero() {
+        wait::settled(&api, id, wait).await?;
+    }
+    let event = api.store.read_event(id).await?.ok_or_else(|| Problem::unknown("event", id))?;
+    Ok(Answer(StatusCode::OK, event))
+}
+
+/// Cancels an event: what waits is given up, what is under way is not retried, what is settled stays.
+#[utoipa::path(
+    post, path = "/v1/events/{id}/cancel", operation_id = "cancelEvent", tag = "events", params(EventPath),
+    responses((status = 200, description = "What was cancelled", body = Cancelled))
+)]
+pub(super) async fn cancel(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<i64>,
+) -> Result<Answer<Cancelled>, Problem> {
+    Ok(Answer(StatusCode::OK, api.store.cancel(EventId::new(id)).await?))
+}
+
+/// A topic.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes a part of the path")]
+pub(super) struct TopicPath {
+    /// Dotted words of `[A-Za-z0-9_-]`, at most 128 bytes.
+    #[param(pattern = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length = 128, example = "order.created")]
+    topic: String,
+}
+
+/// An event's id.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes a part of the path")]
+pub(super) struct EventPath {
+    /// `postrider.outbox.id`.
+    #[param(minimum = 1)]
+    id: i64,
+}

@@ -1,0 +1,134 @@
+//! Reads requests: JSON bodies and queries whose unknown fields are refused by name.
+
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::{Code, Problem};
+
+/// Largest body, in bytes.
+pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// A JSON body.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        check_media_type(&request)?;
+        let bytes = read(request, state).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// A JSON body that may be missing.
+pub(super) struct OptionalBody<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let typed = check_media_type(&request);
+        let bytes = read(request, state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        typed?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// The query of a URL.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(QueryRejection::FailedToDeserializeQueryString(fault)) => {
+                Err(Problem::new(Code::InvalidRequest, fault.body_text()))
+            }
+            Err(_) => Err(Problem::new(Code::InvalidRequest, "the query cannot be read")),
+        }
+    }
+}
+
+/// A part of the path.
+pub(super) struct Id<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(fault) => Err(Problem::new(Code::InvalidRequest, fault.body_text())),
+        }
+    }
+}
+
+/// An answer in JSON.
+pub(super) struct Answer<T>(pub(super) StatusCode, pub(super) T);
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.1) {
+            Ok(body) => (self.0, [(CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(fault) => Problem::new(Code::Internal, fault.to_string()).into_response(),
+        }
+    }
+}
+
+fn check_media_type(request: &Request) -> Result<(), Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    // Also what a page of another site may send without asking is refused by this.
+    Err(Problem::new(Code::UnsupportedMediaType, "needs the header Content-Type: application/json"))
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|fault| {
+        Problem::of_status(fault.status())
+            .unwrap_or_else(|| Problem::new(Code::InvalidRequest, "the body cannot be read"))
+    })
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|fault| Problem::new(Code::InvalidRequest, without_values(&fault.to_string())))
+}
+
+/// A fault of serde names the value that has the wrong type: it may be a secret in the wrong place.
+fn without_values(fault: &str) -> String {
+    match (fault.split_once(": string \""), fault.rsplit_once("\", expected")) {
+        (Some((head, _)), Some((_, tail))) => format!("{head}: string, expected{tail}"),
+        _ => fault.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_not_shown() {
+        let fault = serde_json::from_str::<Vec<u8>>(r#""whsec_hunter2\", expected x""#).unwrap_err();
+
+        assert_eq!(
+            without_values(&fault.to_string()),
+            "invalid type: string, expected a sequence at line 1 column 28"
+        );
+    }
+}

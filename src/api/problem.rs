@@ -1,0 +1,182 @@
+//! What the API answers when it does not do what it was asked: problem+json (RFC 9457) with a stable code.
+
+use std::error::Error;
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tracing::warn;
+use utoipa::ToSchema;
+
+use crate::config::Problems;
+use crate::store::{Refusal, StoreError, one_line, refusal};
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "about:blank", "title": "Not Found", "status": 404, "code": "not_found",
+    "detail": "endpoint \"orders\" does not exist", "errors": []
+}))]
+pub(super) struct Problem {
+    /// Always `about:blank`: `code` says what happened.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// Stable, for programs.
+    code: Code,
+    /// For people.
+    detail: String,
+    /// What is wrong with which field.
+    errors: Vec<FieldError>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct FieldError {
+    /// The field.
+    field: String,
+    /// What is allowed, and what was given.
+    detail: String,
+}
+
+/// What went wrong, for programs. A code never changes its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Code {
+    /// The request cannot be read: not JSON, a field that is unknown, missing or of the wrong type.
+    InvalidRequest,
+    /// A field has a value that is not allowed.
+    InvalidArgument,
+    /// No token, or a wrong one.
+    Unauthorized,
+    /// The Host or Origin header names another site: a browser was led here.
+    Forbidden,
+    /// There is nothing of that id, or no such route.
+    NotFound,
+    /// The route exists, for other methods.
+    MethodNotAllowed,
+    /// It is not in a state that allows this.
+    Conflict,
+    /// The body is too large.
+    TooLarge,
+    /// The body is not `application/json`.
+    UnsupportedMediaType,
+    /// The request did not arrive, or was not done, in time.
+    Timeout,
+    /// Too many requests at once.
+    Busy,
+    /// The database is out of reach.
+    Unavailable,
+    /// A fault of Postrider: it is in the log.
+    Internal,
+}
+
+impl Code {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::InvalidArgument => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl Problem {
+    /// A problem with a text for the caller.
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let status = code.status();
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// There is no such thing.
+    pub(super) fn unknown(what: &str, id: impl std::fmt::Display) -> Self {
+        Self::new(Code::NotFound, format!("{what} {id} does not exist"))
+    }
+
+    /// The problem that a bare status stands for; none: it is not one of ours.
+    pub(super) fn of_status(status: StatusCode) -> Option<Self> {
+        Some(match status {
+            StatusCode::NOT_FOUND => Self::new(Code::NotFound, "no such route; see /openapi.json"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                Self::new(Code::MethodNotAllowed, "this route does not know the method; see Allow")
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::TooLarge, "the body is larger than 1 MiB"),
+            StatusCode::BAD_REQUEST => Self::new(Code::InvalidRequest, "the request cannot be read"),
+            _ => return None,
+        })
+    }
+}
+
+impl From<Problems> for Problem {
+    fn from(problems: Problems) -> Self {
+        let errors = problems.iter().map(|p| FieldError { field: p.name.clone(), detail: p.text.clone() });
+        Self { errors: errors.collect(), ..Self::new(Code::InvalidArgument, problems.to_string()) }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(fault: StoreError) -> Self {
+        let text = one_line(&fault);
+        match refusal(&fault) {
+            Some(Refusal::Unknown) => return Self::new(Code::NotFound, text),
+            Some(Refusal::Invalid) => return Self::new(Code::InvalidArgument, text),
+            Some(Refusal::WrongState) => return Self::new(Code::Conflict, text),
+            None => {}
+        }
+        warn!("a request to the API failed: {text}");
+        match &fault {
+            StoreError::Unavailable(_) | StoreError::Deadline { .. } => {
+                Self::new(Code::Unavailable, "the database is out of reach")
+            }
+            // Without an answer of the server the connection broke.
+            StoreError::Failed { source, .. } if source.as_db_error().is_none() && is_io(source) => {
+                Self::new(Code::Unavailable, "the connection to the database broke")
+            }
+            StoreError::Failed { .. } | StoreError::Row { .. } => {
+                Self::new(Code::Internal, "internal error; the log of the dispatcher says more")
+            }
+        }
+    }
+}
+
+fn is_io(fault: &tokio_postgres::Error) -> bool {
+    fault.is_closed() || fault.source().is_some_and(<dyn Error>::is::<std::io::Error>)
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let code = self.code;
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (code.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if code == Code::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if code.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

@@ -1,0 +1,92 @@
+//! Requests that wait until something is over: looks again and again, ever less often, until a deadline.
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+use utoipa::IntoParams;
+
+use super::Api;
+use super::problem::{Code, Problem};
+use crate::config::{Problems, parse_duration};
+use crate::delivery::DeliveryId;
+use crate::event::EventId;
+use crate::store::{DeliveryDetail, DeliveryFilter, Status};
+
+/// No request waits longer.
+const WAIT_MAX: Duration = Duration::from_mins(1);
+/// Requests that wait at once.
+pub(super) const WAITING_MAX: usize = 64;
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// How long to wait.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wait {
+    /// Answer when it is over, or after this time: 0s to 1m, as `30s`.
+    #[param(pattern = "^([1-9]|[1-5][0-9])s$", example = "30s")]
+    wait: Option<String>,
+}
+
+impl Wait {
+    pub(super) fn duration(&self, default: Duration) -> Result<Duration, Problem> {
+        let Some(text) = &self.wait else { return Ok(default) };
+        let mut problems = Problems::default();
+        let wait = parse_duration("wait", text, (Duration::ZERO, WAIT_MAX), &mut problems);
+        Ok(problems.unless_any(wait)?)
+    }
+}
+
+/// Waits until an event is complete or failed, at most so long.
+pub(super) async fn settled(api: &Api, id: EventId, wait: Duration) -> Result<(), Problem> {
+    let is_settled = async || match api.store.read_event_status(id).await? {
+        Some(Status::Pending | Status::InProgress) => Ok(None),
+        Some(Status::Complete | Status::Failed) | None => Ok(Some(())),
+    };
+    poll(api, wait, is_settled).await.map(|_| ())
+}
+
+/// Waits until an event's first attempt is settled, at most so long.
+pub(super) async fn first_attempt(
+    api: &Api,
+    id: EventId,
+    wait: Duration,
+) -> Result<Option<DeliveryDetail>, Problem> {
+    let filter = DeliveryFilter { event_id: Some(id.get()), ..DeliveryFilter::default() };
+    let attempted = async || {
+        let page = api.store.list_deliveries(&filter, 1).await?;
+        let Some(delivery) = page.deliveries.first() else { return Ok(None) };
+        let detail = api.store.read_delivery(DeliveryId::new(delivery.id)).await?;
+        Ok(detail.filter(|detail| !detail.attempt_log.is_empty()))
+    };
+    poll(api, wait, attempted).await
+}
+
+async fn poll<T, F: Future<Output = Result<Option<T>, Problem>>>(
+    api: &Api,
+    wait: Duration,
+    mut look: impl FnMut() -> F,
+) -> Result<Option<T>, Problem> {
+    if wait.is_zero() {
+        return look().await;
+    }
+    let Ok(_permit) = api.waiting.try_acquire() else {
+        return Err(Problem::new(Code::Busy, "too many requests wait; ask without waiting"));
+    };
+    let deadline = Instant::now() + wait;
+    let mut pause = PAUSE_FIRST;
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(Some(found));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        sleep(pause.min(left)).await;
+        pause = (pause * 3 / 2).min(PAUSE_MAX);
+    }
+}
