@@ -138,7 +138,9 @@ impl From<Problems> for Problem {
 impl From<StoreError> for Problem {
     fn from(fault: StoreError) -> Self {
         let text = one_line(&fault);
-        match refusal(&fault) {
+        // What refuses a connection has not heard the request.
+        let refused = refusal(&fault).filter(|_| !matches!(fault, StoreError::Unavailable(_)));
+        match refused {
             Some(Refusal::Unknown) => return Self::new(Code::NotFound, text),
             Some(Refusal::Invalid) => return Self::new(Code::InvalidArgument, text),
             Some(Refusal::WrongState) => return Self::new(Code::Conflict, text),

@@ -2,6 +2,11 @@
 
 #![cfg(test)]
 
+mod api_deliveries;
+mod api_endpoints;
+mod api_events;
+mod api_guard;
+mod api_openapi;
 mod bell_model;
 mod bell_under_fire;
 mod commands;

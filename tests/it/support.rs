@@ -1,5 +1,6 @@
 //! What every test needs: a database of its own, dispatchers as processes, HTTP peers, and patience with a deadline.
 
+mod api;
 mod database;
 mod dispatcher;
 mod ears;
@@ -11,6 +12,7 @@ mod talker;
 use std::future::Future;
 use std::time::Duration;
 
+pub(crate) use api::{Answered, Api};
 pub(crate) use database::{Database, connect};
 pub(crate) use dispatcher::{Dispatcher, command};
 pub(crate) use ears::Ears;
@@ -57,6 +59,6 @@ pub(crate) fn chance() -> fastrand::Rng {
 
 /// A variable of the caller's environment.
 #[expect(clippy::disallowed_methods, reason = "the test run is steered by it")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

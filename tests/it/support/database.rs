@@ -132,6 +132,15 @@ impl Database {
             .unwrap();
     }
 
+    /// Ends every connection of dispatchers.
+    pub(crate) async fn cut_dispatchers(&self) {
+        self.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and application_name like 'postrider%'",
+        )
+        .await;
+    }
+
     /// Waits until a dispatcher sleeps with the bell armed: the next insert rings.
     pub(crate) async fn until_bell_is_armed(&self) {
         super::eventually("the bell is armed", || self.is_bell_locked("ExclusiveLock")).await;

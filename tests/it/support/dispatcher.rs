@@ -77,6 +77,15 @@ impl Dispatcher {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
+    /// Where its API is, as `127.0.0.1:PORT`.
+    pub(crate) async fn api(&self) -> String {
+        const BEFORE: &str = "API on http://";
+        self.logged(BEFORE).await;
+        let log = self.log();
+        let (_, rest) = log.split_once(BEFORE).unwrap();
+        rest.split(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').next().unwrap().to_owned()
+    }
+
     /// Waits until it has logged a text.
     pub(crate) async fn logged(&self, text: &str) {
         eventually(&format!("\"{text}\" in the log"), || async { self.log().contains(text) }).await;
