@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use postrider::store::{DatabaseUrl, migrate};
+use postrider::store::{DatabaseUrl, Environment, migrate};
 use tokio::sync::OnceCell;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
@@ -27,7 +27,8 @@ impl Database {
         let template = TEMPLATE
             .get_or_init(|| async {
                 let name = create("template template0").await;
-                migrate(&DatabaseUrl::parse(&url_of(&name)).unwrap()).await.unwrap();
+                let url = DatabaseUrl::parse(&url_of(&name), &Environment::default()).unwrap();
+                migrate(&url).await.unwrap();
                 name
             })
             .await;
