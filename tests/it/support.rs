@@ -1,8 +1,10 @@
 //! What every test needs: a database of its own, dispatchers as processes, HTTP peers, and patience with a deadline.
 
+mod cluster;
 mod database;
 mod dispatcher;
 mod ears;
+mod encrypted;
 mod ended;
 mod folder;
 mod receiver;
@@ -14,6 +16,7 @@ use std::time::Duration;
 pub(crate) use database::{Database, connect};
 pub(crate) use dispatcher::{Dispatcher, command};
 pub(crate) use ears::Ears;
+pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};
 pub(crate) use ended::Ended;
 pub(crate) use folder::Folder;
 pub(crate) use receiver::{Received, Receiver};
