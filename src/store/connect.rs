@@ -20,12 +20,13 @@ use tokio_postgres::config::{LoadBalanceHosts, SslMode};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::debug;
 
 use self::options::Options;
 use self::passfile::Wanted;
 use self::place::Place;
 use self::tls::Tls;
-use super::is_permanent;
+use super::{is_permanent, one_line};
 
 pub use self::options::Environment;
 pub use self::session::Session;
@@ -171,18 +172,19 @@ impl DatabaseUrl {
 
     /// As [`Self::connect`], but the caller keeps the deadline.
     pub(super) async fn try_hosts(&self, session: Session) -> Result<Connected, tokio_postgres::Error> {
-        let mut configs = self.configs(session);
+        let mut hosts: Vec<_> = self.places.iter().zip(self.configs(session)).collect();
         if self.in_random_order {
-            fastrand::shuffle(&mut configs);
+            fastrand::shuffle(&mut hosts);
         }
-        let last = configs.pop().unwrap_or_default();
-        for config in configs {
+        let last = hosts.pop().map(|(_, config)| config).unwrap_or_default();
+        for (place, config) in hosts {
             // A host that hangs is left for the next one; the last one has the time that remains.
             match tokio::time::timeout(self.host_deadline, config.connect(self.tls.clone())).await {
                 Ok(Ok(connected)) => return Ok(connected),
                 // As libpq: a wrong password is not tried on everybody.
                 Ok(Err(fault)) if is_permanent(&fault) => return Err(fault),
-                Ok(Err(_)) | Err(_) => {}
+                Ok(Err(fault)) => debug!("passing over {}: {}", place.host, one_line(&fault)),
+                Err(_elapsed) => debug!("passing over {}: no answer", place.host),
             }
         }
         last.connect(self.tls.clone()).await

@@ -1,10 +1,10 @@
 //! TLS to the database: what each `sslmode` accepts and refuses, proven by what the server says of the session.
 
-use postrider::store::{DatabaseUrl, Environment, Session};
+use postrider::store::{DatabaseUrl, Environment};
 use tokio_postgres::Client;
 
 use crate::support::{
-    ASKED, CARDHOLDER, Database, Dispatcher, Encrypted, Ended, Folder, PASSWORD, Receiver, command,
+    ASKED, CARDHOLDER, Database, Dispatcher, Encrypted, Ended, Folder, PASSWORD, Receiver, command, open,
 };
 
 const RUN: [&str; 3] = ["run", "--api-listen", "127.0.0.1:0"];
@@ -221,13 +221,6 @@ async fn an_event_is_delivered_with_every_connection_verified() {
 
 async fn connect(url: &str) -> Client {
     open(&DatabaseUrl::parse(url, &Environment::default()).unwrap()).await
-}
-
-async fn open(url: &DatabaseUrl) -> Client {
-    let (client, connection) = url.connect(Session::Command).await.unwrap();
-    #[expect(clippy::disallowed_methods, reason = "ends with its client")]
-    drop(tokio::spawn(connection));
-    client
 }
 
 async fn is_encrypted(client: &Client) -> bool {

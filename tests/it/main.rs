@@ -17,6 +17,7 @@ mod flooding;
 mod leading;
 mod plans;
 mod put_endpoint;
+mod reaching;
 mod receiving;
 mod recording;
 mod request;

@@ -13,7 +13,7 @@ mod talker;
 use std::future::Future;
 use std::time::Duration;
 
-pub(crate) use database::{Database, connect};
+pub(crate) use database::{Database, connect, open};
 pub(crate) use dispatcher::{Dispatcher, command};
 pub(crate) use ears::Ears;
 pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};

@@ -277,3 +277,37 @@ impl ServerCertVerifier for Verifier {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+    use super::*;
+
+    /// As `openssl req -x509` makes one: a server's, and an authority's at once.
+    fn self_signed(name: &str) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().into()
+    }
+
+    fn verify(trusted: &CertificateDer<'static>, own: &CertificateDer<'static>, name: &'static str) -> bool {
+        let mut store = RootCertStore::empty();
+        store.add(trusted.clone()).unwrap();
+        let roots = Roots { store, certificates: vec![trusted.clone()] };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Verifier { check: Check::ChainAndName(roots), provider };
+        let server = ServerName::try_from(name).unwrap();
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_hours(500_000));
+        verifier.verify_server_cert(own, &[], &server, &[], now).is_ok()
+    }
+
+    #[test]
+    fn a_servers_own_certificate_may_be_its_authority() {
+        let own = self_signed("db.example");
+
+        assert!(verify(&own, &own, "db.example"));
+        assert!(!verify(&own, &own, "other.example"));
+        assert!(!verify(&self_signed("db.example"), &own, "db.example"));
+    }
+}

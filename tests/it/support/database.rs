@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use postrider::store::{DatabaseUrl, Environment, migrate};
+use postrider::store::{DatabaseUrl, Environment, Session, migrate};
 use tokio::sync::OnceCell;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
@@ -217,6 +217,14 @@ async fn create(options: &str) -> String {
 /// A connection to any database.
 pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "ends with its client")]
+    drop(tokio::spawn(connection));
+    client
+}
+
+/// A connection as ours are made.
+pub(crate) async fn open(url: &DatabaseUrl) -> Client {
+    let (client, connection) = url.connect(Session::Command).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "ends with its client")]
     drop(tokio::spawn(connection));
     client
