@@ -31,7 +31,7 @@ impl Encrypted {
     }
 
     async fn start() -> Self {
-        let cluster = Cluster::start(&["fsync=off"]);
+        let cluster = Cluster::start(&["fsync=off", "shared_buffers=16MB"]);
         let client = connect(&cluster.url).await;
         let data: String = client.query_one("show data_directory", &[]).await.unwrap().get(0);
         // Removed with the cluster.
@@ -105,7 +105,7 @@ impl Encrypted {
         self.address().rsplit(':').next().unwrap()
     }
 
-    /// A URL, as superuser or somebody else, by a name of the host; `{file}` in the options is a path of ours.
+    /// A URL, as superuser or somebody else, by a name of the host; `=ca.crt` in the options becomes a path of ours.
     pub(crate) fn url(&self, user: &str, host: &str, options: &str) -> String {
         let options = options.replace("=ca.crt", &format!("={}", self.file("ca.crt")));
         let options = options.replace("=other.crt", &format!("={}", self.file("other.crt")));
