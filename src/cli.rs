@@ -27,7 +27,8 @@ pub struct Cli {
 /// Settings of every command.
 #[derive(Args, Debug, Default)]
 pub struct Global {
-    /// Database, as `postgres://user:password@host:port/database`; `DATABASE_URL` is read too
+    /// Database, as `postgres://user:password@host:port/database` or `host=… dbname=…`, with libpq's options; `DATABASE_URL`
+    /// is read too, and without it libpq's variables (`PGHOST`, `PGSERVICE`, ...)
     #[arg(long, global = true, env = "POSTRIDER_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
     /// TOML file with settings [default: ./postrider.toml if it exists]

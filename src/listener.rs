@@ -10,14 +10,13 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_postgres::{AsyncMessage, Connection, NoTls, Notification};
+use tokio_postgres::{AsyncMessage, Connection, Notification};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::bell::{Bell, ListenSession};
-use crate::store::{DatabaseUrl, Session, Store, one_line};
+use crate::store::{ConnectError, DatabaseUrl, Session, Store, one_line};
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const CANARY_DEADLINE: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Every so many heartbeats the canary is sounded again.
@@ -41,9 +40,7 @@ pub struct Listener {
 #[derive(Debug, Error)]
 enum ListenError {
     #[error("cannot connect to listen")]
-    Connect(#[source] tokio_postgres::Error),
-    #[error("cannot connect to listen within {CONNECT_DEADLINE:?}")]
-    ConnectDeadline,
+    Connect(#[source] ConnectError),
     #[error("LISTEN was refused")]
     Refused(#[source] tokio_postgres::Error),
     #[error(
@@ -81,11 +78,7 @@ impl Listener {
 
     /// One connection's life. Returns `Ok` when stopped.
     async fn listen(&self, stop: &CancellationToken, backoff: &mut Duration) -> Result<(), ListenError> {
-        let config = self.url.config(Session::Listener);
-        let (client, connection) = tokio::time::timeout(CONNECT_DEADLINE, config.connect(NoTls))
-            .await
-            .map_err(|_elapsed| ListenError::ConnectDeadline)?
-            .map_err(ListenError::Connect)?;
+        let (client, connection) = self.url.connect(Session::Listener).await.map_err(ListenError::Connect)?;
         let broken = CancellationToken::new();
         let ears = Ears { bell: Arc::clone(&self.bell), pid: Arc::default(), canary: watch::Sender::new(()) };
         let mut pump = JoinSet::new();

@@ -222,7 +222,8 @@ async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
         };
         let Err(fault) = done else { return Ok(()) };
         let can_wait =
-            matches!(fault, MigrateError::Database(_) | MigrateError::Busy) && !is_permanent(&fault);
+            matches!(fault, MigrateError::Connect(_) | MigrateError::Database(_) | MigrateError::Busy)
+                && !is_permanent(&fault);
         if !can_wait {
             return Err(fault.into());
         }

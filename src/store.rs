@@ -13,17 +13,19 @@ mod rows;
 mod statements;
 mod status;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Timeouts,
+    Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Timeouts,
 };
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres::{Client, Config, Row};
 
-pub use connect::{ConnectError, DatabaseUrl, Session};
+pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session};
 pub use deliveries::{Attempted, Due, DueClaim, EndpointRoom, GivenBack};
 pub use diagnose::{Refusal, is_data_fault, is_permanent, one_line, refusal};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
@@ -40,7 +42,6 @@ pub use status::DeliveryFilter;
 
 /// The longest one statement may take, in the server and on the way.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A pool of connections and the statements that run on them.
 #[derive(Clone, Debug)]
@@ -79,6 +80,25 @@ pub enum StoreError {
     },
 }
 
+/// Opens the pool's connections. The pool keeps the deadline; the configuration that it hands over is an empty one.
+struct Opener {
+    url: DatabaseUrl,
+    session: Session,
+}
+
+type Opened = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
+
+impl Connect for Opener {
+    fn connect(&self, _: &Config) -> Pin<Box<dyn Future<Output = Opened> + Send + '_>> {
+        Box::pin(async {
+            let (client, connection) = self.url.try_hosts(self.session).await?;
+            // What ends a connection is told to the statement that runs on it.
+            #[expect(clippy::disallowed_methods, reason = "the pool ends it with its connection")]
+            Ok((client, tokio::spawn(async { drop(connection.await) })))
+        })
+    }
+}
+
 /// One pooled connection, held for a transaction.
 pub struct Connection(Object);
 
@@ -95,15 +115,15 @@ impl Store {
     /// # Errors
     /// [`ConnectError::Pool`] when the pool cannot be built.
     pub fn new(url: &DatabaseUrl, session: Session, connections_max: usize) -> Result<Self, ConnectError> {
-        let manager = Manager::from_config(
-            url.config(session),
-            NoTls,
+        let manager = Manager::from_connect(
+            Config::new(),
+            Opener { url: url.clone(), session },
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let timeouts = Timeouts {
             wait: Some(STATEMENT_DEADLINE),
-            create: Some(CONNECT_DEADLINE),
-            recycle: Some(CONNECT_DEADLINE),
+            create: Some(url.deadline()),
+            recycle: Some(url.deadline()),
         };
         let pool = Pool::builder(manager)
             .max_size(connections_max)

@@ -1,15 +1,17 @@
 //! One setting at a time: where its value comes from, what is wrong with it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tracing::warn;
 
 use crate::cli;
 use crate::egress::EgressPolicy;
-use crate::store::DatabaseUrl;
+use crate::store::{ConnectError, DatabaseUrl, Environment};
 use crate::telemetry::LogFormat;
 
 const SETTINGS: [&str; 18] = [
@@ -91,6 +93,8 @@ impl fmt::Display for Problems {
 #[derive(Debug, Default)]
 pub struct Settings {
     file: toml::Table,
+    environment: Environment,
+    warned: BTreeSet<String>,
     /// Grows with every setting that is read.
     pub problems: Problems,
 }
@@ -98,7 +102,7 @@ pub struct Settings {
 impl Settings {
     /// Reads the file that `--config` names, or `postrider.toml` here if there is one.
     pub fn load(global: &cli::Global) -> Self {
-        let mut settings = Self::default();
+        let mut settings = Self { environment: read_environment(), ..Self::default() };
         let path = global.config.as_deref();
         let text = match std::fs::read_to_string(path.unwrap_or(Path::new("postrider.toml"))) {
             Ok(text) => text,
@@ -198,29 +202,52 @@ impl Settings {
 
     /// Whether a database is named at all, rightly or wrongly.
     pub fn names_database(&self, typed: Option<&String>) -> bool {
-        #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-        let fallback = std::env::var("DATABASE_URL").ok();
-        typed.is_some() || fallback.is_some() || self.file.contains_key("database_url")
+        typed.is_some()
+            || self.environment.get("DATABASE_URL").is_some()
+            || self.file.contains_key("database_url")
+            || self.environment_names_database()
     }
 
-    /// The database, by flag, environment (`DATABASE_URL` too), or file.
+    /// The database, by flag, environment (`DATABASE_URL` too), or file; else by libpq's variables alone.
     pub fn database(&mut self, typed: Option<String>) -> Option<DatabaseUrl> {
-        #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-        let fallback = std::env::var("DATABASE_URL").ok();
-        let text = self.text("database_url", typed.or(fallback), None);
-        let Some(text) = text else {
+        let fallback = || self.environment.get("DATABASE_URL").map(str::to_owned);
+        let typed = typed.or_else(fallback);
+        if typed.is_none() && !self.file.contains_key("database_url") {
+            if self.environment_names_database() {
+                let parsed = DatabaseUrl::of(&self.environment);
+                return self.checked("database_url", parsed);
+            }
             self.problems.add(
                 "database_url",
-                "is missing; give --database-url or DATABASE_URL, as postgres://user@host/database",
+                "is missing; give --database-url or DATABASE_URL, as postgres://user@host/database, or PGHOST",
                 None,
             );
             return None;
-        };
+        }
+        let text = self.text("database_url", typed, None)?;
         self.database_url("database_url", &text)
     }
 
+    fn environment_names_database(&self) -> bool {
+        ["PGHOST", "PGSERVICE", "PGDATABASE"]
+            .into_iter()
+            .any(|name| self.environment.get(name).is_some_and(|value| !value.is_empty()))
+    }
+
     pub(super) fn database_url(&mut self, name: &str, text: &str) -> Option<DatabaseUrl> {
-        DatabaseUrl::parse(text).map_err(|fault| self.problems.add(name, &fault.to_string(), None)).ok()
+        let parsed = DatabaseUrl::parse(text, &self.environment);
+        self.checked(name, parsed)
+    }
+
+    fn checked(&mut self, name: &str, parsed: Result<DatabaseUrl, ConnectError>) -> Option<DatabaseUrl> {
+        let url = parsed.map_err(|fault| self.problems.add(name, &fault.to_string(), None)).ok()?;
+        for warning in url.warnings() {
+            // Once, although the listener's connection string mostly names the same host.
+            if self.warned.insert(warning.clone()) {
+                warn!("{name}: {warning}");
+            }
+        }
+        Some(url)
     }
 
     /// What may be called.
@@ -265,6 +292,16 @@ impl Settings {
         }
         filter.ok()
     }
+}
+
+/// What libpq reads of the environment, and `DATABASE_URL`.
+fn read_environment() -> Environment {
+    let is_read =
+        |name: &str| name.starts_with("PG") || ["DATABASE_URL", "HOME", "USER", "LOGNAME"].contains(&name);
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| is_read(name))
+        .collect()
 }
 
 /// A duration with a unit, within a range.

@@ -1,16 +1,48 @@
-//! Where the database is, and how our sessions are set up.
+//! Where the database is, and how our sessions are set up. A front end with libpq's names and meaning: the driver reads
+//! `tcp_user_timeout` in seconds, `p@ss` as a host, and knows no verification of certificates, so it is handed what we
+//! have read.
+
+mod driver;
+mod options;
+mod parse;
+mod passfile;
+mod place;
+mod service;
+mod session;
+mod tls;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{LoadBalanceHosts, SslMode};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Connection, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::debug;
 
-/// A connection string, parsed. Its password shows in no output.
+use self::options::Options;
+use self::passfile::Wanted;
+use self::place::Place;
+use self::tls::Tls;
+use super::{is_permanent, one_line};
+
+pub use self::options::Environment;
+pub use self::session::Session;
+
+/// A connection string, with what the service file, the environment and the password file add to it. Its password shows
+/// in no output.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    config: Config,
+    options: Options,
+    places: Vec<Place>,
+    /// One for each place, because passwords may differ, and Unix sockets have no TLS.
+    configs: Vec<Config>,
+    tls: MakeRustlsConnect,
+    in_random_order: bool,
+    host_deadline: Duration,
+    warnings: Vec<String>,
 }
 
 /// Why no connection can be had.
@@ -22,81 +54,140 @@ pub enum ConnectError {
     /// The pool could not be built.
     #[error("connection pool")]
     Pool(#[source] deadpool_postgres::BuildError),
+    /// No host took us; this is what the last one said.
+    #[error("cannot connect")]
+    Refused(#[source] tokio_postgres::Error),
+    /// No host answered in time.
+    #[error("cannot connect within {0:?}")]
+    Deadline(Duration),
 }
 
-/// What a session is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Session {
-    /// Claims and settles: plans that must not flip.
-    Dispatcher,
-    /// LISTEN and the session locks; never idles out.
-    Listener,
-    /// One command of a person.
-    Command,
-    /// Requests of the admin API.
-    Api,
-}
+/// What the driver makes of our TLS.
+type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+/// A client and the connection that somebody has to poll for it.
+pub type Connected = (Client, Connection<Socket, TlsStream>);
 
 impl DatabaseUrl {
-    /// Parses `postgres://user:password@host:port/database` or `host=… dbname=…`.
+    /// Parses `postgres://user:password@host:port/database` or `host=… dbname=…`. What it does not say is taken from
+    /// the service file, else from the environment, else it is libpq's default. Reads the files that are named.
     ///
     /// # Errors
     /// [`ConnectError::Url`].
-    pub fn parse(text: &str) -> Result<Self, ConnectError> {
-        let wrong = |what: &str| ConnectError::Url(format!("{what}; expected postgres://user@host/database"));
-        if text.trim().is_empty() {
-            return Err(wrong("is empty"));
+    pub fn parse(text: &str, environment: &Environment) -> Result<Self, ConnectError> {
+        parse::parse(text).and_then(|given| Self::complete(given, environment)).map_err(ConnectError::Url)
+    }
+
+    /// The database that the environment alone names.
+    ///
+    /// # Errors
+    /// [`ConnectError::Url`].
+    pub fn of(environment: &Environment) -> Result<Self, ConnectError> {
+        Self::complete(Options::default(), environment).map_err(ConnectError::Url)
+    }
+
+    fn complete(mut options: Options, environment: &Environment) -> Result<Self, String> {
+        let surroundings = Options::of(environment);
+        if let Some(name) = options.text("service").or_else(|| surroundings.text("service")) {
+            options.fill(service::read(name, environment)?);
         }
-        let config: Config = text.parse().map_err(|fault: tokio_postgres::Error| {
-            let cause =
-                std::error::Error::source(&fault).map_or_else(|| fault.to_string(), ToString::to_string);
-            wrong(&format!("is not a connection string ({cause})"))
-        })?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(wrong("names no host"));
+        options.fill(surroundings);
+        if let Some(user) = environment.user().filter(|_| options.text("user").is_none()) {
+            options.set("user", user.to_owned())?;
         }
-        // `p@ss` in a password is read as a host: the driver does not notice.
-        if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {
-            return Err(wrong("has an @ in its password; write it as %40"));
-        }
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(wrong(
-                "asks for sslmode=require, which is not available yet; allowed: disable, prefer",
-            ));
-        }
-        Ok(Self { config })
+        let places = Place::all(&options)?;
+        let tls = Tls::of(&options, environment)?;
+        let config = driver::config(&options)?;
+        let mut configs: Vec<Config> =
+            places.iter().map(|place| driver::at(place, &config, tls.mode)).collect();
+        let passed_over = set_passwords(&mut configs, &places, &options, environment);
+        let warnings = plaintext_warning(&tls, &places).into_iter().chain(passed_over).collect();
+        Ok(Self {
+            host_deadline: driver::host_deadline(&options)?,
+            in_random_order: config.get_load_balance_hosts() == LoadBalanceHosts::Random,
+            tls: tls.connector,
+            options,
+            places,
+            configs,
+            warnings,
+        })
+    }
+
+    /// What its owner should know, in lines.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The name of the database, for messages.
     pub fn database(&self) -> &str {
-        self.config.get_dbname().or(self.config.get_user()).unwrap_or("postgres")
+        self.options.text("dbname").or(self.options.text("user")).unwrap_or("postgres")
     }
 
-    /// Where it is, for a person: without the password.
+    /// Where it is, for a person or for psql: without the password.
     pub fn without_password(&self) -> String {
-        let host = match self.config.get_hosts().first() {
-            Some(Host::Tcp(name)) => name.clone(),
-            Some(Host::Unix(path)) => path.display().to_string().replace('/', "%2F"),
-            None => "localhost".to_owned(),
-        };
-        let port = self.config.get_ports().first().copied().unwrap_or(5432);
-        let user = self.config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
-        format!("postgres://{user}{host}:{port}/{}", self.database())
+        let places = self.places.iter().map(|place| {
+            let is_ip6 = place.host.contains(':');
+            let host = if is_ip6 { format!("[{}]", place.host) } else { parse::encode(&place.host) };
+            format!("{host}:{}", place.port)
+        });
+        let places: Vec<String> = places.collect();
+        let user =
+            self.options.text("user").map(|user| format!("{}@", parse::encode(user))).unwrap_or_default();
+        let in_front = ["host", "port", "dbname", "user", "service"];
+        let others: Vec<String> = self
+            .options
+            .shown()
+            .filter(|(name, _)| !in_front.contains(name))
+            .map(|(name, value)| format!("{name}={}", parse::encode(value)))
+            .collect();
+        let mark = if others.is_empty() { "" } else { "?" };
+        let database = parse::encode(self.database());
+        format!("postgres://{user}{}/{database}{mark}{}", places.join(","), others.join("&"))
     }
 
-    /// The driver's configuration for such a session, with deadlines on everything.
-    pub fn config(&self, session: Session) -> Config {
-        let mut config = self.config.clone();
-        config
-            .application_name(session.application_name())
-            .connect_timeout(Duration::from_secs(5))
-            .tcp_user_timeout(Duration::from_secs(30))
-            .keepalives(true)
-            .keepalives_idle(Duration::from_secs(10))
-            .keepalives_interval(Duration::from_secs(5))
-            .keepalives_retries(3)
-            .ssl_mode(SslMode::Disable);
-        config
+    /// The driver's configurations for such a session, one for each host, with deadlines on everything.
+    pub fn configs(&self, session: Session) -> Vec<Config> {
+        let name = session.application_name(self.options.text("application_name"));
+        let mut configs = self.configs.clone();
+        for config in &mut configs {
+            config.application_name(&name);
+        }
+        configs
+    }
+
+    /// The longest that [`Self::connect`] takes: one host after the other.
+    pub fn deadline(&self) -> Duration {
+        self.configs.iter().map(|_| self.host_deadline).sum()
+    }
+
+    /// Connects to the first host that takes us.
+    ///
+    /// # Errors
+    /// [`ConnectError::Refused`] or [`ConnectError::Deadline`].
+    pub async fn connect(&self, session: Session) -> Result<Connected, ConnectError> {
+        tokio::time::timeout(self.deadline(), self.try_hosts(session))
+            .await
+            .map_err(|_elapsed| ConnectError::Deadline(self.deadline()))?
+            .map_err(ConnectError::Refused)
+    }
+
+    /// As [`Self::connect`], but the caller keeps the deadline.
+    pub(super) async fn try_hosts(&self, session: Session) -> Result<Connected, tokio_postgres::Error> {
+        let mut hosts: Vec<_> = self.places.iter().zip(self.configs(session)).collect();
+        if self.in_random_order {
+            fastrand::shuffle(&mut hosts);
+        }
+        let last = hosts.pop().map(|(_, config)| config).unwrap_or_default();
+        for (place, config) in hosts {
+            // A host that hangs is left for the next one; the last one has the time that remains.
+            match tokio::time::timeout(self.host_deadline, config.connect(self.tls.clone())).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                // As libpq: a wrong password is not tried on everybody.
+                Ok(Err(fault)) if is_permanent(&fault) => return Err(fault),
+                Ok(Err(fault)) => debug!("passing over {}: {}", place.host, one_line(&fault)),
+                Err(_elapsed) => debug!("passing over {}: no answer", place.host),
+            }
+        }
+        last.connect(self.tls.clone()).await
     }
 }
 
@@ -106,37 +197,45 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-impl Session {
-    const fn application_name(self) -> &'static str {
-        match self {
-            Self::Dispatcher => "postrider",
-            Self::Listener => "postrider listener",
-            Self::Command => "postrider command",
-            Self::Api => "postrider api",
+/// Gives each host its password: the one that is given, or else what the password file has for it. Returns why the
+/// file is passed over.
+fn set_passwords(
+    configs: &mut [Config],
+    places: &[Place],
+    options: &Options,
+    environment: &Environment,
+) -> Option<String> {
+    if let Some(password) = options.text("password") {
+        for config in configs {
+            config.password(password);
+        }
+        return None;
+    }
+    let usual = || environment.home().map(|home| Path::new(home).join(".pgpass"));
+    let path = options.text("passfile").map(PathBuf::from).or_else(usual)?;
+    let text = match passfile::read(&path) {
+        Ok(text) => text?,
+        Err(warning) => return Some(warning),
+    };
+    let user = options.text("user").unwrap_or_default();
+    let database = options.text("dbname").unwrap_or(user);
+    for (config, place) in configs.iter_mut().zip(places) {
+        let wanted = Wanted { host: place.password_host(), port: place.port, database, user };
+        if let Some(password) = passfile::find(&text, &wanted) {
+            config.password(password);
         }
     }
+    None
+}
 
-    /// Statements that a new session starts with.
-    pub const fn settings(self) -> &'static str {
-        match self {
-            // Planned while a table was empty, a cached plan with a scan or a hash join is kept until the next
-            // autoanalyze: 8 to 41 ms a claim instead of a fraction of one. With only index paths left, one plan
-            // serves for all parameters, and planning anew (0.2 to 0.35 ms a statement) gains nothing.
-            Self::Dispatcher => {
-                "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_bitmapscan = off; \
-                 set enable_sort = off; set jit = off; \
-                 set plan_cache_mode = force_generic_plan; \
-                 set statement_timeout = '25s'; set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '20s'"
-            }
-            // A listener that stops reading would pin the server's notification queue until commits fail: the server
-            // drops it after 30 s.
-            Self::Listener => {
-                "set statement_timeout = '10s'; set idle_session_timeout = 0; set tcp_user_timeout = 30000; \
-                 set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3"
-            }
-            // Times are shown as RFC 3339 in UTC, wherever the server is.
-            Self::Command => "set statement_timeout = '5min'; set lock_timeout = '30s'; set timezone = 'UTC'",
-            Self::Api => "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'",
-        }
-    }
+fn plaintext_warning(tls: &Tls, places: &[Place]) -> Option<String> {
+    let hosts: Vec<&str> =
+        places.iter().filter(|place| place.is_remote()).map(|place| place.host.as_str()).collect();
+    let how = if tls.mode == SslMode::Disable { "goes" } else { "may go" };
+    (!hosts.is_empty() && tls.mode != SslMode::Require).then(|| {
+        format!(
+            "the connection to {} {how} unencrypted: write sslmode=verify-full, with sslrootcert=FILE for an authority of your own",
+            hosts.join(", ")
+        )
+    })
 }

@@ -1,14 +1,25 @@
 //! One clear line for what a database refuses, with what mends it; and which refusals no waiting mends.
 
 use std::error::Error;
+use std::io;
 
+use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 
-/// Whether trying again cannot help: wrong password, no such database or role, no grant, wrong schema.
+/// What the driver says before there is a session, where waiting does not help; and what does.
+const REFUSALS: [(&str, &str); 4] = [
+    ("password missing", "; give it as PGPASSWORD, in ~/.pgpass, or in the connection string"),
+    ("server does not support TLS", "; switch ssl on at the server, or write sslmode=prefer to go without"),
+    ("server did not use channel binding", "; channel_binding=require needs TLS and scram-sha-256"),
+    ("invalid configuration", ""),
+];
+
+/// Whether trying again cannot help: wrong password, no such database or role, no grant, wrong schema, a certificate
+/// that is not trusted.
 pub fn is_permanent(fault: &(dyn Error + 'static)) -> bool {
     let Some(db) = database_error(fault) else {
-        // The driver refuses before it connects, as without a password that the server asks for.
-        return chain(fault).contains("invalid configuration");
+        let said = chain(fault);
+        return tls_error(fault).is_some() || REFUSALS.iter().any(|(part, _)| said.contains(part));
     };
     [
         SqlState::INVALID_PASSWORD,
@@ -54,7 +65,7 @@ pub fn refusal(fault: &(dyn Error + 'static)) -> Option<Refusal> {
 pub fn one_line(fault: &(dyn Error + 'static)) -> String {
     let text = match database_error(fault) {
         Some(db) => from_server(db),
-        None => chain(fault),
+        None => from_driver(fault),
     };
     text.replace(['\n', '\r'], " ")
 }
@@ -73,12 +84,56 @@ fn from_server(db: &DbError) -> String {
         SqlState::INSUFFICIENT_PRIVILEGE => {
             "; the role lacks a grant: grant postrider_dispatcher (to publish only: postrider_producer; to read only: postrider_reader) to it"
         }
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION if said.contains("client certificate") => {
+            "; give sslcert=FILE and sslkey=FILE"
+        }
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION if said.contains("no encryption") => {
+            "; where the server wants TLS, write sslmode=verify-full"
+        }
         SqlState::INVALID_CATALOG_NAME => "; create it first: createdb",
         SqlState::READ_ONLY_SQL_TRANSACTION => "; this server is a standby or read-only: use the primary",
         SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => "; run \"postrider migrate\" first",
         _ => "",
     };
     format!("{said}{detail}{hint}{remedy}")
+}
+
+fn from_driver(fault: &(dyn Error + 'static)) -> String {
+    let said = chain(fault);
+    let remedy = match tls_error(fault) {
+        Some(fault) => certificate_remedy(fault),
+        None => REFUSALS.iter().find(|(part, _)| said.contains(part)).map_or("", |(_, remedy)| remedy),
+    };
+    format!("{said}{remedy}")
+}
+
+fn certificate_remedy(fault: &rustls::Error) -> &'static str {
+    let rustls::Error::InvalidCertificate(fault) = fault else { return "" };
+    if *fault == CertificateError::UnknownIssuer {
+        "; give the certificate of the authority that signed the server's as sslrootcert=FILE"
+    } else if matches!(
+        fault,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+    ) {
+        "; connect by a name that the certificate is for, or write sslmode=verify-ca"
+    } else if matches!(fault, CertificateError::Expired | CertificateError::ExpiredContext { .. }) {
+        "; renew the server's certificate"
+    } else {
+        ""
+    }
+}
+
+/// What TLS says. An I/O error does not count the error that it carries among its sources.
+fn tls_error<'a>(fault: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(fault);
+    while let Some(layer) = next {
+        let carried = layer.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(tls) = carried.and_then(|carried| carried.downcast_ref()) {
+            return Some(tls);
+        }
+        next = layer.source();
+    }
+    None
 }
 
 /// Every layer's own words, once: a layer that only repeats its cause says nothing.

@@ -1,9 +1,8 @@
 //! Migrations: refinery under an advisory lock, because refinery takes none; a newer database is refused.
 
 use thiserror::Error;
-use tokio_postgres::NoTls;
 
-use super::{DatabaseUrl, Session};
+use super::{ConnectError, DatabaseUrl, Session};
 
 mod embedded {
     refinery::embed_migrations!("sql/migrations");
@@ -19,7 +18,10 @@ const MIGRATION_LOCK: i64 = 0x706f_7374_7269_6465;
 /// Why the schema is not what this binary needs.
 #[derive(Debug, Error)]
 pub enum MigrateError {
-    /// No connection, or a statement was refused.
+    /// No connection.
+    #[error("database")]
+    Connect(#[source] ConnectError),
+    /// A statement was refused.
     #[error("database")]
     Database(#[source] tokio_postgres::Error),
     /// A migration failed; it was rolled back.
@@ -79,7 +81,7 @@ pub async fn check_schema(url: &DatabaseUrl) -> Result<(), MigrateError> {
 /// The schema version of the database; 0: no schema.
 ///
 /// # Errors
-/// [`MigrateError::Database`].
+/// [`MigrateError::Connect`] or [`MigrateError::Database`].
 pub async fn schema_version(url: &DatabaseUrl) -> Result<i32, MigrateError> {
     schema_version_of(&connect(url).await?).await
 }
@@ -104,8 +106,7 @@ pub fn print_migrations() -> String {
 }
 
 async fn connect(url: &DatabaseUrl) -> Result<tokio_postgres::Client, MigrateError> {
-    let (client, connection) =
-        url.config(Session::Command).connect(NoTls).await.map_err(MigrateError::Database)?;
+    let (client, connection) = url.connect(Session::Command).await.map_err(MigrateError::Connect)?;
     #[expect(clippy::disallowed_methods, reason = "ends with its client, which the caller holds")]
     drop(tokio::spawn(connection));
     client.batch_execute(Session::Command.settings()).await.map_err(MigrateError::Database)?;

@@ -21,7 +21,7 @@ async fn a_wrong_setting_is_refused_by_its_name() {
         ("api_listen", &["", ":7678", "127.0.0.1", "localhost:7678", "127.0.0.1:99999", "7678"]),
         ("allow_cidr", &["", "any", "10.0.0.0", "10.0.0.0/33", "localhost", "::1/129"]),
         ("log", &["postrider=loud", "postrider=info=info"]),
-        ("listen_database_url", &["", "mysql://here/x", "postgres://", "nothing"]),
+        ("listen_database_url", &["", "mysql://here/x", "nothing"]),
     ] {
         for value in values {
             let flag = format!("--{}={value}", name.replace('_', "-"));
@@ -37,13 +37,13 @@ async fn a_wrong_setting_is_refused_by_its_name() {
 async fn a_wrong_database_url_is_refused_without_showing_its_password() {
     for url in [
         "mysql://me:hunter2@here/x",
-        "postgres://me:hunter2@",
+        "postgres://me:hunter2@here:0/x",
         "postgres://me:hun@ter2@here/x",
         "postgres://me:hunter2@here:port/x",
-        "postgres://me:hunter2@here/x?sslmode=require",
+        "postgres://me:hunter2@here/x?sslmode=verify-ca",
         "postgres://me:hunter2@here/x?sslmode=sometimes",
         "postgres://me:hunter2@here/x?no_such_thing=1",
-        "password=hunter2 dbname=x",
+        "password=hunter2 dbname",
         "me:hunter2@here",
     ] {
         let ended = Ended::run("", &["status", "--database-url", url]).await;
@@ -55,7 +55,7 @@ async fn a_wrong_database_url_is_refused_without_showing_its_password() {
 
 #[tokio::test]
 async fn a_database_url_that_is_none_is_refused_with_the_form_of_one() {
-    for url in ["", "nothing", "5432", "mysql://here/x", "postgres://", "postgres://me@", "dbname=x"] {
+    for url in ["", "nothing", "5432", "mysql://here/x"] {
         let ended = Ended::run("", &["status", "--database-url", url]).await;
 
         assert_refused(&ended, "database_url", url);

@@ -1,9 +1,11 @@
 //! What every test needs: a database of its own, dispatchers as processes, HTTP peers, and patience with a deadline.
 
 mod api;
+mod cluster;
 mod database;
 mod dispatcher;
 mod ears;
+mod encrypted;
 mod ended;
 mod folder;
 mod receiver;
@@ -13,9 +15,10 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use api::{Answered, Api};
-pub(crate) use database::{Database, connect};
+pub(crate) use database::{Database, connect, open};
 pub(crate) use dispatcher::{Dispatcher, command};
 pub(crate) use ears::Ears;
+pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};
 pub(crate) use ended::Ended;
 pub(crate) use folder::Folder;
 pub(crate) use receiver::{Received, Receiver};

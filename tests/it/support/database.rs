@@ -1,15 +1,14 @@
 //! A database per test, copied from a migrated template; NOTIFY channels ignore schemas, but not databases.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use postrider::store::{DatabaseUrl, migrate};
+use postrider::store::{DatabaseUrl, Environment, Session, migrate};
 use tokio::sync::OnceCell;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 
+use super::cluster::Cluster;
 use super::{SECRET, variable};
 
 /// A migrated database of its own.
@@ -27,7 +26,8 @@ impl Database {
         let template = TEMPLATE
             .get_or_init(|| async {
                 let name = create("template template0").await;
-                migrate(&DatabaseUrl::parse(&url_of(&name)).unwrap()).await.unwrap();
+                let url = DatabaseUrl::parse(&url_of(&name), &Environment::default()).unwrap();
+                migrate(&url).await.unwrap();
                 name
             })
             .await;
@@ -39,9 +39,13 @@ impl Database {
         Self::open(&create("template template0").await).await
     }
 
+    /// A database that there is.
+    pub(crate) async fn at(url: &str) -> Self {
+        Self { client: connect(url).await, url: url.to_owned() }
+    }
+
     async fn open(name: &str) -> Self {
-        let url = url_of(name);
-        Self { client: connect(&url).await, url }
+        Self::at(&url_of(name)).await
     }
 
     /// Its URL as a new login role, which is a member of another one or (none) of nothing.
@@ -198,28 +202,12 @@ impl Database {
 
 /// The cluster that tests run on: given, or a private one that lives as long as this process.
 fn superuser_url() -> &'static str {
-    static CLUSTER: OnceLock<(String, Option<Child>)> = OnceLock::new();
-    &CLUSTER
-        .get_or_init(|| variable("POSTRIDER_TEST_DATABASE_URL").map_or_else(start_cluster, |url| (url, None)))
-        .0
-}
-
-fn start_cluster() -> (String, Option<Child>) {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let found = Command::new(format!("{root}/scripts/postgres")).output().expect("scripts/postgres runs");
-    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
-    let mut guard = Command::new("sh")
-        .arg(format!("{root}/scripts/cluster"))
-        .arg(String::from_utf8_lossy(&found.stdout).trim())
-        .args(["fsync=off", "max_prepared_transactions=10"])
-        .stdin(Stdio::piped()) // Closes when this process ends, and the cluster with it.
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("sh runs");
-    let mut url = String::new();
-    BufReader::new(guard.stdout.take().unwrap()).read_line(&mut url).expect("scripts/cluster prints a URL");
-    assert!(!url.is_empty(), "no cluster, see above");
-    (url.trim().to_owned(), Some(guard))
+    static CLUSTER: OnceLock<(String, Option<Cluster>)> = OnceLock::new();
+    let start = || {
+        let cluster = Cluster::start(&["fsync=off", "max_prepared_transactions=10"]);
+        (cluster.url.clone(), Some(cluster))
+    };
+    &CLUSTER.get_or_init(|| variable("POSTRIDER_TEST_DATABASE_URL").map_or_else(start, |url| (url, None))).0
 }
 
 fn url_of(database: &str) -> String {
@@ -238,6 +226,14 @@ async fn create(options: &str) -> String {
 /// A connection to any database.
 pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "ends with its client")]
+    drop(tokio::spawn(connection));
+    client
+}
+
+/// A connection as ours are made.
+pub(crate) async fn open(url: &DatabaseUrl) -> Client {
+    let (client, connection) = url.connect(Session::Command).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "ends with its client")]
     drop(tokio::spawn(connection));
     client

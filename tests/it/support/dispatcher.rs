@@ -126,8 +126,10 @@ impl Dispatcher {
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
     for (name, _) in std::env::vars_os() {
-        let is_read =
-            name.to_str().is_some_and(|name| name.starts_with("POSTRIDER_") || name == "DATABASE_URL");
+        let is_read = name.to_str().is_some_and(|name| {
+            ["POSTRIDER_", "PG"].iter().any(|beginning| name.starts_with(beginning))
+                || ["DATABASE_URL", "HOME"].contains(&name)
+        });
         if is_read {
             command.env_remove(name);
         }

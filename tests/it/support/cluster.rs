@@ -1,0 +1,34 @@
+//! Private PostgreSQL clusters, each as long as this process lives.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+/// A running one.
+pub(crate) struct Cluster {
+    /// Its URL, as superuser.
+    pub(crate) url: String,
+    /// Holds its stdin open: that closes when this process ends, and the cluster with it.
+    _guard: Child,
+}
+
+impl Cluster {
+    /// Starts one with these lines in its `postgresql.conf`.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let found = Command::new(format!("{root}/scripts/postgres")).output().expect("scripts/postgres runs");
+        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        let mut guard = Command::new("sh")
+            .arg(format!("{root}/scripts/cluster"))
+            .arg(String::from_utf8_lossy(&found.stdout).trim())
+            .args(settings)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh runs");
+        let mut url = String::new();
+        let mut lines = BufReader::new(guard.stdout.take().unwrap());
+        lines.read_line(&mut url).expect("scripts/cluster prints a URL");
+        assert!(!url.is_empty(), "no cluster, see above");
+        Self { url: url.trim().to_owned(), _guard: guard }
+    }
+}
