@@ -20,6 +20,7 @@ mod encrypting;
 mod endpoint_put;
 mod flooding;
 mod leading;
+mod logging;
 mod plans;
 mod put_endpoint;
 mod reaching;
