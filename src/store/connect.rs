@@ -33,6 +33,8 @@ pub enum Session {
     Listener,
     /// One command of a person.
     Command,
+    /// Reads for metrics, again and again.
+    Scrape,
 }
 
 impl DatabaseUrl {
@@ -110,6 +112,7 @@ impl Session {
             Self::Dispatcher => "postrider",
             Self::Listener => "postrider listener",
             Self::Command => "postrider command",
+            Self::Scrape => "postrider metrics",
         }
     }
 
@@ -132,6 +135,10 @@ impl Session {
                  set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3"
             }
             Self::Command => "set statement_timeout = '5min'; set lock_timeout = '30s'",
+            // Nobody waits longer for metrics, and none of them may cost the database more than that.
+            Self::Scrape => {
+                "set default_transaction_read_only = on; set jit = off; set statement_timeout = '4s'; set lock_timeout = '1s';                  set max_parallel_workers_per_gather = 0"
+            }
         }
     }
 }
