@@ -137,7 +137,8 @@ impl Session {
             Self::Command => "set statement_timeout = '5min'; set lock_timeout = '30s'",
             // Nobody waits longer for metrics, and none of them may cost the database more than that.
             Self::Scrape => {
-                "set default_transaction_read_only = on; set jit = off; set statement_timeout = '4s'; set lock_timeout = '1s';                  set max_parallel_workers_per_gather = 0"
+                "set default_transaction_read_only = on; set jit = off; set max_parallel_workers_per_gather = 0; \
+                 set statement_timeout = '4s'"
             }
         }
     }

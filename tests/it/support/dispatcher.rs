@@ -65,6 +65,15 @@ impl Dispatcher {
         self.child.id().expect("still running")
     }
 
+    /// The URL of its health routes and metrics.
+    pub(crate) async fn api(&self) -> String {
+        const BEFORE: &str = "health on ";
+        self.logged(BEFORE).await;
+        let log = self.log();
+        let line = log.lines().find_map(|line| line.split_once(BEFORE)).unwrap();
+        line.1.trim().to_owned()
+    }
+
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
