@@ -41,11 +41,12 @@ impl Reading {
     /// # Cancel safety
     /// Dropped, what was read is kept.
     pub(super) async fn measure(&mut self) -> Option<String> {
-        let backlog = self.backlog().await;
+        // What may take long comes last.
         let server = self.server().await;
         let tables = self.tables().await;
+        let backlog = self.backlog().await;
         let endpoints = self.endpoints().await;
-        let fault = [backlog, server, tables, endpoints].into_iter().find_map(Result::err);
+        let fault = [server, tables, backlog, endpoints].into_iter().find_map(Result::err);
         fault.map(|fault| one_line(&fault))
     }
 
@@ -60,34 +61,6 @@ impl Reading {
             tracing::warn!("metrics of the database cannot be written: {fault}");
             String::new()
         })
-    }
-
-    async fn backlog(&mut self) -> Done {
-        let backlog = self.store.measure_backlog().await?;
-        let gauges = &mut self.gauges;
-        gauges.set("postrider_backlog_unrouted", "Events not yet routed.", backlog.unrouted)?;
-        gauges.set(
-            "postrider_backlog_pending",
-            "Deliveries that wait, for a slot or for their next attempt.",
-            backlog.pending,
-        )?;
-        gauges.set(
-            "postrider_backlog_in_progress",
-            "Deliveries that a dispatcher holds.",
-            backlog.in_progress,
-        )?;
-        gauges.set("postrider_backlog_failed", "Deliveries given up and kept.", backlog.failed)?;
-        gauges.set(
-            "postrider_backlog_oldest_due_age_seconds",
-            "How long the most overdue delivery has been due; 0 if none is.",
-            backlog.oldest_due_age,
-        )?;
-        gauges.set(
-            "postrider_backlog_oldest_unrouted_age_seconds",
-            "Age of the oldest event not yet routed; 0 if there is none.",
-            backlog.oldest_unrouted_age,
-        )?;
-        Ok(())
     }
 
     async fn server(&mut self) -> Done {
@@ -129,6 +102,34 @@ impl Reading {
             "Part of all updates since the server's statistics were reset that touched no index (HOT); none before the first.",
             |table| table.hot_update_ratio,
         )
+    }
+
+    async fn backlog(&mut self) -> Done {
+        let backlog = self.store.measure_backlog().await?;
+        let gauges = &mut self.gauges;
+        gauges.set("postrider_backlog_unrouted", "Events not yet routed.", backlog.unrouted)?;
+        gauges.set(
+            "postrider_backlog_pending",
+            "Deliveries that wait, for a slot or for their next attempt.",
+            backlog.pending,
+        )?;
+        gauges.set(
+            "postrider_backlog_in_progress",
+            "Deliveries that a dispatcher holds.",
+            backlog.in_progress,
+        )?;
+        gauges.set("postrider_backlog_failed", "Deliveries given up and kept.", backlog.failed)?;
+        gauges.set(
+            "postrider_backlog_oldest_due_age_seconds",
+            "How long the most overdue delivery to an enabled endpoint has been due; 0 if none is.",
+            backlog.oldest_due_age,
+        )?;
+        gauges.set(
+            "postrider_backlog_oldest_unrouted_age_seconds",
+            "Age of the oldest event not yet routed; 0 if there is none.",
+            backlog.oldest_unrouted_age,
+        )?;
+        Ok(())
     }
 
     async fn endpoints(&mut self) -> Done {

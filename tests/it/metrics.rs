@@ -9,6 +9,9 @@ use crate::support::{Database, Dispatcher, Receiver, SECRET, Scraped, get, one_e
 /// Attempted once, and then not again while a test runs.
 const ONCE: &str = "retry_schedule => '{1d}'";
 
+const OUTCOMES: [&str; 7] =
+    ["success", "redirect", "client_error", "server_error", "timeout", "no_answer", "refused_address"];
+
 #[tokio::test]
 async fn attempts_are_counted_by_what_they_came_to() {
     let database = Database::new().await;
@@ -49,9 +52,6 @@ async fn attempts_are_counted_by_what_they_came_to() {
     assert_eq!(scraped.value("postrider_attempt_duration_seconds_count"), Some(float(total)));
     assert_eq!(scraped.value("postrider_delivery_latency_seconds_count"), Some(float("success".len())));
 }
-
-const OUTCOMES: [&str; 7] =
-    ["success", "redirect", "client_error", "server_error", "timeout", "no_answer", "refused_address"];
 
 #[tokio::test]
 async fn a_latency_is_counted_from_the_insert_and_a_duration_from_the_request() {
