@@ -135,10 +135,11 @@ impl Session {
                  set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3"
             }
             Self::Command => "set statement_timeout = '5min'; set lock_timeout = '30s'",
-            // Nobody waits longer for metrics, and none of them may cost the database more than that.
+            // Nobody waits longer for metrics, and they may cost the database no more than that. Every count has its
+            // partial index: the history is not to be read, whatever the statistics say.
             Self::Scrape => {
-                "set default_transaction_read_only = on; set jit = off; set max_parallel_workers_per_gather = 0; \
-                 set statement_timeout = '4s'"
+                "set default_transaction_read_only = on; set enable_seqscan = off; set jit = off; \
+                 set max_parallel_workers_per_gather = 0; set statement_timeout = '4s'"
             }
         }
     }
