@@ -1,13 +1,15 @@
 -- does:   reads what an attempt sends
 -- params: $1 event_ids bigint[], each once
--- rows:   id, webhook_id, topic, headers text (a JSON object, may be null), payload text (as inserted); order
---         unspecified; a deleted event has no row
+-- rows:   id, webhook_id, topic, headers text (a JSON object, may be null), payload text (as inserted), age_us bigint
+--         (since its transaction began, or since deliver_after if that is later); order unspecified; a deleted event
+--         has no row
 -- locks:  none
--- repeat: the same
+-- repeat: the same, but older
 select o.id,
        postrider.webhook_id((select i.code from postrider.installation as i), o.id, o.created_at) as webhook_id,
        o.topic,
        o.headers::text as headers,
-       o.payload::text as payload
+       o.payload::text as payload,
+       (extract(epoch from clock_timestamp() - greatest(o.created_at, o.deliver_after)) * 1000000)::bigint as age_us
 from postrider.outbox as o
 where o.id = any ($1::bigint[])

@@ -17,8 +17,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
-use axum::middleware::from_fn_with_state;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -32,6 +33,7 @@ use self::extract::{Answer, BODY_BYTES_MAX};
 use self::problem::Problem;
 use crate::egress::EgressPolicy;
 use crate::lease::Lease;
+use crate::scrape::{self, Scrape};
 use crate::store::{BacklogRow, DispatcherRow, Store};
 
 pub use guard::{Guard, Token};
@@ -42,14 +44,15 @@ pub struct Api {
     lease: Arc<Lease>,
     /// What `run` may call: an endpoint that it could not call is refused.
     policy: EgressPolicy,
+    scrape: Scrape,
     /// Requests that may still begin to wait.
     waiting: Semaphore,
 }
 
 impl Api {
     /// An API on its own connections.
-    pub fn new(store: Store, lease: Arc<Lease>, policy: EgressPolicy) -> Self {
-        Self { store, lease, policy, waiting: Semaphore::new(wait::WAITING_MAX) }
+    pub fn new(store: Store, lease: Arc<Lease>, policy: EgressPolicy, scrape: Scrape) -> Self {
+        Self { store, lease, policy, scrape, waiting: Semaphore::new(wait::WAITING_MAX) }
     }
 }
 
@@ -84,6 +87,7 @@ fn router(api: Arc<Api>, guard: Guard) -> Router {
     let openapi = Arc::new(openapi);
     let guarded = routes
         .route("/openapi.json", get(async move || Answer(StatusCode::OK, complete(&openapi))))
+        .route("/metrics", get(metrics))
         .layer(from_fn_with_state(Arc::new(guard), guard::admit));
     // Whoever watches a process need not know a token.
     Router::new()
@@ -136,6 +140,10 @@ async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "database out of reach\n")
     }
+}
+
+async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, scrape::CONTENT_TYPE)], api.scrape.render().await)
 }
 
 /// What this version serves as `/openapi.json`.

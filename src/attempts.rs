@@ -18,7 +18,8 @@ use crate::delivery::Claimed;
 use crate::desk::{Desk, Next, Ready};
 use crate::event::{Event, EventId};
 use crate::lease::Lease;
-use crate::outcome::{Answer, Outcome};
+use crate::metrics::Metrics;
+use crate::outcome::{Answer, NoAnswer, Outcome};
 use crate::settle::Report;
 use crate::store::{Store, one_line};
 
@@ -33,12 +34,20 @@ pub struct Attempts {
     desk: Arc<Desk>,
     lease: Arc<Lease>,
     deliverer: Deliverer,
-    reports: mpsc::Sender<Report>,
+    outlets: Outlets,
     runners: Mutex<JoinSet<()>>,
     /// KiB of payloads that may still be loaded.
     memory: Arc<Semaphore>,
+}
+
+/// Who hears of attempts, and who ends them.
+pub struct Outlets {
+    /// Leads to `settle`.
+    pub reports: mpsc::Sender<Report>,
+    /// Counts what ended.
+    pub metrics: Arc<Metrics>,
     /// Nothing waits for memory any more.
-    stop: CancellationToken,
+    pub stop: CancellationToken,
 }
 
 /// Claimed deliveries whose events are loaded together.
@@ -58,16 +67,16 @@ impl Chunk {
 }
 
 impl Attempts {
-    /// Nothing is under way yet. `reports` leads to `settle`; after `stop` nothing waits for memory.
+    /// Nothing is under way yet.
     pub fn new(
         store: Store,
         desk: Arc<Desk>,
         lease: Arc<Lease>,
         deliverer: Deliverer,
-        (reports, stop): (mpsc::Sender<Report>, CancellationToken),
+        outlets: Outlets,
     ) -> Arc<Self> {
         let memory = Arc::new(Semaphore::new(PAYLOAD_KIB_MAX.try_into().unwrap_or(usize::MAX)));
-        Arc::new(Self { store, desk, lease, deliverer, reports, runners: Mutex::default(), memory, stop })
+        Arc::new(Self { store, desk, lease, deliverer, outlets, runners: Mutex::default(), memory })
     }
 
     /// Takes over freshly claimed deliveries, each with its payload's size, and starts what has a slot. Payloads are
@@ -101,7 +110,7 @@ impl Attempts {
         }
         self.start(std::mem::take(chunk)).await;
         let wait = Arc::clone(&self.memory).acquire_many_owned(kib);
-        self.stop.run_until_cancelled(wait).await.and_then(Result::ok)
+        self.outlets.stop.run_until_cancelled(wait).await.and_then(Result::ok)
     }
 
     /// Loads and starts what there is memory for.
@@ -184,10 +193,14 @@ impl Attempts {
         let attempt = self.deliverer.attempt(&endpoint, &event, claimed.attempt);
         // A panic costs this attempt, not the dispatcher.
         let outcome = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_panic| Outcome {
-            answer: Answer::NoAnswer { error: "internal error: the attempt panicked".to_owned() },
+            answer: Answer::NoAnswer {
+                why: NoAnswer::Broken,
+                error: "internal error: the attempt panicked".to_owned(),
+            },
             duration: begun.elapsed(),
             response_excerpt: None,
         });
+        self.outlets.metrics.attempt_ended(&outcome, event.age());
         debug!(
             delivery.id = claimed.delivery_id.get(),
             endpoint.id = endpoint.id,
@@ -201,6 +214,6 @@ impl Attempts {
 
     async fn report(&self, report: Report) {
         // Settle outlives every sender.
-        drop(self.reports.send(report).await);
+        drop(self.outlets.reports.send(report).await);
     }
 }

@@ -162,12 +162,10 @@ impl Bell {
     }
 
     /// Wakes the other dispatchers: while the leader is awake producers are silent, so idle siblings hear of work
-    /// only from it.
-    pub async fn ring_siblings(&self) {
-        let Some(session) = self.session() else { return };
-        if session.is_leader.load(Ordering::Relaxed) {
-            session.ask(&session.statements.ring).await;
-        }
+    /// only from it. Returns whether it rang.
+    pub async fn ring_siblings(&self) -> bool {
+        let Some(session) = self.session() else { return false };
+        session.is_leader.load(Ordering::Relaxed) && session.ask(&session.statements.ring).await.is_some()
     }
 
     fn session(&self) -> Option<Arc<ListenSession>> {

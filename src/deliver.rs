@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::egress::{EgressPolicy, GuardedResolver, Refused};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::outcome::{Answer, Outcome};
+use crate::outcome::{Answer, NoAnswer, Outcome};
 use crate::{retry, signature};
 
 /// At most so much of a response is read.
@@ -87,10 +87,10 @@ impl Deliverer {
         let begun = Instant::now();
         let deadline = begun + self.timeout(endpoint);
         let (answer, response_excerpt) = match self.request(endpoint, event, attempt) {
-            Err(error) => (Answer::NoAnswer { error }, None),
+            Err(unanswered) => (unanswered.into(), None),
             Ok(request) => match timeout_at(deadline, self.client.execute(request)).await {
                 Err(_elapsed) => (self.timed_out(endpoint), None),
-                Ok(Err(fault)) => (Answer::NoAnswer { error: describe(&fault) }, None),
+                Ok(Err(fault)) => (describe(&fault).into(), None),
                 Ok(Ok(response)) => {
                     let answer = read_head(&response);
                     // The head is the answer: a body that drips, breaks off or never ends cannot change it.
@@ -102,9 +102,14 @@ impl Deliverer {
         Outcome { answer, duration: begun.elapsed(), response_excerpt }
     }
 
-    fn request(&self, endpoint: &Endpoint, event: &Event, attempt: u32) -> Result<reqwest::Request, String> {
+    fn request(
+        &self,
+        endpoint: &Endpoint,
+        event: &Event,
+        attempt: u32,
+    ) -> Result<reqwest::Request, Unanswered> {
         let url = endpoint.url.as_ref().map_err(Clone::clone)?;
-        self.policy.judge(url).map_err(|refused| refused.to_string())?;
+        self.policy.judge(url).map_err(|refused| Unanswered::from(&refused))?;
         let timestamp = self.clock.unix_seconds();
         let signature = signature::sign(endpoint.secrets(), &event.webhook_id, timestamp, &event.payload)
             .map_err(|fault| format!("cannot be signed: {fault}"))?;
@@ -126,7 +131,37 @@ impl Deliverer {
 
     fn timed_out(&self, endpoint: &Endpoint) -> Answer {
         let timeout = humantime::format_duration(self.timeout(endpoint));
-        Answer::NoAnswer { error: format!("timeout: no answer within {timeout}") }
+        Answer::NoAnswer { why: NoAnswer::Timeout, error: format!("timeout: no answer within {timeout}") }
+    }
+}
+
+/// Why there is no answer, while that is being found out.
+struct Unanswered {
+    why: NoAnswer,
+    error: String,
+}
+
+impl From<String> for Unanswered {
+    fn from(error: String) -> Self {
+        Self { why: NoAnswer::Broken, error }
+    }
+}
+
+impl From<&Refused> for Unanswered {
+    fn from(refused: &Refused) -> Self {
+        let why = match refused {
+            Refused::Unresolved(_) => NoAnswer::Broken,
+            Refused::Scheme(_) | Refused::Plaintext | Refused::Url(_) | Refused::Address { .. } => {
+                NoAnswer::RefusedAddress
+            }
+        };
+        Self { why, error: refused.to_string() }
+    }
+}
+
+impl From<Unanswered> for Answer {
+    fn from(Unanswered { why, error }: Unanswered) -> Self {
+        Self::NoAnswer { why, error }
     }
 }
 
@@ -183,22 +218,23 @@ fn excerpt(body: &[u8]) -> Option<String> {
 }
 
 /// One line for a transport failure: its kind and its innermost cause, without the URL.
-fn describe(fault: &reqwest::Error) -> String {
+fn describe(fault: &reqwest::Error) -> Unanswered {
     let mut cause: &(dyn std::error::Error + 'static) = fault;
     while let Some(source) = cause.source() {
         cause = source;
         if let Some(refused) = cause.downcast_ref::<Refused>() {
-            return refused.to_string();
+            return refused.into();
         }
     }
-    let kind = match () {
-        () if fault.is_connect() && fault.is_timeout() => "connect timeout",
-        () if fault.is_connect() => "connect",
-        () if fault.is_timeout() => "timeout",
-        () => "request",
+    let (why, kind) = match () {
+        () if fault.is_connect() && fault.is_timeout() => (NoAnswer::Timeout, "connect timeout"),
+        () if fault.is_connect() => (NoAnswer::Broken, "connect"),
+        () if fault.is_timeout() => (NoAnswer::Timeout, "timeout"),
+        () => (NoAnswer::Broken, "request"),
     };
     // reqwest's own text would repeat the URL, which may carry a secret in its query.
-    if fault.source().is_none() { kind.to_owned() } else { format!("{kind}: {cause}") }
+    let error = if fault.source().is_none() { kind.to_owned() } else { format!("{kind}: {cause}") };
+    Unanswered { why, error }
 }
 
 /// The form in which a URL may be logged: without its query.

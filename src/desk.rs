@@ -34,6 +34,15 @@ impl Limits {
     }
 }
 
+/// How full a desk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Attempts begun and not ended.
+    pub in_flight: usize,
+    /// Deliveries claimed and not settled, and room reserved for claims.
+    pub held: usize,
+}
+
 /// Where a delivery comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -137,9 +146,23 @@ impl Desk {
         self.lock().sharers
     }
 
-    /// The endpoint as it stands now.
-    pub fn endpoint(&self, no: EndpointNo) -> Option<Arc<Endpoint>> {
-        self.lock().lanes.get(&no).map(Lane::endpoint)
+    /// Counts an outcome of an endpoint, and returns the endpoint as it stands now.
+    pub fn note_outcome(&self, no: EndpointNo, is_success: bool) -> Option<Arc<Endpoint>> {
+        self.lock().lanes.get_mut(&no).map(|lane| {
+            lane.note_outcome(is_success);
+            lane.endpoint()
+        })
+    }
+
+    /// Failed attempts of an endpoint since the last one that succeeded, as far as this dispatcher made them.
+    pub fn consecutive_failures(&self, no: EndpointNo) -> u32 {
+        self.lock().lanes.get(&no).map_or(0, Lane::consecutive_failures)
+    }
+
+    /// How full it is.
+    pub fn load(&self) -> Load {
+        let inner = self.lock();
+        Load { in_flight: inner.begun.len(), held: inner.held }
     }
 
     /// How many more deliveries may be claimed, whatever the endpoint.

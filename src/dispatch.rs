@@ -62,6 +62,7 @@ impl Dispatch {
             claims.iter().map(|c| (c.claimed, c.payload_bytes.unwrap_or_default())).collect();
         let worked = claimed.len();
         if let Some(first) = claims.first() {
+            self.shared.metrics.dispatched(worked);
             self.shared.refresh(directory, first.endpoint_version).await?;
         }
         self.shared.attempts.admit(claimed).await;

@@ -1,9 +1,11 @@
 //! Words: an event, as an attempt sends it. No SQL, no HTTP.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 /// Id of an event: `postrider.outbox.id`, in order of insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,8 +41,19 @@ pub struct Event {
     pub headers: Vec<(String, String)>,
     /// The payload, byte for byte as inserted.
     pub payload: Bytes,
+    /// How old it was by the database's clock when it was loaded.
+    pub age_at_load: Duration,
+    /// When that was.
+    pub loaded: Instant,
     /// Its part of the memory for payloads, given back when the last attempt of this event ends.
     pub memory: Option<OwnedSemaphorePermit>,
+}
+
+impl Event {
+    /// How long ago it was inserted, or was to be delivered at the earliest.
+    pub fn age(&self) -> Duration {
+        self.age_at_load + self.loaded.elapsed()
+    }
 }
 
 impl fmt::Debug for Event {

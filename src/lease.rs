@@ -11,6 +11,7 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::delivery::DispatcherId;
 use crate::desk::Desk;
+use crate::metrics::Metrics;
 use crate::store::{Registration, Store, StoreError, one_line};
 
 /// Who this dispatcher is, and until when that is certain.
@@ -79,6 +80,8 @@ pub struct Renewer {
     pub desk: Arc<Desk>,
     /// To register anew after a lost lease.
     pub who: Registration,
+    /// Counts lost leases.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Renewer {
@@ -127,6 +130,7 @@ impl Renewer {
         let Some(renewal) = renewal else {
             let new = self.store.register_dispatcher(&self.who, &wake).await?;
             self.lease.set(new, before + self.lease.duration);
+            self.metrics.lease_lost();
             warn!(
                 "lease lost: what dispatcher {} held is taken back; going on as dispatcher {}",
                 id.get(),

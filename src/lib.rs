@@ -24,9 +24,9 @@
 //! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`] | each other, [`topics`] |
 //! | rules | [`topics`], [`retry`], [`signature`], [`egress`], [`headers`], [`clock`] | words |
 //! | store | [`store`] | words |
-//! | desk | [`desk`], [`directory`] | words, store's rows |
+//! | desk | [`desk`], [`directory`], [`metrics`] | words, store's rows |
 //! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`lease`], [`housekeeping`] | all above |
-//! | edges | [`api`], [`cli`], [`commands`], [`registration`] | all above |
+//! | edges | [`api`], [`scrape`], [`cli`], [`commands`], [`registration`] | all above |
 //! | assembly | [`config`], [`telemetry`], [`shutdown`], [`serve`] | all above |
 
 pub mod delivery;
@@ -45,6 +45,7 @@ pub mod store;
 
 pub mod desk;
 pub mod directory;
+pub mod metrics;
 
 pub mod attempts;
 pub mod bell;
@@ -61,6 +62,7 @@ pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod registration;
+pub mod scrape;
 
 pub mod config;
 pub mod serve;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::bell::{Bell, ListenSession};
+use crate::metrics::Metrics;
 use crate::store::{ConnectError, DatabaseUrl, Session, Store, one_line};
 
 const CANARY_DEADLINE: Duration = Duration::from_secs(5);
@@ -34,6 +35,8 @@ pub struct Listener {
     pub store: Store,
     /// Told when notifications come and when the connection comes and goes.
     pub bell: Arc<Bell>,
+    /// Counts rings and reconnects.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Why there is no listening connection. Its text is shown as the wake reason.
@@ -72,6 +75,7 @@ impl Listener {
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
+            self.metrics.listen_reconnected();
         }
         self.bell.disconnect("stopping");
     }
@@ -80,7 +84,12 @@ impl Listener {
     async fn listen(&self, stop: &CancellationToken, backoff: &mut Duration) -> Result<(), ListenError> {
         let (client, connection) = self.url.connect(Session::Listener).await.map_err(ListenError::Connect)?;
         let broken = CancellationToken::new();
-        let ears = Ears { bell: Arc::clone(&self.bell), pid: Arc::default(), canary: watch::Sender::new(()) };
+        let ears = Ears {
+            bell: Arc::clone(&self.bell),
+            metrics: Arc::clone(&self.metrics),
+            pid: Arc::default(),
+            canary: watch::Sender::new(()),
+        };
         let mut pump = JoinSet::new();
         // A task of its own, so that the socket is read whatever else is waited for.
         pump.spawn(pump_messages(connection, ears.clone()));
@@ -132,6 +141,7 @@ impl Listener {
 #[derive(Clone)]
 struct Ears {
     bell: Arc<Bell>,
+    metrics: Arc<Metrics>,
     /// The connection's backend; 0 until it is known.
     pid: Arc<AtomicI32>,
     /// Changes whenever its own canary sings.
@@ -145,7 +155,10 @@ impl Ears {
         match notification.channel() {
             "postrider_canary" if notification.payload() == pid.to_string() => self.canary.send_replace(()),
             // Rung by ourselves, for the siblings.
-            "postrider" if notification.process_id() != pid => self.bell.look_now(),
+            "postrider" if notification.process_id() != pid => {
+                self.metrics.ring_heard();
+                self.bell.look_now();
+            }
             _ => {}
         }
     }

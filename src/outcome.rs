@@ -30,9 +30,22 @@ pub enum Answer {
     },
     /// No answer: no connection, a timeout, an address that may not be called.
     NoAnswer {
+        /// What kind of failure it is.
+        why: NoAnswer,
         /// What went wrong, in one line, without a secret.
         error: String,
     },
+}
+
+/// Why there was no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// It did not come in time.
+    Timeout,
+    /// The address may not be called; nothing was sent.
+    RefusedAddress,
+    /// No connection, one that broke, or a request that could not be made.
+    Broken,
 }
 
 impl Outcome {
@@ -52,7 +65,7 @@ impl Outcome {
                 Some(format!("redirect not followed (status {status_code})"))
             }
             Answer::Refused { status_code, .. } => Some(format!("status {status_code}")),
-            Answer::NoAnswer { error } => Some(error.clone()),
+            Answer::NoAnswer { error, .. } => Some(error.clone()),
         }
     }
 }

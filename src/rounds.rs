@@ -16,6 +16,7 @@ use crate::desk::Desk;
 use crate::directory::Directory;
 use crate::dispatch::Dispatch;
 use crate::lease::Lease;
+use crate::metrics::Metrics;
 use crate::route::Route;
 use crate::store::{Store, StoreError, one_line};
 
@@ -64,6 +65,8 @@ pub struct Shared {
     pub bell: Arc<Bell>,
     /// Makes the attempts.
     pub attempts: Arc<Attempts>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
     /// Every event of a transaction below this one is routed; saved by housekeeping for the next start.
     pub routed_below: AtomicU64,
 }
@@ -193,6 +196,7 @@ impl Rounds {
     async fn rest(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
         match self.shared.bell.arm().await {
             Armed::ProducersInFlight => {
+                self.shared.metrics.napped();
                 stop.run_until_cancelled(tokio::time::sleep(self.nap)).await;
                 self.nap = (self.nap * 2).min(NAP_MAX);
             }
@@ -246,7 +250,9 @@ impl Rounds {
     async fn ring_siblings(&mut self) {
         if self.shared.desk.sharers() > 1 && self.rung_siblings.elapsed() >= RING_PAUSE {
             self.rung_siblings = Instant::now();
-            self.shared.bell.ring_siblings().await;
+            if self.shared.bell.ring_siblings().await {
+                self.shared.metrics.ring_sent();
+            }
         }
     }
 

@@ -125,6 +125,7 @@ impl Route {
                 return Err(fault);
             }
         };
+        self.shared.metrics.routed(plan.rows.events.len());
         let bytes = |id| plan.payload_bytes.get(&id).copied().unwrap_or_default();
         let claimed = claimed.into_iter().map(|claimed| (claimed, bytes(claimed.event_id))).collect();
         self.shared.attempts.admit(claimed).await;

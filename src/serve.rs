@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::api::{self, Api, Guard};
-use crate::attempts::Attempts;
+use crate::attempts::{Attempts, Outlets};
 use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::config::RunConfig;
@@ -23,8 +23,10 @@ use crate::desk::{Desk, Limits};
 use crate::housekeeping::Housekeeping;
 use crate::lease::{Lease, Renewer};
 use crate::listener::Listener;
+use crate::metrics::Metrics;
 use crate::rounds::{Rounds, Shared};
 use crate::route::Route;
+use crate::scrape::Scrape;
 use crate::settle::Settle;
 use crate::store::{
     EventFloor, MigrateError, Registration, SCHEMA_VERSION, Session, Store, WakeMode, check_schema,
@@ -81,7 +83,8 @@ impl Dispatcher {
         let who = Registration { host: host(), lease: config.lease };
         let lease = Arc::new(Lease::start(&store, &who, &bell).await?);
         let desk = Arc::new(Desk::new(Limits::for_in_flight(config.max_in_flight)));
-        let renewer = Renewer { store, lease, bell, clock: Arc::new(Clock::new(0)), desk, who };
+        let metrics = Arc::new(Metrics::new()?);
+        let renewer = Renewer { store, lease, bell, clock: Arc::new(Clock::new(0)), desk, who, metrics };
         renewer.step().await?;
         let floor = renewer.store.read_floor().await?;
         let dispatcher = Self::assemble(config, renewer, floor, listener)?;
@@ -99,7 +102,7 @@ impl Dispatcher {
         floor: EventFloor,
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
-        let Renewer { store, lease, bell, clock, desk, .. } = renewer.clone();
+        let Renewer { store, lease, bell, clock, desk, metrics, .. } = renewer.clone();
         let timeouts = Timeouts { default: config.request_timeout, max: config.lease / 2 };
         let deliverer = Deliverer::new(config.egress.clone(), clock, timeouts)?;
         let stop_intake = CancellationToken::new();
@@ -109,14 +112,18 @@ impl Dispatcher {
             Arc::clone(&desk),
             Arc::clone(&lease),
             deliverer,
-            (reports, stop_intake.clone()),
+            Outlets { reports, metrics: Arc::clone(&metrics), stop: stop_intake.clone() },
         );
-        let settle = Settle::new(store.clone(), Arc::clone(&desk), Arc::clone(&bell), settled);
-        let shared = Arc::new(Shared { store, desk, lease, bell, attempts, routed_below: AtomicU64::new(0) });
+        let settle =
+            Settle::new(store.clone(), Arc::clone(&desk), Arc::clone(&bell), Arc::clone(&metrics), settled);
+        let scrape_store = Store::new(&config.database, Session::Scrape, 1)?;
+        let scrape = Scrape::new(Arc::clone(&metrics), scrape_store, Arc::clone(&desk), Arc::clone(&bell));
+        let shared =
+            Arc::new(Shared { store, desk, lease, bell, attempts, metrics, routed_below: AtomicU64::new(0) });
         let rounds =
             Rounds::new(Arc::clone(&shared), Route::new(Arc::clone(&shared), floor), config.poll_interval);
         let api_store = Store::new(&config.database, Session::Api, API_CONNECTIONS)?;
-        let api = Api::new(api_store, Arc::clone(&shared.lease), config.egress.clone());
+        let api = Api::new(api_store, Arc::clone(&shared.lease), config.egress.clone(), scrape);
         let housekeeping = Housekeeping::new(Arc::clone(&shared), config.lease, config.retention);
         let mut dispatcher = Self {
             api_address: listener.local_addr()?,
@@ -187,6 +194,7 @@ impl Dispatcher {
                 url: self.config.listen_database.clone(),
                 store: self.shared.store.clone(),
                 bell: Arc::clone(&self.shared.bell),
+                metrics: Arc::clone(&self.shared.metrics),
             };
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });

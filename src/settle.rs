@@ -11,7 +11,8 @@ use tracing::warn;
 use crate::bell::Bell;
 use crate::delivery::{ClaimId, Claimed};
 use crate::desk::Desk;
-use crate::outcome::Outcome;
+use crate::metrics::Metrics;
+use crate::outcome::{Answer, Outcome};
 use crate::retry::{DEFAULT_SCHEDULE, Verdict, judge};
 use crate::store::{Attempted, GivenBack, Store, StoreError, is_data_fault, one_line};
 
@@ -55,6 +56,7 @@ pub struct Settle {
     store: Store,
     desk: Arc<Desk>,
     bell: Arc<Bell>,
+    metrics: Arc<Metrics>,
     reports: mpsc::Receiver<Report>,
 }
 
@@ -70,8 +72,14 @@ struct Batch {
 
 impl Settle {
     /// A stage that ends when every sender of reports is gone and all reports are written.
-    pub fn new(store: Store, desk: Arc<Desk>, bell: Arc<Bell>, reports: mpsc::Receiver<Report>) -> Self {
-        Self { store, desk, bell, reports }
+    pub fn new(
+        store: Store,
+        desk: Arc<Desk>,
+        bell: Arc<Bell>,
+        metrics: Arc<Metrics>,
+        reports: mpsc::Receiver<Report>,
+    ) -> Self {
+        Self { store, desk, bell, metrics, reports }
     }
 
     /// Settles until no report can come any more.
@@ -128,7 +136,8 @@ impl Settle {
     }
 
     fn verdict(&self, claimed: &Claimed, outcome: &Outcome) -> Verdict {
-        let endpoint = self.desk.endpoint(claimed.endpoint_no);
+        let is_success = matches!(outcome.answer, Answer::Success { .. });
+        let endpoint = self.desk.note_outcome(claimed.endpoint_no, is_success);
         let schedule =
             endpoint.as_ref().and_then(|e| e.retry_schedule.as_deref()).unwrap_or(&DEFAULT_SCHEDULE);
         let attempt = claimed.attempt.saturating_sub(claimed.attempts_before);
@@ -163,8 +172,10 @@ impl Settle {
             // A claim goes with the last of its deliveries: nobody could take back what is left without it.
             let finished = if batch.given_back.is_empty() { finished } else { &[] };
             let settled = self.store.settle_deliveries(&batch.attempted, finished).await?;
-            if settled < batch.attempted.len() {
-                warn!("{} outcomes not written: their claims were lost", batch.attempted.len() - settled);
+            let lost = batch.attempted.len().saturating_sub(settled);
+            self.metrics.settled(settled, lost);
+            if lost > 0 {
+                warn!("{lost} outcomes not written: their claims were lost");
             }
             batch.attempted.clear();
         }

@@ -57,7 +57,8 @@ comment on function postrider.topic_regex(text[]) is
     'Topic patterns as one regular expression: * is exactly one word, ** one or more; null without patterns.';
 
 create function postrider.existing_endpoint(id text) returns postrider.endpoint
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- Volatile: sees what the calling statement itself has put.
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     found_endpoint postrider.endpoint;
 begin
@@ -150,18 +151,22 @@ comment on function postrider.random_secret() is 'A new signing secret: 366 rand
 
 create or replace function postrider.pause_endpoint(id text, inout reason text default null, out endpoint_id text, out state text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    target postrider.endpoint := postrider.existing_endpoint(pause_endpoint.id);
 begin
     update postrider.endpoint as e set state = 'paused', reason = left(pause_endpoint.reason, 500), changed_at = now()
-    where e.no = (postrider.existing_endpoint(pause_endpoint.id)).no
+    where e.no = target.no
     returning e.reason, e.id, e.state into pause_endpoint.reason, endpoint_id, pause_endpoint.state;
 end
 $$;
 
 create or replace function postrider.resume_endpoint(id text, out endpoint_id text, out state text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    target postrider.endpoint := postrider.existing_endpoint(resume_endpoint.id);
 begin
     update postrider.endpoint as e set state = 'enabled', reason = null, changed_at = now()
-    where e.no = (postrider.existing_endpoint(resume_endpoint.id)).no
+    where e.no = target.no
     returning e.id, e.state into endpoint_id, resume_endpoint.state;
 end
 $$;

@@ -30,6 +30,7 @@ pub(super) struct Lane {
     pace: Option<Pace>,
     sharers: u32,
     is_gone: bool,
+    consecutive_failures: u32,
     /// Whether it stands in the turn of startable lanes.
     pub(super) is_offered: bool,
 }
@@ -64,6 +65,7 @@ impl Lane {
             pace: None,
             sharers: sharers.max(1),
             is_gone: false,
+            consecutive_failures: 0,
             is_offered: false,
         };
         lane.apply_limits();
@@ -91,6 +93,14 @@ impl Lane {
 
     pub(super) fn endpoint(&self) -> Arc<Endpoint> {
         Arc::clone(&self.endpoint)
+    }
+
+    pub(super) fn note_outcome(&mut self, is_success: bool) {
+        self.consecutive_failures = if is_success { 0 } else { self.consecutive_failures.saturating_add(1) };
+    }
+
+    pub(super) fn consecutive_failures(&self) -> u32 {
+        self.consecutive_failures
     }
 
     pub(super) fn is_unused(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
+use tokio::time::Instant;
 
 use super::statements::{
     CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR,
@@ -313,12 +314,15 @@ fn first_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<Claim
 
 fn event(row: &tokio_postgres::Row) -> Result<Event, StoreError> {
     let payload: String = column(&LOAD_EVENTS, row, "payload")?;
+    let age_us: i64 = column(&LOAD_EVENTS, row, "age_us")?;
     Ok(Event {
         id: EventId::new(column(&LOAD_EVENTS, row, "id")?),
         webhook_id: column(&LOAD_EVENTS, row, "webhook_id")?,
         topic: column(&LOAD_EVENTS, row, "topic")?,
         headers: headers(&LOAD_EVENTS, column(&LOAD_EVENTS, row, "headers")?)?,
         payload: payload.into(),
+        age_at_load: Duration::from_micros(u64::try_from(age_us).unwrap_or_default()),
+        loaded: Instant::now(),
         memory: None,
     })
 }

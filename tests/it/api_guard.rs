@@ -19,7 +19,7 @@ async fn a_request_that_names_another_host_is_refused() {
         ("localhost:7678", 200),
         ("[::1]:7678", 200),
     ] {
-        for path in ["/v1/status", "/openapi.json"] {
+        for path in ["/v1/status", "/metrics", "/openapi.json"] {
             let answered = Answered::to(api.request("GET", path).header("host", host)).await;
 
             assert_eq!(answered.status, status, "{host} {path}");
@@ -85,7 +85,7 @@ async fn with_tokens_every_request_needs_one_of_them() {
     let api = Api::of(&dispatcher).await;
     let get = |path: &str, token: &str| api.request("GET", path).header("authorization", token.to_owned());
 
-    for path in ["/v1/status", "/v1/endpoints", "/openapi.json"] {
+    for path in ["/v1/status", "/v1/endpoints", "/metrics", "/openapi.json"] {
         let without = api.get(path).await;
 
         assert_eq!(without.refused(), (401, "unauthorized".to_owned()), "{path}");

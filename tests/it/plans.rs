@@ -51,6 +51,25 @@ async fn the_hot_path_neither_scans_nor_sorts_a_history_that_was_analyzed() {
     assert_eq!(faults, Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn metrics_do_not_read_the_history() {
+    let database = Database::new().await;
+    fill(&database).await;
+    let client = database.connect().await;
+    client.batch_execute(Session::Scrape.settings()).await.unwrap();
+
+    let mut faults = Vec::new();
+    for (name, arguments) in [("measure_backlog", ""), ("measure_endpoints", "(100)")] {
+        client.batch_execute(&format!("prepare {name} as {}", sql(name))).await.unwrap();
+        let plan = explain(&client, &format!("execute {name} {arguments}")).await;
+        judge(&plan[0]["Plan"], name, &mut faults);
+    }
+
+    // What was counted is sorted, and claims are few.
+    faults.retain(|fault| fault.contains("Seq Scan") && !fault.ends_with("claim"));
+    assert_eq!(faults, Vec::<String>::new());
+}
+
 /// What a planner may be driven to: every kind of join and scan, with and without the parameters' values.
 const FORCED: [&str; 9] = [
     "set enable_indexscan = off; set enable_bitmapscan = off",

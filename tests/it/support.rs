@@ -9,6 +9,7 @@ mod encrypted;
 mod ended;
 mod folder;
 mod receiver;
+mod scraped;
 mod talker;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};
 pub(crate) use ended::Ended;
 pub(crate) use folder::Folder;
 pub(crate) use receiver::{Received, Receiver};
+pub(crate) use scraped::Scraped;
 pub(crate) use talker::Talker;
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.
@@ -40,6 +42,14 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: 
     tokio::time::timeout(DEADLINE, poll)
         .await
         .unwrap_or_else(|_| panic!("waited {DEADLINE:?} in vain: {what}"));
+}
+
+/// Asks for a URL.
+pub(crate) async fn get(url: &str) -> reqwest::Response {
+    // Without a provider for TLS no client can be built; an error means that another test was faster.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+    client.get(url).send().await.unwrap()
 }
 
 /// A dispatcher with one endpoint `one`, which subscribes to everything; `more` as in [`Database::put_endpoint`].

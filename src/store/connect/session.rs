@@ -11,6 +11,8 @@ pub enum Session {
     Command,
     /// Requests of the admin API.
     Api,
+    /// Reads for metrics, again and again.
+    Scrape,
 }
 
 impl Session {
@@ -22,6 +24,7 @@ impl Session {
             Self::Listener => format!("{whose} listener"),
             Self::Command => format!("{whose} command"),
             Self::Api => format!("{whose} api"),
+            Self::Scrape => format!("{whose} metrics"),
         }
     }
 
@@ -46,6 +49,10 @@ impl Session {
             // Times are shown as RFC 3339 in UTC, wherever the server is.
             Self::Command => "set statement_timeout = '5min'; set lock_timeout = '30s'; set timezone = 'UTC'",
             Self::Api => "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'",
+            Self::Scrape => {
+                "set default_transaction_read_only = on; set enable_seqscan = off; set jit = off; \
+                 set max_parallel_workers_per_gather = 0; set statement_timeout = '4s'"
+            }
         }
     }
 }

@@ -1,0 +1,159 @@
+//! `GET /metrics`: what this process counted (see `metrics.rs`), how it stands, and what the database says of the backlog,
+//! the endpoints and the tables, in Prometheus' text format.
+//!
+//! However many scrape, and however impatiently, the database is read by one of them at a time, on a connection of its
+//! own, in bounded time, and not again before that has become a tenth of the time.
+
+mod gauges;
+mod reading;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::time::Instant;
+use tracing::warn;
+
+use self::gauges::Gauges;
+use self::reading::Reading;
+use crate::bell::Bell;
+use crate::desk::Desk;
+use crate::metrics::Metrics;
+use crate::store::{Store, WakeMode};
+
+/// What [`Scrape::render`] returns.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The database's part takes no longer than this; what is not known by then is left out.
+const READING_MAX: Duration = Duration::from_secs(5);
+/// A reading serves all scrapes for so many times as long as it took: a large backlog takes long to count.
+const FRESH_PART: u32 = 10;
+/// But for this long at least, and at most.
+const FRESH_MIN: Duration = Duration::from_secs(1);
+const FRESH_MAX: Duration = Duration::from_secs(30);
+
+/// Renders the metrics.
+pub struct Scrape {
+    metrics: Arc<Metrics>,
+    store: Store,
+    desk: Arc<Desk>,
+    bell: Arc<Bell>,
+    latest: Mutex<Option<Latest>>,
+}
+
+/// The last reading of the database, maybe under way. A scraper that goes away takes nothing with it: the next one goes on
+/// waiting for the same reading.
+struct Latest {
+    begun: Instant,
+    reading: Shared<BoxFuture<'static, Arc<Known>>>,
+}
+
+/// A reading that ended.
+struct Known {
+    text: String,
+    is_complete: bool,
+    fresh_until: Instant,
+}
+
+impl Scrape {
+    /// Nothing is read yet. `store` is for nothing else: claims and settles wait for no scrape.
+    pub fn new(metrics: Arc<Metrics>, store: Store, desk: Arc<Desk>, bell: Arc<Bell>) -> Self {
+        Self { metrics, store, desk, bell, latest: Mutex::default() }
+    }
+
+    /// All metrics. Without a database: what this process knows by itself.
+    ///
+    /// # Cancel safety
+    /// Dropped, a reading of the database is kept for the next call.
+    pub async fn render(&self) -> String {
+        let known = self.reading().await;
+        let mut gauges = Gauges::default();
+        let own = self.own(&mut gauges).and_then(|()| {
+            let mut families = self.metrics.registry().gather();
+            families.extend(gauges.gather());
+            prometheus::TextEncoder::new().encode_to_string(&families)
+        });
+        match own {
+            Ok(text) => text + &known.text,
+            Err(fault) => {
+                warn!("metrics cannot be written: {fault}");
+                known.text.clone()
+            }
+        }
+    }
+
+    /// How this process stands.
+    fn own(&self, gauges: &mut Gauges) -> prometheus::Result<()> {
+        let load = self.desk.load();
+        let mode = self.bell.wake_state().mode;
+        let modes = [("notify", WakeMode::Notify), ("poll", WakeMode::Poll)];
+        gauges.set_each(
+            "postrider_build_info",
+            "Always 1: which version runs.",
+            "version",
+            [(env!("CARGO_PKG_VERSION"), true)],
+        )?;
+        gauges.set_each(
+            "postrider_wake_mode",
+            "1 for how this dispatcher is woken: notify (LISTEN/NOTIFY), or poll (every poll interval).",
+            "mode",
+            modes.map(|(name, each)| (name, each == mode)),
+        )?;
+        gauges.set("postrider_is_leader", "1 if this dispatcher arms the bell.", self.bell.is_leader())?;
+        gauges.set("postrider_in_flight", "Attempts under way.", load.in_flight)?;
+        gauges.set(
+            "postrider_held",
+            "Deliveries claimed and not settled: queued, under way, or waiting to be settled.",
+            load.held,
+        )
+    }
+
+    /// The last reading while it is fresh, else the one under way, else a new one.
+    async fn reading(&self) -> Arc<Known> {
+        let reading = {
+            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            let latest = match latest.take() {
+                Some(one) if one.is_usable() => latest.insert(one),
+                previous => latest.insert(self.read(previous.is_none_or(|one| one.was_complete()))),
+            };
+            latest.reading.clone()
+        };
+        reading.await
+    }
+
+    /// Begins a reading; a failure is logged unless the one before failed too.
+    fn read(&self, was_complete: bool) -> Latest {
+        let begun = Instant::now();
+        let (store, desk) = (self.store.clone(), Arc::clone(&self.desk));
+        let reading = async move {
+            let mut reading = Reading::new(store, desk);
+            // What is known by the deadline is kept.
+            let ended = tokio::time::timeout(READING_MAX, reading.measure()).await;
+            let fault = ended.unwrap_or_else(|_elapsed| Some(format!("no answer within {READING_MAX:?}")));
+            if let Some(fault) = fault.as_ref().filter(|_| was_complete) {
+                warn!("metrics of the database are incomplete: {fault}");
+            }
+            let fresh = (begun.elapsed() * FRESH_PART).clamp(FRESH_MIN, FRESH_MAX);
+            Arc::new(Known {
+                text: reading.text(fault.is_none()),
+                is_complete: fault.is_none(),
+                fresh_until: Instant::now() + fresh,
+            })
+        };
+        Latest { begun, reading: reading.boxed().shared() }
+    }
+}
+
+impl Latest {
+    fn is_usable(&self) -> bool {
+        match self.reading.peek() {
+            Some(known) => Instant::now() < known.fresh_until,
+            // Begun for scrapers that went away long ago, it would say how things were then.
+            None => self.begun.elapsed() < READING_MAX,
+        }
+    }
+
+    fn was_complete(&self) -> bool {
+        self.reading.peek().is_none_or(|known| known.is_complete)
+    }
+}

@@ -1,0 +1,192 @@
+//! The database's part of a scrape.
+
+use std::sync::Arc;
+
+use prometheus::TextEncoder;
+use thiserror::Error;
+
+use super::gauges::{Gauges, Value};
+use crate::desk::Desk;
+use crate::store::{EndpointMeasure, Store, StoreError, TableMeasure, one_line};
+
+/// So many endpoints have labels: those with the most pending deliveries.
+const ENDPOINTS_MAX: i64 = 100;
+
+/// What was read so far.
+pub(super) struct Reading {
+    store: Store,
+    desk: Arc<Desk>,
+    gauges: Gauges,
+}
+
+/// Why a part is missing.
+#[derive(Debug, Error)]
+enum ReadingError {
+    #[error("cannot measure")]
+    Store(#[from] StoreError),
+    #[error("cannot be written")]
+    Metrics(#[from] prometheus::Error),
+}
+
+type Done = Result<(), ReadingError>;
+
+impl Reading {
+    pub(super) fn new(store: Store, desk: Arc<Desk>) -> Self {
+        Self { store, desk, gauges: Gauges::default() }
+    }
+
+    /// Reads everything; a part that fails (a count that takes too long) does not keep the others from being read.
+    /// Returns what failed first.
+    ///
+    /// # Cancel safety
+    /// Dropped, what was read is kept.
+    pub(super) async fn measure(&mut self) -> Option<String> {
+        // What may take long comes last.
+        let server = self.server().await;
+        let tables = self.tables().await;
+        let backlog = self.backlog().await;
+        let endpoints = self.endpoints().await;
+        let fault = [server, tables, backlog, endpoints].into_iter().find_map(Result::err);
+        fault.map(|fault| one_line(&fault))
+    }
+
+    /// What was read, as text.
+    pub(super) fn text(mut self, is_complete: bool) -> String {
+        let help = "1 if the last reading of the database was complete.";
+        let text = self
+            .gauges
+            .set("postrider_database_up", help, is_complete)
+            .and_then(|()| TextEncoder::new().encode_to_string(&self.gauges.gather()));
+        text.unwrap_or_else(|fault| {
+            tracing::warn!("metrics of the database cannot be written: {fault}");
+            String::new()
+        })
+    }
+
+    async fn server(&mut self) -> Done {
+        let server = self.store.measure_server().await?;
+        self.gauges.set(
+            "postrider_oldest_snapshot_age_seconds",
+            "Age of the oldest transaction in this database that keeps dead rows from being cleaned up, as far as our role \
+             may see it; 0 if there is none.",
+            server.oldest_snapshot_age,
+        )?;
+        self.gauges.set(
+            "postrider_notification_queue_usage_ratio",
+            "How full the notification queue of the server is; at 1 the commits of producers fail.",
+            server.notification_queue_usage,
+        )?;
+        Ok(())
+    }
+
+    async fn tables(&mut self) -> Done {
+        let tables = self.store.measure_tables().await?;
+        self.per_table(&tables, "postrider_table_live_tuples", "Rows, by the server's estimate.", |table| {
+            Some(table.live_tuples)
+        })?;
+        self.per_table(
+            &tables,
+            "postrider_table_dead_tuples",
+            "Dead row versions not yet cleaned up, by the server's estimate.",
+            |table| Some(table.dead_tuples),
+        )?;
+        self.per_table(
+            &tables,
+            "postrider_table_size_bytes",
+            "Size on disk, with indexes and TOAST.",
+            |table| Some(table.size_bytes),
+        )?;
+        self.per_table(
+            &tables,
+            "postrider_table_hot_update_ratio",
+            "Part of all updates since the server's statistics were reset that touched no index (HOT); none before the first.",
+            |table| table.hot_update_ratio,
+        )
+    }
+
+    async fn backlog(&mut self) -> Done {
+        let backlog = self.store.measure_backlog().await?;
+        let gauges = &mut self.gauges;
+        gauges.set("postrider_backlog_unrouted", "Events not yet routed.", backlog.unrouted)?;
+        gauges.set(
+            "postrider_backlog_pending",
+            "Deliveries that wait, for a slot or for their next attempt.",
+            backlog.pending,
+        )?;
+        gauges.set(
+            "postrider_backlog_in_progress",
+            "Deliveries that a dispatcher holds.",
+            backlog.in_progress,
+        )?;
+        gauges.set("postrider_backlog_failed", "Deliveries given up and kept.", backlog.failed)?;
+        gauges.set(
+            "postrider_backlog_oldest_due_age_seconds",
+            "How long the most overdue delivery to an enabled endpoint has been due; 0 if none is.",
+            backlog.oldest_due_age,
+        )?;
+        gauges.set(
+            "postrider_backlog_oldest_unrouted_age_seconds",
+            "Age of the oldest event not yet routed; 0 if there is none.",
+            backlog.oldest_unrouted_age,
+        )?;
+        Ok(())
+    }
+
+    async fn endpoints(&mut self) -> Done {
+        let measures = self.store.measure_endpoints(ENDPOINTS_MAX).await?;
+        let endpoints = &measures.endpoints;
+        self.gauges.set(
+            "postrider_endpoints_omitted",
+            "Endpoints beyond the 100 with the most pending deliveries: they have no metrics of their own.",
+            measures.omitted,
+        )?;
+        self.per_endpoint(
+            endpoints,
+            "postrider_endpoint_enabled",
+            "1 if enabled, 0 if paused or disabled.",
+            |e| e.is_enabled,
+        )?;
+        self.per_endpoint(endpoints, "postrider_endpoint_pending", "Deliveries that wait.", |e| e.pending)?;
+        self.per_endpoint(
+            endpoints,
+            "postrider_endpoint_oldest_pending_age_seconds",
+            "How long ago the oldest delivery that waits was routed; 0 if none waits.",
+            |e| e.oldest_pending_age,
+        )?;
+        self.per_endpoint(
+            endpoints,
+            "postrider_endpoint_failed_24h",
+            "Deliveries given up in the last 24 hours.",
+            |e| e.failed_24h,
+        )?;
+        let desk = Arc::clone(&self.desk);
+        self.per_endpoint(
+            endpoints,
+            "postrider_endpoint_consecutive_failures",
+            "Failed attempts of this dispatcher since its last one that succeeded, or since its start.",
+            |e| desk.consecutive_failures(e.no),
+        )
+    }
+
+    fn per_table<V: Value>(
+        &mut self,
+        tables: &[TableMeasure],
+        name: &str,
+        help: &str,
+        value: impl Fn(&TableMeasure) -> Option<V>,
+    ) -> Done {
+        let values = tables.iter().filter_map(|table| Some((table.table_name.as_str(), value(table)?)));
+        Ok(self.gauges.set_each(name, help, "table", values)?)
+    }
+
+    fn per_endpoint<V: Value>(
+        &mut self,
+        endpoints: &[EndpointMeasure],
+        name: &str,
+        help: &str,
+        value: impl Fn(&EndpointMeasure) -> V,
+    ) -> Done {
+        let values = endpoints.iter().map(|endpoint| (endpoint.id.as_str(), value(endpoint)));
+        Ok(self.gauges.set_each(name, help, "endpoint", values)?)
+    }
+}
