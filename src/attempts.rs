@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::deliver::Deliverer;
 use crate::delivery::Claimed;
-use crate::desk::{Desk, Next, Ready};
+use crate::desk::{Desk, MEMORY_KIB_MAX, Next, Ready};
+use crate::endpoint::EndpointNo;
 use crate::event::{Event, EventId};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
@@ -23,8 +23,6 @@ use crate::outcome::{Answer, NoAnswer, Outcome};
 use crate::settle::Report;
 use crate::store::{Store, one_line};
 
-/// Payloads in memory, in KiB; a larger one has all of it to itself.
-const PAYLOAD_KIB_MAX: u32 = 64 * 1024;
 /// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
 const CHUNK_KIB_MAX: u32 = 8 * 1024;
 
@@ -36,8 +34,6 @@ pub struct Attempts {
     deliverer: Deliverer,
     outlets: Outlets,
     runners: Mutex<JoinSet<()>>,
-    /// KiB of payloads that may still be loaded.
-    memory: Arc<Semaphore>,
 }
 
 /// Who hears of attempts, and who ends them.
@@ -46,22 +42,20 @@ pub struct Outlets {
     pub reports: mpsc::Sender<Report>,
     /// Counts what ended.
     pub metrics: Arc<Metrics>,
-    /// Nothing waits for memory any more.
-    pub stop: CancellationToken,
 }
 
 /// Claimed deliveries whose events are loaded together.
 #[derive(Default)]
 struct Chunk {
     permits: BTreeMap<EventId, OwnedSemaphorePermit>,
-    claimed: Vec<Claimed>,
+    claimed: Vec<(Claimed, u32)>,
     kib: u32,
 }
 
 impl Chunk {
     fn add(&mut self, id: EventId, permit: OwnedSemaphorePermit, claimed: Vec<Claimed>, kib: u32) {
         self.permits.insert(id, permit);
-        self.claimed.extend(claimed);
+        self.claimed.extend(claimed.into_iter().map(|claimed| (claimed, kib)));
         self.kib += kib;
     }
 }
@@ -75,12 +69,11 @@ impl Attempts {
         deliverer: Deliverer,
         outlets: Outlets,
     ) -> Arc<Self> {
-        let memory = Arc::new(Semaphore::new(PAYLOAD_KIB_MAX.try_into().unwrap_or(usize::MAX)));
-        Arc::new(Self { store, desk, lease, deliverer, outlets, runners: Mutex::default(), memory })
+        Arc::new(Self { store, desk, lease, deliverer, outlets, runners: Mutex::default() })
     }
 
-    /// Takes over freshly claimed deliveries, each with its payload's size, and starts what has a slot. Payloads are
-    /// loaded as memory for them becomes free; what cannot be loaded is given back.
+    /// Takes over freshly claimed deliveries, each with its payload's size, and starts what has a slot. What there is no
+    /// memory for is given back: nobody waits for an endpoint that hangs with large payloads.
     pub async fn admit(self: &Arc<Self>, claimed: Vec<(Claimed, u64)>) {
         self.desk.note_claims(claimed.iter().map(|(claimed, _)| claimed.claim_id));
         let mut by_event: BTreeMap<EventId, (u64, Vec<Claimed>)> = BTreeMap::new();
@@ -90,27 +83,20 @@ impl Attempts {
         let mut chunk = Chunk::default();
         for (id, (payload_bytes, claimed)) in by_event {
             let kib =
-                u32::try_from(payload_bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, PAYLOAD_KIB_MAX);
+                u32::try_from(payload_bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, MEMORY_KIB_MAX);
             if chunk.kib + kib > CHUNK_KIB_MAX {
                 self.start(std::mem::take(&mut chunk)).await;
             }
-            let permit = self.memory_for(kib, &mut chunk).await;
-            match permit {
-                Some(permit) => chunk.add(id, permit, claimed, kib),
-                None => self.turn_away(claimed).await, // Stopping.
+            let endpoints: Vec<EndpointNo> = claimed.iter().map(|claimed| claimed.endpoint_no).collect();
+            let (refused, permit) = self.desk.take_memory(kib, &endpoints);
+            let (refused, taken): (Vec<Claimed>, Vec<Claimed>) =
+                claimed.into_iter().partition(|claimed| refused.contains(&claimed.endpoint_no));
+            self.turn_away(refused).await;
+            if let Some(permit) = permit {
+                chunk.add(id, permit, taken, kib);
             }
         }
         self.start(chunk).await;
-    }
-
-    /// Waits for memory; none: stopping. What was to be loaded is started before, for that is what frees memory.
-    async fn memory_for(self: &Arc<Self>, kib: u32, chunk: &mut Chunk) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&self.memory).try_acquire_many_owned(kib) {
-            return Some(permit);
-        }
-        self.start(std::mem::take(chunk)).await;
-        let wait = Arc::clone(&self.memory).acquire_many_owned(kib);
-        self.outlets.stop.run_until_cancelled(wait).await.and_then(Result::ok)
     }
 
     /// Loads and starts what there is memory for.
@@ -123,7 +109,10 @@ impl Attempts {
             Ok(loaded) => loaded,
             Err(fault) => {
                 warn!("claimed events cannot be read, giving them back: {}", one_line(&fault));
-                return self.turn_away(chunk.claimed).await;
+                for (claimed, payload_kib) in &chunk.claimed {
+                    self.desk.give_memory(claimed.endpoint_no, *payload_kib);
+                }
+                return self.turn_away(chunk.claimed.into_iter().map(|(claimed, _)| claimed).collect()).await;
             }
         };
         let mut permits = chunk.permits;
@@ -132,8 +121,11 @@ impl Attempts {
             (event.id, Arc::new(event))
         };
         let events: HashMap<EventId, Arc<Event>> = loaded.into_iter().map(own).collect();
-        let ready =
-            |claimed: Claimed| Ready { claimed, event: events.get(&claimed.event_id).map(Arc::clone) };
+        let ready = |(claimed, payload_kib): (Claimed, u32)| Ready {
+            claimed,
+            event: events.get(&claimed.event_id).map(Arc::clone),
+            payload_kib,
+        };
         let runners = self.desk.admit(chunk.claimed.into_iter().map(ready).collect());
         let mut tasks = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {} // Ended runners; their panics were caught.
@@ -181,7 +173,7 @@ impl Attempts {
     }
 
     async fn attempt(&self, next: Next) -> Report {
-        let Next { ready: Ready { claimed, event }, endpoint, start_at } = next;
+        let Next { ready: Ready { claimed, event, .. }, endpoint, start_at } = next;
         tokio::time::sleep_until(start_at).await;
         if !self.lease.covers(claimed.held_by, self.deliverer.timeout(&endpoint)) {
             return Report::GivenBack { claimed, begun: false };

@@ -6,14 +6,16 @@
 //! ```
 
 mod lane;
+mod memory;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Duration, Instant};
 
 use self::lane::Lane;
+pub use self::memory::MEMORY_KIB_MAX;
 use crate::delivery::{ClaimId, Claimed, DeliveryId};
 use crate::endpoint::{Endpoint, EndpointNo, EndpointState};
 use crate::event::Event;
@@ -59,6 +61,8 @@ pub struct Ready {
     pub claimed: Claimed,
     /// What to send; none: the event was deleted.
     pub event: Option<Arc<Event>>,
+    /// What its payload counts in memory.
+    pub payload_kib: u32,
 }
 
 /// The next attempt to make.
@@ -78,6 +82,8 @@ pub struct Desk {
     limits: Limits,
     inner: Mutex<Inner>,
     room: Notify,
+    /// KiB of payloads that may still be loaded.
+    memory: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -85,11 +91,14 @@ struct Inner {
     lanes: HashMap<EndpointNo, Lane>,
     /// Lanes that can start an attempt now; each at most once, served in turn.
     startable: VecDeque<EndpointNo>,
-    begun: HashMap<DeliveryId, Claimed>,
+    /// Attempts under way, and the memory of their payloads in KiB.
+    begun: HashMap<DeliveryId, (Claimed, u32)>,
     /// Unsettled deliveries per claim.
     claims: HashMap<ClaimId, usize>,
     runners: usize,
     held: usize,
+    /// What a payload that found no memory needs, in KiB: until there is so much, nothing more is claimed.
+    memory_wanted: u32,
     /// Dispatchers that share each endpoint's limits.
     sharers: u32,
     closed: bool,
@@ -105,10 +114,12 @@ impl Desk {
             claims: HashMap::new(),
             runners: 0,
             held: 0,
+            memory_wanted: 0,
             sharers: 1,
             closed: false,
         };
-        Self { limits, inner: Mutex::new(inner), room: Notify::new() }
+        let memory = Arc::new(Semaphore::new(MEMORY_KIB_MAX.try_into().unwrap_or(usize::MAX)));
+        Self { limits, inner: Mutex::new(inner), room: Notify::new(), memory }
     }
 
     /// Takes over a new set of endpoints. Returns what was queued for endpoints that are not enabled any more.
@@ -167,8 +178,11 @@ impl Desk {
 
     /// How many more deliveries may be claimed, whatever the endpoint.
     pub fn room(&self) -> usize {
-        let inner = self.lock();
-        if inner.closed { 0 } else { self.limits.held_max.saturating_sub(inner.held) }
+        let mut inner = self.lock();
+        if inner.closed || !self.has_memory(&mut inner) {
+            return 0;
+        }
+        self.limits.held_max.saturating_sub(inner.held)
     }
 
     /// Reserves room for up to `wanted` deliveries of an endpoint before they are claimed; returns how many.
@@ -177,7 +191,7 @@ impl Desk {
     /// room for new events of others.
     pub fn reserve(&self, no: EndpointNo, wanted: usize, origin: Origin) -> usize {
         let mut inner = self.lock();
-        if inner.closed {
+        if inner.closed || !self.has_memory(&mut inner) {
             return 0;
         }
         let held_max = match origin {
@@ -266,7 +280,7 @@ impl Desk {
                 continue;
             };
             let endpoint = lane.endpoint();
-            inner.begun.insert(ready.claimed.delivery_id, ready.claimed);
+            inner.begun.insert(ready.claimed.delivery_id, (ready.claimed, ready.payload_kib));
             inner.offer(no);
             return Some(Next { ready, endpoint, start_at });
         }
@@ -277,9 +291,9 @@ impl Desk {
     /// An attempt ended: its slot is free.
     pub fn finish(&self, claimed: &Claimed) {
         let mut inner = self.lock();
-        inner.begun.remove(&claimed.delivery_id);
+        let begun = inner.begun.remove(&claimed.delivery_id);
         if let Some(lane) = inner.lanes.get_mut(&claimed.endpoint_no) {
-            lane.finish();
+            lane.finish(begun.map_or(0, |(_, payload_kib)| payload_kib));
         }
         inner.offer(claimed.endpoint_no);
     }
@@ -334,18 +348,23 @@ impl Desk {
         self.room.notified().await;
     }
 
-    /// Nothing is begun from now on. Returns what was queued.
-    pub fn close(&self) -> Vec<Claimed> {
+    /// Nothing is begun or claimed from now on, even by a round that is under way.
+    pub fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
         inner.startable.clear();
+    }
+
+    /// What is queued and will not be begun.
+    pub fn take_queued(&self) -> Vec<Claimed> {
+        let mut inner = self.lock();
         let queued: Vec<Claimed> = inner.lanes.values_mut().flat_map(Lane::take_queue).collect();
         queued
     }
 
     /// Attempts that were begun and did not end.
     pub fn begun(&self) -> Vec<Claimed> {
-        self.lock().begun.values().copied().collect()
+        self.lock().begun.values().map(|(claimed, _)| *claimed).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

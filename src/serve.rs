@@ -112,7 +112,7 @@ impl Dispatcher {
             Arc::clone(&desk),
             Arc::clone(&lease),
             deliverer,
-            Outlets { reports, metrics: Arc::clone(&metrics), stop: stop_intake.clone() },
+            Outlets { reports, metrics: Arc::clone(&metrics) },
         );
         let settle =
             Settle::new(store.clone(), Arc::clone(&desk), Arc::clone(&bell), Arc::clone(&metrics), settled);
@@ -155,14 +155,15 @@ impl Dispatcher {
     /// Claims nothing more: the first step of a stop.
     pub fn stop_intake(&self) {
         self.stop_intake.cancel();
+        self.shared.desk.close();
     }
 
     /// Stops in order; returns when everything is settled or given back, and at the latest some seconds after the
     /// grace period.
     pub async fn stop(mut self) {
-        self.stop_intake.cancel();
+        self.stop_intake();
         while self.intake.join_next().await.is_some() {}
-        let queued = self.shared.desk.close();
+        let queued = self.shared.desk.take_queued();
         self.shared.attempts.give_back(queued).await;
         self.shared.attempts.finish(self.config.grace_period).await;
         let Self { shared, mut settle, mut upkeep, stop_upkeep, .. } = self;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::{Duration, Instant};
 
 use super::Ready;
+use super::memory::SHARE_KIB_MAX;
 use crate::delivery::Claimed;
 use crate::endpoint::{Endpoint, EndpointState};
 
@@ -25,6 +26,10 @@ pub(super) struct Lane {
     queue: VecDeque<Ready>,
     in_flight: usize,
     reserved: usize,
+    /// Payloads that are queued or under way, in KiB.
+    memory_kib: u32,
+    /// The size of the last payload: what the next ones are believed to have.
+    payload_kib: u32,
     slots: usize,
     drain: Drain,
     pace: Option<Pace>,
@@ -60,6 +65,8 @@ impl Lane {
             queue: VecDeque::new(),
             in_flight: 0,
             reserved: 0,
+            memory_kib: 0,
+            payload_kib: 1,
             slots: 1,
             drain: Drain::new(max_in_flight / sharers.max(1)),
             pace: None,
@@ -143,13 +150,30 @@ impl Lane {
         let waiting = self.queue.len() + self.reserved;
         let by_slots = (self.slots + self.drain.prefetch()).saturating_sub(waiting + self.in_flight);
         let by_pace = self.pace.as_ref().map_or(usize::MAX, |pace| pace.room().saturating_sub(waiting));
-        by_slots.min(by_pace)
+        let by_memory = SHARE_KIB_MAX.saturating_sub(self.memory_kib) / self.payload_kib;
+        let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX).saturating_sub(self.reserved);
+        let is_empty = waiting + self.in_flight == 0;
+        by_slots.min(by_pace).min(by_memory.max(usize::from(is_empty)))
     }
 
     pub(super) fn pace_delay(&self) -> Option<Duration> {
         let pace = self.pace.as_ref()?;
         let delay = pace.next.saturating_duration_since(Instant::now() + PACE_HORIZON);
         (!delay.is_zero()).then_some(delay)
+    }
+
+    /// Takes memory for a payload; refused: the endpoint has its share in memory already.
+    pub(super) fn take_memory(&mut self, kib: u32) -> bool {
+        self.payload_kib = kib.max(1);
+        let is_taken = self.memory_kib == 0 || self.memory_kib + kib <= SHARE_KIB_MAX;
+        if is_taken {
+            self.memory_kib += kib;
+        }
+        is_taken
+    }
+
+    pub(super) fn give_memory(&mut self, kib: u32) {
+        self.memory_kib = self.memory_kib.saturating_sub(kib);
     }
 
     pub(super) fn push(&mut self, ready: Ready) {
@@ -172,7 +196,8 @@ impl Lane {
         Some((ready, start_at))
     }
 
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&mut self, payload_kib: u32) {
+        self.give_memory(payload_kib);
         self.drain.is_saturated |= self.in_flight >= self.slots;
         self.in_flight = self.in_flight.saturating_sub(1);
         self.drain.ended += 1;
@@ -193,7 +218,9 @@ impl Lane {
     }
 
     pub(super) fn take_queue(&mut self) -> Vec<Claimed> {
-        self.queue.drain(..).map(|ready| ready.claimed).collect()
+        let queued: Vec<Ready> = self.queue.drain(..).collect();
+        self.give_memory(queued.iter().map(|ready| ready.payload_kib).sum());
+        queued.into_iter().map(|ready| ready.claimed).collect()
     }
 }
 

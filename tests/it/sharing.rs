@@ -191,3 +191,26 @@ fn warnings(dispatcher: &Dispatcher) -> String {
     let log = dispatcher.log();
     log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect()
 }
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_with_large_payloads_does_not_delay_another() {
+    let (database, first, second, _dispatcher) =
+        two_endpoints_and("", &["--request-timeout", "2m", "--lease", "4m"]).await;
+    first.hold();
+    database
+        .execute(
+            "insert into postrider.outbox (topic, payload, destination)
+             select 'a', to_json(repeat(md5(n::text), 32768)), 'first' from generate_series(1, 100) as n",
+        )
+        .await;
+    eventually("payloads of a mebibyte are under way", || async { first.under_way() >= 8 }).await;
+
+    database
+        .execute("insert into postrider.outbox (topic, payload, destination) values ('a', '{}', 'second')")
+        .await;
+
+    second.next().await;
+    first.release();
+    database.until_settled().await;
+    assert_eq!(first.webhook_ids().len(), 100);
+}
