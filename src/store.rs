@@ -7,6 +7,7 @@ mod diagnose;
 mod dispatchers;
 mod endpoints;
 mod events;
+mod health;
 mod migrate;
 mod redo;
 mod rows;
@@ -29,6 +30,7 @@ pub use diagnose::{Refusal, is_data_fault, is_permanent, one_line, refusal};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointSet, PutResult};
 pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, RouteTx, UnroutedEvent};
+pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
 pub use redo::Replay;
 pub use rows::{

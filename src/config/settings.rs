@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde_json::Value;
 
+use super::{Reading, Source};
 use crate::cli;
 use crate::egress::EgressPolicy;
 use crate::store::DatabaseUrl;
@@ -87,6 +89,8 @@ impl fmt::Display for Problems {
 #[derive(Debug, Default)]
 pub struct Settings {
     file: toml::Table,
+    path: PathBuf,
+    readings: Vec<Reading>,
     /// Grows with every setting that is read.
     pub problems: Problems,
 }
@@ -94,9 +98,10 @@ pub struct Settings {
 impl Settings {
     /// Reads the file that `--config` names, or `postrider.toml` here if there is one.
     pub fn load(global: &cli::Global) -> Self {
-        let mut settings = Self::default();
         let path = global.config.as_deref();
-        let text = match std::fs::read_to_string(path.unwrap_or(Path::new("postrider.toml"))) {
+        let path_read = path.unwrap_or(Path::new("postrider.toml"));
+        let mut settings = Self { path: path_read.to_owned(), ..Self::default() };
+        let text = match std::fs::read_to_string(path_read) {
             Ok(text) => text,
             Err(_) if path.is_none() => return settings,
             Err(fault) => {
@@ -136,32 +141,49 @@ impl Settings {
         typed: Option<String>,
         default: Option<&str>,
     ) -> Option<String> {
-        if typed.is_some() {
-            return typed;
-        }
-        match self.file.get(name) {
-            Some(toml::Value::String(text)) => Some(text.clone()),
-            Some(toml::Value::Integer(number)) if name == "max_in_flight" => Some(number.to_string()),
-            Some(_) => {
-                self.problems.add(name, "needs a text in quotes", None);
-                None
+        let (value, source) = match (typed, self.file.get(name)) {
+            (Some(text), _) => (Some(text), Source::Typed),
+            (None, Some(toml::Value::String(text))) => (Some(text.clone()), self.file_source()),
+            (None, Some(toml::Value::Integer(number))) if name == "max_in_flight" => {
+                (Some(number.to_string()), self.file_source())
             }
-            None => default.map(str::to_owned),
-        }
+            (None, Some(_)) => {
+                self.problems.add(name, "needs a text in quotes", None);
+                return None;
+            }
+            (None, None) => (default.map(str::to_owned), Source::Default),
+        };
+        self.note(name, value.clone().into(), source);
+        value
+    }
+
+    /// The settings that were read, in order: what holds, and why.
+    pub fn readings(&self) -> &[Reading] {
+        &self.readings
+    }
+
+    fn note(&mut self, name: &str, value: Value, source: Source) {
+        self.readings.push(Reading::new(name, value, source));
+    }
+
+    fn file_source(&self) -> Source {
+        Source::File(self.path.clone())
     }
 
     /// A switch by flag or environment, or file; off by default.
     pub(super) fn switch(&mut self, name: &str, typed: Option<&str>) -> bool {
         let from_file = self.file.get(name);
-        let parsed = match (typed, from_file) {
-            (Some(text), _) => text.trim().parse().ok(),
-            (None, Some(value)) => value.as_bool(),
-            (None, None) => Some(false),
+        let (parsed, source) = match (typed, from_file) {
+            (Some(text), _) => (text.trim().parse().ok(), Source::Typed),
+            (None, Some(value)) => (value.as_bool(), self.file_source()),
+            (None, None) => (Some(false), Source::Default),
         };
         if parsed.is_none() {
             self.problems.add(name, "needs true or false", typed);
         }
-        parsed.unwrap_or_default()
+        let is_on = parsed.unwrap_or_default();
+        self.note(name, is_on.into(), source);
+        is_on
     }
 
     pub(super) fn duration(
@@ -185,8 +207,14 @@ impl Settings {
     /// The database, by flag, environment (`DATABASE_URL` too), or file.
     pub fn database(&mut self, typed: Option<String>) -> Option<DatabaseUrl> {
         #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-        let fallback = std::env::var("DATABASE_URL").ok();
-        let text = self.text("database_url", typed.or(fallback), None);
+        let fallback = std::env::var("DATABASE_URL").ok().filter(|_| typed.is_none());
+        let text = match fallback {
+            Some(text) => {
+                self.note("database_url", text.as_str().into(), Source::DatabaseUrl);
+                Some(text)
+            }
+            None => self.text("database_url", typed, None),
+        };
         let Some(text) = text else {
             self.problems.add(
                 "database_url",
@@ -205,15 +233,18 @@ impl Settings {
     /// What may be called.
     pub fn egress(&mut self, typed: &cli::Egress) -> EgressPolicy {
         let mut cidrs = typed.allow_cidr.clone();
+        let mut source = if cidrs.is_empty() { Source::Default } else { Source::Typed };
         if cidrs.is_empty() {
             match self.file.get("allow_cidr") {
                 None => {}
                 Some(toml::Value::Array(values)) if values.iter().all(toml::Value::is_str) => {
                     cidrs.extend(values.iter().filter_map(toml::Value::as_str).map(str::to_owned));
+                    source = self.file_source();
                 }
                 Some(_) => self.problems.add("allow_cidr", "needs a list of texts in quotes", None),
             }
         }
+        self.note("allow_cidr", cidrs.clone().into(), source);
         let allow_http = self.switch("allow_http", typed.allow_http.as_deref());
         let mut policy = EgressPolicy { allow_http, allow_cidrs: Vec::new() };
         for text in cidrs {

@@ -1,0 +1,97 @@
+//! The work: tables and their dead rows, dispatchers, and what is late.
+
+use std::time::Duration;
+
+use super::Check;
+use crate::commands::count;
+use crate::store::{DispatcherRow, Lateness, ServerRow, Store, TableRow};
+
+/// Fewer dead rows cost nothing, whatever their share.
+const DEAD_MIN: i64 = 10_000;
+/// A dispatcher that runs routes in milliseconds, and polls every second.
+const LATE: Duration = Duration::from_mins(1);
+
+pub(super) async fn tables(server: &ServerRow, store: &Store) -> Check {
+    const NAME: &str = "tables";
+    let tables = match store.list_tables().await {
+        Ok(tables) => tables,
+        Err(fault) => return Check::broken(NAME, &fault),
+    };
+    if !server.is_autovacuum_on {
+        return Check::warn(
+            NAME,
+            "autovacuum is off: dead rows stay, and everything gets slower",
+            "alter system set autovacuum = on; select pg_reload_conf()",
+        );
+    }
+    let names = |is_so: fn(&TableRow) -> bool| -> Vec<&str> {
+        tables.iter().filter(|table| is_so(table)).map(|table| table.name.as_str()).collect()
+    };
+    let unvacuumed = names(|table| !table.is_autovacuum_enabled);
+    if let Some(first) = unvacuumed.first() {
+        return Check::warn(
+            NAME,
+            format!("autovacuum is switched off for {}: dead rows stay", unvacuumed.join(", ")),
+            format!("alter table postrider.{first} reset (autovacuum_enabled)"),
+        );
+    }
+    let bloated = names(|table| table.dead > DEAD_MIN && table.dead > table.live);
+    if let Some(first) = bloated.first() {
+        return Check::warn(
+            NAME,
+            format!("more dead rows than live ones in {}", bloated.join(", ")),
+            format!("see transactions above; then: vacuum postrider.{first}"),
+        );
+    }
+    Check::ok(NAME, "vacuum keeps up")
+}
+
+pub(super) async fn dispatchers(store: &Store) -> Check {
+    const NAME: &str = "dispatchers";
+    let rows = match store.read_dispatchers().await {
+        Ok(rows) => rows,
+        Err(fault) => return Check::broken(NAME, &fault),
+    };
+    let live: Vec<&DispatcherRow> = rows.iter().filter(|row| row.is_live).collect();
+    if live.is_empty() {
+        return Check::warn(NAME, "none runs: nothing is delivered", "postrider run");
+    }
+    let number = count(i64::try_from(live.len()).unwrap_or(i64::MAX), "runs", "run");
+    let Some(polling) = live.iter().find(|row| row.wake_mode != "notify") else {
+        return Check::ok(NAME, format!("{number}, woken by notifications"));
+    };
+    let why = polling.wake_reason.as_deref().unwrap_or("unknown");
+    Check::warn(
+        NAME,
+        format!("{number}; {} polls: {why}", polling.host),
+        "see notifications above; by the poll alone events are delivered later, and none is lost",
+    )
+}
+
+pub(super) async fn backlog(store: &Store) -> Check {
+    const NAME: &str = "backlog";
+    let Lateness { unrouted, overdue } = match store.read_lateness().await {
+        Ok(lateness) => lateness,
+        Err(fault) => return Check::broken(NAME, &fault),
+    };
+    let late = |age: Option<Duration>| age.filter(|age| *age > LATE).map(whole_seconds);
+    if let Some(age) = late(unrouted) {
+        return Check::warn(
+            NAME,
+            format!("the oldest event waits to be routed for {age}"),
+            "see dispatchers and transactions above; postrider run on more machines",
+        );
+    }
+    if let Some(age) = late(overdue) {
+        return Check::warn(
+            NAME,
+            format!("the most overdue delivery waits for {age}"),
+            "see endpoints below; raise max_in_flight or rate_limit of the endpoint, or postrider run on more machines",
+        );
+    }
+    Check::ok(NAME, "nothing is late")
+}
+
+fn whole_seconds(age: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(age.as_secs()))
+}
