@@ -41,13 +41,32 @@ pub struct Cli {
 #[derive(Args, Debug, Default)]
 pub struct Global {
     /// Database, as `postgres://user:password@host:port/database`; `DATABASE_URL` is read too
-    #[arg(long, global = true, env = "POSTRIDER_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "POSTRIDER_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub database_url: Option<String>,
     /// TOML file with settings [default: ./postrider.toml if it exists]
-    #[arg(long, global = true, env = "POSTRIDER_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "POSTRIDER_CONFIG",
+        value_name = "FILE"
+    )]
     pub config: Option<PathBuf>,
     /// What to log to stderr, as info or postrider=debug [default: info]
-    #[arg(long, global = true, env = "POSTRIDER_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "POSTRIDER_LOG",
+        value_name = "FILTER"
+    )]
     pub log: Option<String>,
 }
 

@@ -67,7 +67,7 @@ pub struct DeliveryRetry {
     #[arg(long, value_name = "ID")]
     pub endpoint: Option<String>,
     /// Only those given up since then: so long ago, as 1h, or an RFC 3339 time
-    #[arg(long, requires = "endpoint", value_name = "TIME")]
+    #[arg(long, requires = "endpoint", conflicts_with = "ids", value_name = "TIME")]
     pub since: Option<String>,
     /// Print JSON
     #[arg(long)]

@@ -7,6 +7,7 @@ mod ended;
 mod folder;
 mod receiver;
 mod talker;
+mod terminal;
 
 use std::future::Future;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub(crate) use ended::Ended;
 pub(crate) use folder::Folder;
 pub(crate) use receiver::{Received, Receiver};
 pub(crate) use talker::Talker;
+pub(crate) use terminal::terminal;
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);

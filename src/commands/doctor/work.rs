@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::Check;
 use crate::commands::count;
-use crate::store::{DispatcherRow, Lateness, ServerRow, Store, TableRow};
+use crate::store::{DispatcherRow, Lateness, ServerRow, Store, TableRow, WakeMode, WakeState};
 
 /// Fewer dead rows cost nothing, whatever their share.
-const DEAD_MIN: i64 = 10_000;
+const DEAD_MIN: i64 = 100_000;
 /// A dispatcher that runs routes in milliseconds, and polls every second.
 const LATE: Duration = Duration::from_mins(1);
 
@@ -57,8 +57,8 @@ pub(super) async fn dispatchers(store: &Store) -> Check {
         return Check::warn(NAME, "none runs: nothing is delivered", "postrider run");
     }
     let number = count(i64::try_from(live.len()).unwrap_or(i64::MAX), "runs", "run");
-    let Some(polling) = live.iter().find(|row| row.wake_mode != "notify") else {
-        return Check::ok(NAME, format!("{number}, woken by notifications"));
+    let Some(polling) = live.iter().find(|row| is_polling_in_need(row)) else {
+        return Check::ok(NAME, format!("{number}, woken as asked for"));
     };
     let why = polling.wake_reason.as_deref().unwrap_or("unknown");
     Check::warn(
@@ -66,6 +66,11 @@ pub(super) async fn dispatchers(store: &Store) -> Check {
         format!("{number}; {} polls: {why}", polling.host),
         "see notifications above; by the poll alone events are delivered later, and none is lost",
     )
+}
+
+/// It polls, and nobody asked for it.
+fn is_polling_in_need(row: &DispatcherRow) -> bool {
+    row.wake_mode != WakeMode::Notify.as_str() && row.wake_reason.as_deref() != Some(WakeState::ASKED_FOR)
 }
 
 pub(super) async fn backlog(store: &Store) -> Check {

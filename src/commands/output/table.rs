@@ -8,7 +8,7 @@ use super::{is_colourful, is_watched, line, printable};
 /// Headings of columns that hold a status.
 const STATUS: [&str; 3] = ["STATUS", "STATE", "RESULT"];
 /// Headings of columns that may be shortened.
-const LONG: [&str; 5] = ["URL", "ERROR", "RESPONSE", "SAYS", "WAKE"];
+const LONG: [&str; 4] = ["URL", "ERROR", "RESPONSE", "WAKE"];
 /// However narrow the terminal is.
 const LONG_CHARS_MIN: usize = 16;
 
@@ -45,7 +45,7 @@ pub(in crate::commands) fn rows<const N: usize>(
     let mut rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(|text| printable(&text))).collect();
     let mut table = plain();
     if is_watched()
-        && let Some(width) = table.width()
+        && let Some(width) = Table::new().width().filter(|width| *width > 0)
     {
         shorten(headings, &mut rows, usize::from(width));
     }
