@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Ended, one_endpoint};
+use crate::support::{Database, Ended, Talker, command, one_endpoint};
 
 #[tokio::test]
 async fn list_shows_the_newest_first_as_json() {
@@ -251,6 +251,26 @@ async fn retry_of_an_endpoint_leaves_alone_what_was_given_up_before() {
         format!("select now() - '{since}'::timestamptz between interval '45 min' and interval '50 min'");
     assert!(database.is(&sql).await, "{since}");
     assert!(database.is("select status = 'pending' from postrider.delivery where id = 2").await);
+}
+
+#[tokio::test]
+async fn an_interrupted_retry_finishes_its_step_and_says_that_it_can_go_on() {
+    let database = database(1_500).await;
+    let blocker = database.connect().await;
+    blocker.batch_execute("begin; select from postrider.delivery where id = 1 for update").await.unwrap();
+    let mut retry = command(&["delivery", "retry", "--endpoint", "one"]);
+    retry.env("DATABASE_URL", &database.url);
+    let retry = Talker::start(retry);
+    let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    database.until(waits).await;
+
+    retry.signal("INT").await;
+    blocker.batch_execute("rollback").await.unwrap();
+    let ended = retry.ended().await;
+
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "due now: 1000 deliveries\n"));
+    assert!(ended.complaint().contains("goes on with what is left"), "{}", ended.stderr);
+    assert_eq!((database.count("pending").await, database.count("failed").await), (1_000, 500));
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
-//! `doctor`: what it finds, what it says against it, and when it fails.
+//! `doctor`: the server, the role, the schema, notifications; what it says against what is wrong, and when it fails.
 
+use std::time::Duration;
+
+use postrider::store::{DatabaseUrl, Session, Store};
 use serde_json::{Value, json};
 
-use crate::support::{Database, Dispatcher, Ended, Receiver, command, one_endpoint};
+use crate::support::{Database, Dispatcher, Ended, command, one_endpoint};
 
 #[tokio::test]
 async fn a_healthy_installation_passes_every_check() {
@@ -234,136 +237,22 @@ async fn notifications_do_not_matter_to_those_who_poll() {
 }
 
 #[tokio::test]
-async fn autovacuum_that_is_switched_off_is_a_warning_with_the_table() {
+async fn an_open_and_a_prepared_transaction_are_found() {
     let database = Database::new().await;
-    database.execute("alter table postrider.delivery set (autovacuum_enabled = false)").await;
+    let name: String = database.value("select current_database()::text").await;
+    let writer = database.connect().await;
+    writer.batch_execute("begin; create table mine ()").await.unwrap();
+    let pid: i32 = writer.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    database.execute(&format!("begin; create table yours (); prepare transaction '{name}'")).await;
+    let url = DatabaseUrl::parse(&database.url).unwrap();
+    let store = Store::new(&url, Session::Command, 1).unwrap();
 
-    let ended = doctor(&database.url, &[]).await;
+    let old = store.list_old_transactions(Duration::ZERO).await.unwrap();
 
-    let check = found(&ended, "tables");
-    assert_eq!(check["result"], "warn");
-    assert_eq!(check["mend"], "alter table postrider.delivery reset (autovacuum_enabled)");
-}
-
-#[tokio::test]
-async fn a_dispatcher_that_was_told_to_poll_is_as_it_should_be() {
-    let (database, _receiver, _dispatcher) = one_endpoint("", &["--wake", "poll"]).await;
-
-    let ended = doctor(&database.url, &[]).await;
-
-    assert_eq!(found(&ended, "dispatchers")["result"], "ok", "{}", ended.stdout);
-}
-
-#[tokio::test]
-async fn a_dispatcher_that_has_to_poll_is_a_warning_with_its_reason() {
-    let database = Database::new().await;
-    database
-        .execute(
-            "insert into postrider.dispatcher (host, version, lease_until, wake_mode, wake_reason)
-             values ('here:1', '0', now() + interval '1 h', 'poll', 'cannot connect to listen')",
-        )
-        .await;
-
-    let ended = doctor(&database.url, &[]).await;
-
-    let check = found(&ended, "dispatchers");
-    assert_eq!(check["result"], "warn");
-    assert!(text(&check, "says").contains("here:1 polls: cannot connect to listen"), "{check}");
-}
-
-#[tokio::test]
-async fn a_dispatcher_whose_lease_ended_does_not_count() {
-    let database = Database::new().await;
-    database
-        .execute(
-            "insert into postrider.dispatcher (host, version, lease_until, wake_mode)
-             values ('here:1', '0', now() - interval '1 h', 'notify')",
-        )
-        .await;
-
-    let ended = doctor(&database.url, &[]).await;
-
-    assert_eq!(found(&ended, "dispatchers")["mend"], "postrider run");
-}
-
-#[tokio::test]
-async fn events_that_wait_for_long_are_a_warning() {
-    let database = Database::new().await;
-    database.insert("order.created", "{}").await;
-    database.execute("update postrider.outbox set created_at = now() - interval '2 h'").await;
-
-    let ended = doctor(&database.url, &[]).await;
-
-    let check = found(&ended, "backlog");
-    assert_eq!(check["result"], "warn");
-    assert!(text(&check, "says").contains("2h"), "{check}");
-}
-
-#[tokio::test]
-async fn deliveries_are_late_only_if_nobody_holds_them_up_on_purpose() {
-    let database = Database::new().await;
-    database.put_endpoint("one", "https://example.com/", "**", "").await;
-    database
-        .execute(
-            "insert into postrider.delivery (event_id, endpoint_no, status, due_at)
-             select 1, e.no, 'pending', now() - interval '3 h' from postrider.endpoint as e",
-        )
-        .await;
-
-    let enabled = doctor(&database.url, &[]).await;
-    database.execute("select postrider.pause_endpoint('one')").await;
-    let paused = doctor(&database.url, &[]).await;
-
-    assert!(text(&found(&enabled, "backlog"), "says").contains("3h"), "{}", enabled.stdout);
-    assert_eq!(found(&paused, "backlog")["result"], "ok");
-}
-
-#[tokio::test]
-async fn endpoints_that_get_nothing_are_warnings_with_what_mends_them() {
-    for state in ["paused", "disabled"] {
-        let database = Database::new().await;
-        database.put_endpoint("one", "https://example.com/", "**", "").await;
-        database
-            .execute(&format!("update postrider.endpoint set state = '{state}', reason = 'because'"))
-            .await;
-
-        let ended = doctor(&database.url, &[]).await;
-
-        assert_eq!(ended.code, Some(0), "{}", ended.stdout);
-        let check = found(&ended, "endpoints");
-        assert_eq!(
-            (&check["result"], &check["mend"]),
-            (&json!("warn"), &json!("postrider endpoint resume one"))
-        );
-        assert!(text(&check, "says").contains("one (because)"), "{check}");
-    }
-}
-
-#[tokio::test]
-async fn an_endpoint_that_fails_again_and_again_is_a_warning() {
-    let database = Database::new().await;
-    database.put_endpoint("one", "https://example.com/", "**", "").await;
-    database.insert_settled("one", "order.created", "failed", 5).await;
-
-    let ended = doctor(&database.url, &[]).await;
-
-    let check = found(&ended, "endpoints");
-    assert_eq!(check["result"], "warn");
-    assert!(text(&check, "says").contains("one (5 in a row)"), "{check}");
-}
-
-#[tokio::test]
-async fn an_endpoint_that_may_not_be_called_fails_unless_run_would_allow_it() {
-    let database = Database::new().await;
-    let receiver = Receiver::start().await;
-    database.put_endpoint("one", &receiver.url(), "**", "").await;
-
-    let refused = Ended::run(&database.url, &["doctor", "--json", "--allow-http"]).await;
-    let allowed = doctor(&database.url, &[]).await;
-
-    assert_eq!(refused.code, Some(1));
-    assert!(text(&found(&refused, "endpoints"), "says").contains("--allow-cidr"), "{}", refused.stdout);
-    assert_eq!(found(&allowed, "endpoints")["result"], "ok");
+    let found = |kind: &str, name: &str| old.iter().any(|old| old.kind == kind && old.name == name);
+    assert!(found("session", &pid.to_string()), "{old:?}");
+    assert!(found("prepared transaction", &name), "{old:?}");
+    database.execute(&format!("rollback prepared '{name}'")).await;
 }
 
 #[tokio::test]
@@ -384,7 +273,7 @@ async fn doctor_changes_nothing() {
 }
 
 /// Runs it as JSON, where loopback may be called.
-async fn doctor(url: &str, flags: &[&str]) -> Ended {
+pub(crate) async fn doctor(url: &str, flags: &[&str]) -> Ended {
     let args = [&["doctor", "--json", "--allow-http", "--allow-cidr", "127.0.0.0/8"], flags].concat();
     Ended::run(url, &args).await
 }
@@ -394,13 +283,13 @@ fn checks(ended: &Ended) -> Vec<Value> {
 }
 
 /// The first check of that name.
-fn found(ended: &Ended, name: &str) -> Value {
+pub(crate) fn found(ended: &Ended, name: &str) -> Value {
     checks(ended)
         .into_iter()
         .find(|check| check["name"] == name)
         .unwrap_or_else(|| panic!("{name}: {ended:#?}"))
 }
 
-fn text<'a>(check: &'a Value, field: &str) -> &'a str {
+pub(crate) fn text<'a>(check: &'a Value, field: &str) -> &'a str {
     check[field].as_str().unwrap_or_else(|| panic!("{field}: {check}"))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Dispatcher, Ended, Receiver, SECRET, one_endpoint};
+use crate::support::{Database, Dispatcher, Ended, Receiver, SECRET, Talker, command, one_endpoint};
 
 const NEW_SECRET: &str = "whsec_C2FVsBQIhrscChlQIM+b5sSYspob7oDazfgh";
 const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
@@ -54,7 +54,7 @@ async fn delete_needs_yes_where_nobody_can_be_asked() {
 #[tokio::test]
 async fn delete_reads_no_answer_from_a_pipe() {
     let database = endpoint().await;
-    let mut delete = crate::support::command(&["endpoint", "delete", "one"]);
+    let mut delete = command(&["endpoint", "delete", "one"]);
     delete.env("DATABASE_URL", &database.url);
 
     let ended = Ended::with_input(delete, b"y\n").await;
@@ -207,6 +207,22 @@ async fn a_test_of_an_endpoint_that_hangs_says_so() {
 
     assert_eq!(ended.code, Some(1));
     assert!(ended.complaint().contains("still under way"), "{}", ended.stderr);
+    assert!(database.is("select cancelled_at is not null from postrider.outbox").await);
+}
+
+#[tokio::test]
+async fn a_test_that_is_interrupted_is_not_retried() {
+    let (database, receiver, _dispatcher) = one_endpoint("", &[]).await;
+    receiver.hold();
+    let mut test = command(&["endpoint", "test", "one"]);
+    test.env("DATABASE_URL", &database.url);
+    let test = Talker::start(test);
+    receiver.next().await;
+
+    test.signal("INT").await;
+    let ended = test.ended().await;
+
+    assert_eq!((ended.code, ended.complaint()), (Some(1), "interrupted before there was an answer"));
     assert!(database.is("select cancelled_at is not null from postrider.outbox").await);
 }
 

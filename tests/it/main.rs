@@ -12,6 +12,7 @@ mod database_faults;
 mod deliveries_by_command;
 mod delivering;
 mod doctoring;
+mod doctoring_work;
 mod egress;
 mod endpoint_put;
 mod endpoints_by_command;

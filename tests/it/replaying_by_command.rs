@@ -128,7 +128,7 @@ async fn an_interrupted_replay_finishes_its_step_and_says_how_to_go_on() {
     let replay = Talker::start(replay);
     // It waits for a row of its first step.
     database
-        .until("select exists (select from pg_locks where not granted and locktype = 'transactionid')")
+        .until("select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')")
         .await;
 
     replay.signal("INT").await;

@@ -126,6 +126,20 @@ async fn a_replay_shows_how_far_it_is() {
 }
 
 #[tokio::test]
+async fn a_retry_shows_how_far_it_is() {
+    let database = database().await;
+    database.insert_settled("one", "order.created", "failed", 2_500).await;
+    let args = ["delivery", "retry", "--endpoint", "one"];
+    let Some(mut screen) = terminal(&database, &args, &[]).await else { return };
+
+    screen.until("retrying").await;
+    let (code, shown) = screen.ended().await;
+
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("due now: 2500 deliveries"), "{shown}");
+}
+
+#[tokio::test]
 async fn a_dumb_terminal_sees_no_bar() {
     let database = database().await;
     database.insert_settled("one", "order.created", "complete", 10).await;
@@ -209,7 +223,7 @@ async fn delete_asks_and_does_what_is_answered() {
         screen.press(&format!("{answer}\r")).await;
         let (code, shown) = screen.ended().await;
 
-        assert_eq!(code, Some(if is_deleted { 0 } else { 1 }), "{answer}: {shown}");
+        assert_eq!(code, Some(i32::from(!is_deleted)), "{answer}: {shown}");
         let gone = "select not exists (select from postrider.endpoint_health)";
         assert_eq!(database.is(gone).await, is_deleted, "{answer}: {shown}");
     }

@@ -79,3 +79,25 @@ pub(super) fn queue(row: &ServerRow) -> Check {
         Check::ok(NAME, says)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Verdict, server};
+    use super::*;
+
+    #[test]
+    fn a_queue_is_judged_by_how_full_it_is() {
+        for (usage, verdict) in [
+            (0.0, Verdict::Ok),
+            (0.099, Verdict::Ok),
+            (0.1, Verdict::Warn),
+            (0.499, Verdict::Warn),
+            (0.5, Verdict::Fail),
+            (1.0, Verdict::Fail),
+        ] {
+            let row = ServerRow { notification_queue_usage: usage, ..server::server() };
+
+            assert_eq!(queue(&row).result, verdict, "{usage}");
+        }
+    }
+}

@@ -13,6 +13,7 @@ const MAJOR_MAX: i32 = 18;
 const SKEW_MAX_MS: i64 = 60_000;
 /// Vacuum and routing wait for the oldest transaction.
 const OLD_TRANSACTION: Duration = Duration::from_mins(5);
+const TRANSACTIONS: &str = "transactions";
 const LACKING_SHOWN: usize = 3;
 
 pub(super) fn connection(row: &ServerRow) -> Check {
@@ -113,19 +114,25 @@ pub(super) async fn grants(row: &ServerRow, store: &Store) -> Check {
 
 /// What is open for long keeps dead rows from being vacuumed, and, if it writes, new events from being counted as routed.
 pub(super) async fn old_transactions(row: &ServerRow, store: &Store) -> Check {
-    const NAME: &str = "transactions";
-    let old = match store.list_old_transactions(OLD_TRANSACTION).await {
-        Ok(old) => old,
-        Err(fault) => return Check::broken(NAME, &fault),
-    };
+    match store.list_old_transactions(OLD_TRANSACTION).await {
+        Ok(old) => judge_old_transactions(row, &old),
+        Err(fault) => Check::broken(TRANSACTIONS, &fault),
+    }
+}
+
+fn judge_old_transactions(row: &ServerRow, old: &[OldTransaction]) -> Check {
     let limit = humantime::format_duration(OLD_TRANSACTION);
     let partly = if row.sees_all_sessions { "" } else { " (of other roles only pg_read_all_stats sees)" };
     let Some(first) = old.first() else {
-        return Check::ok(NAME, format!("none is open for more than {limit}{partly}"));
+        return Check::ok(TRANSACTIONS, format!("none is open for more than {limit}{partly}"));
     };
     let (what, mend) = describe(first);
     let number = count(i64::try_from(old.len()).unwrap_or(i64::MAX), "holds", "hold");
-    Check::warn(NAME, format!("{number} back vacuum, and maybe routing, for more than {limit}; {what}"), mend)
+    Check::warn(
+        TRANSACTIONS,
+        format!("{number} back vacuum, and maybe routing, for more than {limit}; {what}"),
+        mend,
+    )
 }
 
 fn describe(old: &OldTransaction) -> (String, String) {
@@ -138,6 +145,24 @@ fn describe(old: &OldTransaction) -> (String, String) {
         _ => format!("let its subscriber catch up, or: select pg_drop_replication_slot('{name}')"),
     };
     (format!("{kind} {name} ({says}){age}"), mend)
+}
+
+/// A server that is as it should be.
+#[cfg(test)]
+pub(super) fn server() -> ServerRow {
+    ServerRow {
+        version: "17.2".to_owned(),
+        version_no: 170_002,
+        is_standby: false,
+        is_read_only: false,
+        synchronous_commit: "on".to_owned(),
+        is_autovacuum_on: true,
+        role: "postrider".to_owned(),
+        sees_all_sessions: true,
+        has_schema: true,
+        notification_queue_usage: 0.0,
+        now_ms: 0,
+    }
 }
 
 #[cfg(test)]
@@ -171,19 +196,33 @@ mod tests {
         assert!(clock(&row, 900_000, 910_000).says.contains("1m 30s ahead"));
     }
 
-    fn server() -> ServerRow {
-        ServerRow {
-            version: "17.2".to_owned(),
-            version_no: 170_002,
-            is_standby: false,
-            is_read_only: false,
-            synchronous_commit: "on".to_owned(),
-            is_autovacuum_on: true,
-            role: "postrider".to_owned(),
-            sees_all_sessions: true,
-            has_schema: true,
-            notification_queue_usage: 0.0,
-            now_ms: 0,
+    #[test]
+    fn whatever_holds_back_vacuum_is_named_with_what_ends_it() {
+        for (kind, mend) in [
+            ("session", "pg_terminate_backend(7)"),
+            ("prepared transaction", "rollback prepared '7'"),
+            ("replication slot", "pg_drop_replication_slot('7')"),
+        ] {
+            let old = OldTransaction {
+                kind: kind.to_owned(),
+                name: "7".to_owned(),
+                says: "somebody".to_owned(),
+                age_ms: Some(600_000),
+            };
+
+            let check = judge_old_transactions(&server(), &[old]);
+
+            assert_eq!(check.result, Verdict::Warn);
+            assert!(check.says.contains(&format!("{kind} 7 (somebody), for 10m")), "{check:?}");
+            assert!(check.mend.is_some_and(|text| text.contains(mend)), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_role_that_sees_its_own_sessions_only_is_told_so() {
+        let blind = ServerRow { sees_all_sessions: false, ..server() };
+
+        assert!(judge_old_transactions(&blind, &[]).says.contains("pg_read_all_stats"));
+        assert!(!judge_old_transactions(&server(), &[]).says.contains("pg_read_all_stats"));
     }
 }

@@ -6,20 +6,23 @@ use super::Check;
 use crate::commands::count;
 use crate::store::{DispatcherRow, Lateness, ServerRow, Store, TableRow, WakeMode, WakeState};
 
+const TABLES: &str = "tables";
 /// Fewer dead rows cost nothing, whatever their share.
 const DEAD_MIN: i64 = 100_000;
 /// A dispatcher that runs routes in milliseconds, and polls every second.
 const LATE: Duration = Duration::from_mins(1);
 
 pub(super) async fn tables(server: &ServerRow, store: &Store) -> Check {
-    const NAME: &str = "tables";
-    let tables = match store.list_tables().await {
-        Ok(tables) => tables,
-        Err(fault) => return Check::broken(NAME, &fault),
-    };
+    match store.list_tables().await {
+        Ok(tables) => judge_tables(server, &tables),
+        Err(fault) => Check::broken(TABLES, &fault),
+    }
+}
+
+fn judge_tables(server: &ServerRow, tables: &[TableRow]) -> Check {
     if !server.is_autovacuum_on {
         return Check::warn(
-            NAME,
+            TABLES,
             "autovacuum is off: dead rows stay, and everything gets slower",
             "alter system set autovacuum = on; select pg_reload_conf()",
         );
@@ -30,7 +33,7 @@ pub(super) async fn tables(server: &ServerRow, store: &Store) -> Check {
     let unvacuumed = names(|table| !table.is_autovacuum_enabled);
     if let Some(first) = unvacuumed.first() {
         return Check::warn(
-            NAME,
+            TABLES,
             format!("autovacuum is switched off for {}: dead rows stay", unvacuumed.join(", ")),
             format!("alter table postrider.{first} reset (autovacuum_enabled)"),
         );
@@ -38,12 +41,12 @@ pub(super) async fn tables(server: &ServerRow, store: &Store) -> Check {
     let bloated = names(|table| table.dead > DEAD_MIN && table.dead > table.live);
     if let Some(first) = bloated.first() {
         return Check::warn(
-            NAME,
+            TABLES,
             format!("more dead rows than live ones in {}", bloated.join(", ")),
             format!("see transactions above; then: vacuum postrider.{first}"),
         );
     }
-    Check::ok(NAME, "vacuum keeps up")
+    Check::ok(TABLES, "vacuum keeps up")
 }
 
 pub(super) async fn dispatchers(store: &Store) -> Check {
@@ -99,4 +102,43 @@ pub(super) async fn backlog(store: &Store) -> Check {
 
 fn whole_seconds(age: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(age.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Verdict, server};
+    use super::*;
+
+    #[test]
+    fn tables_are_bloated_when_many_rows_are_dead_and_few_alive() {
+        for (live, dead, verdict) in [
+            (0, 0, Verdict::Ok),
+            (0, 100_000, Verdict::Ok),
+            (1_000_000, 900_000, Verdict::Ok),
+            (100_000, 100_001, Verdict::Warn),
+        ] {
+            let table = TableRow { live, dead, ..table() };
+
+            assert_eq!(judge_tables(&server::server(), &[table]).result, verdict, "{live} live, {dead} dead");
+        }
+    }
+
+    #[test]
+    fn a_server_without_autovacuum_is_named_before_its_tables() {
+        let server = ServerRow { is_autovacuum_on: false, ..server::server() };
+
+        let check = judge_tables(&server, &[table()]);
+
+        assert!(check.mend.is_some_and(|mend| mend.contains("alter system set autovacuum")));
+    }
+
+    fn table() -> TableRow {
+        TableRow {
+            name: "delivery".to_owned(),
+            live: 0,
+            dead: 0,
+            is_autovacuum_enabled: true,
+            last_vacuum_at: None,
+        }
+    }
 }

@@ -29,6 +29,13 @@ struct Tested<'a> {
     response_excerpt: Option<String>,
 }
 
+/// How the wait for the first attempt ended.
+enum Waited {
+    Attempted(Box<DeliveryDetail>),
+    InVain,
+    Interrupted,
+}
+
 /// Sends it, waits for its first attempt, and shows what came back.
 pub(super) async fn run(
     mut settings: Settings,
@@ -43,16 +50,23 @@ pub(super) async fn run(
     refuse_unless_enabled(&endpoint)?;
     let mut signals = Signals::install()?;
     let id = insert(&store, &endpoint.id).await?;
-    let attempted = tokio::select! {
-        attempted = first_attempt(&store, id) => Some(attempted?),
-        () = tokio::time::sleep(wait) => None,
-        _ = signals.next() => None,
+    let waited = tokio::select! {
+        attempted = first_attempt(&store, id) => Waited::Attempted(Box::new(attempted?)),
+        () = tokio::time::sleep(wait) => Waited::InVain,
+        _ = signals.next() => Waited::Interrupted,
     };
-    let tested = tested(&endpoint.id, id, attempted.as_ref());
-    let why_failed = match (&attempted, tested.is_delivered) {
-        (_, true) => return report(typed.json, &tested, None),
-        (Some(_), false) => format!("endpoint \"{}\" did not accept the test", endpoint.id),
-        (None, false) => why_nothing_came(&store, &endpoint, id).await?,
+    let (tested, why_failed) = match waited {
+        Waited::Attempted(detail) => {
+            let tested = tested(&endpoint.id, id, Some(&detail));
+            if tested.is_delivered {
+                return report(typed.json, &tested, None);
+            }
+            (tested, format!("endpoint \"{}\" did not accept the test", endpoint.id))
+        }
+        Waited::InVain => (tested(&endpoint.id, id, None), why_nothing_came(&store, &endpoint, id).await?),
+        Waited::Interrupted => {
+            (tested(&endpoint.id, id, None), "interrupted before there was an answer".to_owned())
+        }
     };
     // It would be retried for days.
     store.cancel(id).await?;

@@ -68,9 +68,8 @@ impl Screen {
                 self.shown.push_str(&String::from_utf8_lossy(&bytes[..count]));
             }
         };
-        if timeout(DEADLINE, read).await.is_err() {
-            panic!("no \"{text}\" in time; shown:\n{}", self.shown);
-        }
+        let is_read = timeout(DEADLINE, read).await.is_ok();
+        assert!(is_read, "no \"{text}\" in time; shown:\n{}", self.shown);
     }
 
     /// Waits for its end, and returns its exit code and everything that was shown.
