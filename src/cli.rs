@@ -1,9 +1,21 @@
 //! What was typed: the command line as clap reads it, nothing decided. Values stay text, so that `config` can report
 //! all that is wrong with them at once, wherever they came from.
 
+mod delivery;
+mod doctor;
+mod endpoint;
+mod sourced;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use delivery::{Delivery, DeliveryList, DeliveryRetry, DeliveryShow, Event, EventId, Replay};
+pub use doctor::{Completions, ConfigCommand, ConfigShow, Doctor};
+pub use endpoint::{
+    Endpoint, EndpointDelete, EndpointId, EndpointPause, EndpointPut, EndpointRotateSecret, EndpointTest,
+};
+pub use sourced::Sourced;
 
 /// Delivers rows of postrider.outbox as signed webhooks.
 #[derive(Debug, Parser)]
@@ -11,9 +23,10 @@ use clap::{Args, Parser, Subcommand};
     name = "postrider",
     version,
     about = "Insert a row into postrider.outbox in your own transaction; it is delivered by signed HTTP POST",
-    after_help = "Every flag --some-flag is also POSTRIDER_SOME_FLAG, and some_flag in postrider.toml (--config).\n\
-                  Order: flag, environment, file, default. Exit codes: 0 done; 1 failed; 64 wrong usage or configuration.",
-    disable_help_subcommand = true
+    after_help = "Every setting --some-flag of run is also POSTRIDER_SOME_FLAG, and some_flag in postrider.toml (--config).\n\
+                  Order: flag, environment, file, default; postrider config show says what holds, and why.\n\
+                  Exit codes: 0 done; 1 failed; 64 wrong usage or configuration.\n\n\
+                  Example: postrider run --database-url postgres://postrider@db/app"
 )]
 pub struct Cli {
     /// Settings of every command.
@@ -29,16 +42,41 @@ pub struct Cli {
 pub struct Global {
     /// Database, as `postgres://user:password@host:port/database` or `host=… dbname=…`, with libpq's options; `DATABASE_URL`
     /// is read too, and without it libpq's variables (`PGHOST`, `PGSERVICE`, ...)
-    #[arg(long, global = true, env = "POSTRIDER_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "POSTRIDER_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub database_url: Option<String>,
     /// TOML file with settings [default: ./postrider.toml if it exists]
-    #[arg(long, global = true, env = "POSTRIDER_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "POSTRIDER_CONFIG",
+        value_name = "FILE"
+    )]
     pub config: Option<PathBuf>,
     /// What to log to stderr, as info or postrider=debug [default: info]
-    #[arg(long, global = true, env = "POSTRIDER_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "POSTRIDER_LOG",
+        value_name = "FILTER"
+    )]
     pub log: Option<String>,
     /// How log lines look: text for people, json for programs [default: text]
-    #[arg(long, global = true, env = "POSTRIDER_LOG_FORMAT", value_name = "text|json")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "POSTRIDER_LOG_FORMAT",
+        value_name = "text|json"
+    )]
     pub log_format: Option<String>,
 }
 
@@ -51,23 +89,51 @@ pub enum Command {
         Example: postrider run --database-url postgres://postrider@db/app"
     )]
     Run(Run),
-    /// Create or update the schema
+    /// Create, update, verify or print the schema
+    #[command(after_help = "Example: postrider migrate --check")]
     Migrate(Migrate),
-    /// Create, show and pause endpoints
-    #[command(subcommand)]
+    /// Register, show, pause, test and delete endpoints
+    #[command(subcommand, after_help = "Example: postrider endpoint list")]
     Endpoint(Endpoint),
     /// Insert one event and print its id
     #[command(after_help = "Example: postrider publish order.created '{\"order_id\": 42}'")]
     Publish(Publish),
+    /// Show or cancel one event
+    #[command(subcommand, after_help = "Example: postrider event show 42")]
+    Event(Event),
+    /// List, show and retry deliveries
+    #[command(subcommand, after_help = "Example: postrider delivery list --status failed")]
+    Delivery(Delivery),
+    /// Send an endpoint again every event of a time, also those it never got
+    #[command(
+        after_help = "Goes in steps of 1000 events. Interrupted, it finishes its step and says how to go on.\n\n\
+        Example: postrider replay orders --since 2h --topics 'order.*' --dry-run"
+    )]
+    Replay(Replay),
     /// Show backlog, endpoints and dispatchers
+    #[command(after_help = "Example: postrider status --watch")]
     Status(Status),
+    /// Check database, grants, notifications, tables, dispatchers and endpoints, and say how to mend what is wrong
+    #[command(
+        after_help = "Takes the settings of run, and checks what run would meet with them. Exit code 1 if a check failed; \
+        warnings are none.\n\n\
+        Example: postrider doctor --database-url postgres://postrider@db/app"
+    )]
+    Doctor(Box<Doctor>),
+    /// Show the settings that run would have
+    #[command(subcommand, after_help = "Example: postrider config show")]
+    Config(ConfigCommand),
     /// Receive webhooks on this machine, verify their signatures, and misbehave if asked
     #[command(
         after_help = "Example: postrider receive --listen 127.0.0.1:9000 --secret whsec_... --fail-rate 0.1"
     )]
     Receive(Receive),
     /// Try it all on this machine: a database if none is given, a dispatcher, a receiver, sample events
+    #[command(after_help = "Example: postrider dev --events 3")]
     Dev(Dev),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example: postrider completions bash > /etc/bash_completion.d/postrider")]
+    Completions(Completions),
 }
 
 /// `postrider run`
@@ -136,63 +202,8 @@ pub struct Migrate {
     #[arg(long, conflicts_with = "print")]
     pub check: bool,
     /// Print the migrations as SQL; needs no database
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub print: bool,
-}
-
-/// `postrider endpoint …`
-#[derive(Debug, Subcommand)]
-pub enum Endpoint {
-    /// Create or replace an endpoint; the same call twice changes nothing
-    #[command(
-        after_help = "Example: postrider endpoint put orders --url https://example.com/hook --topics 'order.*'"
-    )]
-    Put(Box<EndpointPut>),
-    /// List endpoints and their health
-    List(Json),
-    /// Show one endpoint, without its secret
-    Show(EndpointShow),
-    /// Stop attempts; deliveries wait
-    Pause(EndpointPause),
-    /// Enable a paused or disabled endpoint
-    Resume(EndpointId),
-}
-
-/// `postrider endpoint put`
-#[derive(Args, Debug)]
-pub struct EndpointPut {
-    /// Chosen by you: 1 to 64 of A-Z a-z 0-9 . _ -
-    pub id: String,
-    /// Where to POST, as `https://host/path`
-    #[arg(long)]
-    pub url: String,
-    /// Patterns, comma separated: words, * (one word), ** at the end (one or more)
-    #[arg(long, value_delimiter = ',', default_value = "**", value_name = "PATTERNS")]
-    pub topics: Vec<String>,
-    /// Signing secret, whsec_ and base64 of 24 to 64 bytes; kept if not given, generated and shown once for a new endpoint
-    #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true, value_name = "whsec_...")]
-    pub secret: Option<String>,
-    /// Requests under way at once over all dispatchers, 1 to 10000
-    #[arg(long, default_value = "64", value_name = "N")]
-    pub max_in_flight: String,
-    /// Requests per s, m or h over all dispatchers, as 50/s
-    #[arg(long, value_name = "RATE")]
-    pub rate_limit: Option<String>,
-    /// Deadline of one attempt, 100ms to 5m [default: that of run --request-timeout]
-    #[arg(long, value_name = "DURATION")]
-    pub timeout: Option<String>,
-    /// Delays before the 2nd, 3rd ... attempt [default: 5s,5m,30m,2h,5h,10h,14h,20h,24h]
-    #[arg(long, value_delimiter = ',', value_name = "DURATIONS")]
-    pub retry_schedule: Option<Vec<String>>,
-    /// Reserved: order per key is not available yet
-    #[arg(long)]
-    pub ordered: bool,
-    /// Header of every request; repeatable
-    #[arg(long = "header", value_name = "NAME: VALUE")]
-    pub headers: Vec<String>,
-    /// What may be called.
-    #[command(flatten)]
-    pub egress: Egress,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -204,33 +215,6 @@ pub struct Json {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// `postrider endpoint show`
-#[derive(Args, Debug)]
-pub struct EndpointShow {
-    /// The endpoint
-    pub id: String,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `postrider endpoint pause`
-#[derive(Args, Debug)]
-pub struct EndpointPause {
-    /// The endpoint
-    pub id: String,
-    /// Shown in `postrider.endpoint_health`
-    #[arg(long)]
-    pub reason: Option<String>,
-}
-
-/// An endpoint.
-#[derive(Args, Debug)]
-pub struct EndpointId {
-    /// The endpoint
-    pub id: String,
 }
 
 /// `postrider publish`
@@ -267,8 +251,8 @@ pub struct Status {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Show it again every two seconds
-    #[arg(long, conflicts_with = "json")]
+    /// Show it again every two seconds; with --json, one object per line
+    #[arg(long)]
     pub watch: bool,
 }
 
@@ -318,5 +302,72 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_flag_has_a_description() {
+        let mut bare = Vec::new();
+        for (name, command) in commands() {
+            if command.get_about().is_none() {
+                bare.push(name.clone());
+            }
+            let nameless = command.get_arguments().filter(|arg| arg.get_help().is_none());
+            bare.extend(nameless.map(|arg| format!("{name} {}", arg.get_id())));
+        }
+
+        assert_eq!(bare, Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_begins_with_its_name() {
+        for (name, command) in commands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+
+            assert!(help.contains(&format!("Example: {name}")), "{name}: {help}");
+        }
+    }
+
+    #[test]
+    fn every_command_with_output_takes_json() {
+        // What they print is a log, a story for newcomers, and a script.
+        const WITHOUT: [&str; 3] = ["postrider run", "postrider dev", "postrider completions"];
+        let does_something = |command: &clap::Command| !command.has_subcommands();
+
+        let lacking: Vec<String> = commands()
+            .into_iter()
+            .filter(|(_, command)| does_something(command))
+            .filter(|(_, command)| command.get_arguments().all(|arg| arg.get_id() != "json"))
+            .map(|(name, _)| name)
+            .collect();
+
+        assert_eq!(lacking, WITHOUT);
+    }
+
+    #[test]
+    fn every_setting_of_run_has_its_environment_name() {
+        let cli = Cli::command();
+        let run = cli.find_subcommand("run").unwrap();
+
+        for arg in run.get_arguments().chain(cli.get_arguments()) {
+            let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long)) else {
+                continue;
+            };
+
+            let expected = format!("POSTRIDER_{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(expected.as_str()));
+        }
+    }
+
+    /// All commands by their full name, `postrider` itself among them.
+    fn commands() -> Vec<(String, clap::Command)> {
+        fn collect(name: &str, command: &clap::Command, into: &mut Vec<(String, clap::Command)>) {
+            into.push((name.to_owned(), command.clone()));
+            for child in command.get_subcommands() {
+                collect(&format!("{name} {}", child.get_name()), child, into);
+            }
+        }
+        let mut all = Vec::new();
+        collect("postrider", &Cli::command(), &mut all);
+        all
     }
 }

@@ -1,17 +1,25 @@
 //! One function per command: checks what was typed, does it, prints it.
 
+mod config;
+mod delivery;
 mod dev;
+mod doctor;
 mod endpoint;
+mod event;
 mod output;
+mod progress;
 mod publish;
 mod receive;
+mod replay;
 mod run;
 mod status;
 
 use std::error::Error;
 
-use crate::cli::{Cli, Command};
-use crate::config::{Problems, Settings};
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command, Completions};
+use crate::config::{Moment, Problems, Settings};
 use crate::store::{self, DatabaseUrl, Session, Store, StoreError};
 use crate::telemetry;
 
@@ -67,7 +75,13 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Command::Migrate(typed) => run::migrate(settings, url, &typed).await,
             Command::Endpoint(typed) => endpoint::run(settings, url, typed).await,
             Command::Publish(typed) => publish::run(settings, url, typed).await,
+            Command::Event(typed) => event::run(settings, url, typed).await,
+            Command::Delivery(typed) => delivery::run(settings, url, typed).await,
+            Command::Replay(typed) => replay::run(settings, url, typed).await,
             Command::Status(typed) => status::run(settings, url, &typed).await,
+            Command::Doctor(typed) => doctor::run(settings, url, *typed).await,
+            Command::Config(typed) => config::run(settings, url, typed),
+            Command::Completions(typed) => print_completions(&typed),
             Command::Receive(typed) => receive::run(settings, &typed).await,
             Command::Dev(typed) => dev::run(settings, url, typed).await,
         }
@@ -83,6 +97,35 @@ fn open(mut settings: Settings, url: Option<String>) -> Result<(Store, DatabaseU
     let url = settings.problems.unless_any(url)?;
     let store = Store::new(&url, Session::Command, 2).map_err(anyhow::Error::from)?;
     Ok((store, url))
+}
+
+/// Prints a script that completes commands and flags.
+fn print_completions(typed: &Completions) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(typed.shell, &mut Cli::command(), "postrider", &mut script);
+    Ok(output::line(String::from_utf8_lossy(&script).trim_end())?)
+}
+
+/// The id of an event or a delivery.
+fn parse_id(name: &str, text: &str, problems: &mut Problems) -> Option<i64> {
+    let parsed = text.trim().parse().ok().filter(|id| *id >= 0);
+    if parsed.is_none() {
+        problems.add(name, "needs an id, a whole number", Some(text));
+    }
+    parsed
+}
+
+/// A time that the database reads, by its own clock.
+async fn resolve(store: &Store, moment: Moment) -> Result<String, StoreError> {
+    match moment {
+        Moment::Ago(ago) => store.read_time(ago).await,
+        Moment::At(text) => Ok(text),
+    }
+}
+
+/// So many of something.
+fn count(number: i64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// `Name: value` as typed, to a JSON object as `put_endpoint` and `outbox` take it. Whether they may be sent,

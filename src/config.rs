@@ -1,6 +1,8 @@
 //! Typed → checked: flag, environment, file and default become one configuration, or a list of all that is wrong with
 //! them. Opens no socket.
 
+mod moment;
+mod reading;
 mod settings;
 
 use std::net::SocketAddr;
@@ -11,6 +13,8 @@ use crate::cli;
 use crate::egress::EgressPolicy;
 use crate::store::{DatabaseUrl, Retention, WakeMode};
 
+pub use moment::Moment;
+pub use reading::{Reading, Source};
 pub use settings::{Problem, Problems, Settings, parse_address, parse_duration, parse_number};
 
 /// The defaults, as `--help` shows them.
@@ -78,16 +82,23 @@ impl RunConfig {
         database_url: Option<String>,
         typed: cli::Run,
     ) -> Result<Self, Problems> {
+        let config = Self::read(&mut settings, database_url, typed);
+        settings.problems.unless_any(config)
+    }
+
+    /// Reads everything that `postrider run` was given; what is wrong is with the settings' problems, what was read with
+    /// their readings. None: something is wrong.
+    pub fn read(settings: &mut Settings, database_url: Option<String>, typed: cli::Run) -> Option<Self> {
         let database = settings.database(database_url);
         let listen_database = match settings.text("listen_database_url", typed.listen_database_url, None) {
             Some(text) => settings.database_url("listen_database_url", &text),
             None => database.clone(),
         };
-        let api_listen = check_address(&mut settings, typed.api_listen);
-        let api_tokens = check_tokens(&mut settings, typed.api_token_file, api_listen);
+        let api_listen = check_address(settings, typed.api_listen);
+        let api_tokens = check_tokens(settings, typed.api_token_file, api_listen);
         let api_hosts = settings.list("api_host", typed.api_host);
         let egress = settings.egress(&typed.egress);
-        let max_in_flight = check_max_in_flight(&mut settings, typed.max_in_flight);
+        let max_in_flight = check_max_in_flight(settings, typed.max_in_flight);
         let hour = Duration::from_hours(1);
         let poll_interval = settings.duration(
             "poll_interval",
@@ -95,15 +106,15 @@ impl RunConfig {
             defaults::POLL_INTERVAL,
             (Duration::from_millis(10), hour),
         );
-        let (lease, request_timeout) = check_lease(&mut settings, typed.lease, typed.request_timeout);
+        let (lease, request_timeout) = check_lease(settings, typed.lease, typed.request_timeout);
         let grace_period = settings.duration(
             "grace_period",
             typed.grace_period,
             defaults::GRACE_PERIOD,
             (Duration::ZERO, hour),
         );
-        let retention = check_retention(&mut settings, typed.retain_complete, typed.retain_failed);
-        let wake = check_wake(&mut settings, typed.wake);
+        let retention = check_retention(settings, typed.retain_complete, typed.retain_failed);
+        let wake = check_wake(settings, typed.wake);
         let no_migrate = settings.switch("no_migrate", typed.no_migrate.as_deref());
         let all = || {
             Some(Self {
@@ -123,8 +134,7 @@ impl RunConfig {
                 no_migrate,
             })
         };
-        let config = all();
-        settings.problems.unless_any(config)
+        all()
     }
 }
 

@@ -29,8 +29,8 @@ use crate::route::Route;
 use crate::scrape::Scrape;
 use crate::settle::Settle;
 use crate::store::{
-    EventFloor, MigrateError, Registration, SCHEMA_VERSION, Session, Store, WakeMode, check_schema,
-    is_permanent, migrate, one_line,
+    EventFloor, MigrateError, Registration, SCHEMA_VERSION, Session, Store, WakeMode, WakeState,
+    check_schema, is_permanent, migrate, one_line,
 };
 
 /// Claims, settles, lease and housekeeping, each with a connection to itself, and one to spare for the canary.
@@ -77,7 +77,7 @@ impl Dispatcher {
     pub async fn start(config: RunConfig, listener: TcpListener) -> anyhow::Result<Self> {
         let store = Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?;
         let bell = Arc::new(Bell::new(match config.wake {
-            WakeMode::Poll => "--wake poll",
+            WakeMode::Poll => WakeState::ASKED_FOR,
             WakeMode::Notify => "starting",
         }));
         let who = Registration { host: host(), lease: config.lease };

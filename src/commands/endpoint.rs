@@ -1,11 +1,15 @@
-//! `postrider endpoint put|list|show|pause|resume`.
+//! `postrider endpoint put|list|show|pause|resume|delete|rotate-secret|test`.
+
+mod delete;
+mod secret;
+mod test;
 
 use super::{Failure, headers_json, open, output};
 use crate::cli;
 use crate::config::{Problems, Settings};
 use crate::registration::Registration;
 use crate::retry::DEFAULT_SCHEDULE;
-use crate::store::{EndpointRow, Span};
+use crate::store::{EndpointRow, Span, Store};
 
 /// Runs one of them.
 pub(super) async fn run(
@@ -20,14 +24,30 @@ pub(super) async fn run(
         cli::Endpoint::Pause(typed) => {
             let (store, _) = open(settings, url)?;
             store.pause_endpoint(&typed.id, typed.reason.as_deref()).await?;
-            Ok(output::line(&format!("{} is paused; its deliveries wait", typed.id))?)
+            changed(&store, &typed.id, typed.json, "is paused; its deliveries wait").await
         }
         cli::Endpoint::Resume(typed) => {
             let (store, _) = open(settings, url)?;
             store.resume_endpoint(&typed.id).await?;
-            Ok(output::line(&format!("{} is enabled", typed.id))?)
+            changed(&store, &typed.id, typed.json, "is enabled").await
         }
+        cli::Endpoint::Delete(typed) => delete::run(settings, url, &typed).await,
+        cli::Endpoint::RotateSecret(typed) => secret::run(settings, url, &typed).await,
+        cli::Endpoint::Test(typed) => test::run(settings, url, &typed).await,
     }
+}
+
+/// What a change left: a sentence for people, the endpoint as `show` has it for programs.
+async fn changed(store: &Store, id: &str, json: bool, is: &str) -> Result<(), Failure> {
+    if json {
+        return Ok(output::json(&read(store, id).await?)?);
+    }
+    Ok(output::line(&format!("{id} {is}"))?)
+}
+
+async fn read(store: &Store, id: &str) -> Result<EndpointRow, Failure> {
+    let unknown = || Failure::Failed(format!("endpoint \"{id}\" does not exist"));
+    store.read_endpoint(id).await?.ok_or_else(unknown)
 }
 
 async fn put(mut settings: Settings, url: Option<String>, typed: cli::EndpointPut) -> Result<(), Failure> {
@@ -91,23 +111,22 @@ pub(super) fn summary(row: &EndpointRow) -> [String; 7] {
     ]
 }
 
-async fn show(settings: Settings, url: Option<String>, typed: &cli::EndpointShow) -> Result<(), Failure> {
+async fn show(settings: Settings, url: Option<String>, typed: &cli::EndpointId) -> Result<(), Failure> {
     let (store, _) = open(settings, url)?;
-    let Some(row) = store.read_endpoint(&typed.id).await? else {
-        return Err(Failure::Failed(format!("endpoint \"{}\" does not exist", typed.id)));
-    };
+    let row = read(&store, &typed.id).await?;
     if typed.json {
         return Ok(output::json(&row)?);
     }
-    Ok(output::table(["", ""], details(&row))?)
+    Ok(output::details(&details(&row))?)
 }
 
-fn details(row: &EndpointRow) -> Vec<[String; 2]> {
+fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
     let default = || DEFAULT_SCHEDULE.map(Span).to_vec();
     let schedule: Vec<String> =
         row.retry_schedule.clone().unwrap_or_else(default).iter().map(ToString::to_string).collect();
-    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-    let pairs = [
+    let text = |value: &Option<String>| output::or_dash(value.as_ref());
+    let time = |value: &Option<String>| output::time_or_dash(value.as_ref());
+    vec![
         ("endpoint", row.id.clone()),
         ("url", row.url.clone()),
         ("state", row.state.clone()),
@@ -124,10 +143,9 @@ fn details(row: &EndpointRow) -> Vec<[String; 2]> {
         ("in progress", row.in_progress.to_string()),
         ("failed 24h", row.failed_24h.to_string()),
         ("complete 24h", row.complete_24h.to_string()),
-        ("oldest pending", text(&row.oldest_pending_at)),
-        ("last success", text(&row.last_success_at)),
-        ("last failure", text(&row.last_failure_at)),
+        ("oldest pending", time(&row.oldest_pending_at)),
+        ("last success", time(&row.last_success_at)),
+        ("last failure", time(&row.last_failure_at)),
         ("consecutive failures", row.consecutive_failures.to_string()),
-    ];
-    pairs.into_iter().map(|(name, value)| [name.to_owned(), value]).collect()
+    ]
 }

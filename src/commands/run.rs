@@ -46,12 +46,18 @@ pub(super) async fn migrate(
     let url = settings.problems.unless_any(url)?;
     if typed.check {
         store::check_schema(&url).await.map_err(anyhow::Error::from)?;
-        return Ok(output::line(&format!(
-            "schema version {}, as this binary needs it",
-            store::SCHEMA_VERSION
-        ))?);
+        let version = store::SCHEMA_VERSION;
+        if typed.json {
+            return Ok(output::json(&serde_json::json!({ "version": version }))?);
+        }
+        return Ok(output::line(&format!("schema version {version}, as this binary needs it"))?);
     }
     let applied = store::migrate(&url).await.map_err(anyhow::Error::from)?;
+    if typed.json {
+        return Ok(output::json(
+            &serde_json::json!({ "version": store::SCHEMA_VERSION, "applied": applied }),
+        )?);
+    }
     for migration in &applied {
         output::line(&format!("applied {migration}"))?;
     }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::{Failure, endpoint, open, output};
 use crate::cli;
 use crate::config::Settings;
+use crate::shutdown::Signals;
 use crate::store::{BacklogRow, DispatcherRow, EndpointRow, Store};
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
@@ -12,70 +15,122 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// Prints backlog, endpoints and dispatchers, once or again and again.
 pub(super) async fn run(settings: Settings, url: Option<String>, typed: &cli::Status) -> Result<(), Failure> {
     let (store, _) = open(settings, url)?;
+    if typed.watch {
+        return watch(&store, typed.json).await;
+    }
+    let now = read(&store).await?;
+    if typed.json { Ok(output::json(&as_json(&now))?) } else { Ok(output::line(&as_text(&now))?) }
+}
+
+/// Until a signal comes, or nobody reads any more.
+async fn watch(store: &Store, json: bool) -> Result<(), Failure> {
+    let mut signals = Signals::install()?;
+    let screen = Screen::take(!json)?;
     loop {
-        let (backlog, endpoints, dispatchers) = read(&store).await?;
-        if typed.json {
-            let all =
-                serde_json::json!({ "backlog": backlog, "endpoints": endpoints, "dispatchers": dispatchers });
-            return Ok(output::json(&all)?);
-        }
-        if typed.watch {
-            output::line("\x1b[H\x1b[2J")?;
-        }
-        print(&backlog, &endpoints, &dispatchers)?;
-        if !typed.watch {
+        let now = tokio::select! {
+            now = read(store) => now?,
+            _ = signals.next() => return Ok(()),
+        };
+        let is_read =
+            if json { output::offer(&as_json(&now).to_string())? } else { screen.show(&as_text(&now))? };
+        if !is_read {
             return Ok(());
         }
-        tokio::time::sleep(WATCH_INTERVAL).await;
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+            _ = signals.next() => return Ok(()),
+        }
     }
 }
 
-async fn read(store: &Store) -> Result<(BacklogRow, Vec<EndpointRow>, Vec<DispatcherRow>), Failure> {
-    Ok((
-        store.read_backlog().await?,
-        store.list_endpoints(None, endpoint::ENDPOINTS_MAX).await?,
-        store.read_dispatchers().await?,
-    ))
+/// The terminal's second screen, if there is a terminal: the first is as it was when this is dropped.
+struct Screen {
+    is_taken: bool,
 }
 
-fn print(
-    backlog: &BacklogRow,
-    endpoints: &[EndpointRow],
-    dispatchers: &[DispatcherRow],
-) -> std::io::Result<()> {
-    let since = |at: &Option<String>| at.clone().unwrap_or_else(|| "-".to_owned());
-    output::table(
+impl Screen {
+    fn take(is_for_people: bool) -> std::io::Result<Self> {
+        let is_taken = is_for_people && output::is_watched();
+        if is_taken {
+            output::escape("\x1b[?1049h\x1b[?25l")?;
+        }
+        Ok(Self { is_taken })
+    }
+
+    fn show(&self, text: &str) -> std::io::Result<bool> {
+        if self.is_taken {
+            output::escape("\x1b[H\x1b[2J")?;
+        }
+        output::offer(&format!("{text}\n"))
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if self.is_taken {
+            // Nowhere to report that the terminal is gone.
+            drop(output::escape("\x1b[?25h\x1b[?1049l"));
+        }
+    }
+}
+
+/// Everything that is shown.
+struct Now {
+    backlog: BacklogRow,
+    endpoints: Vec<EndpointRow>,
+    dispatchers: Vec<DispatcherRow>,
+}
+
+async fn read(store: &Store) -> Result<Now, Failure> {
+    Ok(Now {
+        backlog: store.read_backlog().await?,
+        endpoints: store.list_endpoints(None, endpoint::ENDPOINTS_MAX).await?,
+        dispatchers: store.read_dispatchers().await?,
+    })
+}
+
+fn as_json(now: &Now) -> Value {
+    let Now { backlog, endpoints, dispatchers } = now;
+    json!({ "backlog": backlog, "endpoints": endpoints, "dispatchers": dispatchers })
+}
+
+fn as_text(now: &Now) -> String {
+    let backlog = &now.backlog;
+    let backlog = output::rows(
         ["UNROUTED", "PENDING", "IN PROGRESS", "FAILED", "OLDEST UNROUTED", "OLDEST DUE"],
         [[
             backlog.unrouted.to_string(),
             backlog.pending.to_string(),
             backlog.in_progress.to_string(),
             backlog.failed.to_string(),
-            since(&backlog.oldest_unrouted_at),
-            since(&backlog.oldest_due_at),
+            output::time_or_dash(backlog.oldest_unrouted_at.as_ref()),
+            output::time_or_dash(backlog.oldest_due_at.as_ref()),
         ]],
-    )?;
-    output::line("")?;
-    output::table(endpoint::HEADINGS, endpoints.iter().map(endpoint::summary))?;
-    output::line("")?;
-    output::table(
+    );
+    let endpoints = output::rows(endpoint::HEADINGS, now.endpoints.iter().map(endpoint::summary));
+    let dispatchers = output::rows(
         ["DISPATCHER", "HOST", "VERSION", "STATE", "WAKE", "STARTED"],
-        dispatchers.iter().map(|d| {
-            let state = match (d.is_live, d.is_leader) {
-                (false, _) => "dead",
-                (true, true) => "leads",
-                (true, false) => "runs",
-            };
-            let wake =
-                d.wake_reason.as_ref().map_or(d.wake_mode.clone(), |why| format!("{}: {why}", d.wake_mode));
-            [
-                d.id.to_string(),
-                d.host.clone(),
-                d.version.clone(),
-                state.to_owned(),
-                wake,
-                d.started_at.clone(),
-            ]
-        }),
-    )
+        now.dispatchers.iter().map(dispatcher),
+    );
+    [backlog, endpoints, dispatchers].join("\n\n")
+}
+
+fn dispatcher(row: &DispatcherRow) -> [String; 6] {
+    let state = match (row.is_live, row.is_leader) {
+        (false, _) => "dead",
+        (true, true) => "leads",
+        (true, false) => "runs",
+    };
+    let wake = match &row.wake_reason {
+        Some(why) => format!("{}: {why}", row.wake_mode),
+        None => row.wake_mode.clone(),
+    };
+    [
+        row.id.to_string(),
+        row.host.clone(),
+        row.version.clone(),
+        state.to_owned(),
+        wake,
+        output::time(&row.started_at),
+    ]
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde_json::Value;
 use tracing::warn;
 
+use super::{Reading, Source};
 use crate::cli;
 use crate::egress::EgressPolicy;
 use crate::store::{ConnectError, DatabaseUrl, Environment};
@@ -95,6 +97,8 @@ pub struct Settings {
     file: toml::Table,
     environment: Environment,
     warned: BTreeSet<String>,
+    path: PathBuf,
+    readings: Vec<Reading>,
     /// Grows with every setting that is read.
     pub problems: Problems,
 }
@@ -102,9 +106,11 @@ pub struct Settings {
 impl Settings {
     /// Reads the file that `--config` names, or `postrider.toml` here if there is one.
     pub fn load(global: &cli::Global) -> Self {
-        let mut settings = Self { environment: read_environment(), ..Self::default() };
         let path = global.config.as_deref();
-        let text = match std::fs::read_to_string(path.unwrap_or(Path::new("postrider.toml"))) {
+        let path_read = path.unwrap_or(Path::new("postrider.toml"));
+        let mut settings =
+            Self { path: path_read.to_owned(), environment: read_environment(), ..Self::default() };
+        let text = match std::fs::read_to_string(path_read) {
             Ok(text) => text,
             Err(_) if path.is_none() => return settings,
             Err(fault) => {
@@ -144,49 +150,67 @@ impl Settings {
         typed: Option<String>,
         default: Option<&str>,
     ) -> Option<String> {
-        if typed.is_some() {
-            return typed;
-        }
-        match self.file.get(name) {
-            Some(toml::Value::String(text)) => Some(text.clone()),
-            Some(toml::Value::Integer(number)) if name == "max_in_flight" => Some(number.to_string()),
-            Some(_) => {
-                self.problems.add(name, "needs a text in quotes", None);
-                None
+        let (value, source) = match (typed, self.file.get(name)) {
+            (Some(text), _) => (Some(text), Source::Typed),
+            (None, Some(toml::Value::String(text))) => (Some(text.clone()), self.file_source()),
+            (None, Some(toml::Value::Integer(number))) if name == "max_in_flight" => {
+                (Some(number.to_string()), self.file_source())
             }
-            None => default.map(str::to_owned),
-        }
+            (None, Some(_)) => {
+                self.problems.add(name, "needs a text in quotes", None);
+                return None;
+            }
+            (None, None) => (default.map(str::to_owned), Source::Default),
+        };
+        self.note(name, value.clone().into(), source);
+        value
+    }
+
+    /// The settings that were read, in order: what holds, and why.
+    pub fn readings(&self) -> &[Reading] {
+        &self.readings
+    }
+
+    fn note(&mut self, name: &str, value: Value, source: Source) {
+        self.readings.push(Reading::new(name, value, source, &self.environment));
+    }
+
+    fn file_source(&self) -> Source {
+        Source::File(self.path.clone())
     }
 
     /// Texts by flag or environment, or file; none by default.
     pub(super) fn list(&mut self, name: &str, typed: Vec<String>) -> Vec<String> {
-        if !typed.is_empty() {
-            return typed;
-        }
-        match self.file.get(name) {
-            None => Vec::new(),
+        let (values, source) = match self.file.get(name) {
+            _ if !typed.is_empty() => (typed, Source::Typed),
+            None => (Vec::new(), Source::Default),
             Some(toml::Value::Array(values)) if values.iter().all(toml::Value::is_str) => {
-                values.iter().filter_map(toml::Value::as_str).map(str::to_owned).collect()
+                let texts = values.iter().filter_map(toml::Value::as_str).map(str::to_owned);
+                (texts.collect(), self.file_source())
             }
             Some(_) => {
                 self.problems.add(name, "needs a list of texts in quotes", None);
-                Vec::new()
+                return Vec::new();
             }
-        }
+        };
+        self.note(name, values.clone().into(), source);
+        values
     }
 
     /// A switch by flag or environment, or file; off by default.
     pub(super) fn switch(&mut self, name: &str, typed: Option<&str>) -> bool {
         let from_file = self.file.get(name);
-        let parsed = match (typed, from_file) {
-            (Some(text), _) => text.trim().parse().ok(),
-            (None, Some(value)) => value.as_bool(),
-            (None, None) => Some(false),
+        let (parsed, source) = match (typed, from_file) {
+            (Some(text), _) => (text.trim().parse().ok(), Source::Typed),
+            (None, Some(value)) => (value.as_bool(), self.file_source()),
+            (None, None) => (Some(false), Source::Default),
         };
         if parsed.is_none() {
             self.problems.add(name, "needs true or false", typed);
         }
-        parsed.unwrap_or_default()
+        let is_on = parsed.unwrap_or_default();
+        self.note(name, is_on.into(), source);
+        is_on
     }
 
     pub(super) fn duration(
@@ -210,22 +234,26 @@ impl Settings {
 
     /// The database, by flag, environment (`DATABASE_URL` too), or file; else by libpq's variables alone.
     pub fn database(&mut self, typed: Option<String>) -> Option<DatabaseUrl> {
-        let fallback = || self.environment.get("DATABASE_URL").map(str::to_owned);
-        let typed = typed.or_else(fallback);
-        if typed.is_none() && !self.file.contains_key("database_url") {
-            if self.environment_names_database() {
-                let parsed = DatabaseUrl::of(&self.environment);
-                return self.checked("database_url", parsed);
-            }
-            self.problems.add(
-                "database_url",
-                "is missing; give --database-url or DATABASE_URL, as postgres://user@host/database, or PGHOST",
-                None,
-            );
-            return None;
+        let fallback = self.environment.get("DATABASE_URL").map(str::to_owned).filter(|_| typed.is_none());
+        if let Some(text) = fallback {
+            self.note("database_url", text.as_str().into(), Source::DatabaseUrl);
+            return self.database_url("database_url", &text);
         }
-        let text = self.text("database_url", typed, None)?;
-        self.database_url("database_url", &text)
+        if typed.is_some() || self.file.contains_key("database_url") {
+            let text = self.text("database_url", typed, None)?;
+            return self.database_url("database_url", &text);
+        }
+        if self.environment_names_database() {
+            let url = self.checked("database_url", DatabaseUrl::of(&self.environment))?;
+            self.note("database_url", url.without_password().into(), Source::Libpq);
+            return Some(url);
+        }
+        self.problems.add(
+            "database_url",
+            "is missing; give --database-url or DATABASE_URL, as postgres://user@host/database, or PGHOST",
+            None,
+        );
+        None
     }
 
     fn environment_names_database(&self) -> bool {

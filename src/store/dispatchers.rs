@@ -34,6 +34,11 @@ pub struct WakeState {
     pub reason: Option<String>,
 }
 
+impl WakeState {
+    /// The reason of a dispatcher that was told to poll.
+    pub const ASKED_FOR: &str = "--wake poll";
+}
+
 /// What a dispatcher says of itself.
 #[derive(Clone, Debug)]
 pub struct Registration {

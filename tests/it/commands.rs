@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use postrider::store::SCHEMA_VERSION;
 use serde_json::{Value, json};
 
 use crate::support::{DEADLINE, Database, Ended, command};
@@ -227,6 +228,38 @@ async fn status_shows_backlog_endpoints_and_dispatchers_as_json() {
 }
 
 #[tokio::test]
+async fn migrate_says_as_json_what_it_applied() {
+    let database = Database::without_schema().await;
+
+    let first = Ended::run(&database.url, &["migrate", "--json"]).await;
+    let second = Ended::run(&database.url, &["migrate", "--json"]).await;
+    let checked = Ended::run(&database.url, &["migrate", "--check", "--json"]).await;
+
+    let count = usize::try_from(SCHEMA_VERSION).unwrap();
+    assert_eq!(first.json()["version"], json!(SCHEMA_VERSION));
+    assert_eq!(first.json()["applied"].as_array().map(Vec::len), Some(count));
+    assert_eq!(second.json(), json!({ "version": SCHEMA_VERSION, "applied": [] }));
+    assert_eq!(checked.json(), json!({ "version": SCHEMA_VERSION }));
+}
+
+#[tokio::test]
+async fn the_migrations_are_sql_and_not_json() {
+    let ended = Ended::run("", &["migrate", "--print", "--json"]).await;
+
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""));
+}
+
+#[tokio::test]
+async fn a_newcomer_who_types_help_gets_it() {
+    for args in [&["help"][..], &["help", "endpoint", "test"], &["endpoint", "help", "put"]] {
+        let ended = Ended::of(command(args)).await;
+
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(ended.stdout.contains("Usage: postrider") && ended.stdout.contains("Example: "), "{args:?}");
+    }
+}
+
+#[tokio::test]
 async fn no_command_shows_a_secret() {
     let database = Database::new().await;
     database.put_endpoint("one", "https://example.com/", "**", "").await;
@@ -238,10 +271,15 @@ async fn no_command_shows_a_secret() {
         &["endpoint", "list", "--json"],
         &["endpoint", "show", "one"],
         &["endpoint", "show", "one", "--json"],
+        &["endpoint", "pause", "one", "--json"],
+        &["endpoint", "resume", "one"],
+        &["delivery", "retry", "--endpoint", "one", "--json"],
+        &["replay", "one", "--since", "1h"],
+        &["endpoint", "delete", "one", "--yes"],
     ] {
         let ended = Ended::run(&database.url, args).await;
 
-        assert!(ended.stdout.contains("one"), "{args:?}");
+        assert!(ended.stdout.contains("one") || args[0] == "delivery", "{args:?}");
         assert!(!ended.stdout.contains("whsec_"), "{args:?}: {}", ended.stdout);
     }
 }
@@ -250,9 +288,35 @@ async fn no_command_shows_a_secret() {
 async fn nobody_reading_the_output_is_no_failure() {
     let database = Database::new().await;
 
-    for args in
-        [&["status"][..], &["endpoint", "list"], &["migrate", "--print"], &["--help"], &["run", "--help"]]
-    {
+    database.put_endpoint("one", "https://example.com/", "**", "").await;
+    database.insert_settled("one", "order.created", "failed", 1).await;
+
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["endpoint", "list"],
+        &["endpoint", "show", "one"],
+        &["endpoint", "pause", "one"],
+        &["endpoint", "resume", "one", "--json"],
+        &["endpoint", "rotate-secret", "one"],
+        &["delivery", "list"],
+        &["delivery", "show", "1"],
+        &["event", "show", "1"],
+        &["replay", "one", "--since", "2h", "--dry-run"],
+        &["delivery", "retry", "1"],
+        &["event", "cancel", "1"],
+        &["endpoint", "delete", "one", "--yes"],
+        &["publish", "order.created"],
+        &["doctor"],
+        &["config", "show"],
+        &["completions", "bash"],
+        &["migrate"],
+        &["migrate", "--check"],
+        &["migrate", "--print"],
+        &["--help"],
+        &["help", "endpoint"],
+        &["run", "--help"],
+    ] {
         // The reading end is closed before anything is written.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

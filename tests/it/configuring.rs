@@ -81,6 +81,18 @@ async fn every_command_that_needs_a_database_asks_for_one() {
         &["status"],
         &["endpoint", "list"],
         &["endpoint", "show", "one"],
+        &["endpoint", "delete", "one", "--yes"],
+        &["endpoint", "rotate-secret", "one"],
+        &["endpoint", "test", "one"],
+        &["event", "show", "1"],
+        &["event", "cancel", "1"],
+        &["delivery", "list"],
+        &["delivery", "show", "1"],
+        &["delivery", "retry", "1"],
+        &["delivery", "retry", "--endpoint", "one"],
+        &["replay", "one", "--since", "1h"],
+        &["doctor"],
+        &["config", "show"],
     ] {
         let ended = Ended::of(command(args)).await;
 

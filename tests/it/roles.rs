@@ -192,9 +192,17 @@ async fn a_dispatcher_needs_no_more_than_its_role_to_administer_endpoints() {
         &["endpoint", "list"],
         &["endpoint", "show", "one"],
         &["endpoint", "pause", "one"],
-        &["endpoint", "resume", "one"],
+        &["endpoint", "resume", "one", "--json"],
+        &["endpoint", "rotate-secret", "one"],
         &["publish", "order.created", "{}"],
+        &["event", "show", "1"],
+        &["event", "cancel", "1"],
+        &["delivery", "list"],
+        &["delivery", "retry", "--endpoint", "one"],
+        &["replay", "one", "--since", "1h"],
+        &["endpoint", "delete", "one", "--yes"],
         &["status"],
+        &["doctor"],
     ] {
         let ended = Ended::run(&login, args).await;
 
@@ -258,6 +266,16 @@ async fn a_role_without_a_grant_is_told_which_grant_it_lacks() {
         &["status"],
         &["endpoint", "list"],
         &["endpoint", "put", "one", "--url", "https://example.com/"],
+        &["endpoint", "delete", "one", "--yes"],
+        &["endpoint", "rotate-secret", "one"],
+        &["endpoint", "test", "one"],
+        &["event", "show", "1"],
+        &["event", "cancel", "1"],
+        &["delivery", "list"],
+        &["delivery", "show", "1"],
+        &["delivery", "retry", "1"],
+        &["delivery", "retry", "--endpoint", "one"],
+        &["replay", "one", "--since", "1h"],
     ] {
         let ended = Ended::run(&login, args).await;
 

@@ -11,6 +11,7 @@ mod folder;
 mod receiver;
 mod scraped;
 mod talker;
+mod terminal;
 
 use std::future::Future;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) use folder::Folder;
 pub(crate) use receiver::{Received, Receiver};
 pub(crate) use scraped::Scraped;
 pub(crate) use talker::Talker;
+pub(crate) use terminal::terminal;
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);

@@ -117,6 +117,31 @@ impl Database {
         .await;
     }
 
+    /// Events that were delivered to an endpoint (`complete`), or given up (`failed`), an hour ago, and of which no
+    /// dispatcher knows. Their payloads are `{"number": 1}` to `{"number": count}`.
+    pub(crate) async fn insert_settled(&self, endpoint: &str, topic: &str, status: &str, count: usize) {
+        let (code, failed) = if status == "complete" { (200, 0) } else { (500, 1) };
+        let sql = format!(
+            "insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed, created_at, completed_at)
+             overriding system value
+             select '{topic}', json_build_object('number', n), '{status}', 1, 0, {failed}, now() - interval '1 h', now()
+             from generate_series(1, {count}) as n;
+             insert into postrider.delivery
+                 (event_id, endpoint_no, status, attempts, last_status_code, last_error, completed_at, failed_at)
+             select o.id, e.no, '{status}', 1, {code}, case when {failed} = 1 then 'status {code}' end,
+                    now() - interval '1 h', case when {failed} = 1 then now() - interval '1 h' end
+             from postrider.outbox as o
+             join postrider.endpoint as e on e.id = '{endpoint}'
+             where not exists (select from postrider.delivery as d where d.event_id = o.id) and o.status = '{status}'
+             order by o.id;
+             insert into postrider.attempt (delivery_id, started_at, endpoint_no, duration_ms, attempt, status_code, outcome, error)
+             select d.id, d.completed_at, d.endpoint_no, 12, 1, {code}, d.status, d.last_error
+             from postrider.delivery as d
+             where not exists (select from postrider.attempt as a where a.delivery_id = d.id)"
+        );
+        self.execute(&sql).await;
+    }
+
     /// How many deliveries have a status.
     pub(crate) async fn count(&self, status: &str) -> usize {
         let count: i64 = self

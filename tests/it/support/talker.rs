@@ -2,25 +2,30 @@
 
 use std::process::{ExitStatus, Stdio};
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::DEADLINE;
+use super::{DEADLINE, Ended};
 
 /// Killed when dropped.
 pub(crate) struct Talker {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
+    stderr: JoinHandle<String>,
 }
 
 impl Talker {
     /// Starts it.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, stdout }
+        // Read all the while: it must not wait for us to hear its log.
+        #[expect(clippy::disallowed_methods, reason = "ends with the process it reads from")]
+        let stderr = tokio::spawn(read_all(child.stderr.take().unwrap()));
+        Self { child, stdout, stderr }
     }
 
     /// The next line that it prints.
@@ -38,11 +43,32 @@ impl Talker {
         }
     }
 
-    /// Sends a signal, as `TERM`, and waits for its end.
-    pub(crate) async fn stop(mut self, signal: &str) -> ExitStatus {
+    /// Sends a signal, as `TERM`.
+    pub(crate) async fn signal(&self, signal: &str) {
         let pid = self.child.id().expect("still running").to_string();
         let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status().await;
         assert!(sent.unwrap().success());
+    }
+
+    /// Sends a signal, as `TERM`, and waits for its end.
+    pub(crate) async fn stop(mut self, signal: &str) -> ExitStatus {
+        self.signal(signal).await;
         timeout(DEADLINE, self.child.wait()).await.expect("it ends").unwrap()
     }
+
+    /// Waits for its end, and returns what it printed since the last line that was asked for.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let ended = async {
+            let stdout = read_all(self.stdout.into_inner()).await;
+            let stderr = self.stderr.await.unwrap();
+            Ended { code: self.child.wait().await.unwrap().code(), stdout, stderr }
+        };
+        timeout(DEADLINE, ended).await.expect("it ends")
+    }
+}
+
+async fn read_all(mut pipe: impl AsyncRead + Unpin) -> String {
+    let mut text = String::new();
+    pipe.read_to_string(&mut text).await.unwrap();
+    text
 }

@@ -1,0 +1,15 @@
+-- does:   reads how late the oldest event and the most overdue delivery are, of those that nobody holds up on purpose
+-- params: none
+-- rows:   one: unrouted_ms bigint or null: age of the oldest unrouted event; overdue_ms bigint or null: how long the most
+--         overdue delivery of an enabled endpoint has waited
+-- locks:  none
+-- repeat: the same
+select (select (extract(epoch from clock_timestamp() - b.oldest_unrouted_at) * 1000)::bigint
+        from postrider.backlog as b) as unrouted_ms,
+       (select (extract(epoch from clock_timestamp() - min(first.due_at)) * 1000)::bigint
+        from postrider.endpoint as e
+        -- Index: delivery_due.
+        cross join lateral (select d.due_at from postrider.delivery as d
+                            where d.endpoint_no = e.no and d.due_at is not null
+                            order by d.due_at limit 1) as first
+        where e.state = 'enabled' and first.due_at <= clock_timestamp()) as overdue_ms

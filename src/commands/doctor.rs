@@ -1,0 +1,135 @@
+//! `postrider doctor`: what a dispatcher needs, checked one after the other, each with what mends it. Changes nothing.
+
+mod endpoints;
+mod notify;
+mod server;
+mod work;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Failure, count, output};
+use crate::cli;
+use crate::config::{RunConfig, Settings};
+use crate::store::{self, SCHEMA_VERSION, Session, Store, one_line};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but somebody should know.
+    Warn,
+    /// Something does not work.
+    Fail,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    result: Verdict,
+    says: String,
+    /// What mends it.
+    mend: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, says: impl Into<String>) -> Self {
+        Self { name, result: Verdict::Ok, says: says.into(), mend: None }
+    }
+
+    fn warn(name: &'static str, says: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, result: Verdict::Warn, says: says.into(), mend: Some(mend.into()) }
+    }
+
+    fn fail(name: &'static str, says: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, result: Verdict::Fail, says: says.into(), mend: Some(mend.into()) }
+    }
+
+    /// It could not be looked at; the error names its remedy.
+    fn broken(name: &'static str, fault: &(dyn std::error::Error + 'static)) -> Self {
+        Self { name, result: Verdict::Fail, says: one_line(fault), mend: None }
+    }
+}
+
+/// Checks everything with the settings that `run` would have.
+pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Doctor) -> Result<(), Failure> {
+    let config = RunConfig::check(settings, url, typed.run)?;
+    let checks = Box::pin(check_all(&config)).await?;
+    let worst = checks.iter().map(|check| check.result).max().unwrap_or(Verdict::Ok);
+    if typed.json {
+        output::json(&json!({ "result": worst, "checks": checks }))?;
+    } else {
+        print(&checks)?;
+    }
+    let failed = checks.iter().filter(|check| check.result == Verdict::Fail).count();
+    if failed == 0 {
+        return Ok(());
+    }
+    let failed = count(i64::try_from(failed).unwrap_or(i64::MAX), "check", "checks");
+    Err(Failure::Failed(format!("{failed} failed")))
+}
+
+fn print(checks: &[Check]) -> std::io::Result<()> {
+    let mut rows = Vec::new();
+    for check in checks {
+        let result = match check.result {
+            Verdict::Ok => "ok",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+        };
+        rows.push([result.to_owned(), check.name.to_owned(), check.says.clone()]);
+        if let Some(mend) = &check.mend {
+            rows.push([String::new(), String::new(), format!("-> {mend}")]);
+        }
+    }
+    output::table(["RESULT", "CHECK", "WHAT IT MEANS"], rows)
+}
+
+/// From the outside to the inside: what cannot be reached is not looked at.
+async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
+    let store = Store::new(&config.database, Session::Command, 2).map_err(anyhow::Error::from)?;
+    let before = server::machine_ms();
+    let row = match store.read_server().await {
+        Ok(row) => row,
+        Err(fault) => return Ok(vec![Check::broken("connection", &fault)]),
+    };
+    let mut checks = vec![
+        server::connection(&row),
+        server::durability(&row),
+        server::clock(&row, before, server::machine_ms()),
+        notify::path(config, &store).await,
+        notify::queue(&row),
+        server::old_transactions(&row, &store).await,
+    ];
+    let grants = server::grants(&row, &store).await;
+    let schema = schema(config, row.has_schema).await;
+    let is_readable = [&grants, &schema].iter().all(|check| check.result != Verdict::Fail);
+    checks.extend([grants, schema]);
+    if !is_readable {
+        checks.push(Check::warn(
+            "the rest",
+            "tables, dispatchers, backlog and endpoints were not looked at",
+            "mend schema and grants first",
+        ));
+        return Ok(checks);
+    }
+    checks.push(work::tables(&row, &store).await);
+    checks.push(work::dispatchers(&store).await);
+    checks.push(work::backlog(&store).await);
+    checks.extend(endpoints::check(config, &store).await);
+    Ok(checks)
+}
+
+async fn schema(config: &RunConfig, exists: bool) -> Check {
+    const NAME: &str = "schema";
+    if !exists {
+        return Check::fail(NAME, "there is no schema postrider in this database", "postrider migrate");
+    }
+    match store::check_schema(&config.database).await {
+        Ok(()) => Check::ok(NAME, format!("version {SCHEMA_VERSION}, as this binary needs it")),
+        Err(fault) => Check::broken(NAME, &fault),
+    }
+}

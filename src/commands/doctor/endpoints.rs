@@ -1,0 +1,88 @@
+//! Endpoints that get nothing, or refuse it, or may not be called.
+
+use super::Check;
+use crate::commands::endpoint::ENDPOINTS_MAX;
+use crate::config::RunConfig;
+use crate::store::{EndpointRow, Store};
+
+/// A receiver that restarts fails a few times in a row.
+const FAILURES_MAX: i64 = 5;
+const SHOWN: usize = 5;
+const NAME: &str = "endpoints";
+
+/// One check for each thing that is wrong with some; one if all is well.
+pub(super) async fn check(config: &RunConfig, store: &Store) -> Vec<Check> {
+    let rows = match store.list_endpoints(None, ENDPOINTS_MAX).await {
+        Ok(rows) => rows,
+        Err(fault) => return vec![Check::broken(NAME, &fault)],
+    };
+    if rows.is_empty() {
+        return vec![Check::warn(NAME, "there are none", "postrider endpoint put ID --url URL")];
+    }
+    let found =
+        [refused(config, &rows), in_state("disabled", &rows), in_state("paused", &rows), failing(&rows)];
+    let found: Vec<Check> = found.into_iter().flatten().collect();
+    if found.is_empty() {
+        vec![Check::ok(NAME, format!("{} enabled, none failing", rows.len()))]
+    } else {
+        found
+    }
+}
+
+fn refused(config: &RunConfig, rows: &[EndpointRow]) -> Option<Check> {
+    let refused: Vec<String> = rows
+        .iter()
+        .filter_map(|row| {
+            let refused = config.egress.judge_text(&row.url).err()?;
+            Some(format!("{} ({refused})", row.id))
+        })
+        .collect();
+    let first = some(&refused)?;
+    Some(Check::fail(
+        NAME,
+        format!("run with these settings may not call {first}"),
+        "give run and doctor the same --allow-http and --allow-cidr, or put the endpoint with another --url",
+    ))
+}
+
+fn in_state(state: &str, rows: &[EndpointRow]) -> Option<Check> {
+    let found: Vec<&EndpointRow> = rows.iter().filter(|row| row.state == state).collect();
+    let described: Vec<String> = found
+        .iter()
+        .map(|row| {
+            let reason = row.reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            format!("{}{reason}", row.id)
+        })
+        .collect();
+    let names = some(&described)?;
+    let id = &found.first()?.id;
+    Some(Check::warn(
+        NAME,
+        format!("{state}, deliveries wait: {names}"),
+        format!("postrider endpoint resume {id}"),
+    ))
+}
+
+fn failing(rows: &[EndpointRow]) -> Option<Check> {
+    let is_failing = |row: &&EndpointRow| row.state == "enabled" && row.consecutive_failures >= FAILURES_MAX;
+    let found: Vec<&EndpointRow> = rows.iter().filter(is_failing).collect();
+    let described: Vec<String> =
+        found.iter().map(|row| format!("{} ({} in a row)", row.id, row.consecutive_failures)).collect();
+    let names = some(&described)?;
+    let id = &found.first()?.id;
+    Some(Check::warn(
+        NAME,
+        format!("requests fail: {names}"),
+        format!("postrider endpoint test {id}; postrider delivery list --endpoint {id}"),
+    ))
+}
+
+/// The first of them, and how many more there are; none: there are none.
+fn some(names: &[String]) -> Option<String> {
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        _ if names.is_empty() => None,
+        None | Some(0) => Some(shown),
+        Some(more) => Some(format!("{shown} and {more} more")),
+    }
+}

@@ -1,0 +1,103 @@
+//! Whether notifications come back, and whether the server's queue of them has room.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_postgres::AsyncMessage;
+
+use super::Check;
+use crate::config::RunConfig;
+use crate::store::{DatabaseUrl, ServerRow, Session, Store, WakeMode, one_line};
+
+/// The canary of dispatchers has as long.
+const DEADLINE: Duration = Duration::from_secs(5);
+const QUEUE_WARN: f64 = 0.1;
+const QUEUE_FAIL: f64 = 0.5;
+
+/// LISTEN on one connection, NOTIFY on another, as `run` does it.
+pub(super) async fn path(config: &RunConfig, store: &Store) -> Check {
+    const NAME: &str = "notifications";
+    if config.wake == WakeMode::Poll {
+        return Check::ok(NAME, "not used: wake = poll");
+    }
+    match tokio::time::timeout(DEADLINE, hear(&config.listen_database, store)).await {
+        Ok(Ok(())) => Check::ok(NAME, "what is sent on one connection arrives on another"),
+        Ok(Err(fault)) => Check::fail(
+            NAME,
+            format!("cannot listen: {}", one_line(fault.as_ref())),
+            "see --listen-database-url; until then dispatchers poll",
+        ),
+        Err(_elapsed) => Check::fail(
+            NAME,
+            format!(
+                "LISTEN is accepted and nothing arrives within {DEADLINE:?}: the usual cause is a transaction pooler in \
+                 front (PgBouncer with pool_mode = transaction)"
+            ),
+            "give --listen-database-url a direct connection, or run with --wake poll",
+        ),
+    }
+}
+
+async fn hear(url: &DatabaseUrl, store: &Store) -> anyhow::Result<()> {
+    let (client, mut connection) = url.connect(Session::Listener).await?;
+    let (heard, mut canaries) = tokio::sync::mpsc::unbounded_channel();
+    let mut pump = JoinSet::new();
+    pump.spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(notification) = message {
+                // Nobody listens any more: the check is over.
+                drop(heard.send(notification.payload().to_owned()));
+            }
+        }
+    });
+    client.batch_execute(Session::Listener.settings()).await?;
+    client.batch_execute("listen postrider_canary").await?;
+    // No dispatcher takes it for its own, which is a bare number.
+    let ours = format!("doctor {:016x}", fastrand::u64(..));
+    store.sound_canary(&ours).await?;
+    while let Some(canary) = canaries.recv().await {
+        if canary == ours {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the listening connection ended")
+}
+
+/// When it is full, commits that notify fail.
+pub(super) fn queue(row: &ServerRow) -> Check {
+    const NAME: &str = "queue";
+    let says =
+        format!("the server's notification queue is {:.0} % full", row.notification_queue_usage * 100.0);
+    let mend =
+        "a session that listens and sits in a transaction holds it: find it in pg_stat_activity and end it";
+    if row.notification_queue_usage >= QUEUE_FAIL {
+        Check::fail(NAME, format!("{says}; when it is full, commits fail"), mend)
+    } else if row.notification_queue_usage >= QUEUE_WARN {
+        Check::warn(NAME, says, mend)
+    } else {
+        Check::ok(NAME, says)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Verdict, server};
+    use super::*;
+
+    #[test]
+    fn a_queue_is_judged_by_how_full_it_is() {
+        for (usage, verdict) in [
+            (0.0, Verdict::Ok),
+            (0.099, Verdict::Ok),
+            (0.1, Verdict::Warn),
+            (0.499, Verdict::Warn),
+            (0.5, Verdict::Fail),
+            (1.0, Verdict::Fail),
+        ] {
+            let row = ServerRow { notification_queue_usage: usage, ..server::server() };
+
+            assert_eq!(queue(&row).result, verdict, "{usage}");
+        }
+    }
+}

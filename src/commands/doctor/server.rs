@@ -1,0 +1,228 @@
+//! The server and this session: version, standby, durability, clock, grants, and what holds everything back.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::Check;
+use crate::commands::count;
+use crate::store::{OldTransaction, ServerRow, Store};
+
+/// Major versions that the test suite runs on.
+const MAJOR_MIN: i32 = 14;
+const MAJOR_MAX: i32 = 18;
+/// Receivers refuse a `webhook-timestamp` that is five minutes off.
+const SKEW_MAX_MS: i64 = 60_000;
+/// Vacuum and routing wait for the oldest transaction.
+const OLD_TRANSACTION: Duration = Duration::from_mins(5);
+const TRANSACTIONS: &str = "transactions";
+const LACKING_SHOWN: usize = 3;
+
+pub(super) fn connection(row: &ServerRow) -> Check {
+    const NAME: &str = "connection";
+    let ServerRow { version, role, .. } = row;
+    let major = row.version_no / 10_000;
+    let says = format!("PostgreSQL {version}, as role {role}");
+    if row.is_standby {
+        return Check::fail(NAME, format!("{says}; this server is a standby"), "give the primary's address");
+    }
+    if row.is_read_only {
+        return Check::fail(
+            NAME,
+            format!("{says}; transactions are read-only"),
+            "give the primary's address, or alter role ... reset default_transaction_read_only",
+        );
+    }
+    if major < MAJOR_MIN {
+        return Check::fail(
+            NAME,
+            format!("{says}; {MAJOR_MIN} to {MAJOR_MAX} are supported"),
+            "upgrade PostgreSQL",
+        );
+    }
+    if major > MAJOR_MAX {
+        return Check::warn(
+            NAME,
+            format!("{says}; {MAJOR_MIN} to {MAJOR_MAX} are tested"),
+            "look for a newer postrider",
+        );
+    }
+    Check::ok(NAME, says)
+}
+
+pub(super) fn durability(row: &ServerRow) -> Check {
+    const NAME: &str = "durability";
+    let says = format!("synchronous_commit = {}", row.synchronous_commit);
+    if row.synchronous_commit == "off" {
+        return Check::warn(
+            NAME,
+            format!("{says}: a crash of the server loses events that were committed, and sends others twice"),
+            "set synchronous_commit = on, for the producers' roles too",
+        );
+    }
+    Check::ok(NAME, says)
+}
+
+/// Timestamps of requests are the database's. A hint only: this machine's clock may be the wrong one.
+pub(super) fn clock(row: &ServerRow, before_ms: i64, after_ms: i64) -> Check {
+    const NAME: &str = "clock";
+    let early = before_ms.saturating_sub(row.now_ms);
+    let late = row.now_ms.saturating_sub(after_ms);
+    let skew_ms = early.max(late).max(0);
+    if skew_ms > SKEW_MAX_MS {
+        let skew = humantime::format_duration(Duration::from_secs(skew_ms.unsigned_abs() / 1000));
+        let than = if early > late { "behind" } else { "ahead of" };
+        return Check::warn(
+            NAME,
+            format!(
+                "the database is {skew} {than} this machine; receivers refuse timestamps that are 5m off"
+            ),
+            "set the clocks (NTP) of the database server and of this machine",
+        );
+    }
+    Check::ok(NAME, "the database and this machine agree")
+}
+
+/// Milliseconds of the Unix epoch, by this machine's clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "compared with the database's clock, which is the one that counts"
+)]
+pub(super) fn machine_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) async fn grants(row: &ServerRow, store: &Store) -> Check {
+    const NAME: &str = "grants";
+    if !row.has_schema {
+        return Check::ok(NAME, "none to check: there is no schema yet");
+    }
+    let lacking = match store.list_lacking_grants().await {
+        Ok(lacking) => lacking,
+        Err(fault) => return Check::broken(NAME, &fault),
+    };
+    if lacking.is_empty() {
+        return Check::ok(NAME, format!("{} may do all that run --no-migrate does", row.role));
+    }
+    let number = count(i64::try_from(lacking.len()).unwrap_or(i64::MAX), "grant", "grants");
+    let shown: Vec<String> = lacking.into_iter().take(LACKING_SHOWN).collect();
+    Check::fail(
+        NAME,
+        format!("{} lacks {number} of those that run needs, as {}", row.role, shown.join(", ")),
+        format!("grant postrider_dispatcher to \"{}\"", row.role),
+    )
+}
+
+/// What is open for long keeps dead rows from being vacuumed, and, if it writes, new events from being counted as routed.
+pub(super) async fn old_transactions(row: &ServerRow, store: &Store) -> Check {
+    match store.list_old_transactions(OLD_TRANSACTION).await {
+        Ok(old) => judge_old_transactions(row, &old),
+        Err(fault) => Check::broken(TRANSACTIONS, &fault),
+    }
+}
+
+fn judge_old_transactions(row: &ServerRow, old: &[OldTransaction]) -> Check {
+    let limit = humantime::format_duration(OLD_TRANSACTION);
+    let partly = if row.sees_all_sessions { "" } else { " (of other roles only pg_read_all_stats sees)" };
+    let Some(first) = old.first() else {
+        return Check::ok(TRANSACTIONS, format!("none is open for more than {limit}{partly}"));
+    };
+    let (what, mend) = describe(first);
+    let number = count(i64::try_from(old.len()).unwrap_or(i64::MAX), "holds", "hold");
+    Check::warn(
+        TRANSACTIONS,
+        format!("{number} back vacuum, and maybe routing, for more than {limit}; {what}"),
+        mend,
+    )
+}
+
+fn describe(old: &OldTransaction) -> (String, String) {
+    let OldTransaction { kind, name, says, age_ms } = old;
+    let age = age_ms.map(|ms| Duration::from_secs(ms.unsigned_abs() / 1000));
+    let age = age.map(|age| format!(", for {}", humantime::format_duration(age))).unwrap_or_default();
+    let mend = match kind.as_str() {
+        "session" => format!("end it, or: select pg_terminate_backend({name})"),
+        "prepared transaction" => format!("commit prepared '{name}', or: rollback prepared '{name}'"),
+        _ => format!("let its subscriber catch up, or: select pg_drop_replication_slot('{name}')"),
+    };
+    (format!("{kind} {name} ({says}){age}"), mend)
+}
+
+/// A server that is as it should be.
+#[cfg(test)]
+pub(super) fn server() -> ServerRow {
+    ServerRow {
+        version: "17.2".to_owned(),
+        version_no: 170_002,
+        is_standby: false,
+        is_read_only: false,
+        synchronous_commit: "on".to_owned(),
+        is_autovacuum_on: true,
+        role: "postrider".to_owned(),
+        sees_all_sessions: true,
+        has_schema: true,
+        notification_queue_usage: 0.0,
+        now_ms: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    #[test]
+    fn only_a_supported_primary_is_a_good_server() {
+        for (change, verdict) in [
+            (server(), Verdict::Ok),
+            (ServerRow { version_no: 130_012, ..server() }, Verdict::Fail),
+            (ServerRow { version_no: 140_000, ..server() }, Verdict::Ok),
+            (ServerRow { version_no: 189_999, ..server() }, Verdict::Ok),
+            (ServerRow { version_no: 190_000, ..server() }, Verdict::Warn),
+            (ServerRow { is_standby: true, ..server() }, Verdict::Fail),
+            (ServerRow { is_read_only: true, ..server() }, Verdict::Fail),
+        ] {
+            assert_eq!(connection(&change).result, verdict, "{change:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_is_judged_by_what_the_round_trip_cannot_explain() {
+        let row = ServerRow { now_ms: 1_000_000, ..server() };
+
+        // As long as the answer took.
+        assert_eq!(clock(&row, 500_000, 1_500_000).result, Verdict::Ok);
+        assert_eq!(clock(&row, 1_050_000, 1_050_001).result, Verdict::Ok);
+        assert!(clock(&row, 1_090_000, 1_090_001).says.contains("1m 30s behind"));
+        assert!(clock(&row, 900_000, 910_000).says.contains("1m 30s ahead"));
+    }
+
+    #[test]
+    fn whatever_holds_back_vacuum_is_named_with_what_ends_it() {
+        for (kind, mend) in [
+            ("session", "pg_terminate_backend(7)"),
+            ("prepared transaction", "rollback prepared '7'"),
+            ("replication slot", "pg_drop_replication_slot('7')"),
+        ] {
+            let old = OldTransaction {
+                kind: kind.to_owned(),
+                name: "7".to_owned(),
+                says: "somebody".to_owned(),
+                age_ms: Some(600_000),
+            };
+
+            let check = judge_old_transactions(&server(), &[old]);
+
+            assert_eq!(check.result, Verdict::Warn);
+            assert!(check.says.contains(&format!("{kind} 7 (somebody), for 10m")), "{check:?}");
+            assert!(check.mend.is_some_and(|text| text.contains(mend)), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_role_that_sees_its_own_sessions_only_is_told_so() {
+        let blind = ServerRow { sees_all_sessions: false, ..server() };
+
+        assert!(judge_old_transactions(&blind, &[]).says.contains("pg_read_all_stats"));
+        assert!(!judge_old_transactions(&server(), &[]).says.contains("pg_read_all_stats"));
+    }
+}

@@ -1,0 +1,144 @@
+//! The work: tables and their dead rows, dispatchers, and what is late.
+
+use std::time::Duration;
+
+use super::Check;
+use crate::commands::count;
+use crate::store::{DispatcherRow, Lateness, ServerRow, Store, TableRow, WakeMode, WakeState};
+
+const TABLES: &str = "tables";
+/// Fewer dead rows cost nothing, whatever their share.
+const DEAD_MIN: i64 = 100_000;
+/// A dispatcher that runs routes in milliseconds, and polls every second.
+const LATE: Duration = Duration::from_mins(1);
+
+pub(super) async fn tables(server: &ServerRow, store: &Store) -> Check {
+    match store.list_tables().await {
+        Ok(tables) => judge_tables(server, &tables),
+        Err(fault) => Check::broken(TABLES, &fault),
+    }
+}
+
+fn judge_tables(server: &ServerRow, tables: &[TableRow]) -> Check {
+    if !server.is_autovacuum_on {
+        return Check::warn(
+            TABLES,
+            "autovacuum is off: dead rows stay, and everything gets slower",
+            "alter system set autovacuum = on; select pg_reload_conf()",
+        );
+    }
+    let names = |is_so: fn(&TableRow) -> bool| -> Vec<&str> {
+        tables.iter().filter(|table| is_so(table)).map(|table| table.name.as_str()).collect()
+    };
+    let unvacuumed = names(|table| !table.is_autovacuum_enabled);
+    if let Some(first) = unvacuumed.first() {
+        return Check::warn(
+            TABLES,
+            format!("autovacuum is switched off for {}: dead rows stay", unvacuumed.join(", ")),
+            format!("alter table postrider.{first} reset (autovacuum_enabled)"),
+        );
+    }
+    let bloated = names(|table| table.dead > DEAD_MIN && table.dead > table.live);
+    if let Some(first) = bloated.first() {
+        return Check::warn(
+            TABLES,
+            format!("more dead rows than live ones in {}", bloated.join(", ")),
+            format!("see transactions above; then: vacuum postrider.{first}"),
+        );
+    }
+    Check::ok(TABLES, "vacuum keeps up")
+}
+
+pub(super) async fn dispatchers(store: &Store) -> Check {
+    const NAME: &str = "dispatchers";
+    let rows = match store.read_dispatchers().await {
+        Ok(rows) => rows,
+        Err(fault) => return Check::broken(NAME, &fault),
+    };
+    let live: Vec<&DispatcherRow> = rows.iter().filter(|row| row.is_live).collect();
+    if live.is_empty() {
+        return Check::warn(NAME, "none runs: nothing is delivered", "postrider run");
+    }
+    let number = count(i64::try_from(live.len()).unwrap_or(i64::MAX), "runs", "run");
+    let Some(polling) = live.iter().find(|row| is_polling_in_need(row)) else {
+        return Check::ok(NAME, format!("{number}, woken as asked for"));
+    };
+    let why = polling.wake_reason.as_deref().unwrap_or("unknown");
+    Check::warn(
+        NAME,
+        format!("{number}; {} polls: {why}", polling.host),
+        "see notifications above; by the poll alone events are delivered later, and none is lost",
+    )
+}
+
+/// It polls, and nobody asked for it.
+fn is_polling_in_need(row: &DispatcherRow) -> bool {
+    row.wake_mode != WakeMode::Notify.as_str() && row.wake_reason.as_deref() != Some(WakeState::ASKED_FOR)
+}
+
+pub(super) async fn backlog(store: &Store) -> Check {
+    const NAME: &str = "backlog";
+    let Lateness { unrouted, overdue } = match store.read_lateness().await {
+        Ok(lateness) => lateness,
+        Err(fault) => return Check::broken(NAME, &fault),
+    };
+    let late = |age: Option<Duration>| age.filter(|age| *age > LATE).map(whole_seconds);
+    if let Some(age) = late(unrouted) {
+        return Check::warn(
+            NAME,
+            format!("the oldest event waits to be routed for {age}"),
+            "see dispatchers and transactions above; postrider run on more machines",
+        );
+    }
+    if let Some(age) = late(overdue) {
+        return Check::warn(
+            NAME,
+            format!("the most overdue delivery waits for {age}"),
+            "see endpoints below; raise max_in_flight or rate_limit of the endpoint, or postrider run on more machines",
+        );
+    }
+    Check::ok(NAME, "nothing is late")
+}
+
+fn whole_seconds(age: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(age.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Verdict, server};
+    use super::*;
+
+    #[test]
+    fn tables_are_bloated_when_many_rows_are_dead_and_few_alive() {
+        for (live, dead, verdict) in [
+            (0, 0, Verdict::Ok),
+            (0, 100_000, Verdict::Ok),
+            (1_000_000, 900_000, Verdict::Ok),
+            (100_000, 100_001, Verdict::Warn),
+        ] {
+            let table = TableRow { live, dead, ..table() };
+
+            assert_eq!(judge_tables(&server::server(), &[table]).result, verdict, "{live} live, {dead} dead");
+        }
+    }
+
+    #[test]
+    fn a_server_without_autovacuum_is_named_before_its_tables() {
+        let server = ServerRow { is_autovacuum_on: false, ..server::server() };
+
+        let check = judge_tables(&server, &[table()]);
+
+        assert!(check.mend.is_some_and(|mend| mend.contains("alter system set autovacuum")));
+    }
+
+    fn table() -> TableRow {
+        TableRow {
+            name: "delivery".to_owned(),
+            live: 0,
+            dead: 0,
+            is_autovacuum_enabled: true,
+            last_vacuum_at: None,
+        }
+    }
+}

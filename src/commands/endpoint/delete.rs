@@ -1,0 +1,41 @@
+//! `postrider endpoint delete`: asks first, because what waits for the endpoint is given up.
+
+use std::io::{BufRead, IsTerminal};
+
+use super::super::{Failure, count, open, output};
+use super::read;
+use crate::cli;
+use crate::config::Settings;
+
+/// Deletes it, if it is meant.
+pub(super) async fn run(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: &cli::EndpointDelete,
+) -> Result<(), Failure> {
+    let is_asked = !typed.yes;
+    if is_asked && !std::io::stdin().is_terminal() {
+        settings.problems.add("yes", "is missing: stdin is no terminal, so nobody can be asked", None);
+    }
+    let (store, _) = open(settings, url)?;
+    if is_asked {
+        let pending = read(&store, &typed.id).await?.pending;
+        if !is_meant(&typed.id, pending)? {
+            return Err(Failure::Failed(format!("endpoint \"{}\" was not deleted", typed.id)));
+        }
+    }
+    let deleted = store.delete_endpoint(&typed.id).await?;
+    if typed.json {
+        return Ok(output::json(&deleted)?);
+    }
+    let pending = count(deleted.pending, "delivery", "deliveries");
+    Ok(output::line(&format!("{} is deleted; given up: {pending}", deleted.id))?)
+}
+
+fn is_meant(id: &str, pending: i64) -> std::io::Result<bool> {
+    let waiting = count(pending, "delivery that waits", "deliveries that wait");
+    output::aside(&format!("Delete {id}, and give up {waiting} for it? [y/N] "))?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+}

@@ -1,0 +1,28 @@
+//! `postrider endpoint rotate-secret`.
+
+use std::time::Duration;
+
+use super::super::{Failure, open, output};
+use crate::cli;
+use crate::config::{Settings, parse_duration};
+use crate::registration::check_secret;
+
+/// Gives it a new secret, and shows that once.
+pub(super) async fn run(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: &cli::EndpointRotateSecret,
+) -> Result<(), Failure> {
+    check_secret(typed.secret.as_deref(), &mut settings.problems);
+    let range = (Duration::ZERO, Duration::from_hours(30 * 24));
+    let overlap = parse_duration("overlap", &typed.overlap, range, &mut settings.problems);
+    let (store, _) = open(settings, url)?;
+    let Some(overlap) = overlap else { return Ok(()) };
+    let rotated = store.rotate_secret(&typed.id, typed.secret.as_deref(), overlap).await?;
+    if typed.json {
+        return Ok(output::json(&rotated)?);
+    }
+    output::line(&format!("signing secret, shown this once: {}", rotated.secret))?;
+    let until = output::time(&rotated.old_valid_until);
+    Ok(output::line(&format!("{} is signed with the old one too until {until}", rotated.id))?)
+}

@@ -1,0 +1,145 @@
+//! Tables. On a terminal the words of a status are coloured and long texts are shortened to its width; elsewhere neither
+//! is, so that a program that reads lines finds all of it.
+
+use comfy_table::{Cell, Color, ContentArrangement, Table, TableStyle};
+
+use super::{is_colourful, is_watched, line, printable};
+
+/// Headings of columns that hold a status.
+const STATUS: [&str; 3] = ["STATUS", "STATE", "RESULT"];
+/// Headings of columns that may be shortened.
+const LONG: [&str; 4] = ["URL", "ERROR", "RESPONSE", "WAKE"];
+/// However narrow the terminal is.
+const LONG_CHARS_MIN: usize = 16;
+
+/// Prints rows under headings.
+///
+/// # Errors
+/// As [`line()`].
+pub(in crate::commands) fn table<const N: usize>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> std::io::Result<()> {
+    line(&self::rows(headings, rows))
+}
+
+/// Prints one thing: a line for each of its properties.
+///
+/// # Errors
+/// As [`line()`].
+pub(in crate::commands) fn details(pairs: &[(&str, String)]) -> std::io::Result<()> {
+    let mut table = plain();
+    for (name, value) in pairs {
+        let value = printable(value);
+        let is_status = STATUS.contains(&name.to_uppercase().as_str());
+        table.add_row([Cell::new(name), if is_status { coloured(&value) } else { Cell::new(value) }]);
+    }
+    line(&finish(&table))
+}
+
+/// Rows under headings, as a text without a line end.
+pub(in crate::commands) fn rows<const N: usize>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(|text| printable(&text))).collect();
+    let mut table = plain();
+    if is_watched()
+        && let Some(width) = Table::new().width().filter(|width| *width > 0)
+    {
+        shorten(headings, &mut rows, usize::from(width));
+    }
+    if headings.iter().any(|heading| !heading.is_empty()) {
+        table.set_header(headings);
+    }
+    for row in rows {
+        let cell = |(text, heading): (String, &str)| {
+            if STATUS.contains(&heading) { coloured(&text) } else { Cell::new(text) }
+        };
+        table.add_row(row.into_iter().zip(headings).map(cell));
+    }
+    finish(&table)
+}
+
+fn plain() -> Table {
+    let mut table = Table::new();
+    // What is longer than the terminal is not folded: a folded id is no id.
+    table.load_style(TableStyle::new()).set_content_arrangement(ContentArrangement::Disabled);
+    if is_colourful() {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table
+}
+
+fn finish(table: &Table) -> String {
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+fn coloured(text: &str) -> Cell {
+    let cell = Cell::new(text);
+    match text {
+        "failed" | "fail" | "dead" => cell.fg(Color::Red),
+        "complete" | "ok" => cell.fg(Color::Green),
+        "paused" | "disabled" | "warn" => cell.fg(Color::Yellow),
+        _ => cell,
+    }
+}
+
+/// Takes from the long columns what the table is wider than the terminal.
+fn shorten<const N: usize>(headings: [&str; N], rows: &mut [[String; N]], width: usize) {
+    let longest = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count());
+        cells.chain(headings.get(column).map(|text| text.len())).max().unwrap_or_default()
+    };
+    let is_long = |column: &usize| headings.get(*column).is_some_and(|heading| LONG.contains(heading));
+    // One space on either side of a cell.
+    let total: usize = (0..N).map(|column| longest(column) + 2).sum();
+    let long: Vec<usize> = (0..N).filter(is_long).collect();
+    let Some(too_wide) = total.checked_sub(width).filter(|n| *n > 0) else { return };
+    let limits: Vec<(usize, usize)> = long
+        .iter()
+        .map(|column| {
+            let share = too_wide.div_ceil(long.len());
+            (*column, longest(*column).saturating_sub(share).max(LONG_CHARS_MIN))
+        })
+        .collect();
+    for row in rows {
+        for (column, chars_max) in &limits {
+            if let Some(text) = row.get_mut(*column) {
+                *text = shortened(text, *chars_max);
+            }
+        }
+    }
+}
+
+fn shortened(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    text.chars().take(chars_max.saturating_sub(3)).chain("...".chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_long_columns_are_shortened() {
+        let mut rows = [["x".repeat(60), "y".repeat(60)]];
+
+        shorten(["ENDPOINT", "URL"], &mut rows, 100);
+
+        assert_eq!(rows, [["x".repeat(60), format!("{}...", "y".repeat(33))]]);
+    }
+
+    #[test]
+    fn nothing_is_shortened_that_has_room() {
+        let mut rows = [["x".repeat(10), "y".repeat(10)]];
+
+        shorten(["ENDPOINT", "URL"], &mut rows, 24);
+
+        assert_eq!(rows, [["x".repeat(10), "y".repeat(10)]]);
+    }
+}

@@ -1,0 +1,134 @@
+//! `postrider replay`: sends an endpoint again what was inserted in a time, a step at a time.
+
+use super::progress::{Progress, STEP, Step, finish};
+use super::{Failure, count, open, output, parse_id, resolve};
+use crate::cli;
+use crate::config::{Moment, Problems, Settings};
+use crate::registration::check_patterns;
+use crate::shutdown::Signals;
+use crate::store::{Replay, Store};
+
+/// How many events one step of counting looks up.
+const COUNT_STEP: i32 = 100_000;
+
+/// What was typed, checked.
+struct Given {
+    since: Moment,
+    until: Moment,
+    after: i64,
+}
+
+/// How far it came; `next_after` is set: it was interrupted, and goes on there.
+struct Reached {
+    replayed: i64,
+    next_after: Option<i64>,
+}
+
+/// Replays, and says how many.
+pub(super) async fn run(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: cli::Replay,
+) -> Result<(), Failure> {
+    let given = check(&typed, &mut settings.problems);
+    let (store, _) = open(settings, url)?;
+    let Some(given) = given else { return Ok(()) };
+    // Fixed once: "an hour ago" must not move while the steps go on.
+    let replay = Replay {
+        endpoint_id: typed.endpoint,
+        since: resolve(&store, given.since).await?,
+        until: Some(resolve(&store, given.until).await?),
+        topics: typed.topics,
+        dry_run: typed.dry_run,
+    };
+    let reached = replay_all(&store, &replay, given.after).await?;
+    if typed.json {
+        output::json(&serde_json::json!({
+            "endpoint_id": replay.endpoint_id, "since": replay.since, "until": replay.until, "topics": replay.topics,
+            "dry_run": replay.dry_run, "replayed": reached.replayed, "next_after": reached.next_after,
+        }))?;
+    } else {
+        output::line(&sentence(&replay, reached.replayed))?;
+    }
+    match reached.next_after {
+        None => Ok(()),
+        Some(after) => {
+            Err(Failure::Failed(format!("interrupted; to go on: {}", command_to_go_on(&replay, after))))
+        }
+    }
+}
+
+fn check(typed: &cli::Replay, problems: &mut Problems) -> Option<Given> {
+    let since = Moment::parse("since", &typed.since, problems);
+    let until = match &typed.until {
+        Some(text) => Moment::parse("until", text, problems),
+        None => Some(Moment::Ago(std::time::Duration::ZERO)),
+    };
+    if let (Some(since), Some(until)) = (&since, &until)
+        && since.is_after(until)
+    {
+        problems.add("until", "needs to be later than since", typed.until.as_deref());
+    }
+    check_patterns("topics", typed.topics.as_deref().unwrap_or_default(), problems);
+    let after = match &typed.after {
+        Some(text) => parse_id("after", text, problems),
+        None => Some(0),
+    };
+    Some(Given { since: since?, until: until?, after: after? })
+}
+
+async fn replay_all(store: &Store, replay: &Replay, after: i64) -> Result<Reached, Failure> {
+    let mut signals = Signals::install()?;
+    let progress = Progress::begin(
+        if replay.dry_run { "counting" } else { "replaying" },
+        total(store, replay, after).await?,
+    );
+    let mut reached = Reached { replayed: 0, next_after: Some(after) };
+    while let Some(after) = reached.next_after {
+        let (step, is_last) = match finish(&mut signals, store.replay(replay, after, STEP)).await? {
+            Step::Done(step) => (step, false),
+            Step::Last(step) => (step, true),
+            Step::Abandoned => break,
+        };
+        reached = Reached { replayed: reached.replayed + step.replayed, next_after: step.next_after };
+        progress.reach(reached.replayed);
+        if is_last {
+            break;
+        }
+    }
+    Ok(reached)
+}
+
+/// How many there will be: only a person who looks at the bar wants to know beforehand.
+async fn total(store: &Store, replay: &Replay, after: i64) -> Result<Option<u64>, Failure> {
+    if replay.dry_run || !output::is_aside_watched() {
+        return Ok(None);
+    }
+    let count = Replay { dry_run: true, ..replay.clone() };
+    let (mut total, mut next) = (0, Some(after));
+    while let Some(after) = next {
+        let step = store.replay(&count, after, COUNT_STEP).await?;
+        total += step.replayed;
+        next = step.next_after;
+    }
+    Ok(u64::try_from(total).ok())
+}
+
+fn sentence(replay: &Replay, replayed: i64) -> String {
+    let events = count(replayed, "event", "events");
+    let verb = match (replay.dry_run, replayed) {
+        (true, _) => "would be",
+        (false, 1) => "is",
+        (false, _) => "are",
+    };
+    format!("{events} {verb} sent to {} again", output::printable(&replay.endpoint_id))
+}
+
+fn command_to_go_on(replay: &Replay, after: i64) -> String {
+    let Replay { endpoint_id, since, until, topics, dry_run } = replay;
+    let until = until.as_ref().map(|until| format!(" --until {until}")).unwrap_or_default();
+    let topics =
+        topics.as_ref().map(|topics| format!(" --topics '{}'", topics.join(","))).unwrap_or_default();
+    let dry_run = if *dry_run { " --dry-run" } else { "" };
+    format!("postrider replay {endpoint_id} --since {since}{until}{topics} --after {after}{dry_run}")
+}

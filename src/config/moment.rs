@@ -1,0 +1,106 @@
+//! A time as people give it: so long ago, or an RFC 3339 timestamp. The database computes the first, we have no clock.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::Problems;
+
+/// A hundred years: further back there are no events, and PostgreSQL's timestamps end.
+const AGO_MAX: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// A time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// So long ago, by the database's clock.
+    Ago(Duration),
+    /// RFC 3339, as given.
+    At(String),
+}
+
+impl Moment {
+    /// Reads it; what is wrong goes to `problems`.
+    pub fn parse(name: &str, text: &str, problems: &mut Problems) -> Option<Self> {
+        let text = text.trim();
+        // A bare 0 is a duration for humantime, and has no unit.
+        let ago = humantime::parse_duration(text).ok().filter(|ago| *ago <= AGO_MAX && text != "0");
+        let at = || OffsetDateTime::parse(text, &Rfc3339).ok().map(|_| Self::At(text.to_owned()));
+        let parsed = ago.map(Self::Ago).or_else(at);
+        if parsed.is_none() {
+            problems.add(
+                name,
+                "needs a duration with a unit (so long ago), as 1h or 7d, or an RFC 3339 time, as 2026-01-31T12:00:00Z",
+                Some(text),
+            );
+        }
+        parsed
+    }
+
+    /// Whether it is later than another of the same form; two of different forms only the database can compare.
+    pub fn is_after(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ago(this), Self::Ago(other)) => this < other,
+            (Self::At(this), Self::At(other)) => instant(this) > instant(other),
+            (Self::Ago(_), Self::At(_)) | (Self::At(_), Self::Ago(_)) => false,
+        }
+    }
+}
+
+fn instant(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_long_ago_needs_a_unit() {
+        assert_eq!(parse("90m"), Some(Moment::Ago(Duration::from_mins(90))));
+        assert_eq!(parse("1h 30m"), Some(Moment::Ago(Duration::from_mins(90))));
+        for wrong in ["", "0", "5", "-1h", "1 fortnight", "101years"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_kept_as_it_was_given() {
+        for text in ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.123456+05:30", "1999-12-31T23:59:59-00:00"]
+        {
+            assert_eq!(parse(text), Some(Moment::At(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_none_or_has_no_zone_is_refused() {
+        for wrong in [
+            "2026-01-31",
+            "2026-01-31T12:00:00",
+            "2026-02-30T12:00:00Z",
+            "12:00",
+            "yesterday",
+            "now",
+            "infinity",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_compared_whatever_their_zones() {
+        let later = Moment::At("2026-01-31T12:00:00Z".to_owned());
+        let earlier = Moment::At("2026-01-31T12:30:00+01:00".to_owned());
+
+        assert!(later.is_after(&earlier));
+        assert!(!earlier.is_after(&later));
+        assert!(Moment::Ago(Duration::ZERO).is_after(&Moment::Ago(Duration::from_secs(1))));
+    }
+
+    fn parse(text: &str) -> Option<Moment> {
+        let mut problems = Problems::default();
+        let parsed = Moment::parse("since", text, &mut problems);
+        assert_eq!(parsed.is_none(), !problems.is_empty());
+        parsed
+    }
+}

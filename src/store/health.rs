@@ -1,0 +1,124 @@
+//! Statements of a person who asks whether all is well: the server, this role, its tables, what is late. Most of them read
+//! PostgreSQL's own catalogs, and work before there is a schema.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::statements::{
+    LIST_LACKING_GRANTS, LIST_OLD_TRANSACTIONS, LIST_TABLES, READ_LATENESS, READ_SERVER, READ_TIME,
+};
+use super::{Store, StoreError, column, from_millis, json_row, millis, missing};
+
+/// What the server and this session are.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, clippy::struct_excessive_bools, reason = "the columns of sql/read_server.sql")]
+pub struct ServerRow {
+    pub version: String,
+    pub version_no: i32,
+    pub is_standby: bool,
+    pub is_read_only: bool,
+    pub synchronous_commit: String,
+    pub is_autovacuum_on: bool,
+    pub role: String,
+    pub sees_all_sessions: bool,
+    pub has_schema: bool,
+    /// 0 to 1.
+    pub notification_queue_usage: f64,
+    /// Milliseconds of the Unix epoch.
+    pub now_ms: i64,
+}
+
+/// What holds back vacuum, or the floor of routing.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OldTransaction {
+    /// `session`, `prepared transaction` or `replication slot`.
+    pub kind: String,
+    /// Its process id, global id or name.
+    pub name: String,
+    /// Whose it is.
+    pub says: String,
+    /// How long it has been open; none: unknown.
+    pub age_ms: Option<i64>,
+}
+
+/// What the statistics say of a table.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the columns of sql/list_tables.sql")]
+pub struct TableRow {
+    pub name: String,
+    pub live: i64,
+    pub dead: i64,
+    pub is_autovacuum_enabled: bool,
+    pub last_vacuum_at: Option<String>,
+}
+
+/// How late the oldest work is; none: there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Lateness {
+    /// Age of the oldest unrouted event.
+    pub unrouted: Option<Duration>,
+    /// How long the most overdue delivery of an enabled endpoint has waited.
+    pub overdue: Option<Duration>,
+}
+
+impl Store {
+    /// `sql/read_time.sql`: the database's clock, so long ago, as text.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_time(&self, ago: Duration) -> Result<String, StoreError> {
+        let row = self.row(&READ_TIME, &[&millis(ago)]).await?;
+        column(&READ_TIME, &row.ok_or_else(|| missing(&READ_TIME))?, "at")
+    }
+
+    /// `sql/read_server.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_server(&self) -> Result<ServerRow, StoreError> {
+        let row = self.row(&READ_SERVER, &[]).await?.ok_or_else(|| missing(&READ_SERVER))?;
+        json_row(&READ_SERVER, &row)
+    }
+
+    /// `sql/list_lacking_grants.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_lacking_grants(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(&LIST_LACKING_GRANTS, &[]).await?;
+        rows.iter().map(|row| column(&LIST_LACKING_GRANTS, row, "lacking")).collect()
+    }
+
+    /// `sql/list_old_transactions.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_old_transactions(
+        &self,
+        older_than: Duration,
+    ) -> Result<Vec<OldTransaction>, StoreError> {
+        let rows = self.rows(&LIST_OLD_TRANSACTIONS, &[&millis(older_than)]).await?;
+        rows.iter().map(|row| json_row(&LIST_OLD_TRANSACTIONS, row)).collect()
+    }
+
+    /// `sql/list_tables.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_tables(&self) -> Result<Vec<TableRow>, StoreError> {
+        let rows = self.rows(&LIST_TABLES, &[]).await?;
+        rows.iter().map(|row| json_row(&LIST_TABLES, row)).collect()
+    }
+
+    /// `sql/read_lateness.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_lateness(&self) -> Result<Lateness, StoreError> {
+        let row = self.row(&READ_LATENESS, &[]).await?.ok_or_else(|| missing(&READ_LATENESS))?;
+        let unrouted: Option<i64> = column(&READ_LATENESS, &row, "unrouted_ms")?;
+        let overdue: Option<i64> = column(&READ_LATENESS, &row, "overdue_ms")?;
+        Ok(Lateness { unrouted: unrouted.map(from_millis), overdue: overdue.map(from_millis) })
+    }
+}
