@@ -44,6 +44,7 @@ select a.endpoint_no,
        max(a.started_at) filter (where a.outcome = 'complete'),
        max(a.started_at) filter (where a.outcome <> 'complete')
 from postrider.attempt as a
+join postrider.endpoint as e on e.no = a.endpoint_no
 group by 1, 2;
 
 create or replace view postrider.endpoint_health as
@@ -52,7 +53,7 @@ select e.id as endpoint_id,
        e.state,
        e.reason,
        waiting.pending,
-       (select count(*) from postrider.held_delivery as h where h.endpoint_no = e.no) as in_progress,
+       coalesce(held.in_progress, 0) as in_progress,
        (day.failed + coalesce(fresh.failed, 0))::bigint as failed_24h,
        (day.complete + coalesce(fresh.complete, 0))::bigint as complete_24h,
        waiting.oldest_pending_at,
@@ -77,6 +78,9 @@ left join (
     select t.endpoint_no, sum(t.complete) as complete, sum(t.failed) as failed,
            max(t.last_success_at) as last_success_at, max(t.last_failure_at) as last_failure_at
     from postrider.tally as t group by t.endpoint_no) as fresh on fresh.endpoint_no = e.no
+left join (
+    select h.endpoint_no, count(*) as in_progress
+    from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.no
 where e.state <> 'deleted';
 comment on column postrider.endpoint_health.failed_24h is 'Deliveries given up in the last 24 hours, counted by whole hours.';
 comment on column postrider.endpoint_health.complete_24h is 'Deliveries completed in the last 24 hours, counted by whole hours.';
