@@ -75,15 +75,18 @@ cross join lateral (
            max(t.last_failure_at) as last_failure_at
     from postrider.hourly_tally as t where t.endpoint_no = e.no) as day
 left join (
-    select t.endpoint_no, sum(t.complete) as complete, sum(t.failed) as failed,
-           max(t.last_success_at) as last_success_at, max(t.last_failure_at) as last_failure_at
+    select t.endpoint_no,
+           sum(t.complete) filter (where date_trunc('hour', t.at) > now() - interval '24 hours') as complete,
+           sum(t.failed) filter (where date_trunc('hour', t.at) > now() - interval '24 hours') as failed,
+           max(t.last_success_at) as last_success_at,
+           max(t.last_failure_at) as last_failure_at
     from postrider.tally as t group by t.endpoint_no) as fresh on fresh.endpoint_no = e.no
 left join (
     select h.endpoint_no, count(*) as in_progress
     from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.no
 where e.state <> 'deleted';
-comment on column postrider.endpoint_health.failed_24h is 'Deliveries given up in the last 24 hours, counted by whole hours.';
-comment on column postrider.endpoint_health.complete_24h is 'Deliveries completed in the last 24 hours, counted by whole hours.';
+comment on column postrider.endpoint_health.failed_24h is 'Deliveries given up after their last attempt, in the last 24 whole hours; a retry does not take it back, and what was cancelled is not counted.';
+comment on column postrider.endpoint_health.complete_24h is 'Deliveries completed in the last 24 whole hours; a replay counts again.';
 comment on column postrider.endpoint_health.consecutive_failures is 'Failed requests since the last success, counted up to 1000.';
 
 create or replace view postrider.delivery_status as
@@ -108,5 +111,31 @@ left join postrider.outbox as o on o.id = d.event_id
 left join postrider.endpoint as e on e.no = d.endpoint_no;
 comment on column postrider.delivery_status.failed_at is 'When it was given up; a search by it is quick whatever the size of the history.';
 comment on column postrider.delivery_status.cancelled_at is 'When its event was cancelled.';
+
+-- What is in progress is found through the claims, whatever the size of the history.
+create view postrider.delivery_in_progress as
+select h.id as delivery_id,
+       d.event_id,
+       e.id as endpoint_id,
+       o.topic,
+       d.attempts as attempt,
+       h.dispatcher_id,
+       p.host,
+       p.lease_until
+from postrider.held_delivery as h
+join postrider.delivery as d on d.id = h.id
+left join postrider.outbox as o on o.id = d.event_id
+left join postrider.endpoint as e on e.no = h.endpoint_no
+left join postrider.dispatcher as p on p.id = h.dispatcher_id;
+comment on view postrider.delivery_in_progress is 'One row per delivery that a dispatcher holds: under way, or about to be.';
+comment on column postrider.delivery_in_progress.delivery_id is 'Delivery id.';
+comment on column postrider.delivery_in_progress.event_id is 'postrider.outbox.id.';
+comment on column postrider.delivery_in_progress.endpoint_id is 'The endpoint.';
+comment on column postrider.delivery_in_progress.topic is 'Event type.';
+comment on column postrider.delivery_in_progress.attempt is 'Which attempt it is.';
+comment on column postrider.delivery_in_progress.dispatcher_id is 'Who holds it: postrider.dispatcher_status.';
+comment on column postrider.delivery_in_progress.host is 'The dispatcher''s host name and process id.';
+comment on column postrider.delivery_in_progress.lease_until is 'If the dispatcher died, others take it over after this time.';
+grant select on postrider.delivery_in_progress to postrider_reader, postrider_dispatcher;
 
 grant select, insert, update, delete on postrider.tally, postrider.hourly_tally to postrider_dispatcher;
