@@ -1,5 +1,6 @@
 -- why: endpoint_health counted attempts, and took longer with every delivery that ever was. Now each settled batch leaves
---      one row per endpoint, summed up by the hour.
+--      one row per endpoint, summed up by the hour. backlog walked the whole outbox, and what is in progress could not be
+--      found without walking all deliveries.
 -- old code: survives; what it settles is missing from endpoint_health.
 
 create table postrider.tally (
@@ -111,6 +112,27 @@ left join postrider.outbox as o on o.id = d.event_id
 left join postrider.endpoint as e on e.no = d.endpoint_no;
 comment on column postrider.delivery_status.failed_at is 'When it was given up; a search by it is quick whatever the size of the history.';
 comment on column postrider.delivery_status.cancelled_at is 'When its event was cancelled.';
+
+-- A function and not a column: the planner looks at its value, and sees that it is near the end of the index.
+create function postrider.routed_below() returns xid8
+language sql stable security definer set search_path = pg_catalog, pg_temp
+return (select i.routed_below from postrider.installation as i);
+comment on function postrider.routed_below() is 'Every event inserted by a transaction with a lower id is routed. Private.';
+revoke all on function postrider.routed_below() from public;
+grant execute on function postrider.routed_below() to postrider_reader, postrider_dispatcher;
+
+create or replace view postrider.backlog as
+select unrouted.unrouted,
+       waiting.pending,
+       (select count(*) from postrider.held_delivery) as in_progress,
+       (select count(*) from postrider.delivery as d where d.failed_at is not null) as failed,
+       unrouted.oldest_unrouted_at,
+       waiting.oldest_due_at
+from (select count(*) as unrouted, min(o.created_at) as oldest_unrouted_at
+      from postrider.outbox as o
+      where o.created_xid >= postrider.routed_below() and o.status = 'pending') as unrouted
+cross join (select count(*) as pending, min(d.due_at) as oldest_due_at
+            from postrider.delivery as d where d.due_at is not null) as waiting;
 
 -- What is in progress is found through the claims, whatever the size of the history.
 create view postrider.delivery_in_progress as

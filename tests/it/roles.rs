@@ -233,7 +233,7 @@ async fn producers_and_readers_may_call_only_what_their_inserts_and_views_call()
 
     for (role, functions) in [
         ("postrider_producer", "{are_headers_valid,bell_key,ring}"),
-        ("postrider_reader", "{webhook_id}"),
+        ("postrider_reader", "{routed_below,webhook_id}"),
         ("public", "{}"),
     ] {
         let may = database

@@ -108,7 +108,7 @@ async fn no_function_means_something_else_under_another_search_path() {
 }
 
 #[tokio::test]
-async fn only_what_changes_endpoints_runs_with_the_rights_of_its_owner() {
+async fn only_what_changes_endpoints_and_the_floor_of_a_view_run_with_the_rights_of_their_owner() {
     let database = Database::new().await;
 
     let privileged: String = database
@@ -120,7 +120,7 @@ async fn only_what_changes_endpoints_runs_with_the_rights_of_its_owner() {
 
     assert_eq!(
         privileged,
-        "delete_endpoint endpoint_changed forget_endpoints pause_endpoint put_endpoint resume_endpoint rotate_secret"
+        "delete_endpoint endpoint_changed forget_endpoints pause_endpoint put_endpoint resume_endpoint rotate_secret routed_below"
     );
 }
 

@@ -41,8 +41,12 @@ impl Database {
     }
 
     async fn open(name: &str) -> Self {
-        let url = url_of(name);
-        Self { client: connect(&url).await, url }
+        Self::at(&url_of(name)).await
+    }
+
+    /// One that another test filled.
+    pub(crate) async fn at(url: &str) -> Self {
+        Self { client: connect(url).await, url: url.to_owned() }
     }
 
     /// Its URL as a new login role, which is a member of another one or (none) of nothing.
