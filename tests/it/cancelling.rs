@@ -1,5 +1,6 @@
 //! `postrider.cancel`, as SQL users call it.
 
+use postrider::store::STATEMENTS;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
@@ -189,6 +190,25 @@ async fn what_a_killed_dispatcher_held_of_a_cancelled_event_is_given_up() {
             .await
     );
     database.assert_counts_agree().await;
+}
+
+#[tokio::test]
+async fn what_was_given_back_of_a_cancelled_event_is_not_claimed() {
+    let database = Database::new().await;
+    database.put_endpoint("one", "https://example.com/", "**", "").await;
+    database
+        .execute(
+            "insert into postrider.delivery (event_id, endpoint_no, status, due_at, cancelled_at)
+             values (1, 1, 'pending', now(), now()), (2, 1, 'pending', now(), null);
+             insert into postrider.dispatcher (host, version, lease_until, wake_mode) values ('test', '0', now(), 'poll')",
+        )
+        .await;
+    let claim = STATEMENTS.iter().find(|statement| statement.name == "claim_deliveries").unwrap();
+
+    let claimed = database.rows(claim.sql, &[&1_i64, &vec![1_i32], &vec![10_i64], &vec![0_i64]]).await;
+
+    let events: Vec<i64> = claimed.iter().map(|row| row.get("event_id")).collect();
+    assert_eq!(events, [2]);
 }
 
 #[tokio::test]
