@@ -206,7 +206,10 @@ async fn a_retry_locks_events_in_the_order_in_which_they_are_settled() {
     given_up(&database, 20).await;
     // The first event failed last, and has the last delivery.
     database
-        .execute("update postrider.delivery set event_id = 21 - event_id, failed_at = now() - event_id * interval '1 s'")
+        .execute(
+            "update postrider.delivery set event_id = -event_id;
+             update postrider.delivery set event_id = 21 + event_id, failed_at = now() + event_id * interval '1 s'",
+        )
         .await;
     let (settler, retrier) = (database.connect().await, database.connect().await);
     let lock = |id: i64| format!("select from postrider.outbox where id = {id} for update");
