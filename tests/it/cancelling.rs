@@ -216,26 +216,24 @@ async fn an_event_that_is_cancelled_while_it_is_routed_does_not_stand_in_the_way
     let database = Database::new().await;
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     let event = database.insert("order.created", "{}").await;
-    let (dispatcher, settler) = (database.connect().await, database.connect().await);
-    dispatcher
-        .batch_execute(&format!(
-            "begin;
-             update postrider.outbox set status = 'in_progress', deliveries = 1, unsettled = 1, failed = 0 where id = {event};
-             insert into postrider.delivery (event_id, endpoint_no, status, due_at) values ({event}, 1, 'pending', now())"
-        ))
-        .await
-        .unwrap();
+    let delivery = "insert into postrider.delivery (event_id, endpoint_no, status, due_at) select id, 1, 'pending', now() from postrider.outbox";
+    database.execute(delivery).await;
+    let (router, settler, other) =
+        (database.connect().await, database.connect().await, database.connect().await);
+    let route = "begin; update postrider.outbox set status = 'in_progress', deliveries = 1, unsettled = 1, failed = 0";
+    router.batch_execute(route).await.unwrap();
+    settler.batch_execute("begin; select from postrider.delivery for update").await.unwrap();
 
     let settle = async {
         database.until_somebody_waits_for_a_lock().await;
-        dispatcher.batch_execute("commit; begin; select from postrider.delivery for update").await.unwrap();
+        router.batch_execute("commit").await.unwrap();
         database.until_somebody_waits_for_a_lock().await;
-        let settled = dispatcher.batch_execute("select from postrider.outbox for update").await;
-        dispatcher.batch_execute("commit").await.unwrap();
+        let settled = settler.batch_execute("select from postrider.outbox for update").await;
+        settler.batch_execute("commit").await.unwrap();
         settled
     };
     let cancel = format!("select postrider.cancel({event})");
-    let (cancelled, settled) = tokio::join!(settler.batch_execute(&cancel), settle);
+    let (cancelled, settled) = tokio::join!(other.batch_execute(&cancel), settle);
 
     assert!(cancelled.is_ok() && settled.is_ok(), "{cancelled:?} {settled:?}");
     assert_eq!(database.count("failed").await, 1);

@@ -211,7 +211,7 @@ async fn a_retry_locks_events_in_the_order_in_which_they_are_settled() {
              update postrider.delivery set event_id = 21 + event_id, failed_at = now() + event_id * interval '1 s'",
         )
         .await;
-    let (settler, retrier) = (database.connect().await, database.connect().await);
+    let (settler, other) = (database.connect().await, database.connect().await);
     let lock = |id: i64| format!("select from postrider.outbox where id = {id} for update");
     settler.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
 
@@ -222,7 +222,7 @@ async fn a_retry_locks_events_in_the_order_in_which_they_are_settled() {
         settled
     };
     let (retried, settled) =
-        tokio::join!(retrier.batch_execute("select postrider.retry_failed('one')"), settle);
+        tokio::join!(other.batch_execute("select postrider.retry_failed('one')"), settle);
 
     assert!(retried.is_ok() && settled.is_ok(), "{retried:?} {settled:?}");
     database.assert_counts_agree().await;
