@@ -2,7 +2,8 @@
 --         while an attempt was under way
 -- params: $1 deliveries_max bigint 1..=1000 (of either kind)
 -- rows:   one: given_up bigint (at least deliveries_max: go again)
--- locks:  for update on the deliveries, skipping locked ones; then their events, may wait for a settle of the same event
+-- locks:  for update on the deliveries, skipping locked ones; then their events in order of id, may wait for a settle of
+--         the same event
 -- repeat: nothing is left to give up
 with cancelled as materialized (
     select d.id
@@ -40,7 +41,7 @@ with cancelled as materialized (
         failed = o.failed + g.deliveries,
         status = case when o.unsettled > g.deliveries then 'in_progress' else 'failed' end::postrider.status,
         completed_at = case when o.unsettled = g.deliveries then clock_timestamp() end
-    from (select event_id, count(*)::int as deliveries from given_up group by event_id) as g
+    from (select event_id, count(*)::int as deliveries from given_up group by event_id order by event_id) as g
     where o.id = g.event_id
 )
 select count(*) as given_up from given_up

@@ -4,7 +4,7 @@
 --         $6 errors text[]; $7 ages_ms bigint[] (since the request began); $8 durations_ms int[];
 --         $9 response_excerpts text[]: one entry per delivery; $10 claim_ids bigint[]: claims this finishes
 -- rows:   delivery_id of what was settled; a delivery whose claim was lost has no row
--- locks:  deliveries and events, in order of delivery id; may wait for another settle of the same event
+-- locks:  deliveries in order of id, then events in order of id; may wait for another settle of the same event
 -- repeat: no rows: the claim is gone
 with outcome as materialized (
     select u.delivery_id, u.claim_id, u.status::postrider.status as status, u.delay_ms, u.status_code, u.error, u.age_ms,
@@ -43,12 +43,14 @@ with outcome as materialized (
            clock_timestamp() - min(s.age_ms) filter (where s.status = 'complete') * interval '1 millisecond',
            clock_timestamp() - min(s.age_ms) filter (where s.status <> 'complete') * interval '1 millisecond'
     from settled as s
+    where s.age_ms is not null
     group by s.endpoint_no
 ), finished as (
     select s.event_id, count(*)::int as settled, (count(*) filter (where s.status = 'failed'))::int as failed
     from settled as s
     where s.status <> 'pending'
     group by s.event_id
+    order by s.event_id
 ), events as (
     update postrider.outbox as o
     set unsettled = o.unsettled - f.settled,

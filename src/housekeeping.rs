@@ -1,6 +1,6 @@
 //! What must happen now and then: deliveries of dead dispatchers are taken back, what nobody wants any more is given up,
-//! tallies are summed up, the floor of routing is saved, and old finished events are deleted. Every statement is bounded and skips what others have locked, so that any dispatcher may
-//! do it, side by side with the others.
+//! tallies are summed up, the floor of routing is saved, and old finished events are deleted. Every statement is bounded
+//! and skips what others have locked, so that any dispatcher may do it, side by side with the others.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +24,8 @@ const ROWS_MAX: i64 = 1_000;
 const FORGET_AFTER: Duration = Duration::from_hours(24);
 /// A step deletes no longer than this: dead dispatchers do not wait for it.
 const DELETION_MAX: Duration = Duration::from_secs(3);
+/// The same for tidying; each of its statements runs at least once a step.
+const TIDYING_MAX: Duration = Duration::from_secs(3);
 /// Looking for old events in vain may cost this part of the time.
 const DELETION_PART: u32 = 20;
 
@@ -66,7 +68,7 @@ impl Housekeeping {
         if xid > 0 {
             self.shared.store.save_floor(EventFloor { xid, id: 0 }).await?;
         }
-        self.tidy().await?;
+        self.tidy(stop).await?;
         if Instant::now() >= self.next_pass {
             self.delete_finished(stop).await?;
         }
@@ -74,11 +76,13 @@ impl Housekeeping {
     }
 
     /// Gives up what nobody wants any more, and keeps the tallies few.
-    async fn tidy(&self) -> Result<(), StoreError> {
+    async fn tidy(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         let store = &self.shared.store;
-        while store.give_up_deliveries(ROWS_MAX).await? >= ROWS_MAX {}
-        while store.sum_tallies(ROWS_MAX).await? >= ROWS_MAX {}
-        while store.fold_tallies(ROWS_MAX).await? >= ROWS_MAX {}
+        let begun = Instant::now();
+        let may_go_on = || !stop.is_cancelled() && begun.elapsed() < TIDYING_MAX;
+        while store.give_up_deliveries(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
+        while store.sum_tallies(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
+        while store.fold_tallies(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
         // Their deliveries are given up by now, and deleted after at most this.
         let longest = self.retention.complete.max(self.retention.failed) + FORGET_AFTER;
         store.forget_endpoints(longest).await.map(drop)

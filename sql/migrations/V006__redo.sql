@@ -7,8 +7,10 @@ alter table postrider.delivery
     add column cancelled_at timestamptz;
 comment on column postrider.delivery.attempts_before is 'Attempts before the last retry or replay: the retry schedule began anew after them.';
 comment on column postrider.delivery.cancelled_at is 'When its event was cancelled: no further attempt.';
--- Null on the happy path, as due_at and failed_at.
-create index delivery_cancelled on postrider.delivery (id) where cancelled_at is not null;
+-- What was given back after its event was cancelled, until it is given up. Both are null on the happy path.
+create index delivery_cancelled on postrider.delivery (id) where cancelled_at is not null and due_at is not null;
+-- The newest failures, of all endpoints or of one; costs only what fails.
+create index delivery_failed_by_id on postrider.delivery (id, endpoint_no) where failed_at is not null;
 
 alter table postrider.outbox add column cancelled_at timestamptz;
 comment on column postrider.outbox.cancelled_at is 'When it was cancelled; what was delivered by then stays delivered.';
@@ -47,14 +49,14 @@ comment on table postrider.old_secret is 'Secrets that were rotated out but stil
 comment on column postrider.old_secret.endpoint_no is 'The endpoint.';
 comment on column postrider.old_secret.secret is 'Signing secret.';
 comment on column postrider.old_secret.valid_until is 'Signs until then.';
-grant select, insert, delete on postrider.old_secret to postrider_dispatcher;
+grant select on postrider.old_secret to postrider_dispatcher;
 
 create function postrider.topic_regex(patterns text[]) returns text
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 return (select '^(' || string_agg(replace(replace(replace(p, '.', '\.'), '**', '.+'), '*', '[^.]+'), '|') || ')$'
         from unnest(patterns) as p);
 comment on function postrider.topic_regex(text[]) is
-    'Topic patterns as one regular expression: * is exactly one word, ** one or more; null without patterns.';
+    'Topic patterns as one regular expression: * is exactly one word, ** one or more; null without patterns. Private.';
 
 create function postrider.existing_endpoint(id text) returns postrider.endpoint
 -- Volatile: sees what the calling statement itself has put.
@@ -151,37 +153,44 @@ comment on function postrider.random_secret() is 'A new signing secret: 366 rand
 
 create or replace function postrider.pause_endpoint(id text, inout reason text default null, out endpoint_id text, out state text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    target postrider.endpoint := postrider.existing_endpoint(pause_endpoint.id);
 begin
     update postrider.endpoint as e set state = 'paused', reason = left(pause_endpoint.reason, 500), changed_at = now()
-    where e.no = target.no
+    where e.id = pause_endpoint.id and e.state <> 'deleted'
     returning e.reason, e.id, e.state into pause_endpoint.reason, endpoint_id, pause_endpoint.state;
+    if not found then
+        raise exception 'endpoint "%" does not exist', left(pause_endpoint.id, 64) using errcode = 'no_data_found';
+    end if;
 end
 $$;
 
 create or replace function postrider.resume_endpoint(id text, out endpoint_id text, out state text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    target postrider.endpoint := postrider.existing_endpoint(resume_endpoint.id);
 begin
     update postrider.endpoint as e set state = 'enabled', reason = null, changed_at = now()
-    where e.no = target.no
+    where e.id = resume_endpoint.id and e.state <> 'deleted'
     returning e.id, e.state into endpoint_id, resume_endpoint.state;
+    if not found then
+        raise exception 'endpoint "%" does not exist', left(resume_endpoint.id, 64) using errcode = 'no_data_found';
+    end if;
 end
 $$;
 
 create function postrider.delete_endpoint(id text, out endpoint_id text, out pending bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    gone postrider.endpoint := postrider.existing_endpoint(delete_endpoint.id);
+    gone_no integer;
 begin
+    -- What may hold a secret goes too: the URL and the headers.
     update postrider.endpoint as e
-    set state = 'deleted', reason = 'deleted', secret = postrider.random_secret(), changed_at = now()
-    where e.no = gone.no;
-    delete from postrider.old_secret as s where s.endpoint_no = gone.no;
-    endpoint_id := gone.id;
-    select count(*) into pending from postrider.delivery as d where d.endpoint_no = gone.no and d.due_at is not null;
+    set state = 'deleted', reason = 'deleted', secret = postrider.random_secret(), url = 'https://deleted.invalid/',
+        headers = '{}', changed_at = now()
+    where e.id = delete_endpoint.id and e.state <> 'deleted'
+    returning e.no, e.id into gone_no, endpoint_id;
+    if not found then
+        raise exception 'endpoint "%" does not exist', left(delete_endpoint.id, 64) using errcode = 'no_data_found';
+    end if;
+    delete from postrider.old_secret as s where s.endpoint_no = gone_no;
+    select count(*) into pending from postrider.delivery as d where d.endpoint_no = gone_no and d.due_at is not null;
 end
 $$;
 comment on function postrider.delete_endpoint(text) is
@@ -193,8 +202,12 @@ create function postrider.rotate_secret(
     out endpoint_id text, out new_secret text, out old_valid_until timestamptz
 ) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    old postrider.endpoint := postrider.existing_endpoint(rotate_secret.id);
+    old postrider.endpoint;
 begin
+    select * into old from postrider.endpoint as e where e.id = rotate_secret.id and e.state <> 'deleted' for update;
+    if old.no is null then
+        raise exception 'endpoint "%" does not exist', left(rotate_secret.id, 64) using errcode = 'no_data_found';
+    end if;
     if rotate_secret.secret is not null and not postrider.is_signing_secret(rotate_secret.secret) then
         raise exception 'endpoint "%": invalid secret', old.id
             using errcode = 'invalid_parameter_value', detail = 'Allowed is secret: whsec_ followed by base64 of 24 to 64 bytes';
@@ -203,52 +216,63 @@ begin
         raise exception 'endpoint "%": invalid overlap', old.id
             using errcode = 'invalid_parameter_value', detail = 'Allowed is overlap: 0 to 30 days';
     end if;
-    select * into old from postrider.endpoint as e where e.no = old.no for update;
     endpoint_id := old.id;
     new_secret := coalesce(rotate_secret.secret, postrider.random_secret());
     old_valid_until := clock_timestamp() + rotate_secret.overlap;
+    -- Without an overlap no old secret is trusted any more, the earlier ones neither.
     delete from postrider.old_secret as s
-    where s.endpoint_no = old.no and (s.valid_until <= clock_timestamp() or s.secret in (old.secret, rotate_secret.new_secret));
+    where s.endpoint_no = old.no
+      and (rotate_secret.overlap = interval '0' or s.valid_until <= clock_timestamp()
+           or s.secret in (old.secret, rotate_secret.new_secret));
     -- Receivers compare one signature after the other: four old ones and the new one are enough.
     delete from postrider.old_secret as s
     where s.endpoint_no = old.no and s.secret in (
         select more.secret from postrider.old_secret as more where more.endpoint_no = old.no
         order by more.valid_until desc offset 3);
-    if new_secret <> old.secret then
+    if new_secret <> old.secret and rotate_secret.overlap > interval '0' then
         insert into postrider.old_secret (endpoint_no, secret, valid_until) values (old.no, old.secret, old_valid_until);
     end if;
     update postrider.endpoint as e set secret = rotate_secret.new_secret, changed_at = now() where e.no = old.no;
 end
 $$;
 comment on function postrider.rotate_secret(text, text, interval) is
-    'Gives an endpoint a new signing secret (generated unless given); requests are signed with the old one too until the overlap (0 to 30 days) ends. '
+    'Gives an endpoint a new signing secret (generated unless given); requests are signed with the old one too until the overlap (0 to 30 days) ends. Without an overlap no earlier secret signs any more. '
     'Returns (endpoint_id, new_secret, old_valid_until). Raises P0002 for an unknown id, 22023 for an invalid argument.';
 
 -- Finished deliveries to pending, due at once, with the whole retry schedule before them.
 create function postrider.make_pending(delivery_ids bigint[]) returns bigint
 language sql volatile set search_path = pg_catalog, pg_temp
 begin atomic
+    -- Deliveries before events, and events in order of id, as settling locks them.
     with finished as materialized (
-        -- Deliveries before events, as settling locks them.
-        select d.id, d.status
+        select d.id, d.event_id, d.status
         from postrider.delivery as d
         where d.id = any (delivery_ids) and d.status in ('complete', 'failed')
         order by d.id
         for update
+    ), counted as materialized (
+        select f.event_id, count(*)::int as deliveries, (count(*) filter (where f.status = 'failed'))::int as failed
+        from finished as f
+        group by f.event_id
+    ), locked as materialized (
+        select o.id from postrider.outbox as o
+        where o.id in (select c.event_id from counted as c)
+        order by o.id
+        for update of o
     ), again as (
         update postrider.delivery as d
         set status = 'pending', due_at = clock_timestamp(), completed_at = null, failed_at = null,
             cancelled_at = null, attempts_before = d.attempts
         from finished as f
         where d.id = f.id
-        returning d.event_id, f.status as was
+        returning d.id
     ), events as (
         update postrider.outbox as o
-        set status = 'in_progress', unsettled = o.unsettled + a.deliveries, failed = o.failed - a.failed,
+        set status = 'in_progress', unsettled = o.unsettled + c.deliveries, failed = o.failed - c.failed,
             completed_at = null, cancelled_at = null
-        from (select event_id, count(*)::int as deliveries, (count(*) filter (where was = 'failed'))::int as failed
-              from again group by event_id) as a
-        where o.id = a.event_id
+        from counted as c
+        join locked as l on l.id = c.event_id
+        where o.id = c.event_id
     ), rung as (
         select pg_notify('postrider', '') where exists (select from again)
     )
@@ -275,7 +299,10 @@ begin
         when 'failed' then
             perform postrider.make_pending(array[old.id]);
         when 'pending' then
-            update postrider.delivery as d set due_at = clock_timestamp() where d.id = old.id;
+            update postrider.delivery as d set due_at = clock_timestamp(), cancelled_at = null where d.id = old.id;
+            if old.cancelled_at is not null then
+                update postrider.outbox as o set cancelled_at = null where o.id = old.event_id;
+            end if;
             perform pg_notify('postrider', '');
         else
             raise exception 'delivery % is %', old.id, old.status
@@ -287,7 +314,7 @@ begin
 end
 $$;
 comment on function postrider.retry(bigint) is
-    'Makes a failed or waiting delivery due at once; a failed one has its whole retry schedule before it again. Returns (delivery_id, status). '
+    'Makes a failed or waiting delivery due at once; a failed one has its whole retry schedule before it again, and one that was cancelled is no longer. Returns (delivery_id, status). '
     'Raises P0002 for an unknown id, 55000 if it is complete, in progress, or its endpoint was deleted.';
 
 create function postrider.check_up_to(up_to integer) returns void
@@ -319,7 +346,7 @@ begin
 end
 $$;
 comment on function postrider.retry_failed(text, timestamptz, integer) is
-    'Retries what was given up for an endpoint since a time, the oldest first, except what was cancelled. Returns how many; as many as up_to (10000): there may be more, call it again. '
+    'Retries what was given up for an endpoint since a time, the oldest first, except what was cancelled. Returns how many; as many as up_to (10000): there may be more, call it again, in a transaction of its own. '
     'Raises P0002 for an unknown id, 22023 for an invalid argument.';
 
 create function postrider.replay(
@@ -328,10 +355,12 @@ create function postrider.replay(
     out replayed bigint, out next_after bigint
 ) language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    target postrider.endpoint := postrider.existing_endpoint(endpoint_id);
-    regex  text := postrider.topic_regex(coalesce(topics, target.topics));
-    picked bigint[];
-    born   bigint;
+    target   postrider.endpoint := postrider.existing_endpoint(endpoint_id);
+    regex    text := postrider.topic_regex(coalesce(topics, target.topics));
+    first_id bigint;
+    last_id  bigint;
+    picked   bigint[];
+    born     bigint;
 begin
     perform postrider.check_up_to(up_to);
     if since is null or until is null or after_event_id is null or dry_run is null or not postrider.are_topic_patterns(coalesce(topics, '{}')) then
@@ -339,11 +368,22 @@ begin
             using errcode = 'invalid_parameter_value',
                   detail = 'Allowed are since and until: any time; topics: patterns as of an endpoint, or null for its own';
     end if;
+    replayed := 0;
+    if (after_event_id <= 0 and since > '-infinity') or until < now() then
+        -- The block ranges of that time say where it begins and ends; in order of id alone the whole history would be
+        -- walked. The sums keep the planner from doing just that for a minimum.
+        select min(o.id + 0), max(o.id + 0) into first_id, last_id
+        from postrider.outbox as o
+        where o.created_at >= replay.since and o.created_at < replay.until;
+        if first_id is null then
+            return;
+        end if;
+    end if;
     picked := array(
         select o.id
         from postrider.outbox as o
-        where o.created_at >= replay.since and o.created_at < replay.until
-          and o.id > after_event_id
+        where o.id > greatest(after_event_id, first_id - 1) and o.id <= coalesce(last_id, 9223372036854775807)
+          and o.created_at >= replay.since and o.created_at < replay.until
           and o.status <> 'pending' and o.cancelled_at is null
           and case when o.destination is null then o.topic ~ regex
                    else o.destination = target.id and (replay.topics is null or o.topic ~ regex) end
@@ -357,20 +397,24 @@ begin
                           where d.event_id = p.id and d.endpoint_no = target.no and d.status in ('pending', 'in_progress'));
         return;
     end if;
+    -- Deliveries before events, and events in order of id, as settling locks them. What is locked stays as it is found now.
+    perform from postrider.delivery as d
+    where d.event_id = any (picked) and d.endpoint_no = target.no
+    order by d.id for update;
+    perform from postrider.outbox as o where o.id = any (picked) order by o.id for update;
     replayed := postrider.make_pending(array(
-        select d.id from postrider.delivery as d where d.event_id = any (picked) and d.endpoint_no = target.no));
+        select d.id
+        from postrider.delivery as d
+        join postrider.outbox as o on o.id = d.event_id
+        where d.event_id = any (picked) and d.endpoint_no = target.no and o.cancelled_at is null));
     -- Events that never were for this endpoint: it subscribed later, or the topics say so.
-    with missing as materialized (
-        select o.id
+    with added as (
+        insert into postrider.delivery (event_id, endpoint_no, status, due_at)
+        select o.id, target.no, 'pending', greatest(clock_timestamp(), o.deliver_after)
         from postrider.outbox as o
-        where o.id = any (picked) and o.status <> 'pending'
+        where o.id = any (picked) and o.cancelled_at is null
           and not exists (select from postrider.delivery as d where d.event_id = o.id and d.endpoint_no = target.no)
         order by o.id
-        for update
-    ), added as (
-        insert into postrider.delivery (event_id, endpoint_no, status, due_at)
-        select m.id, target.no, 'pending', clock_timestamp() from missing as m
-        on conflict do nothing
         returning event_id
     ), events as (
         update postrider.outbox as o
@@ -386,38 +430,42 @@ end
 $$;
 comment on function postrider.replay(text, timestamptz, timestamptz, text[], bigint, integer, boolean) is
     'Sends an endpoint again every event created from since until before until whose topic matches (null: what it subscribes to), also those it never got; what waits or is under way is left alone. '
-    'Returns (replayed, next_after): next_after null: done; else up_to (10000) events were looked up, call it again with after_event_id => next_after. dry_run only counts. '
+    'What was cancelled is left alone too. Returns (replayed, next_after): next_after null: done; else up_to (10000) events were found, call it again with after_event_id => next_after, each step in a transaction of its own. dry_run only counts. '
     'Raises P0002 for an unknown id, 22023 for an invalid argument.';
 
 create function postrider.cancel(inout event_id bigint, out status postrider.status, out cancelled integer, out under_way integer)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    stopped integer := 0;
 begin
     cancelled := 0;
     under_way := 0;
-    -- Not routed yet: it never will be. Waits for a dispatcher that is routing it, and then finds it routed.
-    update postrider.outbox as o
-    set status = 'failed', deliveries = 0, unsettled = 0, failed = 0,
-        completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
-    where o.id = cancel.event_id and o.status = 'pending';
-    if not found then
-        perform from postrider.delivery as d where d.event_id = cancel.event_id order by d.id for update;
-        update postrider.delivery as d
-        set status = 'failed', due_at = null, completed_at = clock_timestamp(), failed_at = clock_timestamp(),
-            cancelled_at = clock_timestamp(), last_error = 'cancelled'
-        where d.event_id = cancel.event_id and d.status = 'pending';
-        get diagnostics cancelled = row_count;
-        update postrider.delivery as d set cancelled_at = clock_timestamp()
-        where d.event_id = cancel.event_id and d.status = 'in_progress';
-        get diagnostics under_way = row_count;
-        if cancelled + under_way > 0 then
-            update postrider.outbox as o
-            set unsettled = o.unsettled - cancelled, failed = o.failed + cancelled, cancelled_at = clock_timestamp(),
-                status = case when o.unsettled = cancelled then 'failed' else 'in_progress' end::postrider.status,
-                completed_at = case when o.unsettled = cancelled then clock_timestamp() end
-            where o.id = cancel.event_id;
-        end if;
+    begin
+        -- Not routed yet: it never will be. Waits for a dispatcher that is routing it, and then finds it routed.
+        update postrider.outbox as o
+        set status = 'failed', deliveries = 0, unsettled = 0, failed = 0,
+            completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
+        where o.id = cancel.event_id and o.status = 'pending'
+        returning o.status into strict cancel.status;
+        return;
+    exception when no_data_found then
+        -- Whoever waited has locked the event all the same. With this block the lock is gone: it comes after those of
+        -- the deliveries, as settling takes them.
+        null;
+    end;
+    perform from postrider.delivery as d where d.event_id = cancel.event_id order by d.id for update;
+    update postrider.delivery as d
+    set status = 'failed', due_at = null, completed_at = clock_timestamp(), failed_at = clock_timestamp(),
+        cancelled_at = clock_timestamp(), last_error = 'cancelled'
+    where d.event_id = cancel.event_id and d.status = 'pending';
+    get diagnostics cancelled = row_count;
+    update postrider.delivery as d set cancelled_at = clock_timestamp()
+    where d.event_id = cancel.event_id and d.status = 'in_progress';
+    get diagnostics under_way = row_count;
+    if cancelled + under_way > 0 then
+        update postrider.outbox as o
+        set unsettled = o.unsettled - cancelled, failed = o.failed + cancelled, cancelled_at = clock_timestamp(),
+            status = case when o.unsettled = cancelled then 'failed' else 'in_progress' end::postrider.status,
+            completed_at = case when o.unsettled = cancelled then clock_timestamp() end
+        where o.id = cancel.event_id;
     end if;
     select o.status into cancel.status from postrider.outbox as o where o.id = cancel.event_id;
     if not found then

@@ -23,6 +23,8 @@ pub struct DeliveryFilter {
 
 /// Rows that one page of deliveries looks at, at most.
 const SCAN_MAX: i64 = 10_000;
+/// The same where each has to be looked up in the outbox.
+const TOPIC_SCAN_MAX: i64 = 1_000;
 
 impl Store {
     /// `sql/read_backlog.sql`.
@@ -76,6 +78,7 @@ impl Store {
     ) -> Result<DeliveryPage, StoreError> {
         let before = filter.before.unwrap_or(i64::MAX);
         let status = filter.status.map(Status::as_str);
+        let scan_max = if filter.topic.is_some() { TOPIC_SCAN_MAX } else { SCAN_MAX };
         let row = self
             .row(
                 &LIST_DELIVERIES,
@@ -86,7 +89,7 @@ impl Store {
                     &filter.event_id,
                     &filter.topic,
                     &rows_max,
-                    &SCAN_MAX,
+                    &scan_max,
                 ],
             )
             .await?

@@ -1,7 +1,7 @@
 //! `postrider.put_endpoint`, `pause_endpoint` and `resume_endpoint`, as SQL users call them.
 
 use postrider::endpoint::SigningSecret;
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, SECRET};
 
@@ -153,8 +153,15 @@ async fn a_resumed_endpoint_is_enabled_and_forgets_why_it_was_not() {
 async fn an_unknown_endpoint_is_an_error() {
     let database = Database::new().await;
 
-    for call in ["select postrider.pause_endpoint('nobody')", "select postrider.resume_endpoint('nobody')"] {
-        let fault = refusal(&database, call).await;
+    for call in [
+        "select postrider.pause_endpoint('nobody')",
+        "select postrider.resume_endpoint('nobody')",
+        "select postrider.delete_endpoint('nobody')",
+        "select postrider.rotate_secret('nobody')",
+        "select postrider.retry_failed('nobody')",
+        "select postrider.replay('nobody', now())",
+    ] {
+        let fault = database.refusal(call).await;
 
         assert_eq!(fault.code(), &SqlState::NO_DATA_FOUND, "{call}");
         assert_eq!(fault.message(), "endpoint \"nobody\" does not exist", "{call}");
@@ -193,7 +200,7 @@ async fn an_invalid_argument_is_named_with_what_is_allowed() {
         ("retry_schedule", "'one', 'https://example.com/', retry_schedule => '{null}'"),
         ("ordered", "'one', 'https://example.com/', ordered => true"),
     ] {
-        let fault = refusal(&database, &format!("select postrider.put_endpoint({arguments})")).await;
+        let fault = database.refusal(&format!("select postrider.put_endpoint({arguments})")).await;
 
         assert_eq!(fault.code(), &SqlState::INVALID_PARAMETER_VALUE, "{arguments}: {fault:?}");
         assert!(fault.message().ends_with(&format!("invalid {name}")), "{arguments}: {fault:?}");
@@ -206,18 +213,9 @@ async fn an_invalid_argument_is_named_with_what_is_allowed() {
 async fn an_invalid_secret_is_not_repeated_in_the_error() {
     let database = Database::new().await;
 
-    let fault = refusal(
-        &database,
-        "select postrider.put_endpoint('one', 'https://example.com/', secret => 'hunter2')",
-    )
-    .await;
+    let fault = database
+        .refusal("select postrider.put_endpoint('one', 'https://example.com/', secret => 'hunter2')")
+        .await;
 
     assert!(!format!("{fault:?}").contains("hunter2"), "{fault:?}");
-}
-
-/// How a statement is refused.
-async fn refusal(database: &Database, sql: &str) -> DbError {
-    let fault = database.client.batch_execute(sql).await;
-    let fault = fault.expect_err(sql);
-    fault.as_db_error().unwrap().clone()
 }

@@ -8,8 +8,14 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::support::{Database, Dispatcher, Ended, Receiver, connect};
 
-const VIEWS: [&str; 5] =
-    ["delivery_status", "attempt_log", "endpoint_health", "backlog", "dispatcher_status"];
+const VIEWS: [&str; 6] = [
+    "delivery_status",
+    "delivery_in_progress",
+    "attempt_log",
+    "endpoint_health",
+    "backlog",
+    "dispatcher_status",
+];
 
 #[tokio::test]
 async fn a_producer_may_say_all_that_producers_say() {
@@ -81,6 +87,14 @@ async fn a_producer_may_do_nothing_but_insert() {
         "select postrider.put_endpoint('one', 'https://example.com/')",
         "select postrider.pause_endpoint('one')",
         "select postrider.resume_endpoint('one')",
+        "select postrider.delete_endpoint('one')",
+        "select postrider.rotate_secret('one')",
+        "select postrider.retry(1)",
+        "select postrider.retry_failed('one')",
+        "select postrider.replay('one', now())",
+        "select postrider.cancel(1)",
+        "select from postrider.old_secret",
+        "select from postrider.tally",
         "create table postrider.mine (id int)",
         "drop table postrider.outbox",
     ] {
@@ -120,7 +134,10 @@ async fn a_reader_may_follow_an_event_but_not_see_what_it_carries() {
     let reader = connect(&database.login(Some("postrider_reader")).await).await;
 
     let seen = reader
-        .query("select id, status, topic, key, created_at, completed_at from postrider.outbox", &[])
+        .query(
+            "select id, status, topic, key, created_at, completed_at, cancelled_at from postrider.outbox",
+            &[],
+        )
         .await;
 
     assert!(seen.is_ok(), "{seen:?}");
@@ -147,6 +164,14 @@ async fn a_reader_may_do_nothing_but_read() {
         "select postrider.put_endpoint('one', 'https://example.com/')",
         "select postrider.pause_endpoint('one')",
         "select postrider.resume_endpoint('one')",
+        "select postrider.delete_endpoint('one')",
+        "select postrider.rotate_secret('one')",
+        "select postrider.retry(1)",
+        "select postrider.retry_failed('one')",
+        "select postrider.replay('one', now())",
+        "select postrider.cancel(1)",
+        "select from postrider.old_secret",
+        "select from postrider.tally",
         "create table postrider.mine (id int)",
     ] {
         assert_forbidden(&reader, statement).await;
@@ -211,6 +236,58 @@ async fn a_dispatcher_needs_no_more_than_its_role_to_administer_endpoints() {
 }
 
 #[tokio::test]
+async fn producers_and_readers_may_call_only_what_their_inserts_and_views_call() {
+    let database = Database::new().await;
+
+    for (role, functions) in [
+        ("postrider_producer", "{are_headers_valid,bell_key,ring}"),
+        ("postrider_reader", "{routed_below,webhook_id}"),
+        ("public", "{}"),
+    ] {
+        let may = database
+            .rows(
+                "select coalesce(array_agg(proname::text order by proname), '{}')::text from pg_proc
+                 where pronamespace = 'postrider'::regnamespace and has_function_privilege($1, oid, 'execute')",
+                &[&role],
+            )
+            .await;
+
+        assert_eq!(may[0].get::<_, &str>(0), functions, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn a_dispatcher_needs_no_more_than_its_role_to_redo_and_cancel() {
+    let database = Database::new().await;
+    let receiver = Receiver::start().await;
+    database.put_endpoint("one", &receiver.url(), "**", "retry_schedule => '{1ms}'").await;
+    receiver.answer(500);
+    let dispatcher = Dispatcher::start(&database, &[]).await;
+    database.insert("order.created", "{}").await;
+    database.until_settled().await;
+    assert!(dispatcher.terminate().await.success());
+    let client = connect(&database.login(Some("postrider_dispatcher")).await).await;
+
+    for call in [
+        "retry(1)",
+        "cancel(1)",
+        "retry(1)",
+        "replay('one', '-infinity')",
+        "retry_failed('one')",
+        "rotate_secret('one')",
+        "pause_endpoint('one')",
+        "resume_endpoint('one')",
+        "delete_endpoint('one')",
+        "put_endpoint('one', 'https://example.com/')",
+        "replay('one', '-infinity')",
+    ] {
+        let done = client.batch_execute(&format!("select postrider.{call}")).await;
+
+        assert!(done.is_ok(), "{call}: {done:?}");
+    }
+}
+
+#[tokio::test]
 async fn no_statement_is_forbidden_to_a_dispatcher() {
     let database = Database::new().await;
     let mut dispatcher = connect(&database.login(Some("postrider_dispatcher")).await).await;
@@ -249,6 +326,8 @@ async fn a_dispatcher_may_not_change_the_schema() {
         "delete from postrider.installation",
         "insert into postrider.endpoint (id, url, topics, secret) values ('a', 'https://example.com/', '{}', '')",
         "delete from postrider.endpoint",
+        "insert into postrider.old_secret (endpoint_no, secret, valid_until) values (1, '', now())",
+        "delete from postrider.old_secret",
     ] {
         assert_forbidden(&dispatcher, statement).await;
     }

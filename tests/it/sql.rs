@@ -88,6 +88,43 @@ async fn everything_in_the_schema_has_a_comment() {
 }
 
 #[tokio::test]
+async fn no_function_means_something_else_under_another_search_path() {
+    let database = Database::new().await;
+
+    // A body in standard SQL is bound when it is created; a trigger's names are qualified, which a setting would cost each
+    // insert.
+    let loose = database
+        .rows(
+            "select p.oid::regprocedure::text from pg_proc as p
+             where p.pronamespace = 'postrider'::regnamespace and p.prosqlbody is null
+               and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
+               and p.oid <> 'postrider.ring()'::regprocedure",
+            &[],
+        )
+        .await;
+
+    let loose: Vec<String> = loose.iter().map(|row| row.get(0)).collect();
+    assert_eq!(loose, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn only_what_changes_endpoints_and_the_floor_of_a_view_run_with_the_rights_of_their_owner() {
+    let database = Database::new().await;
+
+    let privileged: String = database
+        .value(
+            "select string_agg(proname, ' ' order by proname) from pg_proc
+             where pronamespace = 'postrider'::regnamespace and prosecdef",
+        )
+        .await;
+
+    assert_eq!(
+        privileged,
+        "delete_endpoint endpoint_changed forget_endpoints pause_endpoint put_endpoint resume_endpoint rotate_secret routed_below"
+    );
+}
+
+#[tokio::test]
 async fn no_index_mentions_a_column_that_changes_on_the_happy_path() {
     let database = Database::new().await;
 
@@ -103,7 +140,8 @@ async fn no_index_mentions_a_column_that_changes_on_the_happy_path() {
                    where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid
                      and d.refobjid = i.indrelid and d.refobjsubid = a.attnum))
                and not (a.attname in ('due_at', 'failed_at')
-                   and pg_get_expr(i.indpred, i.indrelid) = format('(%I IS NOT NULL)', a.attname))
+                   and pg_get_expr(i.indpred, i.indrelid) like format('%%(%I IS NOT NULL)%%', a.attname)
+                   and pg_get_expr(i.indpred, i.indrelid) not like '% OR %')
              order by 1",
             &[&CHANGED_ON_THE_HAPPY_PATH],
         )

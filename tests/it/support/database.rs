@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use postrider::store::{DatabaseUrl, Environment, Session, migrate};
 use tokio::sync::OnceCell;
+use tokio_postgres::error::DbError;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 
@@ -81,6 +82,12 @@ impl Database {
     {
         let row = self.client.query_one(sql, &[]).await.unwrap_or_else(|fault| panic!("{sql}: {fault:?}"));
         row.get(0)
+    }
+
+    /// How a statement is refused.
+    pub(crate) async fn refusal(&self, sql: &str) -> DbError {
+        let fault = self.client.batch_execute(sql).await.expect_err(sql);
+        fault.as_db_error().unwrap().clone()
     }
 
     /// Whether a query's one value is true.
@@ -212,6 +219,44 @@ impl Database {
         self.until(&format!(
             "select not exists (select from postrider.outbox where status in ('pending', 'in_progress') and id <> {id})"
         ))
+        .await;
+    }
+
+    /// The counts of every event are what its deliveries say, and what is in progress is in the claim that it names.
+    pub(crate) async fn assert_counts_agree(&self) {
+        let wrong = self
+            .rows(
+                "select format('event %s is %s with %s deliveries, %s unsettled, %s failed; its deliveries: %s',
+                               o.id, o.status, o.deliveries, o.unsettled, o.failed, d.statuses)
+                 from postrider.outbox as o
+                 left join (select event_id, count(*) as deliveries,
+                                   count(*) filter (where status in ('pending', 'in_progress')) as unsettled,
+                                   count(*) filter (where status = 'failed') as failed,
+                                   array_agg(status order by id) as statuses
+                            from postrider.delivery group by event_id) as d on d.event_id = o.id
+                 where (o.deliveries, o.unsettled, o.failed) is distinct from
+                       (case when o.status <> 'pending' then coalesce(d.deliveries, 0) end,
+                        case when o.status <> 'pending' then coalesce(d.unsettled, 0) end,
+                        case when o.status <> 'pending' then coalesce(d.failed, 0) end)
+                    or (o.status = 'pending' and d.deliveries > 0)
+                 union all
+                 select format('delivery %s names claim %s, which does not hold it', d.id, d.claim_id)
+                 from postrider.delivery as d
+                 where d.claim_id is not null
+                   and not exists (select from postrider.claim as c where c.id = d.claim_id and d.id = any (c.delivery_ids))",
+                &[],
+            )
+            .await;
+
+        let wrong: Vec<String> = wrong.iter().map(|row| row.get(0)).collect();
+        assert_eq!(wrong, Vec::<String>::new());
+    }
+
+    /// Waits until a backend of this database waits for a lock that another holds.
+    pub(crate) async fn until_somebody_waits_for_a_lock(&self) {
+        self.until(
+            "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')",
+        )
         .await;
     }
 

@@ -150,6 +150,11 @@ impl Receiver {
         timeout(DEADLINE, arrivals.recv()).await.expect("a request arrives").unwrap()
     }
 
+    /// A request that has arrived and was not asked for yet.
+    pub(crate) fn arrived(&self) -> Option<Received> {
+        self.arrivals.try_lock().ok()?.try_recv().ok()
+    }
+
     /// All requests so far.
     pub(crate) fn all(&self) -> Vec<Received> {
         self.shared.all.lock().unwrap().clone()
