@@ -76,7 +76,7 @@ end_scratch() {
     local code=$? index
     trap '' HUP INT TERM
     case $code in
-        0 | 64 | 129 | 130 | 143) ;;
+        0 | 64 | 75 | 129 | 130 | 143) ;;
         *) show_logs && code=1 ;;
     esac
     for ((index = ${#children[@]} - 1; index >= 0; index--)); do

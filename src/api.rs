@@ -2,6 +2,7 @@
 //! connections of its own: it takes none from claims and settles.
 
 mod deliveries;
+mod describe;
 mod endpoints;
 mod events;
 mod extract;
@@ -24,11 +25,12 @@ use axum::routing::get;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, ResponseBuilder};
+use utoipa::openapi::OpenApi;
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::describe::Description;
 use self::extract::{Answer, BODY_BYTES_MAX};
 use self::problem::Problem;
 use crate::egress::EgressPolicy;
@@ -56,19 +58,6 @@ impl Api {
     }
 }
 
-/// The description that `openapi()` fills with routes.
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    info(
-        title = "Postrider",
-        description = "Insert a row into postrider.outbox in your own transaction; it is delivered by signed HTTP POST. \
-                       This is the admin API; whatever it does can be done in SQL too.",
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
-    ),
-    components(schemas(Problem))
-)]
-struct Description;
-
 /// Serves until `stop`.
 ///
 /// # Errors
@@ -86,7 +75,7 @@ fn router(api: Arc<Api>, guard: Guard) -> Router {
     let (routes, openapi) = described().split_for_parts();
     let openapi = Arc::new(openapi);
     let guarded = routes
-        .route("/openapi.json", get(async move || Answer(StatusCode::OK, complete(&openapi))))
+        .route("/openapi.json", get(async move || Answer(StatusCode::OK, OpenApi::clone(&openapi))))
         .route("/metrics", get(metrics))
         .layer(from_fn_with_state(Arc::new(guard), guard::admit));
     // Whoever watches a process need not know a token.
@@ -100,7 +89,7 @@ fn router(api: Arc<Api>, guard: Guard) -> Router {
 }
 
 fn described() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(Description::openapi())
+    let mut routes = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(endpoints::list))
         .routes(routes!(endpoints::put, endpoints::get, endpoints::delete))
         .routes(routes!(endpoints::pause))
@@ -114,7 +103,9 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::get))
         .routes(routes!(deliveries::retry))
-        .routes(routes!(status))
+        .routes(routes!(status));
+    describe::complete(routes.get_openapi_mut());
+    routes
 }
 
 /// The state of the whole.
@@ -148,24 +139,5 @@ async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
 
 /// What this version serves as `/openapi.json`.
 pub fn openapi() -> OpenApi {
-    complete(&described().split_for_parts().1)
-}
-
-/// Every route can refuse in the same ways.
-fn complete(openapi: &OpenApi) -> OpenApi {
-    let mut openapi = openapi.clone();
-    env!("CARGO_PKG_VERSION").clone_into(&mut openapi.info.version);
-    let refusal = |why: &str| {
-        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        ResponseBuilder::new().description(why).content("application/problem+json", problem).build()
-    };
-    for item in openapi.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
-            let responses = &mut operation.responses.responses;
-            responses.insert("4XX".to_owned(), refusal("Refused: `code` says why").into());
-            responses.insert("5XX".to_owned(), refusal("Not possible now").into());
-        }
-    }
-    openapi
+    described().split_for_parts().1
 }

@@ -9,6 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::topics::TopicPattern;
 
@@ -66,7 +67,8 @@ pub struct Endpoint {
 }
 
 /// Whether deliveries to an endpoint are attempted. Nothing is dropped in any state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum EndpointState {
     /// They are.
     Enabled,

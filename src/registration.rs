@@ -95,15 +95,17 @@ impl Publication {
         if let Err(fault) = check_topic(&self.topic) {
             problems.add("topic", &fault.to_string(), None);
         }
-        for (name, value, bytes_max) in [
-            ("key", &self.key, 256),
-            ("idempotency_key", &self.idempotency_key, 256),
-            ("destination", &self.destination, 64),
-        ] {
+        for (name, value, bytes_max) in
+            [("key", &self.key, 256), ("idempotency_key", &self.idempotency_key, 256)]
+        {
             let is_wrong = |text: &String| !(1..=bytes_max).contains(&text.len()) || text.contains('\0');
             if value.as_ref().is_some_and(is_wrong) {
                 problems.add(name, &format!("needs 1 to {bytes_max} bytes, none of them NUL"), None);
             }
+        }
+        // What no endpoint can be called would be delivered to nobody, and count as complete.
+        if let Some(id) = &self.destination {
+            check_endpoint_id("destination", id, problems);
         }
         check_headers(&self.headers, problems);
         NewEvent {
@@ -121,11 +123,15 @@ impl Publication {
 
 /// An endpoint's id.
 pub fn check_id(id: &str, problems: &mut Problems) {
+    check_endpoint_id("id", id, problems);
+}
+
+fn check_endpoint_id(name: &str, id: &str, problems: &mut Problems) {
     let is_valid = (1..=64).contains(&id.len())
         && !id.starts_with('.')
         && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if !is_valid {
-        problems.add("id", "needs 1 to 64 of A-Z a-z 0-9 . _ -, not starting with a full stop", Some(id));
+        problems.add(name, "needs 1 to 64 of A-Z a-z 0-9 . _ -, not starting with a full stop", Some(id));
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::extract::{Answer, Id, Params};
-use super::page::{Page, check_limit};
+use super::page::check_limit;
 use super::problem::{Code, Problem};
 use crate::delivery::DeliveryId;
 use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, Status};
@@ -39,24 +39,31 @@ pub(super) struct DeliveryParams {
     cursor: Option<String>,
 }
 
-/// Deliveries, the newest first. A page may have fewer rows than there are, even none: `next_cursor` tells whether there
-/// are more.
+/// A page of deliveries.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DeliveryPage {
+    /// The rows; there may be more although this is empty.
+    data: Vec<DeliveryRow>,
+    /// For the next page; null: this is the last.
+    next_cursor: Option<String>,
+}
+
+/// Deliveries, the newest first.
+///
+/// A page may have fewer rows than there are, even none: `next_cursor` tells whether there are more.
 #[utoipa::path(
     get, path = "/v1/deliveries", operation_id = "listDeliveries", tag = "deliveries", params(DeliveryParams),
-    responses((status = 200, description = "One page", body = Page<DeliveryRow>))
+    responses((status = 200, description = "One page", body = DeliveryPage))
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Params(params): Params<DeliveryParams>,
-) -> Result<Answer<Page<DeliveryRow>>, Problem> {
+) -> Result<Answer<DeliveryPage>, Problem> {
     let limit = check_limit(params.limit)?;
-    let before = params.cursor.as_deref().map(str::parse).transpose();
-    let Ok(before) = before else {
-        return Err(Problem::new(
-            Code::InvalidArgument,
-            "cursor: needs the next_cursor of an earlier answer",
-        ));
-    };
+    if params.event_id.is_some_and(|id| id < 1) {
+        return Err(Problem::new(Code::InvalidArgument, "event_id: needs a whole number, 1 or more"));
+    }
+    let before = params.cursor.as_deref().map(check_cursor).transpose()?;
     let filter = DeliveryFilter {
         endpoint_id: params.endpoint_id,
         status: params.status,
@@ -66,7 +73,15 @@ pub(super) async fn list(
     };
     let page = api.store.list_deliveries(&filter, limit).await?;
     let next_cursor = page.next_before.map(|id| id.to_string());
-    Ok(Answer(StatusCode::OK, Page { data: page.deliveries, next_cursor }))
+    Ok(Answer(StatusCode::OK, DeliveryPage { data: page.deliveries, next_cursor }))
+}
+
+/// The id that a cursor of ours is.
+fn check_cursor(text: &str) -> Result<i64, Problem> {
+    let id = text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text);
+    id.ok_or_else(|| {
+        Problem::new(Code::InvalidArgument, "cursor: needs the next_cursor of an earlier answer")
+    })
 }
 
 /// One delivery with its attempts.
@@ -81,7 +96,9 @@ pub(super) async fn get(
     Ok(Answer(StatusCode::OK, existing(&api, DeliveryId::new(id)).await?))
 }
 
-/// Makes a failed or waiting delivery due at once; a failed one has its whole retry schedule before it again.
+/// Makes a failed or waiting delivery due at once.
+///
+/// A failed one has its whole retry schedule before it again.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/retry", operation_id = "retryDelivery", tag = "deliveries", params(DeliveryPath),
     responses((status = 200, description = "The delivery, pending", body = DeliveryDetail))
@@ -105,6 +122,6 @@ async fn existing(api: &Api, id: DeliveryId) -> Result<DeliveryDetail, Problem> 
 #[expect(dead_code, reason = "describes a part of the path")]
 pub(super) struct DeliveryPath {
     /// `delivery_id` of `postrider.delivery_status`.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, example = 1)]
     id: i64,
 }

@@ -11,48 +11,52 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
+use super::describe::{HeaderName, HeaderValue, Secret, TopicPattern, Whole};
 use super::extract::{Answer, Body, Id, OptionalBody, Params};
-use super::page::{Page, PageParams};
+use super::page::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
 use crate::config::{Problems, parse_duration};
-use crate::registration::{IN_FLIGHT_MAX, Publication, Registration, check_patterns, check_secret};
-use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, Replay, RotatedSecret};
+use crate::registration::{Publication, Registration, check_patterns, check_secret};
+use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, Replay, RotatedSecret, Span};
 
 const DAY: Duration = Duration::from_hours(24);
 /// Events looked up by one call of replay, unless the caller says less.
 const REPLAY_MAX: i32 = 10_000;
+/// Longest reason of a pause.
+const REASON_CHARS_MAX: usize = 500;
 
 /// An endpoint as its owner wants it. What is left out has its default, but the secret of an endpoint that exists is kept.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndpointBody {
     /// Where to POST: `https://host/path` to a public address, unless the dispatcher allows more.
-    #[schema(max_length = 2048, example = "https://example.com/hook")]
+    #[schema(format = "uri", max_length = 2048, example = "https://orders.example/hook")]
     url: String,
     /// Patterns of dotted words: `*` is one word, `**` at the end one or more. Default: `["**"]`, everything.
     #[serde(default = "everything")]
-    #[schema(max_items = 100, example = json!(["order.*"]))]
+    #[schema(value_type = Vec<TopicPattern>, max_items = 100, example = json!(["order.*"]))]
     topics: Vec<String>,
     /// Sent with every request; texts of visible ASCII.
     #[serde(default)]
-    #[schema(value_type = std::collections::HashMap<String, String>)]
+    #[schema(value_type = HashMap<HeaderName, HeaderValue>)]
     headers: Map<String, Value>,
-    /// `whsec_` and base64 of 24 to 64 bytes. Kept if left out; generated and shown once for a new endpoint.
+    /// Kept if left out; generated and shown once for a new endpoint.
+    #[schema(value_type = Option<Secret>, write_only)]
     secret: Option<String>,
     /// Requests under way at once. Default: 64.
     #[serde(default = "default_in_flight")]
-    #[schema(minimum = 1, maximum = 10000)]
-    max_in_flight: usize,
+    #[schema(value_type = i32, minimum = 1, maximum = 10000)]
+    max_in_flight: Whole,
     /// Requests per s, m or h, as `50/s`.
-    #[schema(pattern = "^[1-9][0-9]{0,6}/[smh]$")]
+    #[schema(pattern = "^[1-9][0-9]{0,6}/[smh]$", example = "50/s")]
     rate_limit: Option<String>,
     /// Deadline of one attempt, 100ms to 5m. Default: that of the dispatcher.
-    #[schema(example = "15s")]
+    #[schema(value_type = Option<Span>)]
     timeout: Option<String>,
     /// 1 to 50 delays before the second, third ... attempt.
-    #[schema(min_items = 1, max_items = 50, example = json!(["5s", "5m", "30m"]))]
+    #[schema(value_type = Option<Vec<Span>>, min_items = 1, max_items = 50, example = json!(["5s", "5m", "30m"]))]
     retry_schedule: Option<Vec<String>>,
     /// Order per key: not available yet.
     #[serde(default)]
@@ -63,8 +67,8 @@ fn everything() -> Vec<String> {
     vec!["**".to_owned()]
 }
 
-fn default_in_flight() -> usize {
-    64
+fn default_in_flight() -> Whole {
+    Whole(64)
 }
 
 /// What a PUT did.
@@ -73,14 +77,26 @@ pub(super) struct PutEndpoint {
     /// The endpoint as it is now.
     #[serde(flatten)]
     endpoint: EndpointRow,
-    /// `created`, `changed` or `unchanged`.
+    /// What was done.
+    #[schema(value_type = PutResult)]
     result: String,
-    /// The generated secret: shown this once.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The generated secret, shown this once; null: there was one, or one was given.
     secret: Option<String>,
 }
 
-/// Creates or replaces an endpoint. The same request twice changes nothing: a service may send it at every start.
+/// What a PUT found.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes a text")]
+enum PutResult {
+    Created,
+    Changed,
+    Unchanged,
+}
+
+/// Creates or replaces an endpoint.
+///
+/// The same request twice changes nothing: a service may send it at every start.
 #[utoipa::path(
     put, path = "/v1/endpoints/{id}", operation_id = "putEndpoint", tag = "endpoints", params(EndpointPath),
     request_body = EndpointBody,
@@ -100,7 +116,7 @@ pub(super) async fn put(
         topics: body.topics,
         headers: body.headers,
         secret: body.secret,
-        max_in_flight: Some(body.max_in_flight.min(IN_FLIGHT_MAX + 1)),
+        max_in_flight: usize::try_from(body.max_in_flight.0).ok(),
         rate_limit: body.rate_limit,
         timeout: body.timeout,
         retry_schedule: body.retry_schedule,
@@ -127,7 +143,9 @@ pub(super) async fn get(
     Ok(Answer(StatusCode::OK, existing(&api, &id).await?))
 }
 
-/// Deletes an endpoint: nothing more is routed to it, and what waits for it is given up as failed.
+/// Deletes an endpoint.
+///
+/// Nothing more is routed to it, and what waits for it is given up as failed.
 #[utoipa::path(
     delete, path = "/v1/endpoints/{id}", operation_id = "deleteEndpoint", tag = "endpoints", params(EndpointPath),
     responses((status = 200, description = "Deleted", body = DeletedEndpoint))
@@ -139,15 +157,24 @@ pub(super) async fn delete(
     Ok(Answer(StatusCode::OK, api.store.delete_endpoint(&id).await?))
 }
 
+/// A page of endpoints.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EndpointPage {
+    /// The rows.
+    data: Vec<EndpointRow>,
+    /// For the next page; null: this is the last.
+    next_cursor: Option<String>,
+}
+
 /// Endpoints in order of their ids.
 #[utoipa::path(
     get, path = "/v1/endpoints", operation_id = "listEndpoints", tag = "endpoints", params(PageParams),
-    responses((status = 200, description = "One page", body = Page<EndpointRow>))
+    responses((status = 200, description = "One page", body = EndpointPage))
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Params(params): Params<PageParams>,
-) -> Result<Answer<Page<EndpointRow>>, Problem> {
+) -> Result<Answer<EndpointPage>, Problem> {
     let limit = params.limit()?;
     let mut rows = api.store.list_endpoints(params.cursor.as_deref(), limit + 1).await?;
     let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) <= limit;
@@ -155,7 +182,7 @@ pub(super) async fn list(
         rows.pop();
     }
     let next_cursor = rows.last().filter(|_| !is_last).map(|row| row.id.clone());
-    Ok(Answer(StatusCode::OK, Page { data: rows, next_cursor }))
+    Ok(Answer(StatusCode::OK, EndpointPage { data: rows, next_cursor }))
 }
 
 /// Why an endpoint is paused.
@@ -178,6 +205,10 @@ pub(super) async fn pause(
     Id(id): Id<String>,
     OptionalBody(body): OptionalBody<PauseBody>,
 ) -> Result<Answer<EndpointRow>, Problem> {
+    if body.reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
+        let expected = format!("reason: needs at most {REASON_CHARS_MAX} characters");
+        return Err(Problem::new(Code::InvalidArgument, expected));
+    }
     api.store.pause_endpoint(&id, body.reason.as_deref()).await?;
     Ok(Answer(StatusCode::OK, existing(&api, &id).await?))
 }
@@ -200,13 +231,16 @@ pub(super) async fn resume(
 #[serde(deny_unknown_fields)]
 pub(super) struct RotateBody {
     /// The new secret; generated if left out.
+    #[schema(value_type = Option<Secret>, write_only)]
     secret: Option<String>,
     /// How long the old one signs too, 0s to 30days. Default: 24h.
-    #[schema(example = "24h")]
+    #[schema(value_type = Option<Span>)]
     overlap: Option<String>,
 }
 
-/// Gives an endpoint a new secret; requests are signed with both until the overlap ends.
+/// Gives an endpoint a new secret.
+///
+/// Requests are signed with both until the overlap ends.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/rotate-secret", operation_id = "rotateSecret", tag = "endpoints", params(EndpointPath),
     request_body = Option<RotateBody>,
@@ -225,8 +259,9 @@ pub(super) async fn rotate_secret(
     Ok(Answer(StatusCode::OK, api.store.rotate_secret(&id, body.secret.as_deref(), overlap).await?))
 }
 
-/// Sends a test event (topic `postrider.test`) to this endpoint alone and waits for its first attempt. One that fails is
-/// cancelled, so that it is not retried for days.
+/// Sends a test event to this endpoint alone, and waits for its first attempt.
+///
+/// Its topic is `postrider.test`. One that fails is cancelled, so that it is not retried for days.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/test", operation_id = "testEndpoint", tag = "endpoints", params(EndpointPath, Wait),
     responses(
@@ -281,15 +316,14 @@ pub(super) struct ReplayBody {
     #[schema(format = DateTime)]
     until: Option<String>,
     /// Topic patterns. Default: what the endpoint subscribes to.
-    #[schema(max_items = 100)]
+    #[schema(value_type = Option<Vec<TopicPattern>>, max_items = 100)]
     topics: Option<Vec<String>>,
     /// Where an earlier answer says to go on.
-    #[serde(default)]
-    #[schema(minimum = 0)]
-    after: i64,
+    #[schema(value_type = Option<i64>, minimum = 0)]
+    after: Option<Whole>,
     /// Events looked up by this call. Default: 10000.
-    #[schema(minimum = 1, maximum = 10000)]
-    limit: Option<i32>,
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 10000)]
+    limit: Option<Whole>,
     /// Whether to count only.
     #[serde(default)]
     dry_run: bool,
@@ -308,7 +342,7 @@ pub(super) struct ReplayAnswer {
 
 /// Sends events of a time again, also those that this endpoint never got.
 #[utoipa::path(
-    post, path = "/v1/endpoints/{id}/replay", operation_id = "replay", tag = "endpoints", params(EndpointPath),
+    post, path = "/v1/endpoints/{id}/replay", operation_id = "replayEvents", tag = "endpoints", params(EndpointPath),
     request_body = ReplayBody,
     responses((status = 200, description = "How many", body = ReplayAnswer))
 )]
@@ -321,11 +355,16 @@ pub(super) async fn replay(
     time::check("since", Some(&body.since), &mut problems);
     time::check("until", body.until.as_deref(), &mut problems);
     check_patterns("topics", body.topics.as_deref().unwrap_or_default(), &mut problems);
-    let limit = body.limit.unwrap_or(REPLAY_MAX);
-    if !(1..=REPLAY_MAX).contains(&limit) {
+    let after = body.after.map_or(0, |after| after.0);
+    if after < 0 {
+        problems.add("after", "needs a whole number, 0 or more", None);
+    }
+    let limit = body.limit.map_or(Ok(REPLAY_MAX), |limit| i32::try_from(limit.0));
+    let limit = limit.ok().filter(|limit| (1..=REPLAY_MAX).contains(limit));
+    if limit.is_none() {
         problems.add("limit", "needs a whole number, 1 to 10000", None);
     }
-    problems.unless_any(Some(()))?;
+    let limit = problems.unless_any(limit)?;
     let replay = Replay {
         endpoint_id: id.clone(),
         since: body.since,
@@ -333,7 +372,7 @@ pub(super) async fn replay(
         topics: body.topics,
         dry_run: body.dry_run,
     };
-    let done = api.store.replay(&replay, body.after, limit).await?;
+    let done = api.store.replay(&replay, after, limit).await?;
     Ok(Answer(StatusCode::OK, ReplayAnswer { id, replayed: done.replayed, next_after: done.next_after }))
 }
 

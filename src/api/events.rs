@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderName, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
+use super::describe;
 use super::extract::{Answer, Body, Id, Params};
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
@@ -33,7 +35,7 @@ pub(super) struct EventBody {
     key: Option<String>,
     /// Sent as HTTP headers; texts of visible ASCII.
     #[serde(default)]
-    #[schema(value_type = std::collections::HashMap<String, String>)]
+    #[schema(value_type = HashMap<describe::HeaderName, describe::HeaderValue>)]
     headers: Map<String, Value>,
     /// Unique: a repeat inserts nothing and answers with the first.
     #[schema(min_length = 1, max_length = 256)]
@@ -60,15 +62,15 @@ pub(super) struct PublishedEvent {
     post, path = "/v1/topics/{topic}/events", operation_id = "publishEvent", tag = "events", params(TopicPath),
     request_body = EventBody,
     responses(
-        (status = 201, description = "Inserted", body = PublishedEvent),
-        (status = 200, description = "The idempotency key is known: the first event", body = PublishedEvent),
+        (status = 201, description = "Inserted", body = PublishedEvent, headers(("location" = String, description = "Where the event is"))),
+        (status = 200, description = "The idempotency key is known: the first event", body = PublishedEvent, headers(("location" = String, description = "Where the event is"))),
     )
 )]
 pub(super) async fn publish(
     State(api): State<Arc<Api>>,
     Id(topic): Id<String>,
     Body(body): Body<EventBody>,
-) -> Result<Answer<PublishedEvent>, Problem> {
+) -> Result<([(HeaderName, String); 1], Answer<PublishedEvent>), Problem> {
     let mut problems = Problems::default();
     time::check("deliver_after", body.deliver_after.as_deref(), &mut problems);
     let publication = Publication {
@@ -85,7 +87,8 @@ pub(super) async fn publish(
     let event = problems.unless_any(Some(event))?;
     let (id, is_repeat) = insert(&api, &event).await?;
     let status = if is_repeat { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(Answer(status, PublishedEvent { id: id.get(), is_repeat }))
+    let location = [(LOCATION, format!("/v1/events/{}", id.get()))];
+    Ok((location, Answer(status, PublishedEvent { id: id.get(), is_repeat })))
 }
 
 /// The event, and whether it was there before.
@@ -103,7 +106,9 @@ async fn insert(api: &Api, event: &NewEvent) -> Result<(EventId, bool), Problem>
     Err(Problem::new(Code::Conflict, "the event of this idempotency key is being deleted; try again"))
 }
 
-/// One event with its deliveries; with `wait`, answers when all of them are settled, or after that time.
+/// One event with its deliveries.
+///
+/// With `wait`, answers when all of them are settled, or after that time.
 #[utoipa::path(
     get, path = "/v1/events/{id}", operation_id = "getEvent", tag = "events", params(EventPath, Wait),
     responses((status = 200, description = "The event as it is now", body = EventRow))
@@ -122,7 +127,9 @@ pub(super) async fn get(
     Ok(Answer(StatusCode::OK, event))
 }
 
-/// Cancels an event: what waits is given up, what is under way is not retried, what is settled stays.
+/// Cancels an event.
+///
+/// What waits is given up, what is under way is not retried, what is settled stays.
 #[utoipa::path(
     post, path = "/v1/events/{id}/cancel", operation_id = "cancelEvent", tag = "events", params(EventPath),
     responses((status = 200, description = "What was cancelled", body = Cancelled))
@@ -150,6 +157,6 @@ pub(super) struct TopicPath {
 #[expect(dead_code, reason = "describes a part of the path")]
 pub(super) struct EventPath {
     /// `postrider.outbox.id`.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, example = 1)]
     id: i64,
 }

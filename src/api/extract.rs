@@ -41,7 +41,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
             return Ok(Self(T::default()));
         }
         typed?;
-        parse(&bytes).map(Self)
+        // The description of an optional body allows null too.
+        let body: Option<T> = parse(&bytes)?;
+        Ok(Self(body.unwrap_or_default()))
     }
 }
 
@@ -106,6 +108,10 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde reads an array as the fields of a struct, in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::new(Code::InvalidRequest, "invalid type: sequence, expected an object"));
+    }
     serde_json::from_slice(bytes)
         .map_err(|fault| Problem::new(Code::InvalidRequest, without_values(&fault.to_string())))
 }

@@ -1,7 +1,7 @@
 //! Lists, page by page.
 
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::problem::{Code, Problem};
 
@@ -18,15 +18,6 @@ pub(super) struct PageParams {
     pub(super) limit: Option<i64>,
     /// The `next_cursor` of the page before.
     pub(super) cursor: Option<String>,
-}
-
-/// One page.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Page<T> {
-    /// The rows; there may be more although this is empty.
-    pub(super) data: Vec<T>,
-    /// For the next page; null: this is the last.
-    pub(super) next_cursor: Option<String>,
 }
 
 impl PageParams {

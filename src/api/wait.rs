@@ -26,8 +26,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wait {
-    /// Answer when it is over, or after this time: 0s to 1m, as `30s`.
-    #[param(pattern = "^([1-9]|[1-5][0-9])s$", example = "30s")]
+    /// Answer when it is over, or after this time: 0s to 1m.
+    #[param(pattern = "^([0-9]+ ?(ms|s|m) ?)+$", example = "1s")]
     wait: Option<String>,
 }
 

@@ -340,7 +340,10 @@ pub fn parse_duration(
     problems: &mut Problems,
 ) -> Option<Duration> {
     let (min, max) = range;
-    let parsed = humantime::parse_duration(text.trim()).ok().filter(|d| (min..=max).contains(d));
+    // humantime takes a bare 0.
+    let text_with_unit = Some(text.trim()).filter(|text| *text != "0");
+    let parsed = text_with_unit.and_then(|text| humantime::parse_duration(text).ok());
+    let parsed = parsed.filter(|d| (min..=max).contains(d));
     if parsed.is_none() {
         let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
         problems.add(

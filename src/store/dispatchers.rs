@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use utoipa::ToSchema;
+
 use super::statements::{REGISTER_DISPATCHER, REMOVE_DISPATCHERS, RENEW_LEASE, SOUND_CANARY};
 use super::{Store, StoreError, column, millis, missing};
 use crate::delivery::DispatcherId;
 
 /// How a dispatcher learns of new events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum WakeMode {
     /// By LISTEN/NOTIFY, with the poll as a fallback.
     Notify,

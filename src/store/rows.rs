@@ -9,6 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::WakeMode;
+use crate::endpoint::EndpointState;
+
 /// How far an event or a delivery is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -41,8 +44,9 @@ impl fmt::Display for Status {
     }
 }
 
-/// A duration that is milliseconds in the database and a text with a unit, as `5m`, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A duration that is milliseconds in the database and a text with a unit, as `15s` or `1day 2h`, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(as = Duration, value_type = String, pattern = "^([0-9]+ ?(ms|s|m|h|d|days?) ?)+$", example = "15s")]
 pub struct Span(pub Duration);
 
 impl<'de> Deserialize<'de> for Span {
@@ -66,6 +70,7 @@ impl fmt::Display for Span {
 
 /// An endpoint and its health, without its secrets and the values of its headers.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = Endpoint)]
 #[expect(missing_docs, reason = "the columns of postrider.endpoint and postrider.endpoint_health")]
 pub struct EndpointRow {
     pub id: String,
@@ -74,19 +79,21 @@ pub struct EndpointRow {
     pub header_names: Vec<String>,
     pub max_in_flight: i32,
     pub rate_limit: Option<String>,
-    #[schema(value_type = Option<String>, example = "15s")]
     pub timeout: Option<Span>,
-    #[schema(value_type = Option<Vec<String>>, example = json!(["5s", "5m"]))]
     pub retry_schedule: Option<Vec<Span>>,
     pub ordered: bool,
+    #[schema(value_type = EndpointState)]
     pub state: String,
     pub reason: Option<String>,
     pub pending: i64,
     pub in_progress: i64,
     pub failed_24h: i64,
     pub complete_24h: i64,
+    #[schema(format = DateTime)]
     pub oldest_pending_at: Option<String>,
+    #[schema(format = DateTime)]
     pub last_success_at: Option<String>,
+    #[schema(format = DateTime)]
     pub last_failure_at: Option<String>,
     pub consecutive_failures: i64,
 }
@@ -108,6 +115,7 @@ pub struct RotatedSecret {
     /// The new secret: shown this once.
     pub secret: String,
     /// Requests are signed with the old one too until then.
+    #[schema(format = DateTime)]
     pub old_valid_until: String,
 }
 
@@ -119,6 +127,7 @@ impl fmt::Debug for RotatedSecret {
 
 /// A row of `postrider.delivery_status`.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = Delivery)]
 #[expect(missing_docs, reason = "the columns of postrider.delivery_status")]
 pub struct DeliveryRow {
     pub id: i64,
@@ -129,20 +138,27 @@ pub struct DeliveryRow {
     pub key: Option<String>,
     pub status: Status,
     pub attempts: i32,
+    #[schema(format = DateTime)]
     pub next_attempt_at: Option<String>,
     pub last_status_code: Option<i16>,
     pub last_error: Option<String>,
+    #[schema(format = DateTime)]
     pub created_at: String,
+    #[schema(format = DateTime)]
     pub completed_at: Option<String>,
+    #[schema(format = DateTime)]
     pub failed_at: Option<String>,
+    #[schema(format = DateTime)]
     pub cancelled_at: Option<String>,
 }
 
 /// A row of `postrider.attempt_log`, within its delivery.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 #[expect(missing_docs, reason = "the columns of postrider.attempt_log")]
 pub struct AttemptRow {
     pub attempt: i32,
+    #[schema(format = DateTime)]
     pub started_at: String,
     pub duration_ms: i32,
     pub status_code: Option<i16>,
@@ -162,6 +178,7 @@ pub struct DeliveryDetail {
 
 /// An event with its deliveries.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = Event)]
 #[expect(missing_docs, reason = "the columns of postrider.outbox")]
 pub struct EventRow {
     pub id: i64,
@@ -170,14 +187,18 @@ pub struct EventRow {
     pub key: Option<String>,
     pub idempotency_key: Option<String>,
     pub destination: Option<String>,
+    #[schema(format = DateTime)]
     pub deliver_after: Option<String>,
     pub status: Status,
     /// How many endpoints it goes to; null until it is routed.
     pub deliveries: Option<i32>,
     pub unsettled: Option<i32>,
     pub failed: Option<i32>,
+    #[schema(format = DateTime)]
     pub created_at: String,
+    #[schema(format = DateTime)]
     pub completed_at: Option<String>,
+    #[schema(format = DateTime)]
     pub cancelled_at: Option<String>,
     pub payload_bytes: i32,
     /// As inserted; null if it has more than 64 KiB.
@@ -220,27 +241,34 @@ pub struct Replayed {
 
 /// The row of `postrider.backlog`.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = Backlog)]
 #[expect(missing_docs, reason = "the columns of postrider.backlog")]
 pub struct BacklogRow {
     pub unrouted: i64,
     pub pending: i64,
     pub in_progress: i64,
     pub failed: i64,
+    #[schema(format = DateTime)]
     pub oldest_unrouted_at: Option<String>,
+    #[schema(format = DateTime)]
     pub oldest_due_at: Option<String>,
 }
 
 /// A row of `postrider.dispatcher_status`.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = Dispatcher)]
 #[expect(missing_docs, reason = "the columns of postrider.dispatcher_status")]
 pub struct DispatcherRow {
     pub id: i64,
     pub host: String,
     pub version: String,
+    #[schema(format = DateTime)]
     pub started_at: String,
+    #[schema(format = DateTime)]
     pub lease_until: String,
     pub is_live: bool,
     pub is_leader: bool,
+    #[schema(value_type = WakeMode)]
     pub wake_mode: String,
     pub wake_reason: Option<String>,
 }

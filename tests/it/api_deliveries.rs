@@ -143,11 +143,15 @@ async fn a_delivery_that_does_not_exist_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_cursor_or_a_status_that_is_none_is_refused() {
+async fn a_cursor_an_event_or_a_status_that_is_none_is_refused() {
     let (_database, _receiver, dispatcher) = one_endpoint("", &[]).await;
     let api = Api::of(&dispatcher).await;
 
-    assert_eq!(api.get("/v1/deliveries?cursor=x").await.refused(), (422, "invalid_argument".to_owned()));
+    for query in ["cursor=x", "cursor=0", "cursor=%2B7", "event_id=0"] {
+        let refused = api.get(&format!("/v1/deliveries?{query}")).await;
+
+        assert_eq!(refused.refused(), (422, "invalid_argument".to_owned()), "{query}");
+    }
     assert_eq!(api.get("/v1/deliveries?status=done").await.refused(), (400, "invalid_request".to_owned()));
 }
 

@@ -206,6 +206,39 @@ async fn pause_and_resume_are_seen_by_everyone() {
 }
 
 #[tokio::test]
+async fn an_endless_reason_is_refused() {
+    let (database, _dispatcher, api) = api().await;
+    database.put_endpoint("one", URL, "**", "").await;
+
+    let refused = api.send("POST", "/v1/endpoints/one/pause", &json!({ "reason": "ä".repeat(501) })).await;
+    let accepted = api.send("POST", "/v1/endpoints/one/pause", &json!({ "reason": "ä".repeat(500) })).await;
+
+    assert_eq!((refused.refused(), accepted.status), ((422, "invalid_argument".to_owned()), 200));
+}
+
+#[tokio::test]
+async fn a_body_that_may_be_missing_may_be_null_but_not_a_list() {
+    let (database, _dispatcher, api) = api().await;
+    database.put_endpoint("one", URL, "**", "").await;
+
+    for (body, status) in [("", 200), ("null", 200), ("{}", 200), ("[]", 400), ("[null]", 400), ("1", 400)] {
+        let answered = api.send_text("POST", "/v1/endpoints/one/pause", body).await;
+
+        assert_eq!(answered.status, status, "{body}: {answered:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_is_whole_may_be_written_as_a_float() {
+    let (_database, _dispatcher, api) = api().await;
+
+    let body = format!("{{\"url\": \"{URL}\", \"max_in_flight\": 7.0}}");
+    let put = api.send_text("PUT", "/v1/endpoints/one", &body).await.json();
+
+    assert_eq!(put["max_in_flight"], 7);
+}
+
+#[tokio::test]
 async fn a_rotated_secret_signs_beside_the_old_one() {
     let (database, receiver, dispatcher) = one_endpoint("", &[]).await;
     let api = Api::of(&dispatcher).await;

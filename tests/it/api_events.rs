@@ -15,6 +15,7 @@ async fn a_published_event_is_delivered_byte_for_byte() {
         .await;
 
     assert_eq!((published.status, &published.json()["is_repeat"]), (201, &json!(false)));
+    assert_eq!(published.headers["location"], format!("/v1/events/{}", published.json()["id"]));
     let request = receiver.next().await;
     request.verify();
     assert_eq!((request.text(), request.header("postrider-topic")), (payload, "order.created"));
@@ -64,6 +65,7 @@ async fn publish_names_what_is_wrong() {
         ("topic", "/v1/topics/a..b/events", json!({ "payload": 1 })),
         ("key", "/v1/topics/a/events", json!({ "payload": 1, "key": "" })),
         ("idempotency_key", "/v1/topics/a/events", json!({ "payload": 1, "idempotency_key": "\0" })),
+        ("destination", "/v1/topics/a/events", json!({ "payload": 1, "destination": "no endpoint" })),
         ("headers", "/v1/topics/a/events", json!({ "payload": 1, "headers": { "webhook-id": "x" } })),
         ("headers", "/v1/topics/a/events", json!({ "payload": 1, "headers": { "x-a": 1 } })),
         ("deliver_after", "/v1/topics/a/events", json!({ "payload": 1, "deliver_after": "tomorrow" })),
@@ -81,7 +83,7 @@ async fn a_body_that_is_no_event_is_refused() {
     let (_database, _receiver, dispatcher) = one_endpoint("", &[]).await;
     let api = Api::of(&dispatcher).await;
 
-    for body in ["", "{", "{\"payload\": }", "[1]", "null"] {
+    for body in ["", "{", "{\"payload\": }", "[1]", " [1, null, {}, null, null, null]", "null"] {
         let refused = api.send_text("POST", "/v1/topics/a/events", body).await;
 
         assert!([400, 422].contains(&refused.status), "{body}: {refused:?}");
@@ -143,7 +145,7 @@ async fn a_wait_carries_a_unit_and_is_at_most_a_minute() {
     let api = Api::of(&dispatcher).await;
     let id = publish(&api).await;
 
-    for wait in ["30", "61s", "-1s", "soon", ""] {
+    for wait in ["30", "0", "61s", "-1s", "soon", ""] {
         let refused = api.get(&format!("/v1/events/{id}?wait={wait}")).await;
 
         assert_eq!(refused.refused(), (422, "invalid_argument".to_owned()), "{wait}");
