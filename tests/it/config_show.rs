@@ -57,7 +57,12 @@ async fn a_value_is_shown_with_the_place_it_comes_from() {
         ("log", json!("warn"), "flag", "--log"),
         ("lease", json!("40s"), "environment", "POSTRIDER_LEASE"),
         ("allow_http", json!(true), "environment", "POSTRIDER_ALLOW_HTTP"),
-        ("database_url", json!(NOWHERE), "environment", "POSTRIDER_DATABASE_URL"),
+        (
+            "database_url",
+            json!("postgres://nobody@127.0.0.1:1/nothing?connect_timeout=3"),
+            "environment",
+            "POSTRIDER_DATABASE_URL",
+        ),
         ("wake", json!("poll"), "file", file.as_str()),
         ("max_in_flight", json!("7"), "file", file.as_str()),
         ("allow_cidr", json!(["10.0.0.0/8"]), "file", file.as_str()),
