@@ -31,6 +31,7 @@ mod flooding;
 mod history;
 mod leading;
 mod logging;
+mod matching;
 mod metrics;
 mod metrics_named;
 mod metrics_read;
