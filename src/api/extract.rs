@@ -9,7 +9,9 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
+use super::connections::READ_DEADLINE;
 use super::problem::{Code, Problem};
 
 /// Largest body, in bytes.
@@ -101,7 +103,10 @@ fn check_media_type(request: &Request) -> Result<(), Problem> {
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|fault| {
+    let Ok(read) = timeout(READ_DEADLINE, Bytes::from_request(request, state)).await else {
+        return Err(Problem::new(Code::Timeout, "the body did not arrive in time"));
+    };
+    read.map_err(|fault| {
         Problem::of_status(fault.status())
             .unwrap_or_else(|| Problem::new(Code::InvalidRequest, "the body cannot be read"))
     })

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod api_connections;
 mod api_deliveries;
 mod api_endpoints;
 mod api_events;
