@@ -85,11 +85,18 @@ pub(super) struct Answer<T>(pub(super) StatusCode, pub(super) T);
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.1) {
+        match legible(&self.1) {
             Ok(body) => (self.0, [(CONTENT_TYPE, "application/json")], body).into_response(),
             Err(fault) => Problem::new(Code::Internal, fault.to_string()).into_response(),
         }
     }
+}
+
+/// JSON as people like it who ask with curl: over several lines, the last of them ended.
+pub(super) fn legible<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 fn check_media_type(request: &Request) -> Result<(), Problem> {

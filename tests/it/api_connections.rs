@@ -50,7 +50,7 @@ async fn a_client_that_takes_its_time_is_cut_off() {
     assert_eq!((silent.as_str(), idle.matches("HTTP/1.1").count()), ("", 1));
     assert!(!slow_head.contains("200 OK"), "{slow_head}");
     assert!(
-        slow_body.starts_with("HTTP/1.1 408") && slow_body.contains("\"code\":\"timeout\""),
+        slow_body.starts_with("HTTP/1.1 408") && slow_body.contains("\"code\": \"timeout\""),
         "{slow_body}"
     );
 }
