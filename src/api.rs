@@ -2,6 +2,7 @@
 //! connections of its own: it takes none from claims and settles.
 
 mod connections;
+mod dashboard;
 mod deliveries;
 mod describe;
 mod endpoints;
@@ -90,6 +91,7 @@ fn router(api: Arc<Api>, guard: Guard) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .merge(dashboard::routes())
         .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(guard::explain))
