@@ -1,6 +1,8 @@
 //! The admin API: what services and operators ask over HTTP. Reads and calls what SQL users read and call, on
 //! connections of its own: it takes none from claims and settles.
 
+mod connections;
+mod dashboard;
 mod deliveries;
 mod describe;
 mod endpoints;
@@ -25,6 +27,7 @@ use axum::routing::get;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -49,26 +52,37 @@ pub struct Api {
     scrape: Scrape,
     /// Requests that may still begin to wait.
     waiting: Semaphore,
+    /// Whoever waits is answered now.
+    stop: CancellationToken,
 }
 
 impl Api {
     /// An API on its own connections.
     pub fn new(store: Store, lease: Arc<Lease>, policy: EgressPolicy, scrape: Scrape) -> Self {
-        Self { store, lease, policy, scrape, waiting: Semaphore::new(wait::WAITING_MAX) }
+        Self {
+            store,
+            lease,
+            policy,
+            scrape,
+            waiting: Semaphore::new(wait::WAITING_MAX),
+            stop: CancellationToken::new(),
+        }
     }
 }
 
-/// Serves until `stop`.
-///
-/// # Errors
-/// When the socket fails.
+/// Serves until `stop`; requests that wait for something are answered then.
 pub async fn serve(
     listener: TcpListener,
     api: Arc<Api>,
     guard: Guard,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(api, guard)).with_graceful_shutdown(stop).await
+) {
+    let stopping = api.stop.clone();
+    let serving = connections::serve(listener, router(api, guard), stopping.clone());
+    tokio::join!(serving, async {
+        stop.await;
+        stopping.cancel();
+    });
 }
 
 fn router(api: Arc<Api>, guard: Guard) -> Router {
@@ -82,6 +96,7 @@ fn router(api: Arc<Api>, guard: Guard) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .merge(dashboard::routes())
         .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(guard::explain))

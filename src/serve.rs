@@ -202,12 +202,7 @@ impl Dispatcher {
         }
         let guard = Guard::new(self.config.api_tokens.clone(), self.config.api_hosts.clone());
         let stop = self.stop_upkeep.clone();
-        self.upkeep.spawn(async move {
-            if let Err(fault) = api::serve(listener, api, guard, async move { stop.cancelled().await }).await
-            {
-                warn!("the API ended: {fault}");
-            }
-        });
+        self.upkeep.spawn(api::serve(listener, api, guard, async move { stop.cancelled().await }));
     }
 }
 

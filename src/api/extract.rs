@@ -9,7 +9,9 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
+use super::connections::READ_DEADLINE;
 use super::problem::{Code, Problem};
 
 /// Largest body, in bytes.
@@ -83,11 +85,18 @@ pub(super) struct Answer<T>(pub(super) StatusCode, pub(super) T);
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.1) {
+        match legible(&self.1) {
             Ok(body) => (self.0, [(CONTENT_TYPE, "application/json")], body).into_response(),
             Err(fault) => Problem::new(Code::Internal, fault.to_string()).into_response(),
         }
     }
+}
+
+/// JSON as people like it who ask with curl: over several lines, the last of them ended.
+pub(super) fn legible<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 fn check_media_type(request: &Request) -> Result<(), Problem> {
@@ -101,7 +110,10 @@ fn check_media_type(request: &Request) -> Result<(), Problem> {
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|fault| {
+    let Ok(read) = timeout(READ_DEADLINE, Bytes::from_request(request, state)).await else {
+        return Err(Problem::new(Code::Timeout, "the body did not arrive in time"));
+    };
+    read.map_err(|fault| {
         Problem::of_status(fault.status())
             .unwrap_or_else(|| Problem::new(Code::InvalidRequest, "the body cannot be read"))
     })

@@ -18,7 +18,7 @@ use super::problem::{Code, Problem};
 /// Requests under way at once; waiting ones count.
 const REQUESTS_MAX: usize = 128;
 /// No request takes longer, `?wait=` included.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(75);
+pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(75);
 
 /// A token of the API. Shows in no output.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tracing::warn;
 use utoipa::ToSchema;
 
+use super::extract::legible;
 use crate::config::Problems;
 use crate::store::{Refusal, StoreError, one_line, refusal};
 
@@ -169,7 +170,7 @@ fn is_io(fault: &tokio_postgres::Error) -> bool {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let code = self.code;
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let body = legible(&self).unwrap_or_default();
         let mut response = (code.status(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -86,7 +86,10 @@ async fn poll<T, F: Future<Output = Result<Option<T>, Problem>>>(
         if left.is_zero() {
             return Ok(None);
         }
-        sleep(pause.min(left)).await;
+        tokio::select! {
+            () = sleep(pause.min(left)) => {}
+            () = api.stop.cancelled() => return Ok(None),
+        }
         pause = (pause * 3 / 2).min(PAUSE_MAX);
     }
 }

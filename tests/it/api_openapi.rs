@@ -63,3 +63,33 @@ fn every_operation_has_an_id_of_its_own_and_a_summary() {
         }
     }
 }
+
+#[test]
+fn every_route_and_every_code_stands_in_the_reference() {
+    let described: Value = serde_json::to_value(postrider::api::openapi()).unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.md")).unwrap();
+
+    for (path, item) in described["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let route = format!("`{} {path}`", method.to_uppercase());
+            assert!(page.contains(&route), "{route}");
+        }
+    }
+    for code in described["components"]["schemas"]["Code"]["enum"].as_array().unwrap() {
+        let row = format!("\n| `{}` | ", code.as_str().unwrap());
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn whoever_generates_a_client_finds_every_type_named_and_every_answer_complete() {
+    let described: Value = serde_json::to_value(postrider::api::openapi()).unwrap();
+
+    for (name, schema) in described["components"]["schemas"].as_object().unwrap() {
+        assert!(!name.contains('_'), "{name}");
+        let Some(properties) = schema["properties"].as_object() else { continue };
+        let required = schema["required"].as_array().map_or(0, Vec::len);
+        assert!(name.ends_with("Body") || required == properties.len(), "{name}: {schema}");
+    }
+    assert_eq!(described["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+}

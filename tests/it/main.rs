@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod api_connections;
+mod api_dashboard;
 mod api_deliveries;
 mod api_endpoints;
 mod api_events;

@@ -1,0 +1,86 @@
+//! `GET /`: a page for people that trusts nothing it shows.
+
+use crate::support::{Api, Database, Dispatcher, Folder};
+
+const FILES: [(&str, &str); 3] = [
+    ("/", "text/html; charset=utf-8"),
+    ("/dashboard.css", "text/css; charset=utf-8"),
+    ("/dashboard.js", "text/javascript; charset=utf-8"),
+];
+
+#[tokio::test]
+async fn the_page_is_served_with_a_strict_policy() {
+    let database = Database::new().await;
+    let dispatcher = Dispatcher::start(&database, &[]).await;
+    let api = Api::of(&dispatcher).await;
+
+    for (path, kind) in FILES {
+        let answered = api.get(path).await;
+
+        assert_eq!((answered.status, answered.content_type.as_str()), (200, kind), "{path}");
+        assert_eq!(answered.headers["x-content-type-options"], "nosniff", "{path}");
+        let policy = answered.headers["content-security-policy"].to_str().unwrap();
+        for part in ["default-src 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{path}: {policy}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_asks_nobody_else_and_makes_no_markup_of_texts() {
+    let database = Database::new().await;
+    let dispatcher = Dispatcher::start(&database, &[]).await;
+    let api = Api::of(&dispatcher).await;
+
+    for (path, _) in FILES {
+        let text = api.get(path).await.text;
+
+        for foreign in ["http:", "https:", "url(", "@import", "=\"//"] {
+            assert!(!text.contains(foreign), "{path}: {foreign}");
+        }
+        for way in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacent",
+            "document.write",
+            "eval(",
+            "style=",
+            "onclick",
+            "javascript:",
+        ] {
+            assert!(!text.contains(way), "{path}: {way}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_page_asks_for_what_there_is() {
+    let database = Database::new().await;
+    let dispatcher = Dispatcher::start(&database, &[]).await;
+    let api = Api::of(&dispatcher).await;
+    let (page, script) = (api.get("/").await.text, api.get("/dashboard.js").await.text);
+
+    for path in ["/v1/status", "/v1/endpoints?limit=500", "/v1/deliveries?status=failed&limit=20"] {
+        assert!(script.contains(path.split('=').next().unwrap()), "{path}");
+        assert_eq!(api.get(path).await.status, 200, "{path}");
+    }
+    for id in script.split("byId(\"").skip(1).chain(script.split("fill(\"").skip(1)) {
+        let id = id.split('"').next().unwrap();
+        assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
+    }
+    assert!(["/dashboard.css", "/dashboard.js"].iter().all(|path| page.contains(path)));
+}
+
+#[tokio::test]
+async fn the_page_needs_no_token_but_what_it_asks_for_does() {
+    let (folder, database) = (Folder::new(), Database::new().await);
+    let file = folder.write("tokens", "correct-horse-battery-staple");
+    let dispatcher = Dispatcher::start(&database, &["--api-token-file", &file]).await;
+    let api = Api::of(&dispatcher).await;
+
+    for (path, _) in FILES {
+        assert_eq!(api.get(path).await.status, 200, "{path}");
+    }
+    assert_eq!(api.get("/v1/status").await.status, 401);
+}
