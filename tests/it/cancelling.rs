@@ -1,5 +1,6 @@
 //! `postrider.cancel`, as SQL users call it.
 
+use postrider::store::STATEMENTS;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
@@ -192,30 +193,47 @@ async fn what_a_killed_dispatcher_held_of_a_cancelled_event_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_was_given_back_of_a_cancelled_event_is_not_claimed() {
+    let database = Database::new().await;
+    database.put_endpoint("one", "https://example.com/", "**", "").await;
+    database
+        .execute(
+            "insert into postrider.delivery (event_id, endpoint_no, status, due_at, cancelled_at)
+             values (1, 1, 'pending', now(), now()), (2, 1, 'pending', now(), null);
+             insert into postrider.dispatcher (host, version, lease_until, wake_mode) values ('test', '0', now(), 'poll')",
+        )
+        .await;
+    let claim = STATEMENTS.iter().find(|statement| statement.name == "claim_deliveries").unwrap();
+
+    let claimed = database.rows(claim.sql, &[&1_i64, &vec![1_i32], &vec![10_i64], &vec![0_i64]]).await;
+
+    let events: Vec<i64> = claimed.iter().map(|row| row.get("event_id")).collect();
+    assert_eq!(events, [2]);
+}
+
+#[tokio::test]
 async fn an_event_that_is_cancelled_while_it_is_routed_does_not_stand_in_the_way_of_its_settling() {
     let database = Database::new().await;
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     let event = database.insert("order.created", "{}").await;
-    let (dispatcher, settler) = (database.connect().await, database.connect().await);
-    dispatcher
-        .batch_execute(&format!(
-            "begin;
-             update postrider.outbox set status = 'in_progress', deliveries = 1, unsettled = 1, failed = 0 where id = {event};
-             insert into postrider.delivery (event_id, endpoint_no, status, due_at) values ({event}, 1, 'pending', now())"
-        ))
-        .await
-        .unwrap();
+    let delivery = "insert into postrider.delivery (event_id, endpoint_no, status, due_at) select id, 1, 'pending', now() from postrider.outbox";
+    database.execute(delivery).await;
+    let (router, settler, other) =
+        (database.connect().await, database.connect().await, database.connect().await);
+    let route = "begin; update postrider.outbox set status = 'in_progress', deliveries = 1, unsettled = 1, failed = 0";
+    router.batch_execute(route).await.unwrap();
+    settler.batch_execute("begin; select from postrider.delivery for update").await.unwrap();
 
     let settle = async {
         database.until_somebody_waits_for_a_lock().await;
-        dispatcher.batch_execute("commit; begin; select from postrider.delivery for update").await.unwrap();
+        router.batch_execute("commit").await.unwrap();
         database.until_somebody_waits_for_a_lock().await;
-        let settled = dispatcher.batch_execute("select from postrider.outbox for update").await;
-        dispatcher.batch_execute("commit").await.unwrap();
+        let settled = settler.batch_execute("select from postrider.outbox for update").await;
+        settler.batch_execute("commit").await.unwrap();
         settled
     };
     let cancel = format!("select postrider.cancel({event})");
-    let (cancelled, settled) = tokio::join!(settler.batch_execute(&cancel), settle);
+    let (cancelled, settled) = tokio::join!(other.batch_execute(&cancel), settle);
 
     assert!(cancelled.is_ok() && settled.is_ok(), "{cancelled:?} {settled:?}");
     assert_eq!(database.count("failed").await, 1);

@@ -200,6 +200,35 @@ async fn two_retries_at_once_are_one() {
 }
 
 #[tokio::test]
+async fn a_retry_locks_events_in_the_order_in_which_they_are_settled() {
+    let database = Database::new().await;
+    database.put_endpoint("one", "https://example.com/", "**", "").await;
+    given_up(&database, 20).await;
+    // The first event failed last, and has the last delivery.
+    database
+        .execute(
+            "update postrider.delivery set event_id = -event_id;
+             update postrider.delivery set event_id = 21 + event_id, failed_at = now() + event_id * interval '1 s'",
+        )
+        .await;
+    let (settler, other) = (database.connect().await, database.connect().await);
+    let lock = |id: i64| format!("select from postrider.outbox where id = {id} for update");
+    settler.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
+
+    let settle = async {
+        database.until_somebody_waits_for_a_lock().await;
+        let settled = settler.batch_execute(&lock(20)).await;
+        settler.batch_execute("commit").await.unwrap();
+        settled
+    };
+    let (retried, settled) =
+        tokio::join!(other.batch_execute("select postrider.retry_failed('one')"), settle);
+
+    assert!(retried.is_ok() && settled.is_ok(), "{retried:?} {settled:?}");
+    database.assert_counts_agree().await;
+}
+
+#[tokio::test]
 async fn retry_failed_retries_all_that_was_given_up() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1ms}'", &[]).await;
     receiver.answer(500);

@@ -293,7 +293,7 @@ async fn an_event_that_is_cancelled_during_its_replay_stays_cancelled() {
     complete(&database, 1).await;
     database.put_endpoint("late", "https://example.com/", "**", "").await;
     database.execute("select postrider.replay('one', '-infinity')").await;
-    let (canceller, replayer) = (database.connect().await, database.connect().await);
+    let (canceller, other) = (database.connect().await, database.connect().await);
     canceller.batch_execute("begin; select postrider.cancel(1)").await.unwrap();
 
     let commit = async {
@@ -301,7 +301,7 @@ async fn an_event_that_is_cancelled_during_its_replay_stays_cancelled() {
         canceller.batch_execute("commit").await.unwrap();
     };
     let (replayed, ()) =
-        tokio::join!(replayer.batch_execute("select postrider.replay('late', '-infinity')"), commit);
+        tokio::join!(other.batch_execute("select postrider.replay('late', '-infinity')"), commit);
 
     replayed.unwrap();
     assert_eq!(database.count("pending").await, 0);
@@ -337,7 +337,7 @@ async fn a_replay_locks_events_in_the_order_in_which_they_are_settled() {
     // The first event is new to the endpoint, the last one is not.
     database.execute("delete from postrider.delivery where event_id = 1").await;
     database.execute("update postrider.outbox set deliveries = 0 where id = 1").await;
-    let (settler, replayer) = (database.connect().await, database.connect().await);
+    let (settler, other) = (database.connect().await, database.connect().await);
     let lock = |id: i64| format!("select from postrider.outbox where id = {id} for update");
     settler.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
 
@@ -348,7 +348,7 @@ async fn a_replay_locks_events_in_the_order_in_which_they_are_settled() {
         settled
     };
     let (replayed, settled) =
-        tokio::join!(replayer.batch_execute("select postrider.replay('one', '-infinity')"), settle);
+        tokio::join!(other.batch_execute("select postrider.replay('one', '-infinity')"), settle);
 
     assert!(replayed.is_ok() && settled.is_ok(), "{replayed:?} {settled:?}");
 }

@@ -189,7 +189,7 @@ async fn what_was_cancelled_or_never_attempted_is_no_failure_of_the_endpoint() {
     );
 }
 
-/// What endpoint_health counts is what the attempts say, to the last one.
+/// What `endpoint_health` counts is what the attempts say, to the last one.
 async fn assert_exact(database: &Database) {
     let rows = database
         .rows(
