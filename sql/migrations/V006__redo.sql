@@ -56,7 +56,7 @@ language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 return (select '^(' || string_agg(replace(replace(replace(p, '.', '\.'), '**', '.+'), '*', '[^.]+'), '|') || ')$'
         from unnest(patterns) as p);
 comment on function postrider.topic_regex(text[]) is
-    'Topic patterns as one regular expression: * is exactly one word, ** one or more; null without patterns.';
+    'Topic patterns as one regular expression: * is exactly one word, ** one or more; null without patterns. Private.';
 
 create function postrider.existing_endpoint(id text) returns postrider.endpoint
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -235,7 +235,7 @@ begin
 end
 $$;
 comment on function postrider.rotate_secret(text, text, interval) is
-    'Gives an endpoint a new signing secret (generated unless given); requests are signed with the old one too until the overlap (0 to 30 days) ends. '
+    'Gives an endpoint a new signing secret (generated unless given); requests are signed with the old one too until the overlap (0 to 30 days) ends. Without an overlap no earlier secret signs any more. '
     'Returns (endpoint_id, new_secret, old_valid_until). Raises P0002 for an unknown id, 22023 for an invalid argument.';
 
 -- Finished deliveries to pending, due at once, with the whole retry schedule before them.
@@ -313,7 +313,7 @@ begin
 end
 $$;
 comment on function postrider.retry(bigint) is
-    'Makes a failed or waiting delivery due at once; a failed one has its whole retry schedule before it again. Returns (delivery_id, status). '
+    'Makes a failed or waiting delivery due at once; a failed one has its whole retry schedule before it again, and one that was cancelled is no longer. Returns (delivery_id, status). '
     'Raises P0002 for an unknown id, 55000 if it is complete, in progress, or its endpoint was deleted.';
 
 create function postrider.check_up_to(up_to integer) returns void
@@ -345,7 +345,7 @@ begin
 end
 $$;
 comment on function postrider.retry_failed(text, timestamptz, integer) is
-    'Retries what was given up for an endpoint since a time, the oldest first, except what was cancelled. Returns how many; as many as up_to (10000): there may be more, call it again. '
+    'Retries what was given up for an endpoint since a time, the oldest first, except what was cancelled. Returns how many; as many as up_to (10000): there may be more, call it again, in a transaction of its own. '
     'Raises P0002 for an unknown id, 22023 for an invalid argument.';
 
 create function postrider.replay(
@@ -429,7 +429,7 @@ end
 $$;
 comment on function postrider.replay(text, timestamptz, timestamptz, text[], bigint, integer, boolean) is
     'Sends an endpoint again every event created from since until before until whose topic matches (null: what it subscribes to), also those it never got; what waits or is under way is left alone. '
-    'Returns (replayed, next_after): next_after null: done; else up_to (10000) events were looked up, call it again with after_event_id => next_after. dry_run only counts. '
+    'What was cancelled is left alone too. Returns (replayed, next_after): next_after null: done; else up_to (10000) events were found, call it again with after_event_id => next_after, each step in a transaction of its own. dry_run only counts. '
     'Raises P0002 for an unknown id, 22023 for an invalid argument.';
 
 create function postrider.cancel(inout event_id bigint, out status postrider.status, out cancelled integer, out under_way integer)

@@ -86,8 +86,6 @@ left join (
     select h.endpoint_no, count(*) as in_progress
     from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.no
 where e.state <> 'deleted';
-comment on column postrider.endpoint_health.failed_24h is 'Deliveries given up after their last attempt, in the last 24 whole hours; a retry does not take it back, and what was cancelled is not counted.';
-comment on column postrider.endpoint_health.complete_24h is 'Deliveries completed in the last 24 whole hours; a replay counts again.';
 comment on column postrider.endpoint_health.consecutive_failures is 'Failed requests since the last success, counted up to 1000.';
 
 create or replace view postrider.delivery_status as
@@ -110,8 +108,6 @@ from postrider.delivery as d
 cross join postrider.installation as i
 left join postrider.outbox as o on o.id = d.event_id
 left join postrider.endpoint as e on e.no = d.endpoint_no;
-comment on column postrider.delivery_status.failed_at is 'When it was given up; a search by it is quick whatever the size of the history.';
-comment on column postrider.delivery_status.cancelled_at is 'When its event was cancelled.';
 
 -- A function and not a column: the planner looks at its value, and sees that it is near the end of the index.
 create function postrider.routed_below() returns xid8
@@ -151,7 +147,6 @@ left join postrider.endpoint as e on e.no = h.endpoint_no
 left join postrider.dispatcher as p on p.id = h.dispatcher_id;
 comment on view postrider.delivery_in_progress is 'One row per delivery that a dispatcher holds: under way, or about to be.';
 comment on column postrider.delivery_in_progress.delivery_id is 'Delivery id.';
-comment on column postrider.delivery_in_progress.event_id is 'postrider.outbox.id.';
 comment on column postrider.delivery_in_progress.endpoint_id is 'The endpoint.';
 comment on column postrider.delivery_in_progress.topic is 'Event type.';
 comment on column postrider.delivery_in_progress.attempt is 'Which attempt it is.';
@@ -161,3 +156,45 @@ comment on column postrider.delivery_in_progress.lease_until is 'If the dispatch
 grant select on postrider.delivery_in_progress to postrider_reader, postrider_dispatcher;
 
 grant select, insert, update, delete on postrider.tally, postrider.hourly_tally to postrider_dispatcher;
+
+-- What \d+ says, where there is more to say by now.
+comment on table postrider.outbox is
+    'Events. Insert (topic, payload) in your own transaction: it is delivered to every subscribed endpoint if, and only if, that transaction commits. '
+    'postrider.cancel stops one, postrider.retry and postrider.replay send it again.';
+comment on column postrider.outbox.completed_at is 'When the last delivery was settled; null again while one is retried or replayed.';
+comment on column postrider.outbox.deliveries is 'How many endpoints it goes to; null until routed; 0: nobody subscribed, or it was cancelled before.';
+comment on column postrider.outbox.failed is 'How many deliveries were given up or cancelled.';
+comment on column postrider.outbox.status is 'pending; in_progress from routing until the last delivery is settled; then complete, or failed if one was given up or cancelled.';
+comment on column postrider.outbox.key is 'Ordering key, at most 256 bytes; order is not kept yet.';
+comment on column postrider.endpoint.secret is 'Signing secret: whsec_ and base64 of 24 to 64 bytes; postrider.rotate_secret changes it without a gap.';
+
+comment on view postrider.delivery_status is
+    'One row per event and endpoint it is delivered to. Quick whatever the size of the history: by delivery_id, by event_id, by failed_at > ..., and where next_attempt_at is not null. '
+    'What is in progress: postrider.delivery_in_progress.';
+comment on column postrider.delivery_status.event_id is 'The event: postrider.outbox.id.';
+comment on column postrider.delivery_status.status is 'pending: waits for a slot or its next attempt; in_progress: a dispatcher holds it; complete; failed: given up or cancelled. Not indexed.';
+comment on column postrider.delivery_status.attempts is 'Attempts begun, before and after a retry or replay.';
+comment on column postrider.delivery_status.next_attempt_at is 'Not before this time, while pending; null otherwise.';
+comment on column postrider.delivery_status.last_error is 'Why the last attempt failed, or why there was none; null after a 2xx.';
+comment on column postrider.delivery_status.created_at is 'When the event was routed or replayed to this endpoint first.';
+comment on column postrider.delivery_status.completed_at is 'When it became complete or failed; null again while it is retried or replayed.';
+comment on column postrider.delivery_status.failed_at is 'When it was given up or cancelled.';
+comment on column postrider.delivery_status.cancelled_at is 'When its event was cancelled before this delivery was complete.';
+
+comment on view postrider.attempt_log is 'One row per HTTP request. Quick whatever the size of the history: by delivery_id, and by started_at > ....';
+comment on column postrider.attempt_log.event_id is 'The event: postrider.outbox.id.';
+comment on column postrider.attempt_log.attempt is 'First attempt: 1; goes on counting after a retry or replay.';
+comment on column postrider.delivery_in_progress.event_id is 'The event: postrider.outbox.id.';
+comment on column postrider.endpoint_health.failed_24h is 'Deliveries given up after their last attempt in the last 24 hours, counted by whole hours. A retry takes none back; what was cancelled is not counted.';
+comment on column postrider.endpoint_health.complete_24h is 'Deliveries completed in the last 24 hours, counted by whole hours. A replay counts again.';
+comment on column postrider.backlog.failed is 'Deliveries given up or cancelled, as long as they are kept.';
+comment on column postrider.dispatcher_status.is_leader is 'One dispatcher leads: inserts wake it, and it wakes the others. Any of them takes over.';
+comment on column postrider.dispatcher_status.wake_mode is 'notify: woken by LISTEN/NOTIFY; poll: looks at every poll interval.';
+comment on column postrider.dispatcher_status.wake_reason is 'Why it polls; null if it is woken.';
+
+comment on function postrider.bell_key() is 'Advisory lock: held exclusively while the leading dispatcher sleeps, shared by producers that did not ring. Private.';
+comment on function postrider.leader_key() is 'Advisory lock of the dispatcher that arms the bell. Private.';
+comment on function postrider.pause_endpoint(text, text) is
+    'Stops attempts, for a reason that endpoint_health shows; deliveries wait as pending and nothing is lost. Returns (reason, endpoint_id, state). Raises P0002 for an unknown id.';
+comment on function postrider.resume_endpoint(text) is
+    'Enables a paused or disabled endpoint; what waits is delivered. Returns (endpoint_id, state). Raises P0002 for an unknown id.';
