@@ -41,6 +41,30 @@ async fn views_answer_without_a_walk_through_the_history() {
 }
 
 #[tokio::test]
+async fn recipes_answer_without_a_walk_through_the_history() {
+    let database = history().await;
+    let client = database.connect().await;
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sql.md")).unwrap();
+    let mut recipes: Vec<String> = Vec::new();
+    for line in page.lines() {
+        match (line.strip_prefix("app=> "), line.strip_prefix("app-> "), recipes.last_mut()) {
+            (Some(first), ..) => recipes.push(first.replace("\\gx", "")),
+            (None, Some(more), Some(recipe)) => recipe.extend([" ", more]),
+            _ => {}
+        }
+    }
+    // What changes something is not tried here.
+    recipes.retain(|recipe| !calls_a_function(recipe));
+
+    assert!(recipes.len() >= 10, "{recipes:?}");
+    for recipe in recipes {
+        let pages = pages(&client, &recipe).await;
+
+        assert!(pages <= PAGES_MAX, "{recipe}: {pages}");
+    }
+}
+
+#[tokio::test]
 async fn a_reader_is_answered_as_quickly_as_its_superuser() {
     let database = history().await;
     let client = database.connect().await;
@@ -139,6 +163,14 @@ async fn housekeeping_finds_what_is_to_be_given_up_without_a_walk_through_the_hi
 
         assert!(pages <= PAGES_MAX, "{statement}: {pages}");
     }
+}
+
+/// Whether it calls one of ours.
+fn calls_a_function(recipe: &str) -> bool {
+    let is_call = |rest: &str| {
+        rest.find('(').is_some_and(|end| rest[..end].bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    };
+    recipe.split("postrider.").skip(1).any(is_call)
 }
 
 /// A million finished events with a delivery and an attempt each, two a second up to now, one in a hundred failed; beside

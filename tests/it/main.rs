@@ -16,6 +16,7 @@ mod endpoint_put;
 mod flooding;
 mod history;
 mod leading;
+mod matching;
 mod mixing;
 mod plans;
 mod put_endpoint;

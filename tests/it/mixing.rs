@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use crate::replaying::complete;
 use crate::support::{Database, Dispatcher, Receiver, chance, one_endpoint};
 
 const SHORT_LEASE: [&str; 4] = ["--lease", "2s", "--request-timeout", "1s"];
@@ -67,6 +68,72 @@ async fn retries_beside_the_settling_of_the_same_events_keep_every_count() {
 
     database.assert_counts_agree().await;
     assert!(!one.log().contains("deadlock") && !two.log().contains("deadlock"), "{}{}", one.log(), two.log());
+}
+
+#[tokio::test]
+async fn an_event_that_is_cancelled_during_its_replay_stays_cancelled() {
+    let database = Database::new().await;
+    complete(&database, 1).await;
+    database.put_endpoint("late", "https://example.com/", "**", "").await;
+    database.execute("select postrider.replay('one', '-infinity')").await;
+    let (canceller, other) = (database.connect().await, database.connect().await);
+    canceller.batch_execute("begin; select postrider.cancel(1)").await.unwrap();
+
+    let commit = async {
+        database.until_somebody_waits_for_a_lock().await;
+        canceller.batch_execute("commit").await.unwrap();
+    };
+    let (replayed, ()) =
+        tokio::join!(other.batch_execute("select postrider.replay('late', '-infinity')"), commit);
+
+    replayed.unwrap();
+    assert_eq!(database.count("pending").await, 0);
+    database.assert_counts_agree().await;
+}
+
+#[tokio::test]
+async fn two_replays_at_once_are_one() {
+    let database = Database::new().await;
+    complete(&database, 20).await;
+    database.execute("delete from postrider.delivery where event_id % 2 = 0").await;
+    database.execute("update postrider.outbox set deliveries = 0 where id % 2 = 0").await;
+    let (one, two) = (database.connect().await, database.connect().await);
+    let replay = "select postrider.replay('one', '-infinity')";
+    one.batch_execute("begin").await.unwrap();
+    one.batch_execute(replay).await.unwrap();
+
+    let commit = async {
+        database.until_somebody_waits_for_a_lock().await;
+        one.batch_execute("commit").await.unwrap();
+    };
+    let (second, ()) = tokio::join!(two.batch_execute(replay), commit);
+
+    second.unwrap();
+    assert_eq!(database.count("pending").await, 20);
+    database.assert_counts_agree().await;
+}
+
+#[tokio::test]
+async fn a_replay_locks_events_in_the_order_in_which_they_are_settled() {
+    let database = Database::new().await;
+    complete(&database, 20).await;
+    // The first event is new to the endpoint, the last one is not.
+    database.execute("delete from postrider.delivery where event_id = 1").await;
+    database.execute("update postrider.outbox set deliveries = 0 where id = 1").await;
+    let (settler, other) = (database.connect().await, database.connect().await);
+    let lock = |id: i64| format!("select from postrider.outbox where id = {id} for update");
+    settler.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
+
+    let settle = async {
+        database.until_somebody_waits_for_a_lock().await;
+        let settled = settler.batch_execute(&lock(20)).await;
+        settler.batch_execute("commit").await.unwrap();
+        settled
+    };
+    let (replayed, settled) =
+        tokio::join!(other.batch_execute("select postrider.replay('one', '-infinity')"), settle);
+
+    assert!(replayed.is_ok() && settled.is_ok(), "{replayed:?} {settled:?}");
 }
 
 async fn three_endpoints() -> (Database, Arc<[Receiver; 3]>) {

@@ -1,9 +1,8 @@
 //! `postrider.replay`, as SQL users call it.
 
-use postrider::topics::TopicPattern;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Database, Receiver, chance, one_endpoint};
+use crate::support::{Database, Receiver, one_endpoint};
 
 #[tokio::test]
 async fn a_complete_event_is_sent_again_under_the_same_id() {
@@ -288,72 +287,6 @@ async fn an_event_whose_time_has_not_come_is_not_replayed_early() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_cancelled_during_its_replay_stays_cancelled() {
-    let database = Database::new().await;
-    complete(&database, 1).await;
-    database.put_endpoint("late", "https://example.com/", "**", "").await;
-    database.execute("select postrider.replay('one', '-infinity')").await;
-    let (canceller, other) = (database.connect().await, database.connect().await);
-    canceller.batch_execute("begin; select postrider.cancel(1)").await.unwrap();
-
-    let commit = async {
-        database.until_somebody_waits_for_a_lock().await;
-        canceller.batch_execute("commit").await.unwrap();
-    };
-    let (replayed, ()) =
-        tokio::join!(other.batch_execute("select postrider.replay('late', '-infinity')"), commit);
-
-    replayed.unwrap();
-    assert_eq!(database.count("pending").await, 0);
-    database.assert_counts_agree().await;
-}
-
-#[tokio::test]
-async fn two_replays_at_once_are_one() {
-    let database = Database::new().await;
-    complete(&database, 20).await;
-    database.execute("delete from postrider.delivery where event_id % 2 = 0").await;
-    database.execute("update postrider.outbox set deliveries = 0 where id % 2 = 0").await;
-    let (one, two) = (database.connect().await, database.connect().await);
-    let replay = "select postrider.replay('one', '-infinity')";
-    one.batch_execute("begin").await.unwrap();
-    one.batch_execute(replay).await.unwrap();
-
-    let commit = async {
-        database.until_somebody_waits_for_a_lock().await;
-        one.batch_execute("commit").await.unwrap();
-    };
-    let (second, ()) = tokio::join!(two.batch_execute(replay), commit);
-
-    second.unwrap();
-    assert_eq!(database.count("pending").await, 20);
-    database.assert_counts_agree().await;
-}
-
-#[tokio::test]
-async fn a_replay_locks_events_in_the_order_in_which_they_are_settled() {
-    let database = Database::new().await;
-    complete(&database, 20).await;
-    // The first event is new to the endpoint, the last one is not.
-    database.execute("delete from postrider.delivery where event_id = 1").await;
-    database.execute("update postrider.outbox set deliveries = 0 where id = 1").await;
-    let (settler, other) = (database.connect().await, database.connect().await);
-    let lock = |id: i64| format!("select from postrider.outbox where id = {id} for update");
-    settler.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
-
-    let settle = async {
-        database.until_somebody_waits_for_a_lock().await;
-        let settled = settler.batch_execute(&lock(20)).await;
-        settler.batch_execute("commit").await.unwrap();
-        settled
-    };
-    let (replayed, settled) =
-        tokio::join!(other.batch_execute("select postrider.replay('one', '-infinity')"), settle);
-
-    assert!(replayed.is_ok() && settled.is_ok(), "{replayed:?} {settled:?}");
-}
-
-#[tokio::test]
 async fn an_endpoint_that_was_put_again_after_its_deletion_is_sent_everything_anew() {
     let database = Database::new().await;
     complete(&database, 2).await;
@@ -389,53 +322,9 @@ async fn an_invalid_argument_of_replay_is_an_error() {
     }
 }
 
-#[tokio::test]
-async fn sql_and_the_dispatcher_agree_which_topics_a_pattern_matches() {
-    let database = Database::new().await;
-    let mut random = chance();
-    let (mut patterns, mut topics, mut expected) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..5_000 {
-        let few: Vec<String> = (0..random.usize(1..4)).map(|_| pattern(&mut random)).collect();
-        let topic = words(&mut random, &["a", "b", "ab", "a-b", "_", "1"]);
-        expected.push(few.iter().any(|p| p.parse::<TopicPattern>().unwrap().matches(&topic)));
-        patterns.push(few.join(","));
-        topics.push(topic);
-    }
-
-    let rows = database
-        .rows(
-            "select u.topic ~ postrider.topic_regex(string_to_array(u.patterns, ','))
-             from unnest($1::text[], $2::text[]) with ordinality as u (patterns, topic, n) order by u.n",
-            &[&patterns, &topics],
-        )
-        .await;
-
-    let found: Vec<bool> = rows.iter().map(|row| row.get(0)).collect();
-    for (n, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        assert_eq!(found, expected, "{} on {}", patterns[n], topics[n]);
-    }
-    assert!(expected.contains(&true) && expected.contains(&false));
-}
-
-fn pattern(random: &mut fastrand::Rng) -> String {
-    let start = words(random, &["a", "b", "ab", "a-b", "_", "1", "*", "*"]);
-    match random.u8(..4) {
-        0 => "**".to_owned(),
-        1 => format!("{start}.**"),
-        _ => start,
-    }
-}
-
-/// One to four of these, with full stops between.
-fn words(random: &mut fastrand::Rng, of: &[&str]) -> String {
-    let count = random.usize(1..=4);
-    let some: Vec<&str> = (0..count).map(|_| of[random.usize(..of.len())]).collect();
-    some.join(".")
-}
-
 /// An endpoint `one`, and events that were delivered to it, one a minute from 2026-01-01 00:01 on, with topics `topic.1`,
 /// `topic.2` and so on.
-async fn complete(database: &Database, count: u32) {
+pub(crate) async fn complete(database: &Database, count: u32) {
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     database
         .execute(&format!(

@@ -228,27 +228,6 @@ async fn a_dispatcher_needs_no_more_than_its_role_to_administer_endpoints() {
 }
 
 #[tokio::test]
-async fn producers_and_readers_may_call_only_what_their_inserts_and_views_call() {
-    let database = Database::new().await;
-
-    for (role, functions) in [
-        ("postrider_producer", "{are_headers_valid,bell_key,ring}"),
-        ("postrider_reader", "{routed_below,webhook_id}"),
-        ("public", "{}"),
-    ] {
-        let may = database
-            .rows(
-                "select coalesce(array_agg(proname::text order by proname), '{}')::text from pg_proc
-                 where pronamespace = 'postrider'::regnamespace and has_function_privilege($1, oid, 'execute')",
-                &[&role],
-            )
-            .await;
-
-        assert_eq!(may[0].get::<_, &str>(0), functions, "{role}");
-    }
-}
-
-#[tokio::test]
 async fn a_dispatcher_needs_no_more_than_its_role_to_redo_and_cancel() {
     let database = Database::new().await;
     let receiver = Receiver::start().await;

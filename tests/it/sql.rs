@@ -125,6 +125,27 @@ async fn only_what_changes_endpoints_and_the_floor_of_a_view_run_with_the_rights
 }
 
 #[tokio::test]
+async fn producers_and_readers_may_call_only_what_their_inserts_and_views_call() {
+    let database = Database::new().await;
+
+    for (role, functions) in [
+        ("postrider_producer", "{are_headers_valid,bell_key,ring}"),
+        ("postrider_reader", "{routed_below,webhook_id}"),
+        ("public", "{}"),
+    ] {
+        let may = database
+            .rows(
+                "select coalesce(array_agg(proname::text order by proname), '{}')::text from pg_proc
+                 where pronamespace = 'postrider'::regnamespace and has_function_privilege($1, oid, 'execute')",
+                &[&role],
+            )
+            .await;
+
+        assert_eq!(may[0].get::<_, &str>(0), functions, "{role}");
+    }
+}
+
+#[tokio::test]
 async fn no_index_mentions_a_column_that_changes_on_the_happy_path() {
     let database = Database::new().await;
 
