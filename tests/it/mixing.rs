@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use postrider::store::{STATEMENTS, Session};
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -134,6 +135,43 @@ async fn a_replay_locks_events_in_the_order_in_which_they_are_settled() {
         tokio::join!(other.batch_execute("select postrider.replay('one', '-infinity')"), settle);
 
     assert!(replayed.is_ok() && settled.is_ok(), "{replayed:?} {settled:?}");
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_locked_in_the_order_in_which_a_cancel_locks_it() {
+    for call in [
+        "release_deliveries ('{2,1}', '{1,1}', '{false,false}', '{1}')",
+        "rescue_claims (20)",
+        "release_strays (1, '{}')",
+    ] {
+        let database = Database::new().await;
+        database
+            .execute(
+                "insert into postrider.dispatcher (host, version, lease_until, wake_mode) values ('test', '0', now(), 'poll');
+                 insert into postrider.claim (dispatcher_id, delivery_ids) values (1, '{2,1}');
+                 insert into postrider.delivery (event_id, endpoint_no, status, claim_id)
+                 values (1, 1, 'in_progress', 1), (1, 2, 'in_progress', 1)",
+            )
+            .await;
+        let (canceller, dispatcher) = (database.connect().await, database.connect().await);
+        let lock = |id: i64| format!("select from postrider.delivery where id = {id} for update");
+        canceller.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
+        let (name, _) = call.split_once(' ').unwrap();
+        let statement = STATEMENTS.iter().find(|statement| statement.name == name).unwrap();
+        dispatcher.batch_execute(Session::Dispatcher.settings()).await.unwrap();
+        dispatcher.batch_execute(&format!("prepare {name} as {}", statement.sql)).await.unwrap();
+
+        let cancel = async {
+            database.until_somebody_waits_for_a_lock().await;
+            let locked = canceller.batch_execute(&lock(2)).await;
+            canceller.batch_execute("commit").await.unwrap();
+            locked
+        };
+        let execute = format!("execute {call}");
+        let (given_back, locked) = tokio::join!(dispatcher.batch_execute(&execute), cancel);
+
+        assert!(given_back.is_ok() && locked.is_ok(), "{call}: {given_back:?} {locked:?}");
+    }
 }
 
 async fn three_endpoints() -> (Database, Arc<[Receiver; 3]>) {
