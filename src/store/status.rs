@@ -23,6 +23,8 @@ pub struct DeliveryFilter {
 
 /// Rows that one page of deliveries looks at, at most.
 const SCAN_MAX: i64 = 10_000;
+/// Rows looked at first, for each that is asked for: mostly enough, and 10,000 rows take 7 ms.
+const SCAN_FIRST_PER_ROW: i64 = 4;
 
 impl Store {
     /// `sql/read_backlog.sql`.
@@ -65,7 +67,7 @@ impl Store {
         row.map(|row| json_row(&LIST_ENDPOINTS, &row)).transpose()
     }
 
-    /// `sql/list_deliveries.sql`.
+    /// `sql/list_deliveries.sql`: one page, for which few rows are looked at if that is enough, and else many.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -73,6 +75,21 @@ impl Store {
         &self,
         filter: &DeliveryFilter,
         rows_max: i64,
+    ) -> Result<DeliveryPage, StoreError> {
+        let scan_first = (rows_max * SCAN_FIRST_PER_ROW).min(SCAN_MAX);
+        let page = self.scan_deliveries(filter, rows_max, scan_first).await?;
+        let rows = i64::try_from(page.deliveries.len()).unwrap_or(i64::MAX);
+        if rows >= rows_max || page.next_before.is_none() || scan_first == SCAN_MAX {
+            return Ok(page);
+        }
+        self.scan_deliveries(filter, rows_max, SCAN_MAX).await
+    }
+
+    async fn scan_deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        rows_max: i64,
+        scan_max: i64,
     ) -> Result<DeliveryPage, StoreError> {
         let before = filter.before.unwrap_or(i64::MAX);
         let status = filter.status.map(Status::as_str);
@@ -86,7 +103,7 @@ impl Store {
                     &filter.event_id,
                     &filter.topic,
                     &rows_max,
-                    &SCAN_MAX,
+                    &scan_max,
                 ],
             )
             .await?
