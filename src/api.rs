@@ -9,6 +9,7 @@ mod endpoints;
 mod events;
 mod extract;
 mod guard;
+mod kept;
 mod page;
 mod problem;
 mod time;
@@ -34,7 +35,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::describe::Description;
-use self::extract::{Answer, BODY_BYTES_MAX};
+use self::extract::{Answer, BODY_BYTES_MAX, Text};
+use self::kept::Kept;
 use self::problem::Problem;
 use crate::egress::EgressPolicy;
 use crate::lease::Lease;
@@ -52,6 +54,7 @@ pub struct Api {
     scrape: Scrape,
     /// Requests that may still begin to wait.
     waiting: Semaphore,
+    kept: Kept,
     /// Whoever waits is answered now.
     stop: CancellationToken,
 }
@@ -65,6 +68,7 @@ impl Api {
             policy,
             scrape,
             waiting: Semaphore::new(wait::WAITING_MAX),
+            kept: Kept::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -91,6 +95,7 @@ fn router(api: Arc<Api>, guard: Guard) -> Router {
     let guarded = routes
         .route("/openapi.json", get(async move || Answer(StatusCode::OK, OpenApi::clone(&openapi))))
         .route("/metrics", get(metrics))
+        .layer(from_fn_with_state(Arc::clone(&api), kept::forget_after_change))
         .layer(from_fn_with_state(Arc::new(guard), guard::admit));
     // Whoever watches a process need not know a token.
     Router::new()
@@ -135,9 +140,12 @@ struct StatusAnswer {
     get, path = "/v1/status", operation_id = "getStatus", tag = "status",
     responses((status = 200, description = "As it is now", body = StatusAnswer))
 )]
-async fn status(State(api): State<Arc<Api>>) -> Result<Answer<StatusAnswer>, Problem> {
-    let (backlog, dispatchers) = (api.store.read_backlog().await?, api.store.read_dispatchers().await?);
-    Ok(Answer(StatusCode::OK, StatusAnswer { backlog, dispatchers }))
+async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
+    let look = async {
+        let (backlog, dispatchers) = (api.store.read_backlog().await?, api.store.read_dispatchers().await?);
+        Ok(StatusAnswer { backlog, dispatchers })
+    };
+    api.kept.text("status".to_owned(), look).await
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {

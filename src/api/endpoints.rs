@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::describe::{HeaderName, HeaderValue, Secret, TopicPattern, Whole};
-use super::extract::{Answer, Body, Id, OptionalBody, Params};
+use super::extract::{Answer, Body, Id, OptionalBody, Params, Text};
 use super::page::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
@@ -136,11 +136,8 @@ pub(super) async fn put(
     get, path = "/v1/endpoints/{id}", operation_id = "getEndpoint", tag = "endpoints", params(EndpointPath),
     responses((status = 200, description = "The endpoint", body = EndpointRow))
 )]
-pub(super) async fn get(
-    State(api): State<Arc<Api>>,
-    Id(id): Id<String>,
-) -> Result<Answer<EndpointRow>, Problem> {
-    Ok(Answer(StatusCode::OK, existing(&api, &id).await?))
+pub(super) async fn get(State(api): State<Arc<Api>>, Id(id): Id<String>) -> Result<Text, Problem> {
+    api.kept.text(format!("endpoint {id}"), existing(&api, &id)).await
 }
 
 /// Deletes an endpoint.
@@ -174,15 +171,20 @@ pub(super) struct EndpointPage {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Params(params): Params<PageParams>,
-) -> Result<Answer<EndpointPage>, Problem> {
+) -> Result<Text, Problem> {
     let limit = params.limit()?;
-    let mut rows = api.store.list_endpoints(params.cursor.as_deref(), limit + 1).await?;
+    let cursor = params.cursor.as_deref();
+    api.kept.text(format!("endpoints {limit} {cursor:?}"), page(&api, cursor, limit)).await
+}
+
+async fn page(api: &Api, cursor: Option<&str>, limit: i64) -> Result<EndpointPage, Problem> {
+    let mut rows = api.store.list_endpoints(cursor, limit + 1).await?;
     let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) <= limit;
     if !is_last {
         rows.pop();
     }
     let next_cursor = rows.last().filter(|_| !is_last).map(|row| row.id.clone());
-    Ok(Answer(StatusCode::OK, EndpointPage { data: rows, next_cursor }))
+    Ok(EndpointPage { data: rows, next_cursor })
 }
 
 /// Why an endpoint is paused.

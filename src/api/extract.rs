@@ -86,9 +86,18 @@ pub(super) struct Answer<T>(pub(super) StatusCode, pub(super) T);
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
         match legible(&self.1) {
-            Ok(body) => (self.0, [(CONTENT_TYPE, "application/json")], body).into_response(),
+            Ok(body) => (self.0, Text(body.into())).into_response(),
             Err(fault) => Problem::new(Code::Internal, fault.to_string()).into_response(),
         }
+    }
+}
+
+/// JSON as it stands.
+pub(super) struct Text(pub(super) Bytes);
+
+impl IntoResponse for Text {
+    fn into_response(self) -> Response {
+        ([(CONTENT_TYPE, "application/json")], self.0).into_response()
     }
 }
 

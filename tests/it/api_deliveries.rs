@@ -64,6 +64,21 @@ async fn deliveries_are_filtered_by_all_that_is_said() {
 }
 
 #[tokio::test]
+async fn a_rare_delivery_is_found_behind_many_others() {
+    let (database, receiver, dispatcher) = one_endpoint("", &[]).await;
+    database.put_endpoint("rare", &receiver.url(), "rare", "").await;
+    let api = Api::of(&dispatcher).await;
+    database.insert("rare", "{}").await;
+    database.until_settled().await;
+    database.insert_many("a", 100).await;
+    database.until_settled().await;
+
+    let page = api.get("/v1/deliveries?endpoint_id=rare&limit=1").await.json();
+
+    assert_eq!((ids(&page).len(), &page["data"][0]["endpoint_id"]), (1, &json!("rare")), "{page}");
+}
+
+#[tokio::test]
 async fn a_delivery_is_shown_with_its_attempts() {
     let (database, receiver, dispatcher) = one_endpoint("retry_schedule => '{1ms}'", &[]).await;
     receiver.answer_once(503, &[], b"come back later");

@@ -206,6 +206,19 @@ async fn pause_and_resume_are_seen_by_everyone() {
 }
 
 #[tokio::test]
+async fn what_was_changed_here_is_seen_here_at_once() {
+    let (database, _dispatcher, api) = api().await;
+    database.put_endpoint("one", URL, "**", "").await;
+
+    for (verb, state) in [("pause", "paused"), ("resume", "enabled")].repeat(10) {
+        api.post(&format!("/v1/endpoints/one/{verb}")).await.json();
+
+        let (one, all) = (api.get("/v1/endpoints/one").await.json(), api.get("/v1/endpoints").await.json());
+        assert_eq!((&one["state"], &all["data"][0]["state"]), (&json!(state), &json!(state)));
+    }
+}
+
+#[tokio::test]
 async fn an_endless_reason_is_refused() {
     let (database, _dispatcher, api) = api().await;
     database.put_endpoint("one", URL, "**", "").await;

@@ -1,0 +1,87 @@
+//! Answers that cost the more the longer the backlog is, and that many ask for: one lookup serves all who ask meanwhile,
+//! and for a while after it. However many ask, deliveries keep the database.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::Api;
+use super::extract::{Text, legible};
+use super::problem::{Code, Problem};
+
+/// An answer is kept so many times as long as it took to look up: then lookups of one thing take a fiftieth of a connection.
+const KEPT_PER_LOOKUP: u32 = 50;
+/// However long it took.
+const KEPT_MAX: Duration = Duration::from_secs(1);
+
+/// More questions than that are not asked again and again.
+const QUESTIONS_MAX: usize = 100;
+
+/// The last answers, each by its question.
+#[derive(Default)]
+pub(super) struct Kept(std::sync::Mutex<HashMap<String, Arc<Mutex<Option<Answer>>>>>);
+
+struct Answer {
+    text: Bytes,
+    until: Instant,
+}
+
+impl Kept {
+    /// The answer to a question: the kept one, or that of `look`.
+    pub(super) async fn text<T: Serialize>(
+        &self,
+        question: String,
+        look: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<Text, Problem> {
+        let kept = self.slot(question);
+        // Held during the lookup: whoever asks the same meanwhile waits for it, and takes its answer.
+        let mut kept = kept.lock().await;
+        let began = Instant::now();
+        if let Some(answer) = kept.as_ref().filter(|answer| began < answer.until) {
+            return Ok(Text(answer.text.clone()));
+        }
+        let found = look.await?;
+        let text = legible(&found).map_err(|fault| Problem::new(Code::Internal, fault.to_string()))?;
+        let text = Bytes::from(text);
+        let until = Instant::now() + (began.elapsed() * KEPT_PER_LOOKUP).min(KEPT_MAX);
+        *kept = Some(Answer { text: text.clone(), until });
+        Ok(Text(text))
+    }
+
+    fn slot(&self, question: String) -> Arc<Mutex<Option<Answer>>> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= QUESTIONS_MAX && !slots.contains_key(&question) {
+            slots.clear();
+        }
+        Arc::clone(slots.entry(question).or_default())
+    }
+
+    /// A lookup that is under way ends in a slot that nobody finds any more.
+    fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Whoever has changed something here finds it changed.
+pub(super) async fn forget_after_change(
+    State(api): State<Arc<Api>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_change = request.method() != Method::GET;
+    let response = next.run(request).await;
+    if is_change {
+        api.kept.forget();
+    }
+    response
+}
