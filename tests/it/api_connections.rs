@@ -78,6 +78,7 @@ async fn a_request_that_waits_is_answered_when_the_dispatcher_stops() {
     database.execute("select postrider.pause_endpoint('one')").await;
     let api = Api::of(&dispatcher).await;
     let event = api.send("POST", "/v1/topics/a/events", &json!({ "payload": 1 })).await.json()["id"].clone();
+    database.until("select pending = 1 from postrider.backlog").await;
     let _idle = send(&dispatcher.api().await, ALIVE).await;
     let path = format!("/v1/events/{event}?wait=60s");
     let before = Instant::now();
