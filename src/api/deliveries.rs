@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::extract::{Answer, Id, Params};
+use super::extract::{Answer, Id, Params, Text};
 use super::page::check_limit;
 use super::problem::{Code, Problem};
 use crate::delivery::DeliveryId;
@@ -58,7 +58,7 @@ pub(super) struct DeliveryPage {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Params(params): Params<DeliveryParams>,
-) -> Result<Answer<DeliveryPage>, Problem> {
+) -> Result<Text, Problem> {
     let limit = check_limit(params.limit)?;
     if params.event_id.is_some_and(|id| id < 1) {
         return Err(Problem::new(Code::InvalidArgument, "event_id: needs a whole number, 1 or more"));
@@ -71,9 +71,12 @@ pub(super) async fn list(
         topic: params.topic,
         before,
     };
-    let page = api.store.list_deliveries(&filter, limit).await?;
-    let next_cursor = page.next_before.map(|id| id.to_string());
-    Ok(Answer(StatusCode::OK, DeliveryPage { data: page.deliveries, next_cursor }))
+    let look = async {
+        let page = api.store.list_deliveries(&filter, limit).await?;
+        let next_cursor = page.next_before.map(|id| id.to_string());
+        Ok(DeliveryPage { data: page.deliveries, next_cursor })
+    };
+    api.kept.text(format!("deliveries {limit} {filter:?}"), look).await
 }
 
 /// The id that a cursor of ours is.

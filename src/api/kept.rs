@@ -1,5 +1,5 @@
-//! Answers that cost the more the longer the backlog is, and that many ask for: one lookup serves all who ask meanwhile,
-//! and for a while after it. However many ask, deliveries keep the database.
+//! Answers that are costly to look up (counts of the backlog, pages of deliveries) and asked for again and again: one
+//! lookup serves all who ask the same meanwhile, and for a while after it. However many ask, deliveries keep the database.
 
 use std::collections::HashMap;
 use std::future::Future;
