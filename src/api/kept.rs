@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::problem::{Code, Problem};
 /// An answer is kept so many times as long as it took to look up: then lookups of one thing take a fiftieth of a connection.
 const KEPT_PER_LOOKUP: u32 = 50;
 /// However long it took.
-const KEPT_MAX: Duration = Duration::from_secs(1);
+const KEPT: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(1);
 
 /// More questions than that are not asked again and again.
 const QUESTIONS_MAX: usize = 100;
@@ -53,7 +54,7 @@ impl Kept {
         let found = look.await?;
         let text = legible(&found).map_err(|fault| Problem::new(Code::Internal, fault.to_string()))?;
         let text = Bytes::from(text);
-        let until = Instant::now() + (began.elapsed() * KEPT_PER_LOOKUP).min(KEPT_MAX);
+        let until = Instant::now() + (began.elapsed() * KEPT_PER_LOOKUP).clamp(*KEPT.start(), *KEPT.end());
         *kept = Some(Answer { text: text.clone(), until });
         Ok(Text(text))
     }
