@@ -36,6 +36,7 @@ mod metrics_named;
 mod metrics_read;
 mod mixing;
 mod plans;
+mod proxying;
 mod put_endpoint;
 mod reaching;
 mod receiving;
