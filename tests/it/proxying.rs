@@ -184,12 +184,60 @@ async fn a_dispatcher_whose_network_is_a_hole_for_a_while_goes_on_without_a_rest
     database.until_settled().await;
 }
 
-/// A dispatcher with a short lease behind a proxy, and an endpoint that receives everything.
-async fn behind_proxy() -> (Database, Receiver, Proxy, Dispatcher) {
+#[tokio::test]
+async fn a_dispatcher_whose_database_goes_away_while_it_starts_tries_again() {
+    let (database, receiver, proxy) = before_start().await;
+    proxy.swallow_answer_to("insert into postrider.dispatcher");
+    let dispatcher = Dispatcher::spawn(&proxy.url(&database.url), &[]);
+
+    database.insert("order.created", "1").await;
+
+    assert_eq!(receiver.next().await.text(), "1");
+    assert!(dispatcher.log().contains("waiting for the database"), "{}", dispatcher.log());
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_dispatcher_that_waits_for_the_database_while_it_starts() {
+    let (database, _receiver, proxy) = before_start().await;
+    let lock = database.connect().await;
+    lock.batch_execute("begin; lock postrider.dispatcher in exclusive mode").await.unwrap();
+    let dispatcher = Dispatcher::spawn(&proxy.url(&database.url), &[]);
+    database.until_somebody_waits_for_a_lock().await;
+
+    let status = dispatcher.terminate().await;
+
+    assert!(status.success());
+}
+
+#[tokio::test]
+async fn a_dispatcher_without_a_database_is_no_hot_loop() {
+    let (database, _receiver, proxy) = before_start().await;
+    let dispatcher = Dispatcher::spawn(&proxy.url(&database.url), &[]);
+    dispatcher.logged("dispatcher 1 runs").await;
+    proxy.set(Toxics { door: Door::Reset, ..Toxics::default() });
+    proxy.reset();
+    dispatcher.logged("lease not renewed").await;
+    let (connections, lines) = (proxy.connections(), dispatcher.log().lines().count());
+
+    tokio::time::sleep(Duration::from_secs(6)).await;
+
+    // Two a second, and what is left of the first moment, when every stage tries again soon.
+    let (connections, lines) = (proxy.connections() - connections, dispatcher.log().lines().count() - lines);
+    assert!(connections <= 12 + 8 && lines <= 12 + 8, "{connections} connections, {lines} lines");
+}
+
+/// A database with an endpoint that receives everything, and the proxy to it.
+async fn before_start() -> (Database, Receiver, Proxy) {
     let database = Database::new().await;
     let receiver = Receiver::start().await;
     database.put_endpoint("one", &receiver.url(), "**", "").await;
     let proxy = Proxy::to_postgres(&database.url).await;
+    (database, receiver, proxy)
+}
+
+/// A dispatcher with a short lease behind a proxy, and an endpoint that receives everything.
+async fn behind_proxy() -> (Database, Receiver, Proxy, Dispatcher) {
+    let (database, receiver, proxy) = before_start().await;
     let flags = ["--lease", "4s", "--request-timeout", "1s"];
     let dispatcher = Dispatcher::spawn(&proxy.url(&database.url), &flags);
     dispatcher.logged("dispatcher 1 runs").await;
