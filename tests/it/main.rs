@@ -10,6 +10,7 @@ mod api_openapi;
 mod bell_model;
 mod bell_under_fire;
 mod cancelling;
+mod chaos;
 mod commands;
 mod config_show;
 mod configuring;

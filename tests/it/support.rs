@@ -18,6 +18,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use api::{Answered, Api};
+pub(crate) use cluster::Cluster;
 pub(crate) use database::{Database, connect, open};
 pub(crate) use dispatcher::{Dispatcher, command};
 pub(crate) use ears::Ears;

@@ -70,7 +70,8 @@ impl Reader {
                     return (passed, true);
                 }
             }
-            if !self.is_swallowing && !(is_deaf && kind == b'A') {
+            let is_eaten = is_deaf && kind == b'A';
+            if !self.is_swallowing && !is_eaten {
                 passed.extend_from_slice(&message);
             }
         }
