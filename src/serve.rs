@@ -3,8 +3,10 @@
 //! Stop: claim nothing more → finish what is in flight within the grace period → give back the rest → settle →
 //! leave the leadership and the dispatcher's row → close.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -29,7 +31,7 @@ use crate::route::Route;
 use crate::scrape::Scrape;
 use crate::settle::Settle;
 use crate::store::{
-    EventFloor, MigrateError, Registration, SCHEMA_VERSION, Session, Store, WakeMode, WakeState,
+    EventFloor, MigrateError, Registration, SCHEMA_VERSION, Session, Store, StoreError, WakeMode, WakeState,
     check_schema, is_permanent, migrate, one_line,
 };
 
@@ -70,10 +72,11 @@ impl Dispatcher {
         Ok(listener)
     }
 
-    /// Registers, sweeps, and starts all stages. Not to be dropped halfway: [`Self::stop`] signs off.
+    /// Registers, sweeps, and starts all stages. Waits for a database that goes away meanwhile, as [`Self::prepare`]
+    /// does. Dropped halfway, it leaves its row, which goes when the lease ends: [`Self::stop`] signs off at once.
     ///
     /// # Errors
-    /// When the database refuses, or does not answer in time.
+    /// What waiting cannot mend.
     pub async fn start(config: RunConfig, listener: TcpListener) -> anyhow::Result<Self> {
         let store = Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?;
         let bell = Arc::new(Bell::new(match config.wake {
@@ -81,12 +84,12 @@ impl Dispatcher {
             WakeMode::Notify => "starting",
         }));
         let who = Registration { host: host(), lease: config.lease };
-        let lease = Arc::new(Lease::start(&store, &who, &bell).await?);
+        let lease = Arc::new(keep_trying(async || Lease::start(&store, &who, &bell).await).await?);
         let desk = Arc::new(Desk::new(Limits::for_in_flight(config.max_in_flight)));
         let metrics = Arc::new(Metrics::new()?);
         let renewer = Renewer { store, lease, bell, clock: Arc::new(Clock::new(0)), desk, who, metrics };
-        renewer.step().await?;
-        let floor = renewer.store.read_floor().await?;
+        keep_trying(async || renewer.step().await).await?;
+        let floor = keep_trying(async || renewer.store.read_floor().await).await?;
         let dispatcher = Self::assemble(config, renewer, floor, listener)?;
         let id = dispatcher.shared.lease.id().get();
         info!(
@@ -207,9 +210,9 @@ impl Dispatcher {
 }
 
 /// How long a stop waits for the database once nothing is in flight any more.
-const LAST_WRITES: std::time::Duration = std::time::Duration::from_secs(10);
-const BACKOFF_FIRST: std::time::Duration = std::time::Duration::from_millis(250);
-const BACKOFF_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+const LAST_WRITES: Duration = Duration::from_secs(10);
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// Brings the schema up to date, or checks it; waits for a database that is not there yet.
 async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
@@ -231,11 +234,26 @@ async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
         if !can_wait {
             return Err(fault.into());
         }
-        let pause = backoff.mul_f64(0.5 + fastrand::f64());
-        warn!("waiting for the database, trying again in {pause:.1?}: {}", one_line(&fault));
-        tokio::time::sleep(pause).await;
-        backoff = (backoff * 2).min(BACKOFF_MAX);
+        wait_for_database(&mut backoff, &fault).await;
     }
+}
+
+/// Repeats a step of the start until the database does it, or refuses for good.
+async fn keep_trying<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut backoff = BACKOFF_FIRST;
+    loop {
+        match step().await {
+            Err(fault) if !is_permanent(&fault) => wait_for_database(&mut backoff, &fault).await,
+            done => return done,
+        }
+    }
+}
+
+async fn wait_for_database(backoff: &mut Duration, fault: &(dyn Error + 'static)) {
+    let pause = backoff.mul_f64(0.5 + fastrand::f64());
+    warn!("waiting for the database, trying again in {pause:.1?}: {}", one_line(fault));
+    tokio::time::sleep(pause).await;
+    *backoff = (*backoff * 2).min(BACKOFF_MAX);
 }
 
 /// Host name and process id, as they stand in `postrider.dispatcher_status`.

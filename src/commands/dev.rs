@@ -74,7 +74,10 @@ async fn work(
         listener,
         Behaviour { secret, status: StatusCode::OK, fail_rate: 0.0, delay: Duration::ZERO, json: false },
     ));
-    let dispatcher = Dispatcher::start(config, health).await?;
+    let dispatcher = tokio::select! {
+        dispatcher = Box::pin(Dispatcher::start(config, health)) => dispatcher?,
+        _ = signals.next() => return Ok(()),
+    };
     introduce(&database, address, &dispatcher)?;
     let done = tokio::select! {
         done = publish(&store, every, events) => done,

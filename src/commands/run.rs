@@ -1,5 +1,7 @@
 //! `postrider run` and `postrider migrate`.
 
+use std::time::Duration;
+
 use tracing::{info, warn};
 
 use super::{Failure, output};
@@ -8,6 +10,9 @@ use crate::config::{RunConfig, Settings};
 use crate::serve::Dispatcher;
 use crate::shutdown::Signals;
 use crate::store;
+
+/// How long a start that is told to stop may still take.
+const START_MAX: Duration = Duration::from_secs(2);
 
 /// Delivers until a signal comes.
 pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Run) -> Result<(), Failure> {
@@ -20,7 +25,18 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Run
             return Ok(());
         }
     };
-    let dispatcher = Box::pin(Dispatcher::start(config, listener)).await?;
+    let mut starting = Box::pin(Dispatcher::start(config, listener));
+    let dispatcher = tokio::select! {
+        dispatcher = &mut starting => dispatcher?,
+        signal = signals.next() => {
+            info!("{signal} while starting");
+            // With a database it is done in a moment, and signs off.
+            if let Ok(Ok(dispatcher)) = tokio::time::timeout(START_MAX, starting).await {
+                dispatcher.stop().await;
+            }
+            return Ok(());
+        }
+    };
     let signal = signals.next().await;
     dispatcher.stop_intake();
     info!("{signal}: finishing what is in flight; a second signal exits at once");

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 pub(crate) struct Cluster {
     /// Its URL, as superuser.
     pub(crate) url: String,
+    /// The folder of its programs.
+    pub(crate) bin: String,
     /// Holds its stdin open: that closes when this process ends, and the cluster with it.
     _guard: Child,
 }
@@ -17,9 +19,10 @@ impl Cluster {
         let root = env!("CARGO_MANIFEST_DIR");
         let found = Command::new(format!("{root}/scripts/postgres")).output().expect("scripts/postgres runs");
         assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        let bin = String::from_utf8_lossy(&found.stdout).trim().to_owned();
         let mut guard = Command::new("sh")
             .arg(format!("{root}/scripts/cluster"))
-            .arg(String::from_utf8_lossy(&found.stdout).trim())
+            .arg(&bin)
             .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -29,6 +32,6 @@ impl Cluster {
         let mut lines = BufReader::new(guard.stdout.take().unwrap());
         lines.read_line(&mut url).expect("scripts/cluster prints a URL");
         assert!(!url.is_empty(), "no cluster, see above");
-        Self { url: url.trim().to_owned(), _guard: guard }
+        Self { url: url.trim().to_owned(), bin, _guard: guard }
     }
 }

@@ -224,6 +224,11 @@ impl Database {
 
     /// The counts of every event are what its deliveries say, and what is in progress is in the claim that it names.
     pub(crate) async fn assert_counts_agree(&self) {
+        assert_eq!(self.disagreements().await, Vec::<String>::new());
+    }
+
+    /// Where they are not, in words.
+    pub(crate) async fn disagreements(&self) -> Vec<String> {
         let wrong = self
             .rows(
                 "select format('event %s is %s with %s deliveries, %s unsettled, %s failed; its deliveries: %s',
@@ -248,8 +253,7 @@ impl Database {
             )
             .await;
 
-        let wrong: Vec<String> = wrong.iter().map(|row| row.get(0)).collect();
-        assert_eq!(wrong, Vec::<String>::new());
+        wrong.iter().map(|row| row.get(0)).collect()
     }
 
     /// Waits until a backend of this database waits for a lock that another holds.

@@ -70,6 +70,16 @@ impl Dispatcher {
         self.log.lock().unwrap().clone()
     }
 
+    /// Where its log is written: outlives it.
+    pub(crate) fn logbook(&self) -> Arc<Mutex<String>> {
+        Arc::clone(&self.log)
+    }
+
+    /// Whether it has ended by itself, and how.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// The most memory it ever had, in MiB.
     pub(crate) fn memory_max_mib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -122,9 +132,10 @@ impl Dispatcher {
     }
 }
 
-/// The binary under test with these arguments, and nothing of the caller's environment that it would read.
+/// The binary under test (or the one that `POSTRIDER_TEST_BINARY` names) with these arguments, and nothing of the caller's environment that it would read.
 pub(crate) fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+    let binary = variable("POSTRIDER_TEST_BINARY");
+    let mut command = Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_postrider")));
     for (name, _) in std::env::vars_os() {
         let is_read = name.to_str().is_some_and(|name| {
             ["POSTRIDER_", "PG"].iter().any(|beginning| name.starts_with(beginning))

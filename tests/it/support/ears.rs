@@ -26,7 +26,12 @@ struct Heard {
 impl Ears {
     /// Listens from now on.
     pub(crate) async fn listen(database: &Database) -> Self {
-        let (client, mut connection) = tokio_postgres::connect(&database.url, NoTls).await.unwrap();
+        Self::listen_at(&database.url).await
+    }
+
+    /// Listens from now on, by way of this URL.
+    pub(crate) async fn listen_at(url: &str) -> Self {
+        let (client, mut connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
         let heard = Arc::new(Mutex::new(Heard::default()));
         let written = Arc::clone(&heard);
         let mut pump = JoinSet::new();
@@ -43,6 +48,16 @@ impl Ears {
         });
         client.batch_execute("listen postrider; listen ears_marker").await.unwrap();
         Self { client, heard, asked: AtomicUsize::new(0), _pump: pump }
+    }
+
+    /// How many rings have arrived.
+    pub(crate) fn rings_so_far(&self) -> usize {
+        self.heard.lock().unwrap().rings
+    }
+
+    /// Waits for an answer of the server: what it sent before has arrived, or never will.
+    pub(crate) async fn check(&self) {
+        self.client.check_connection().await.unwrap();
     }
 
     /// How many rings were committed until now.
