@@ -23,7 +23,7 @@ use super::problem::{Code, Problem};
 /// An answer is kept so many times as long as it took to look up: then lookups of one thing take a fiftieth of a connection.
 const KEPT_PER_LOOKUP: u32 = 50;
 /// However long it took.
-const KEPT: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(1);
+const KEPT: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(5);
 
 /// More questions than that are not asked again and again.
 const QUESTIONS_MAX: usize = 100;

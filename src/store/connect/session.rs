@@ -48,7 +48,11 @@ impl Session {
             }
             // Times are shown as RFC 3339 in UTC, wherever the server is.
             Self::Command => "set statement_timeout = '5min'; set lock_timeout = '30s'; set timezone = 'UTC'",
-            Self::Api => "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'",
+            // A request takes one process of the server, and no time to compile what runs for a millisecond.
+            Self::Api => {
+                "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'; \
+                 set jit = off; set max_parallel_workers_per_gather = 0"
+            }
             Self::Scrape => {
                 "set default_transaction_read_only = on; set enable_seqscan = off; set jit = off; \
                  set max_parallel_workers_per_gather = 0; set statement_timeout = '4s'"
