@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use super::variable;
+
 /// A running one.
 pub(crate) struct Cluster {
     /// Its URL, as superuser.
@@ -17,7 +19,11 @@ impl Cluster {
     /// Starts one with these lines in its `postgresql.conf`.
     pub(crate) fn start(settings: &[&str]) -> Self {
         let root = env!("CARGO_MANIFEST_DIR");
-        let found = Command::new(format!("{root}/scripts/postgres")).output().expect("scripts/postgres runs");
+        let mut find = Command::new(format!("{root}/scripts/postgres"));
+        if let Some(major) = variable("POSTRIDER_TEST_PG") {
+            find.args(["--major", &major]);
+        }
+        let found = find.output().expect("scripts/postgres runs");
         assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
         let bin = String::from_utf8_lossy(&found.stdout).trim().to_owned();
         let mut guard = Command::new("sh")
