@@ -18,7 +18,9 @@ select c.id,
        c.created_xid::text as created_xid,
        c.topic,
        c.destination,
-       (extract(epoch from c.deliver_after - clock_timestamp()) * 1000)::bigint as delay_ms,
+       -- No later than a time to which the clock's progress until the next statement can be added.
+       (extract(epoch from case when c.deliver_after > '294275-01-01' then '294275-01-01' else c.deliver_after end
+                           - clock_timestamp()) * 1000)::bigint as delay_ms,
        c.payload_bytes,
        (select i.endpoint_version from postrider.installation as i) as endpoint_version
 from claimed as c

@@ -13,6 +13,7 @@ mod bell_model;
 mod bell_under_fire;
 mod cancelling;
 mod chaos;
+mod clocks;
 mod commands;
 mod config_show;
 mod configuring;

@@ -11,6 +11,7 @@ mod folder;
 mod proxy;
 mod receiver;
 mod scraped;
+mod skipping;
 mod talker;
 mod terminal;
 
@@ -28,6 +29,7 @@ pub(crate) use folder::Folder;
 pub(crate) use proxy::{Door, Proxy, Toxic, Toxics};
 pub(crate) use receiver::{Received, Receiver};
 pub(crate) use scraped::Scraped;
+pub(crate) use skipping::skip;
 pub(crate) use talker::Talker;
 pub(crate) use terminal::terminal;
 
