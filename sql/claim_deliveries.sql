@@ -1,4 +1,5 @@
--- does:   claims due deliveries, for each endpoint no more than it has free slots
+-- does:   claims due deliveries, for each endpoint no more than it has free slots: the first that were due; of one that we
+--         probe the last, of one whose circuit is open otherwise none
 -- params: $1 dispatcher_id bigint; $2 endpoint_nos int[], $3 slots bigint[], $4 floors_us bigint[] (due at or after this
 --         many microseconds of the epoch; 0: all): one entry per endpoint
 -- rows:   delivery_id, event_id, endpoint_no, attempt int, attempts_before int, claim_id, due_us bigint, payload_bytes int (null: the event is
@@ -6,10 +7,12 @@
 -- locks:  for update on the deliveries, skipping locked ones; key share on the dispatcher's row; never waits
 -- repeat: other deliveries
 with asked as materialized (
-    select a.endpoint_no, a.slots, to_timestamp(a.floor_us / 1000000.0) as floor
+    select a.endpoint_no, a.slots, to_timestamp(a.floor_us / 1000000.0) as floor, c.probe_by is not null as is_probe
     from unnest($2::int[], $3::bigint[], $4::bigint[]) as a (endpoint_no, slots, floor_us)
     join postrider.endpoint as e on e.no = a.endpoint_no and e.state = 'enabled'
-), picked as materialized (
+    left join postrider.circuit as c on c.endpoint_no = a.endpoint_no and c.state <> 'closed'
+    where c.endpoint_no is null or c.probe_by = $1::bigint
+), in_turn as materialized (
     select due.id, due.due_at
     from asked as a
     cross join lateral (
@@ -23,6 +26,25 @@ with asked as materialized (
         order by d.due_at, d.id
         limit a.slots
         for update skip locked) as due
+    where not a.is_probe
+), probe as materialized (
+    -- The latest: maybe an earlier one is why the circuit is open. It says nothing of how far the others are worked off.
+    select due.id, to_timestamp(0) as due_at
+    from asked as a
+    cross join lateral (
+        select d.id, d.due_at
+        from postrider.delivery as d
+        where d.endpoint_no = a.endpoint_no
+          and d.due_at <= (select clock_timestamp())
+          and d.cancelled_at is null
+        order by d.due_at desc, d.id desc
+        limit least(a.slots, 1)
+        for update skip locked) as due
+    where a.is_probe
+), picked as materialized (
+    select t.id, t.due_at from in_turn as t
+    union all
+    select p.id, p.due_at from probe as p
 ), new_claim as materialized (
     select nextval(pg_get_serial_sequence('postrider.claim', 'id')) as id
     where exists (select from picked)

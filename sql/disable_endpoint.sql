@@ -1,9 +1,20 @@
 -- does:   gives up on an endpoint: its deliveries wait
--- params: $1 endpoint_no int, $2 reason text
--- rows:   endpoint_id text; none if it was not enabled
+-- params: $1 endpoint_no int, $2 reason text, $3 failing_ms bigint (only if no attempt has succeeded for so long; null: in
+--         any case)
+-- rows:   endpoint_id text; none if it was not enabled, or has not failed for so long
 -- locks:  the endpoint's row and the installation's
 -- repeat: no row
 update postrider.endpoint as e
-set state = 'disabled', reason = $2, changed_at = now()
-where e.no = $1 and e.state = 'enabled'
+set state = 'disabled', reason = $2, disabled_at = clock_timestamp(), changed_at = now()
+where e.no = $1
+  and e.state = 'enabled'
+  and ($3::bigint is null or exists (
+    select from postrider.circuit as c
+    where c.endpoint_no = e.no
+      and c.failing_since <= clock_timestamp() - $3::bigint * interval '1 millisecond'
+      -- A success of another dispatcher, which did not know yet that something was on record.
+      and not exists (select from postrider.tally as t
+                      where t.endpoint_no = e.no and t.last_success_at > c.failing_since)
+      and not exists (select from postrider.hourly_tally as t
+                      where t.endpoint_no = e.no and t.last_success_at > c.failing_since)))
 returning e.id as endpoint_id

@@ -1,7 +1,9 @@
--- does:   finds every endpoint that has deliveries waiting, and when the first of them is due
+-- does:   finds every endpoint that has deliveries waiting, and when the first of them is due; and every endpoint that fails
 -- params: none
--- rows:   endpoint_no int, delay_ms bigint (at most 0: due now), endpoint_version bigint; one per endpoint with waiting
---         deliveries, by one index descent each; served by delivery_due
+-- rows:   endpoint_no int, delay_ms bigint (at most 0: due now; null: the row is of a circuit), endpoint_version bigint;
+--         state, failures int, failed_probes int, probe_ms bigint (until probe_at; null: closed), probe_by bigint: of a
+--         circuit, else null. One row per endpoint with waiting deliveries, by one index descent each, served by
+--         delivery_due; and one per circuit
 -- locks:  none
 -- repeat: the same
 with recursive waiting as (
@@ -22,5 +24,20 @@ with recursive waiting as (
 )
 select w.endpoint_no,
        ceil(extract(epoch from least(w.due_at, clock_timestamp() + interval '1 day') - clock_timestamp()) * 1000)::bigint as delay_ms,
-       (select i.endpoint_version from postrider.installation as i) as endpoint_version
+       (select i.endpoint_version from postrider.installation as i) as endpoint_version,
+       null::text as state,
+       null::int as failures,
+       null::int as failed_probes,
+       null::bigint as probe_ms,
+       null::bigint as probe_by
 from waiting as w
+union all
+select c.endpoint_no,
+       null,
+       (select i.endpoint_version from postrider.installation as i),
+       c.state,
+       c.failures,
+       c.failed_probes,
+       ceil(extract(epoch from c.probe_at - clock_timestamp()) * 1000)::bigint,
+       c.probe_by
+from postrider.circuit as c

@@ -24,7 +24,11 @@ from (
            h.oldest_pending_at,
            h.last_success_at,
            h.last_failure_at,
-           h.consecutive_failures
+           h.consecutive_failures,
+           h.circuit,
+           h.next_probe_at,
+           h.failing_since,
+           h.disabled_at
     from (select p.no, p.id, p.url, p.topics, p.headers, p.max_in_flight, p.rate_limit, p.timeout, p.retry_schedule, p.ordered
           from postrider.endpoint as p
           where p.state <> 'deleted' and ($1::text is null or p.id = $1) and ($2::text is null or p.id > $2)

@@ -127,6 +127,15 @@ impl Attempts {
             payload_kib,
         };
         let runners = self.desk.admit(chunk.claimed.into_iter().map(ready).collect());
+        self.spawn(runners);
+    }
+
+    /// Starts runners for what is queued and can be begun by now.
+    pub fn resume(self: &Arc<Self>) {
+        self.spawn(self.desk.start_runners());
+    }
+
+    fn spawn(self: &Arc<Self>, runners: usize) {
         let mut tasks = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {} // Ended runners; their panics were caught.
         for _ in 0..runners {
@@ -165,6 +174,7 @@ impl Attempts {
 
     async fn run(self: Arc<Self>) {
         while let Some(next) = self.desk.next() {
+            self.spawn(usize::from(next.has_more));
             let claimed = next.ready.claimed;
             let report = self.attempt(next).await;
             self.desk.finish(&claimed);
@@ -173,7 +183,7 @@ impl Attempts {
     }
 
     async fn attempt(&self, next: Next) -> Report {
-        let Next { ready: Ready { claimed, event, .. }, endpoint, start_at } = next;
+        let Next { ready: Ready { claimed, event, .. }, endpoint, start_at, has_more: _ } = next;
         tokio::time::sleep_until(start_at).await;
         if !self.lease.covers(claimed.held_by, self.deliverer.timeout(&endpoint)) {
             return Report::GivenBack { claimed, begun: false };

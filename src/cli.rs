@@ -88,7 +88,7 @@ pub enum Command {
         after_help = "SIGTERM or SIGINT: finishes what is in flight, gives the rest back, exits 0; a second one exits at once.\n\n\
         Example: postrider run --database-url postgres://postrider@db/app"
     )]
-    Run(Run),
+    Run(Box<Run>),
     /// Create, update, verify or print the schema
     #[command(after_help = "Example: postrider migrate --check")]
     Migrate(Migrate),
@@ -173,6 +173,9 @@ pub struct Run {
     /// Deadline of one attempt, body included, 100ms to 5m [default: 15s]
     #[arg(long, env = "POSTRIDER_REQUEST_TIMEOUT", value_name = "DURATION")]
     pub request_timeout: Option<String>,
+    /// Disable an endpoint after this long of nothing but failures, 1s to 365days; its deliveries wait [default: 5d]
+    #[arg(long, env = "POSTRIDER_DISABLE_AFTER", value_name = "DURATION")]
+    pub disable_after: Option<String>,
     /// Delete complete events after this, 1s to 3650days [default: 7d]
     #[arg(long, env = "POSTRIDER_RETAIN_COMPLETE", value_name = "DURATION")]
     pub retain_complete: Option<String>,

@@ -71,7 +71,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let url = cli.global.database_url;
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Run(typed) => run::run(settings, url, typed).await,
+            Command::Run(typed) => run::run(settings, url, *typed).await,
             Command::Migrate(typed) => run::migrate(settings, url, &typed).await,
             Command::Endpoint(typed) => endpoint::run(settings, url, typed).await,
             Command::Publish(typed) => publish::run(settings, url, typed).await,

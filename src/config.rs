@@ -33,6 +33,8 @@ pub mod defaults {
     pub const WAKE: &str = "notify";
     /// `--request-timeout`
     pub const REQUEST_TIMEOUT: &str = "15s";
+    /// `--disable-after`
+    pub const DISABLE_AFTER: &str = "5d";
     /// `--retain-complete`
     pub const RETAIN_COMPLETE: &str = "7d";
     /// `--retain-failed`
@@ -66,6 +68,8 @@ pub struct RunConfig {
     pub wake: WakeMode,
     /// Deadline of one attempt.
     pub request_timeout: Duration,
+    /// How long an endpoint may do nothing but fail.
+    pub disable_after: Duration,
     /// How long finished events are kept.
     pub retention: Retention,
     /// Whether to leave the schema alone.
@@ -113,6 +117,9 @@ impl RunConfig {
             defaults::GRACE_PERIOD,
             (Duration::ZERO, hour),
         );
+        let range = (Duration::from_secs(1), Duration::from_hours(365 * 24));
+        let disable_after =
+            settings.duration("disable_after", typed.disable_after, defaults::DISABLE_AFTER, range);
         let retention = check_retention(settings, typed.retain_complete, typed.retain_failed);
         let wake = check_wake(settings, typed.wake);
         let no_migrate = settings.switch("no_migrate", typed.no_migrate.as_deref());
@@ -130,6 +137,7 @@ impl RunConfig {
                 grace_period: grace_period?,
                 wake: wake?,
                 request_timeout: request_timeout?,
+                disable_after: disable_after?,
                 retention: retention?,
                 no_migrate,
             })

@@ -5,10 +5,15 @@
 //!  route, dispatch ──reserve──> claim in SQL ──admit──> queue ──next──> attempt ──finish──> settle ──settled──> room
 //! ```
 
+mod circuit;
+mod claims;
+mod health;
 mod lane;
 mod memory;
+mod news;
+mod share;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
@@ -16,6 +21,8 @@ use tokio::time::{Duration, Instant};
 
 use self::lane::Lane;
 pub use self::memory::MEMORY_KIB_MAX;
+pub use self::news::News;
+use self::share::Free;
 use crate::delivery::{ClaimId, Claimed, DeliveryId};
 use crate::endpoint::{Endpoint, EndpointNo, EndpointState};
 use crate::event::Event;
@@ -74,6 +81,8 @@ pub struct Next {
     pub endpoint: Arc<Endpoint>,
     /// Not before, by the endpoint's rate limit.
     pub start_at: Instant,
+    /// Whether there is work for another runner, which is already counted as running.
+    pub has_more: bool,
 }
 
 /// The counters of this dispatcher.
@@ -82,6 +91,8 @@ pub struct Desk {
     limits: Limits,
     inner: Mutex<Inner>,
     room: Notify,
+    /// Something is to be put on record.
+    news: Notify,
     /// KiB of payloads that may still be loaded.
     memory: Arc<Semaphore>,
 }
@@ -91,14 +102,20 @@ struct Inner {
     lanes: HashMap<EndpointNo, Lane>,
     /// Lanes that can start an attempt now; each at most once, served in turn.
     startable: VecDeque<EndpointNo>,
+    /// Lanes that could start an attempt, were it not for what others need; by what they have under way.
+    blocked: BTreeSet<(usize, EndpointNo)>,
+    /// Lanes with requests under way.
+    active: BTreeSet<EndpointNo>,
+    /// Lanes with something to put on record.
+    with_news: BTreeSet<EndpointNo>,
+    /// Lanes with something on record, or whose circuit is not closed.
+    failing: BTreeSet<EndpointNo>,
     /// Attempts under way, and the memory of their payloads in KiB.
     begun: HashMap<DeliveryId, (Claimed, u32)>,
     /// Unsettled deliveries per claim.
     claims: HashMap<ClaimId, usize>,
     runners: usize,
     held: usize,
-    /// What a payload that found no memory needs, in KiB: until there is so much, nothing more is claimed.
-    memory_wanted: u32,
     /// Dispatchers that share each endpoint's limits.
     sharers: u32,
     closed: bool,
@@ -110,16 +127,19 @@ impl Desk {
         let inner = Inner {
             lanes: HashMap::new(),
             startable: VecDeque::new(),
+            blocked: BTreeSet::new(),
+            active: BTreeSet::new(),
+            with_news: BTreeSet::new(),
+            failing: BTreeSet::new(),
             begun: HashMap::new(),
             claims: HashMap::new(),
             runners: 0,
             held: 0,
-            memory_wanted: 0,
             sharers: 1,
             closed: false,
         };
         let memory = Arc::new(Semaphore::new(MEMORY_KIB_MAX.try_into().unwrap_or(usize::MAX)));
-        Self { limits, inner: Mutex::new(inner), room: Notify::new(), memory }
+        Self { limits, inner: Mutex::new(inner), room: Notify::new(), news: Notify::new(), memory }
     }
 
     /// Takes over a new set of endpoints. Returns what was queued for endpoints that are not enabled any more.
@@ -157,14 +177,6 @@ impl Desk {
         self.lock().sharers
     }
 
-    /// Counts an outcome of an endpoint, and returns the endpoint as it stands now.
-    pub fn note_outcome(&self, no: EndpointNo, is_success: bool) -> Option<Arc<Endpoint>> {
-        self.lock().lanes.get_mut(&no).map(|lane| {
-            lane.note_outcome(is_success);
-            lane.endpoint()
-        })
-    }
-
     /// Failed attempts of an endpoint since the last one that succeeded, as far as this dispatcher made them.
     pub fn consecutive_failures(&self, no: EndpointNo) -> u32 {
         self.lock().lanes.get(&no).map_or(0, Lane::consecutive_failures)
@@ -178,8 +190,8 @@ impl Desk {
 
     /// How many more deliveries may be claimed, whatever the endpoint.
     pub fn room(&self) -> usize {
-        let mut inner = self.lock();
-        if inner.closed || !self.has_memory(&mut inner) {
+        let inner = self.lock();
+        if inner.closed {
             return 0;
         }
         self.limits.held_max.saturating_sub(inner.held)
@@ -187,22 +199,28 @@ impl Desk {
 
     /// Reserves room for up to `wanted` deliveries of an endpoint before they are claimed; returns how many.
     ///
-    /// One endpoint may hold half of the room, and what has waited three quarters: a backlog that is worked off leaves
-    /// room for new events of others.
+    /// One endpoint may hold as much as it leaves to others, and what has waited three quarters: a backlog that is worked
+    /// off leaves room for new events of others.
     pub fn reserve(&self, no: EndpointNo, wanted: usize, origin: Origin) -> usize {
         let mut inner = self.lock();
-        if inner.closed || !self.has_memory(&mut inner) {
+        if inner.closed {
             return 0;
         }
         let held_max = match origin {
             Origin::New => self.limits.held_max,
             Origin::Waited => self.limits.held_max / 4 * 3,
         };
-        let free = held_max.saturating_sub(inner.held);
+        let wanted = wanted.min(held_max.saturating_sub(inner.held));
+        let is_silent = inner.lanes.get(&no).is_some_and(Lane::is_silent);
+        let free = Free {
+            held: self.limits.held_max.saturating_sub(inner.held),
+            requests: if is_silent { self.unanswered_left(&inner, Instant::now()) } else { usize::MAX },
+            memory_kib: self.free_memory_kib(),
+        };
         let Some(lane) = inner.lanes.get_mut(&no) else {
             return 0;
         };
-        let reserved = lane.reserve(wanted.min(free), self.limits.held_max / 2);
+        let reserved = lane.reserve(wanted, free);
         inner.held += reserved;
         reserved
     }
@@ -224,34 +242,6 @@ impl Desk {
         }
     }
 
-    /// An endpoint answered 410 and is being disabled: nothing more is claimed or begun for it.
-    pub fn set_gone(&self, no: EndpointNo) {
-        if let Some(lane) = self.lock().lanes.get_mut(&no) {
-            lane.set_gone(true);
-        }
-    }
-
-    /// It is disabled in the database now; what is queued for it goes back when the endpoints are read again.
-    pub fn set_disabled(&self, no: EndpointNo) {
-        if let Some(lane) = self.lock().lanes.get_mut(&no) {
-            lane.disable();
-            lane.set_gone(false);
-        }
-    }
-
-    /// Whether deliveries to this endpoint are attempted.
-    pub fn is_enabled(&self, no: EndpointNo) -> bool {
-        self.lock().lanes.get(&no).is_some_and(Lane::is_enabled)
-    }
-
-    /// Notes claims as soon as they are known, so that none is taken for a stray.
-    pub fn note_claims(&self, claims: impl Iterator<Item = ClaimId>) {
-        let mut inner = self.lock();
-        for claim in claims {
-            *inner.claims.entry(claim).or_default() += 1;
-        }
-    }
-
     /// Queues claimed deliveries, each of which was reserved. Returns how many runners to start for them.
     pub fn admit(&self, ready: Vec<Ready>) -> usize {
         let mut inner = self.lock();
@@ -268,21 +258,39 @@ impl Desk {
         runners
     }
 
+    /// How many runners to start for what can be started.
+    pub fn start_runners(&self) -> usize {
+        let mut inner = self.lock();
+        let runners = inner.startable.len().min(self.limits.in_flight_max.saturating_sub(inner.runners));
+        inner.runners += runners;
+        runners
+    }
+
     /// The next attempt for a runner; none: the runner ends, and is already counted as ended.
     pub fn next(&self) -> Option<Next> {
         let mut inner = self.lock();
         while let Some(no) = inner.startable.pop_front() {
+            let leaves_room = self.leaves_room(&inner, no);
             let Some(lane) = inner.lanes.get_mut(&no) else {
                 continue;
             };
             lane.is_offered = false;
+            if lane.can_start() && !leaves_room {
+                let in_flight = lane.in_flight();
+                lane.blocked_at = Some(in_flight);
+                inner.blocked.insert((in_flight, no));
+                continue;
+            }
             let Some((ready, start_at)) = lane.start() else {
                 continue;
             };
             let endpoint = lane.endpoint();
             inner.begun.insert(ready.claimed.delivery_id, (ready.claimed, ready.payload_kib));
+            inner.active.insert(no);
             inner.offer(no);
-            return Some(Next { ready, endpoint, start_at });
+            let has_more = !inner.startable.is_empty() && inner.runners < self.limits.in_flight_max;
+            inner.runners += usize::from(has_more);
+            return Some(Next { ready, endpoint, start_at, has_more });
         }
         inner.runners = inner.runners.saturating_sub(1);
         None
@@ -294,35 +302,15 @@ impl Desk {
         let begun = inner.begun.remove(&claimed.delivery_id);
         if let Some(lane) = inner.lanes.get_mut(&claimed.endpoint_no) {
             lane.finish(begun.map_or(0, |(_, payload_kib)| payload_kib));
-        }
-        inner.offer(claimed.endpoint_no);
-    }
-
-    /// Claims of which nothing is left once these deliveries, named by their claims, are settled.
-    pub fn finishing(&self, settling: &[ClaimId]) -> Vec<ClaimId> {
-        let mut counts: HashMap<ClaimId, usize> = HashMap::new();
-        for claim in settling {
-            *counts.entry(*claim).or_default() += 1;
-        }
-        let inner = self.lock();
-        counts.retain(|claim, n| inner.claims.get(claim).is_some_and(|left| left <= n));
-        counts.into_keys().collect()
-    }
-
-    /// These deliveries, named by their claims, are settled or given back: there is room again.
-    pub fn settled(&self, settled: &[ClaimId]) {
-        let mut inner = self.lock();
-        for claim in settled {
-            inner.held = inner.held.saturating_sub(1);
-            if let Some(left) = inner.claims.get_mut(claim) {
-                *left = left.saturating_sub(1);
-                if *left == 0 {
-                    inner.claims.remove(claim);
-                }
+            if lane.in_flight() == 0 {
+                inner.active.remove(&claimed.endpoint_no);
             }
         }
-        drop(inner);
-        self.room.notify_one();
+        inner.unblock(claimed.endpoint_no);
+        // A request is free: whoever has the fewest is looked at again.
+        if let Some((_, fewest)) = inner.blocked.first().copied() {
+            inner.unblock(fewest);
+        }
     }
 
     /// What is queued for endpoints that hang: to be given back, so that others have the room.
@@ -330,14 +318,10 @@ impl Desk {
         self.lock().lanes.values_mut().flat_map(Lane::shed).collect()
     }
 
-    /// Claims with unsettled deliveries.
-    pub fn known_claims(&self) -> Vec<ClaimId> {
-        self.lock().claims.keys().copied().collect()
-    }
-
-    /// In how long an endpoint's rate limit lets another delivery be claimed; none: it does not stand in the way.
-    pub fn pace_delay(&self, no: EndpointNo) -> Option<Duration> {
-        self.lock().lanes.get(&no)?.pace_delay()
+    /// In how long an endpoint's rate limit and its circuit let another delivery be claimed; none: they do not stand in the
+    /// way.
+    pub fn claim_delay(&self, no: EndpointNo) -> Option<Duration> {
+        self.lock().lanes.get(&no)?.claim_delay()
     }
 
     /// Waits until something was settled since the last wait.
@@ -353,6 +337,7 @@ impl Desk {
         let mut inner = self.lock();
         inner.closed = true;
         inner.startable.clear();
+        inner.blocked.clear();
     }
 
     /// What is queued and will not be begun.
@@ -378,9 +363,19 @@ impl Inner {
         let Some(lane) = self.lanes.get_mut(&no) else {
             return;
         };
-        if !self.closed && !lane.is_offered && lane.can_start() {
+        if !self.closed && !lane.is_offered && lane.blocked_at.is_none() && lane.can_start() {
             lane.is_offered = true;
             self.startable.push_back(no);
         }
+    }
+
+    /// Looks at a lane again, whether it was blocked or not.
+    fn unblock(&mut self, no: EndpointNo) {
+        if let Some(lane) = self.lanes.get_mut(&no)
+            && let Some(in_flight) = lane.blocked_at.take()
+        {
+            self.blocked.remove(&(in_flight, no));
+        }
+        self.offer(no);
     }
 }

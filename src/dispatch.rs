@@ -44,6 +44,7 @@ impl Dispatch {
         if look == Look::Full || self.swept.is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL) {
             self.sweep(directory).await?;
         }
+        self.take_probes().await?;
         let rooms = self.reserve();
         if rooms.is_empty() {
             return Ok(Progress::Idle);
@@ -77,10 +78,10 @@ impl Dispatch {
         }
     }
 
-    /// When the next delivery is due, or its endpoint's rate limit lets it be claimed.
+    /// When the next delivery is due, or its endpoint's rate limit or circuit lets it be claimed.
     pub fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();
-        let due = |(no, due): (&EndpointNo, &Instant)| match self.shared.desk.pace_delay(*no) {
+        let due = |(no, due): (&EndpointNo, &Instant)| match self.shared.desk.claim_delay(*no) {
             Some(delay) => Some((*due).max(now + delay)),
             None if *due > now => Some(*due),
             None => None, // Due, and waiting for a slot.
@@ -97,14 +98,39 @@ impl Dispatch {
     async fn sweep(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
         let stuck = self.shared.desk.shed();
         self.shared.attempts.give_back(stuck).await;
+        let asked = Instant::now();
         let found = self.shared.store.find_due().await?;
         let now = Instant::now();
-        if let Some(first) = found.first() {
-            self.shared.refresh(directory, first.endpoint_version).await?;
+        if let Some(version) = found.endpoint_version {
+            self.shared.refresh(directory, version).await?;
         }
-        self.waiting = found.into_iter().map(|due| (due.endpoint_no, now + due.delay)).collect();
+        self.shared.desk.set_circuits(&found.circuits, self.shared.lease.id(), asked);
+        self.shared.attempts.resume();
+        self.waiting = found.due.into_iter().map(|due| (due.endpoint_no, now + due.delay)).collect();
         self.floors_us.clear();
         self.swept = Some(now);
+        Ok(())
+    }
+
+    /// Asks for the right to probe endpoints whose circuit is open, where a delivery is due that may be the probe.
+    async fn take_probes(&self) -> Result<(), StoreError> {
+        let now = Instant::now();
+        let desk = &self.shared.desk;
+        let due = self.waiting.iter().filter(|(no, due)| **due <= now && desk.is_probe_due(**no));
+        let asked: Vec<EndpointNo> = due.map(|(no, _)| *no).take(BATCH_MAX).collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let lease = self.shared.lease.duration();
+        let taken = self.shared.store.take_probes(self.shared.lease.id(), &asked, lease).await?;
+        for no in &asked {
+            match taken.iter().find(|(taken, _)| taken == no) {
+                Some((_, failed_probes)) => desk.set_probing(*no, *failed_probes, now + lease),
+                None => desk.set_probe_refused(*no),
+            }
+        }
+        self.shared.metrics.circuits_half_opened(taken.len());
+        self.shared.attempts.resume();
         Ok(())
     }
 

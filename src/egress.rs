@@ -140,6 +140,19 @@ impl EgressPolicy {
             Some(range) => Err(Refused::Address { address: canonical, range }),
         }
     }
+
+    /// What may be dialled of the addresses that a name resolves to: of a public and a private one, the public one alone.
+    fn choose(&self, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Refused> {
+        let mut refused = Refused::Unresolved("no address".to_owned());
+        let mut allowed = Vec::new();
+        for address in found {
+            match self.judge_address(address.ip()) {
+                Ok(()) => allowed.push(address),
+                Err(fault) => refused = fault,
+            }
+        }
+        if allowed.is_empty() { Err(refused) } else { Ok(allowed) }
+    }
 }
 
 fn check_name(name: &str) -> bool {
@@ -184,18 +197,7 @@ impl Resolve for GuardedResolver {
             let found = tokio::net::lookup_host((name.as_str(), 0))
                 .await
                 .map_err(|fault| Refused::Unresolved(fault.to_string()))?;
-            let mut refused = Refused::Unresolved("no address".to_owned());
-            let mut allowed: Vec<SocketAddr> = Vec::new();
-            for address in found {
-                match policy.judge_address(address.ip()) {
-                    Ok(()) => allowed.push(address),
-                    Err(fault) => refused = fault,
-                }
-            }
-            if allowed.is_empty() {
-                return Err(refused.into());
-            }
-            let addresses: Addrs = Box::new(allowed.into_iter());
+            let addresses: Addrs = Box::new(policy.choose(found)?.into_iter());
             Ok(addresses)
         })
     }
@@ -305,6 +307,24 @@ mod tests {
         for text in faults {
             assert!(strict().judge_text(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn of_the_addresses_of_a_name_only_public_ones_are_dialled() {
+        let address = |text: &str| SocketAddr::new(text.parse().unwrap(), 443);
+        let mixed = ["10.0.0.1", "1.1.1.1", "::ffff:127.0.0.1", "169.254.169.254"].map(address);
+
+        let chosen = strict().choose(mixed.into_iter());
+
+        assert_eq!(chosen, Ok(vec![address("1.1.1.1")]));
+    }
+
+    #[test]
+    fn a_name_with_nothing_but_special_addresses_is_refused_and_so_is_one_without_any() {
+        let mapped = SocketAddr::new("::ffff:10.0.0.1".parse().unwrap(), 443);
+
+        assert!(matches!(strict().choose([mapped].into_iter()), Err(Refused::Address { .. })));
+        assert!(matches!(strict().choose([].into_iter()), Err(Refused::Unresolved(_))));
     }
 
     #[test]

@@ -78,6 +78,18 @@ pub enum EndpointState {
     Disabled,
 }
 
+/// Whether an enabled endpoint is believed to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum CircuitState {
+    /// It is: deliveries are attempted.
+    Closed,
+    /// It is not: deliveries wait for the next probe.
+    Open,
+    /// A dispatcher probes it with one delivery.
+    HalfOpen,
+}
+
 /// A secret of Standard Webhooks 1.0.0: `whsec_` and base64 of 24 to 64 bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningSecret(Vec<u8>);

@@ -44,6 +44,11 @@ impl Lease {
         self.lock().id
     }
 
+    /// How long it lasts without being renewed.
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+
     /// Whether an attempt of at most this length, on a claim of this dispatcher, ends before the lease could. A claim
     /// from before a lapse is never covered again: others may have taken it back.
     pub fn covers(&self, held_by: DispatcherId, attempt: Duration) -> bool {

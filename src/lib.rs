@@ -22,10 +22,10 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`] | each other, [`topics`] |
-//! | rules | [`topics`], [`retry`], [`signature`], [`egress`], [`headers`], [`clock`] | words |
+//! | rules | [`topics`], [`retry`], [`signature`], [`egress`], [`headers`], [`circuit`], [`clock`] | words |
 //! | store | [`store`] | words |
 //! | desk | [`desk`], [`directory`], [`metrics`] | words, store's rows |
-//! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`lease`], [`housekeeping`] | all above |
+//! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`breaker`], [`lease`], [`housekeeping`] | all above |
 //! | edges | [`api`], [`scrape`], [`cli`], [`commands`], [`registration`] | all above |
 //! | assembly | [`config`], [`telemetry`], [`shutdown`], [`serve`] | all above |
 
@@ -34,6 +34,7 @@ pub mod endpoint;
 pub mod event;
 pub mod outcome;
 
+pub mod circuit;
 pub mod clock;
 pub mod egress;
 pub mod headers;
@@ -49,6 +50,7 @@ pub mod metrics;
 
 pub mod attempts;
 pub mod bell;
+pub mod breaker;
 pub mod deliver;
 pub mod dispatch;
 pub mod housekeeping;

@@ -35,6 +35,15 @@ pub struct Metrics {
     naps: IntCounter,
     listen_reconnects: IntCounter,
     lease_lost: IntCounter,
+    circuits: Circuits,
+}
+
+/// `postrider_circuit_transitions_total`, one child per state.
+#[derive(Debug)]
+struct Circuits {
+    open: IntCounter,
+    half_open: IntCounter,
+    closed: IntCounter,
 }
 
 /// `postrider_attempts_total`, one child per outcome.
@@ -101,6 +110,7 @@ impl Metrics {
                 "postrider_lease_lost_total",
                 "Times the lease was not renewed in time and this dispatcher registered anew.",
             )?,
+            circuits: make.circuits()?,
             registry: make.0,
         })
     }
@@ -155,6 +165,21 @@ impl Metrics {
         self.listen_reconnects.inc();
     }
 
+    /// An endpoint failed too often, or did not answer a probe.
+    pub fn circuit_opened(&self) {
+        self.circuits.open.inc();
+    }
+
+    /// So many endpoints are probed.
+    pub fn circuits_half_opened(&self, endpoints: usize) {
+        self.circuits.half_open.inc_by(u64::try_from(endpoints).unwrap_or(u64::MAX));
+    }
+
+    /// An endpoint answers again.
+    pub fn circuit_closed(&self) {
+        self.circuits.closed.inc();
+    }
+
     /// The lease lapsed.
     pub fn lease_lost(&self) {
         self.lease_lost.inc();
@@ -200,6 +225,17 @@ impl Maker {
         let sizes = HistogramVec::new(opts.buckets(BATCH_SIZES.to_vec()), &["stage"])?;
         self.0.register(Box::new(sizes.clone()))?;
         Ok(sizes)
+    }
+
+    fn circuits(&self) -> prometheus::Result<Circuits> {
+        let opts = Opts::new(
+            "postrider_circuit_transitions_total",
+            "Times this dispatcher opened, half opened (to probe) or closed the circuit of an endpoint.",
+        );
+        let transitions = IntCounterVec::new(opts, &["to"])?;
+        self.0.register(Box::new(transitions.clone()))?;
+        let to = |state| transitions.with_label_values(&[state]);
+        Ok(Circuits { open: to("open"), half_open: to("half_open"), closed: to("closed") })
     }
 
     fn attempts(&self) -> prometheus::Result<Attempts> {

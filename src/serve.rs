@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::api::{self, Api, Guard};
 use crate::attempts::{Attempts, Outlets};
 use crate::bell::Bell;
+use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::deliver::{Deliverer, Timeouts};
@@ -35,8 +36,8 @@ use crate::store::{
     check_schema, is_permanent, migrate, one_line,
 };
 
-/// Claims, settles, lease and housekeeping, each with a connection to itself, and one to spare for the canary.
-const CONNECTIONS: usize = 6;
+/// Claims, settles, health, lease and housekeeping, each with a connection to itself, and one to spare for the canary.
+const CONNECTIONS: usize = 7;
 /// Requests of the API wait for each other, never claims and settles for them.
 const API_CONNECTIONS: usize = 4;
 
@@ -203,6 +204,18 @@ impl Dispatcher {
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });
         }
+        let Shared { store, desk, lease, bell, metrics, .. } = &*self.shared;
+        let breaker = Breaker {
+            store: store.clone(),
+            desk: Arc::clone(desk),
+            lease: Arc::clone(lease),
+            bell: Arc::clone(bell),
+            metrics: Arc::clone(metrics),
+            disable_after: self.config.disable_after,
+        };
+        // After settle, which has the last news.
+        let stop = self.stop_upkeep.clone();
+        self.upkeep.spawn(breaker.run(stop));
         let guard = Guard::new(self.config.api_tokens.clone(), self.config.api_hosts.clone());
         let stop = self.stop_upkeep.clone();
         self.upkeep.spawn(api::serve(listener, api, guard, async move { stop.cancelled().await }));

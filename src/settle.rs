@@ -12,7 +12,7 @@ use crate::bell::Bell;
 use crate::delivery::{ClaimId, Claimed};
 use crate::desk::Desk;
 use crate::metrics::Metrics;
-use crate::outcome::{Answer, Outcome};
+use crate::outcome::Outcome;
 use crate::retry::{DEFAULT_SCHEDULE, Verdict, judge};
 use crate::store::{Attempted, GivenBack, Store, StoreError, is_data_fault, one_line};
 
@@ -112,15 +112,19 @@ impl Settle {
             match report {
                 Report::GivenBack { claimed, begun } => {
                     batch.has_pending = true;
+                    self.desk.note_unattempted(&claimed);
                     batch.given_back.push(GivenBack {
                         delivery_id: claimed.delivery_id,
                         claim_id: claimed.claim_id,
                         begun,
                     });
                 }
-                Report::EventGone { claimed } => batch.attempted.push(event_gone(&claimed)),
+                Report::EventGone { claimed } => {
+                    self.desk.note_unattempted(&claimed);
+                    batch.attempted.push(event_gone(&claimed));
+                }
                 Report::Attempted { claimed, outcome, begun } => {
-                    let verdict = self.verdict(&claimed, &outcome);
+                    let verdict = self.verdict(&claimed, &outcome, begun);
                     batch.has_pending |= matches!(verdict, Verdict::RetryIn(_));
                     if matches!(verdict, Verdict::Gone(_)) {
                         self.desk.set_gone(claimed.endpoint_no);
@@ -135,9 +139,8 @@ impl Settle {
         batch
     }
 
-    fn verdict(&self, claimed: &Claimed, outcome: &Outcome) -> Verdict {
-        let is_success = matches!(outcome.answer, Answer::Success { .. });
-        let endpoint = self.desk.note_outcome(claimed.endpoint_no, is_success);
+    fn verdict(&self, claimed: &Claimed, outcome: &Outcome, begun: Instant) -> Verdict {
+        let endpoint = self.desk.note_outcome(claimed, outcome, begun);
         let schedule =
             endpoint.as_ref().and_then(|e| e.retry_schedule.as_deref()).unwrap_or(&DEFAULT_SCHEDULE);
         let attempt = claimed.attempt.saturating_sub(claimed.attempts_before);
@@ -184,7 +187,9 @@ impl Settle {
             batch.given_back.clear();
         }
         while let Some(claimed) = batch.gone.last() {
-            if let Some(id) = self.store.disable_endpoint(claimed.endpoint_no, "answered 410 Gone").await? {
+            let disabled =
+                self.store.disable_endpoint(claimed.endpoint_no, "answered 410 Gone", None).await?;
+            if let Some(id) = disabled {
                 warn!(
                     endpoint.id = id,
                     "endpoint {id} answered 410 Gone and is disabled; its deliveries wait"

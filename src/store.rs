@@ -1,6 +1,7 @@
 //! The only room that speaks SQL. Every statement is a file under `sql/` with its contract in a header; a function here
 //! has its file's name. Knows words, and nothing of rules, HTTP or stages.
 
+mod circuits;
 mod connect;
 mod deliveries;
 mod diagnose;
@@ -27,8 +28,9 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Row};
 
+pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session};
-pub use deliveries::{Attempted, Due, DueClaim, EndpointRoom, GivenBack};
+pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack};
 pub use diagnose::{Refusal, is_data_fault, is_permanent, one_line, refusal};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointSet, PutResult};

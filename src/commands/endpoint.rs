@@ -102,7 +102,11 @@ pub(super) const HEADINGS: [&str; 7] =
 pub(super) fn summary(row: &EndpointRow) -> [String; 7] {
     [
         row.id.clone(),
-        row.state.clone(),
+        if row.state == "enabled" && row.circuit != "closed" {
+            format!("{} ({})", row.state, row.circuit)
+        } else {
+            row.state.clone()
+        },
         row.pending.to_string(),
         row.in_progress.to_string(),
         row.failed_24h.to_string(),
@@ -147,5 +151,9 @@ fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
         ("last success", time(&row.last_success_at)),
         ("last failure", time(&row.last_failure_at)),
         ("consecutive failures", row.consecutive_failures.to_string()),
+        ("circuit", row.circuit.clone()),
+        ("next probe", time(&row.next_probe_at)),
+        ("failing since", time(&row.failing_since)),
+        ("disabled", time(&row.disabled_at)),
     ]
 }

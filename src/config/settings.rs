@@ -16,7 +16,7 @@ use crate::egress::EgressPolicy;
 use crate::store::{ConnectError, DatabaseUrl, Environment};
 use crate::telemetry::LogFormat;
 
-const SETTINGS: [&str; 18] = [
+const SETTINGS: [&str; 19] = [
     "database_url",
     "listen_database_url",
     "log",
@@ -32,6 +32,7 @@ const SETTINGS: [&str; 18] = [
     "grace_period",
     "wake",
     "request_timeout",
+    "disable_after",
     "retain_complete",
     "retain_failed",
     "no_migrate",

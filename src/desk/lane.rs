@@ -6,7 +6,10 @@ use std::sync::Arc;
 use tokio::time::{Duration, Instant};
 
 use super::Ready;
+use super::circuit::Circuit;
 use super::memory::SHARE_KIB_MAX;
+use super::share::{Free, share};
+use crate::circuit::Health;
 use crate::delivery::Claimed;
 use crate::endpoint::{Endpoint, EndpointState};
 
@@ -17,6 +20,8 @@ const PREFETCH: Duration = Duration::from_millis(500);
 const DRAIN_WINDOW: Duration = Duration::from_millis(250);
 /// What an endpoint is believed to take per second and slot until it has shown it: 50 ms an attempt.
 const DRAIN_ASSUMED: u32 = 20;
+/// An endpoint that gave no answer for this long has to leave room for others.
+const ANSWER_WINDOW: Duration = Duration::from_secs(1);
 /// How far ahead a rate-limited delivery may be claimed.
 const PACE_HORIZON: Duration = Duration::from_secs(1);
 
@@ -30,14 +35,23 @@ pub(super) struct Lane {
     memory_kib: u32,
     /// The size of the last payload: what the next ones are believed to have.
     payload_kib: u32,
+    /// What a payload that found no memory needs, in KiB: until there is so much, nothing more is claimed.
+    memory_wanted: u32,
     slots: usize,
     drain: Drain,
+    /// When an attempt last ended with an answer.
+    answered: Option<Instant>,
+    /// None of its requests ended for a while; until the next answer.
+    is_silent: bool,
+    pub(super) circuit: Circuit,
     pace: Option<Pace>,
     sharers: u32,
     is_gone: bool,
     consecutive_failures: u32,
     /// Whether it stands in the turn of startable lanes.
     pub(super) is_offered: bool,
+    /// It stands among the blocked, with so many requests under way.
+    pub(super) blocked_at: Option<usize>,
 }
 
 /// How fast attempts end while they are the limit.
@@ -67,13 +81,18 @@ impl Lane {
             reserved: 0,
             memory_kib: 0,
             payload_kib: 1,
+            memory_wanted: 0,
             slots: 1,
             drain: Drain::new(max_in_flight / sharers.max(1)),
+            answered: None,
+            is_silent: false,
+            circuit: Circuit::new(),
             pace: None,
             sharers: sharers.max(1),
             is_gone: false,
             consecutive_failures: 0,
             is_offered: false,
+            blocked_at: None,
         };
         lane.apply_limits();
         lane
@@ -102,8 +121,28 @@ impl Lane {
         Arc::clone(&self.endpoint)
     }
 
-    pub(super) fn note_outcome(&mut self, is_success: bool) {
+    /// An attempt ended, with or without an answer.
+    pub(super) fn note_outcome(&mut self, health: Health, is_answer: bool) {
+        let is_success = health == Health::Well;
         self.consecutive_failures = if is_success { 0 } else { self.consecutive_failures.saturating_add(1) };
+        if is_answer {
+            self.answered = Some(Instant::now());
+            self.is_silent = false;
+        }
+    }
+
+    /// Whether it answers, so that its slots will soon be free again. Whoever was not heard of yet does not.
+    pub(super) fn is_answering(&self, now: Instant) -> bool {
+        self.answered.is_some_and(|at| now.saturating_duration_since(at) < ANSWER_WINDOW)
+    }
+
+    /// Whether it had requests under way of which none ended for a while, and has given no answer since.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_silent
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     pub(super) fn consecutive_failures(&self) -> u32 {
@@ -114,9 +153,9 @@ impl Lane {
         self.queue.is_empty() && self.in_flight == 0 && self.reserved == 0
     }
 
-    pub(super) fn reserve(&mut self, wanted: usize, held_max: usize) -> usize {
+    pub(super) fn reserve(&mut self, wanted: usize, free: Free) -> usize {
         let held = self.queue.len() + self.reserved + self.in_flight;
-        let reserved = wanted.min(self.room()).min(held_max.saturating_sub(held));
+        let reserved = wanted.min(self.room(free)).min(share(held, free.held));
         self.reserved += reserved;
         reserved
     }
@@ -141,35 +180,52 @@ impl Lane {
         self.reserved = self.reserved.saturating_sub(count);
     }
 
-    fn room(&mut self) -> usize {
-        if !self.is_enabled() {
+    fn room(&mut self, free: Free) -> usize {
+        if !self.is_enabled() || free.memory_kib < self.memory_wanted {
             return 0;
         }
+        self.memory_wanted = 0;
         self.drain.is_saturated |= self.in_flight >= self.slots;
         self.drain.roll();
         let waiting = self.queue.len() + self.reserved;
-        let by_slots = (self.slots + self.drain.prefetch()).saturating_sub(waiting + self.in_flight);
+        let prefetch = if self.circuit.may_prefetch(self.slots) { self.drain.prefetch() } else { 0 };
+        let by_slots = (self.open_slots() + prefetch).saturating_sub(waiting + self.in_flight);
+        let by_requests = free.requests.saturating_sub(waiting);
+        let is_empty = waiting + self.in_flight == 0;
         let by_pace = self.pace.as_ref().map_or(usize::MAX, |pace| pace.room().saturating_sub(waiting));
         let by_memory = SHARE_KIB_MAX.saturating_sub(self.memory_kib) / self.payload_kib;
         let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX).saturating_sub(self.reserved);
-        let is_empty = waiting + self.in_flight == 0;
-        by_slots.min(by_pace).min(by_memory.max(usize::from(is_empty)))
+        by_slots
+            .min(by_requests.max(usize::from(is_empty)))
+            .min(by_pace)
+            .min(by_memory.max(usize::from(is_empty)))
     }
 
-    pub(super) fn pace_delay(&self) -> Option<Duration> {
-        let pace = self.pace.as_ref()?;
-        let delay = pace.next.saturating_duration_since(Instant::now() + PACE_HORIZON);
-        (!delay.is_zero()).then_some(delay)
+    fn open_slots(&self) -> usize {
+        self.circuit.slots(self.slots, self.in_flight)
     }
 
-    /// Takes memory for a payload; refused: the endpoint has its share in memory already.
-    pub(super) fn take_memory(&mut self, kib: u32) -> bool {
+    /// In how long its rate limit and its circuit let another delivery be claimed; none: now.
+    pub(super) fn claim_delay(&self) -> Option<Duration> {
+        let by_pace =
+            self.pace.as_ref().map(|pace| pace.next.saturating_duration_since(Instant::now() + PACE_HORIZON));
+        by_pace.filter(|delay| !delay.is_zero()).max(self.circuit.delay())
+    }
+
+    /// Takes memory for a payload, of which so much is free; refused: the endpoint has its share in memory already.
+    pub(super) fn take_memory(&mut self, kib: u32, free_kib: u32) -> bool {
         self.payload_kib = kib.max(1);
-        let is_taken = self.memory_kib == 0 || self.memory_kib + kib <= SHARE_KIB_MAX;
+        let share_kib = SHARE_KIB_MAX.min(free_kib.saturating_sub(kib));
+        let is_taken = self.memory_kib == 0 || self.memory_kib + kib <= share_kib;
         if is_taken {
             self.memory_kib += kib;
         }
         is_taken
+    }
+
+    /// There is no memory for such a payload at the moment.
+    pub(super) fn want_memory(&mut self, kib: u32) {
+        self.memory_wanted = kib;
     }
 
     pub(super) fn give_memory(&mut self, kib: u32) {
@@ -182,7 +238,7 @@ impl Lane {
     }
 
     pub(super) fn can_start(&self) -> bool {
-        self.is_enabled() && !self.queue.is_empty() && self.in_flight < self.slots
+        self.is_enabled() && !self.queue.is_empty() && self.in_flight < self.open_slots()
     }
 
     pub(super) fn start(&mut self) -> Option<(Ready, Instant)> {
@@ -192,6 +248,7 @@ impl Lane {
         let ready = self.queue.pop_front()?;
         self.in_flight += 1;
         self.drain.is_saturated |= self.in_flight >= self.slots;
+        self.circuit.begin(ready.claimed.delivery_id);
         let start_at = self.pace.as_mut().map_or_else(Instant::now, Pace::take);
         Some((ready, start_at))
     }
@@ -203,15 +260,19 @@ impl Lane {
         self.drain.ended += 1;
     }
 
-    /// What is queued beyond the slots while nothing at all ended for a window: the endpoint hangs, and others need the
-    /// room.
+    /// What is queued while nothing at all ended for a window, or while the circuit is open: others need the room.
     pub(super) fn shed(&mut self) -> Vec<Claimed> {
-        let is_stuck = self.in_flight >= self.slots
+        if self.circuit.is_open() {
+            return self.take_queue();
+        }
+        let is_stuck = self.in_flight > 0
+            && !self.queue.is_empty()
             && self.drain.ended == 0
             && self.drain.since.elapsed() >= DRAIN_WINDOW;
         if !is_stuck {
             return Vec::new();
         }
+        self.is_silent = true;
         self.drain.is_saturated = true;
         self.drain.roll();
         self.take_queue()

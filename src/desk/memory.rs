@@ -1,17 +1,21 @@
 //! Payloads in memory: a budget for all, and a share of it for each endpoint, so that one that hangs with large payloads
-//! leaves room for others. Nobody waits for it: what finds none is given back, and nothing more is claimed until there is.
+//! leaves room for others. Nobody waits for it: what finds none is given back, and nothing more is claimed for its endpoint
+//! until there is.
 
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Desk, Inner};
+use super::Desk;
 use crate::endpoint::EndpointNo;
 
 /// Payloads in memory, in KiB; a larger one has all of it to itself.
 pub const MEMORY_KIB_MAX: u32 = 64 * 1024;
 /// What one endpoint may have of it, unless it has one payload only.
 pub(super) const SHARE_KIB_MAX: u32 = MEMORY_KIB_MAX / 4;
+/// What large payloads leave for small ones, and which ones are small.
+const SMALL_KIB_MIN: u32 = MEMORY_KIB_MAX / 16;
+const SMALL_KIB_MAX: u32 = 64;
 
 impl Desk {
     /// Takes memory for the payload of an event, at the expense of the endpoints it goes to. Returns who has no share left
@@ -22,17 +26,23 @@ impl Desk {
         endpoints: &[EndpointNo],
     ) -> (Vec<EndpointNo>, Option<OwnedSemaphorePermit>) {
         let mut inner = self.lock();
-        let mut take =
-            |no: &EndpointNo| inner.lanes.get_mut(no).is_none_or(|lane| lane.take_memory(payload_kib));
+        let free_kib = self.free_memory_kib();
+        let mut take = |no: &EndpointNo| {
+            inner.lanes.get_mut(no).is_none_or(|lane| lane.take_memory(payload_kib, free_kib))
+        };
         let (taken, refused): (Vec<EndpointNo>, Vec<EndpointNo>) = endpoints.iter().partition(|no| take(no));
         if taken.is_empty() {
             return (refused, None);
         }
-        let Ok(permit) = Arc::clone(&self.memory).try_acquire_many_owned(payload_kib) else {
-            inner.memory_wanted = payload_kib;
+        let needed_kib = needed(payload_kib);
+        let permit = (free_kib >= needed_kib)
+            .then(|| Arc::clone(&self.memory).try_acquire_many_owned(payload_kib).ok())
+            .flatten();
+        let Some(permit) = permit else {
             for no in &taken {
                 if let Some(lane) = inner.lanes.get_mut(no) {
                     lane.give_memory(payload_kib);
+                    lane.want_memory(needed_kib);
                 }
             }
             return (endpoints.to_vec(), None);
@@ -47,13 +57,12 @@ impl Desk {
         }
     }
 
-    /// Whether there is memory for a payload that found none before.
-    pub(super) fn has_memory(&self, inner: &mut Inner) -> bool {
-        let wanted = usize::try_from(inner.memory_wanted).unwrap_or(usize::MAX);
-        if self.memory.available_permits() < wanted {
-            return false;
-        }
-        inner.memory_wanted = 0;
-        true
+    pub(super) fn free_memory_kib(&self) -> u32 {
+        u32::try_from(self.memory.available_permits()).unwrap_or(u32::MAX)
     }
+}
+
+/// How much must be free for such a payload.
+fn needed(payload_kib: u32) -> u32 {
+    if payload_kib <= SMALL_KIB_MAX { payload_kib } else { (payload_kib + SMALL_KIB_MIN).min(MEMORY_KIB_MAX) }
 }

@@ -129,6 +129,11 @@ impl Reading {
             "Age of the oldest event not yet routed; 0 if there is none.",
             backlog.oldest_unrouted_age,
         )?;
+        gauges.set(
+            "postrider_open_circuits",
+            "Enabled endpoints that do not answer: their deliveries wait for a probe.",
+            backlog.open_circuits,
+        )?;
         Ok(())
     }
 

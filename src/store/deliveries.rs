@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::circuits::{CircuitRow, circuit};
 use super::statements::{
     CLAIM_DELIVERIES, FIND_DUE, FOLD_TALLIES, GIVE_UP_DELIVERIES, RELEASE_DELIVERIES, RELEASE_STRAYS,
     RESCUE_CLAIMS, SETTLE_DELIVERIES, SUM_TALLIES,
@@ -29,8 +30,17 @@ pub struct Due {
     pub endpoint_no: EndpointNo,
     /// Until the first of them is due; zero: it is.
     pub delay: Duration,
-    /// Version of the endpoints in the same snapshot.
-    pub endpoint_version: i64,
+}
+
+/// Who has waiting deliveries and who fails, in one snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct DueSet {
+    /// Version of the endpoints in the same snapshot; none: both lists are empty.
+    pub endpoint_version: Option<i64>,
+    /// Endpoints with waiting deliveries.
+    pub due: Vec<Due>,
+    /// Endpoints that fail.
+    pub circuits: Vec<CircuitRow>,
 }
 
 /// A claimed delivery with what the claim knows of it.
@@ -81,19 +91,25 @@ pub struct GivenBack {
 }
 
 impl Store {
-    /// `sql/find_due.sql`: every endpoint with waiting deliveries, and in how long the first is due.
+    /// `sql/find_due.sql`: every endpoint with waiting deliveries, and in how long the first is due; every endpoint that
+    /// fails, and its circuit.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn find_due(&self) -> Result<Vec<Due>, StoreError> {
-        let due = |row| {
-            Ok(Due {
-                endpoint_no: EndpointNo::new(column(&FIND_DUE, row, "endpoint_no")?),
-                delay: from_millis(column(&FIND_DUE, row, "delay_ms")?),
-                endpoint_version: column(&FIND_DUE, row, "endpoint_version")?,
-            })
-        };
-        self.rows(&FIND_DUE, &[]).await?.iter().map(due).collect()
+    pub async fn find_due(&self) -> Result<DueSet, StoreError> {
+        let rows = self.rows(&FIND_DUE, &[]).await?;
+        let mut found = DueSet::default();
+        for row in &rows {
+            let endpoint_no = EndpointNo::new(column(&FIND_DUE, row, "endpoint_no")?);
+            let delay_ms: Option<i64> = column(&FIND_DUE, row, "delay_ms")?;
+            found.endpoint_version = Some(column(&FIND_DUE, row, "endpoint_version")?);
+            if let Some(ms) = delay_ms {
+                found.due.push(Due { endpoint_no, delay: from_millis(ms) });
+                continue;
+            }
+            found.circuits.push(CircuitRow { endpoint_no, circuit: circuit(&FIND_DUE, row)? });
+        }
+        Ok(found)
     }
 
     /// `sql/claim_deliveries.sql`.

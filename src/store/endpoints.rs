@@ -69,12 +69,18 @@ impl Store {
         Ok(EndpointSet { version, endpoints })
     }
 
-    /// `sql/disable_endpoint.sql`: its id, if it was enabled.
+    /// `sql/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
+    /// case).
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn disable_endpoint(&self, no: EndpointNo, reason: &str) -> Result<Option<String>, StoreError> {
-        let row = self.row(&DISABLE_ENDPOINT, &[&no.get(), &reason]).await?;
+    pub async fn disable_endpoint(
+        &self,
+        no: EndpointNo,
+        reason: &str,
+        failing_for: Option<Duration>,
+    ) -> Result<Option<String>, StoreError> {
+        let row = self.row(&DISABLE_ENDPOINT, &[&no.get(), &reason, &failing_for.map(millis)]).await?;
         row.map(|row| column(&DISABLE_ENDPOINT, &row, "endpoint_id")).transpose()
     }
 

@@ -16,6 +16,7 @@ pub struct BacklogMeasure {
     pub failed: i64,
     pub oldest_unrouted_age: Duration,
     pub oldest_due_age: Duration,
+    pub open_circuits: i64,
 }
 
 /// The rows of `sql/measure_endpoints.sql`.
@@ -72,6 +73,7 @@ impl Store {
             failed: column(&MEASURE_BACKLOG, &row, "failed")?,
             oldest_unrouted_age: age(&MEASURE_BACKLOG, &row, "oldest_unrouted_age_ms")?,
             oldest_due_age: age(&MEASURE_BACKLOG, &row, "oldest_due_age_ms")?,
+            open_circuits: column(&MEASURE_BACKLOG, &row, "open_circuits")?,
         })
     }
 

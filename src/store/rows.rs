@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::WakeMode;
-use crate::endpoint::EndpointState;
+use crate::endpoint::{CircuitState, EndpointState};
 
 /// How far an event or a delivery is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
@@ -96,6 +96,14 @@ pub struct EndpointRow {
     #[schema(format = DateTime)]
     pub last_failure_at: Option<String>,
     pub consecutive_failures: i64,
+    #[schema(value_type = CircuitState)]
+    pub circuit: String,
+    #[schema(format = DateTime)]
+    pub next_probe_at: Option<String>,
+    #[schema(format = DateTime)]
+    pub failing_since: Option<String>,
+    #[schema(format = DateTime)]
+    pub disabled_at: Option<String>,
 }
 
 /// What deleting an endpoint did.

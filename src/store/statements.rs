@@ -22,6 +22,7 @@ statements! {
     CANCEL "cancel"
     CLAIM_DELIVERIES "claim_deliveries"
     CLAIM_EVENTS "claim_events"
+    CLOSE_CIRCUIT "close_circuit"
     DELETE_ENDPOINT "delete_endpoint"
     DELETE_FINISHED "delete_finished"
     DISABLE_ENDPOINT "disable_endpoint"
@@ -43,6 +44,7 @@ statements! {
     MEASURE_ENDPOINTS "measure_endpoints"
     MEASURE_SERVER "measure_server"
     MEASURE_TABLES "measure_tables"
+    NOTE_FAILURES "note_failures"
     PAUSE_ENDPOINT "pause_endpoint"
     PUT_ENDPOINT "put_endpoint"
     READ_BACKLOG "read_backlog"
@@ -70,6 +72,7 @@ statements! {
     SETTLE_DELIVERIES "settle_deliveries"
     SOUND_CANARY "sound_canary"
     SUM_TALLIES "sum_tallies"
+    TAKE_PROBES "take_probes"
 }
 
 /// Statements of the listening connection, which is not in the pool (see `listener.rs`).

@@ -167,6 +167,7 @@ async fn list_shows_every_endpoint_as_json_without_its_secret() {
         "reason": null,
         "pending": 0, "in_progress": 0, "failed_24h": 0, "complete_24h": 0, "oldest_pending_at": null,
         "last_success_at": null, "last_failure_at": null, "consecutive_failures": 0,
+        "circuit": "closed", "next_probe_at": null, "failing_since": null, "disabled_at": null,
     });
     let listed = ended.json();
     assert_eq!((&listed[0], &listed[1]["id"]), (&first, &json!("two")));

@@ -26,6 +26,7 @@ async fn every_setting_of_run_is_shown_with_its_default() {
         ("grace_period", json!(defaults::GRACE_PERIOD)),
         ("wake", json!(defaults::WAKE)),
         ("request_timeout", json!(defaults::REQUEST_TIMEOUT)),
+        ("disable_after", json!(defaults::DISABLE_AFTER)),
         ("retain_complete", json!(defaults::RETAIN_COMPLETE)),
         ("retain_failed", json!(defaults::RETAIN_FAILED)),
         ("no_migrate", json!(false)),

@@ -53,8 +53,8 @@ async fn retries_beside_the_settling_of_the_same_events_keep_every_count() {
     let other = Receiver::start().await;
     database.put_endpoint("other", &other.url(), "**", "retry_schedule => '{1ms}'").await;
     let two = Dispatcher::start(&database, &[]).await;
-    receiver.answer(500);
-    other.answer(500);
+    receiver.answer(400);
+    other.answer(400);
     let (first, second) = (database.connect().await, database.connect().await);
     let retry = ["select postrider.retry_failed('one')", "select postrider.retry_failed('other')"];
 
@@ -209,7 +209,7 @@ async fn meddle(client: Client, receivers: Arc<[Receiver; 3]>, mut random: fastr
             _ => "select postrider.resume_endpoint('paused')".to_owned(),
         };
         for _ in 0..random.u8(..3) {
-            receivers[1].answer_once(if random.bool() { 500 } else { 503 }, &[], b"");
+            receivers[1].answer_once(if random.bool() { 400 } else { 422 }, &[], b"");
         }
         if let Err(fault) = client.batch_execute(&statement).await {
             let is_refused = [SqlState::NO_DATA_FOUND, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE]

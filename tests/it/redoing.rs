@@ -231,7 +231,7 @@ async fn a_retry_locks_events_in_the_order_in_which_they_are_settled() {
 #[tokio::test]
 async fn retry_failed_retries_all_that_was_given_up() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1ms}'", &[]).await;
-    receiver.answer(500);
+    receiver.answer(400);
     database.insert_many("order.created", 30).await;
     database.until_settled().await;
     receiver.answer(200);

@@ -10,10 +10,12 @@ mod ended;
 mod folder;
 mod proxy;
 mod receiver;
+mod rude;
 mod scraped;
 mod skipping;
 mod talker;
 mod terminal;
+mod tls;
 
 use std::future::Future;
 use std::time::Duration;
@@ -28,10 +30,12 @@ pub(crate) use ended::Ended;
 pub(crate) use folder::Folder;
 pub(crate) use proxy::{Door, Proxy, Toxic, Toxics};
 pub(crate) use receiver::{Received, Receiver};
+pub(crate) use rude::{Act, Rude};
 pub(crate) use scraped::Scraped;
 pub(crate) use skipping::skip;
 pub(crate) use talker::Talker;
 pub(crate) use terminal::terminal;
+pub(crate) use tls::{Authority, Tls, TlsReceiver};
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);

@@ -1,4 +1,5 @@
-//! `endpoint_health` counts what happened, whoever settled it, and wherever it is summed up.
+//! `endpoint_health` counts what happened, whoever settled it, and wherever it is summed up. What fails here fails with 400:
+//! no circuit opens.
 
 use crate::support::{Database, Dispatcher, Receiver, chance, one_endpoint};
 
@@ -9,11 +10,11 @@ const SHORT_LEASE: [&str; 4] = ["--lease", "2s", "--request-timeout", "1s"];
 async fn successes_and_failures_are_counted_as_they_were_attempted() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1ms,1ms}'", &[]).await;
     for _ in 0..25 {
-        receiver.answer_once(500, &[], b"");
+        receiver.answer_once(400, &[], b"");
     }
     database.insert_many("order.created", 40).await;
     database.until_settled().await;
-    receiver.answer(500);
+    receiver.answer(400);
     database.insert_many("order.created", 10).await;
     database.until_settled().await;
 
@@ -24,7 +25,7 @@ async fn successes_and_failures_are_counted_as_they_were_attempted() {
 #[tokio::test]
 async fn a_delivery_that_is_given_up_retried_and_completed_counts_as_both() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1ms}'", &[]).await;
-    receiver.answer(500);
+    receiver.answer(400);
     database.insert("order.created", "{}").await;
     database.until_settled().await;
     receiver.answer(200);
@@ -44,7 +45,7 @@ async fn two_dispatchers_count_together() {
 
     for _ in 0..10 {
         for _ in 0..random.usize(..60) {
-            receiver.answer_once(500, &[], b"");
+            receiver.answer_once(400, &[], b"");
         }
         database.insert_many("order.created", 100).await;
     }
@@ -126,7 +127,7 @@ async fn when_an_endpoint_last_succeeded_is_never_forgotten() {
 async fn a_killed_dispatcher_leaves_exact_counts() {
     let (database, receiver, killed) = one_endpoint("retry_schedule => '{1ms}'", &SHORT_LEASE).await;
     for _ in 0..300 {
-        receiver.answer_once(500, &[], b"");
+        receiver.answer_once(400, &[], b"");
     }
     database.insert_many("order.created", 1000).await;
     database.until("select count(*) > 100 from postrider.attempt_log").await;
@@ -143,7 +144,7 @@ async fn a_killed_dispatcher_leaves_exact_counts() {
 #[tokio::test]
 async fn consecutive_failures_are_those_since_the_last_success() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1ms,1ms,1ms}'", &[]).await;
-    receiver.answer(500);
+    receiver.answer(400);
     database.insert("order.created", "{}").await;
     database.until_settled().await;
     let failing: i64 = database.value("select consecutive_failures from postrider.endpoint_health").await;
@@ -158,7 +159,7 @@ async fn consecutive_failures_are_those_since_the_last_success() {
 #[tokio::test]
 async fn consecutive_failures_are_counted_up_to_1000() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1ms}'", &[]).await;
-    receiver.answer(500);
+    receiver.answer(400);
 
     database.insert_many("order.created", 600).await;
     database.until_settled().await;

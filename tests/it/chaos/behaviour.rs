@@ -96,7 +96,8 @@ impl Behaviour {
         let Request { endpoint, number, attempt, .. } = *request;
         let mut chance = stage.plan.chance(endpoint, number, attempt);
         match (endpoint, chance.u8(..10)) {
-            (STRICT, _) if is_refused(number) => Self::Status(500),
+            // About the event, and not about the endpoint: its circuit stays closed.
+            (STRICT, _) if is_refused(number) => Self::Status(422),
             (0 | STRICT, _) => Self::Fine(chance.u64(..5)),
             _ if stage.is_over() || !stage.plan.is_hostile => Self::Fine(0),
             (_, ..6) => Self::Fine(chance.u64(..50)),

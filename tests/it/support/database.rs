@@ -264,6 +264,23 @@ impl Database {
         .await;
     }
 
+    /// Makes time pass for open circuits: they may be probed now.
+    pub(crate) async fn make_probes_due(&self) {
+        self.execute(
+            "update postrider.circuit set probe_at = clock_timestamp() where probe_at is not null;
+             select pg_notify('postrider', '')",
+        )
+        .await;
+    }
+
+    /// Makes time stand still for open circuits: they are probed when the test says so.
+    pub(crate) async fn put_off_probes(&self) {
+        self.execute(
+            "update postrider.circuit set probe_at = probe_at + interval '1 h' where probe_at is not null",
+        )
+        .await;
+    }
+
     /// Makes time pass for waiting deliveries: all of them are due now.
     pub(crate) async fn make_due(&self) {
         // Rings, as the passing of time cannot: a sleeping dispatcher knows when the next delivery was due.

@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, Uri};
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -63,6 +63,9 @@ struct Shared {
     arrived: mpsc::UnboundedSender<Received>,
     all: Mutex<Vec<Received>>,
     gate: watch::Sender<bool>,
+    /// Requests that may pass the closed gate.
+    passes: Semaphore,
+    ended: AtomicUsize,
     under_way: AtomicUsize,
     under_way_max: AtomicUsize,
 }
@@ -104,6 +107,8 @@ impl Receiver {
             arrived,
             all: Mutex::default(),
             gate: watch::Sender::new(true),
+            passes: Semaphore::new(0),
+            ended: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             under_way_max: AtomicUsize::new(0),
         });
@@ -142,6 +147,14 @@ impl Receiver {
     /// Answers what is held, and what comes.
     pub(crate) fn release(&self) {
         self.shared.gate.send_replace(true);
+    }
+
+    /// Answers so many of what is held, in order of arrival, and waits until that is done.
+    pub(crate) async fn let_pass(&self, count: usize) {
+        let before = self.shared.ended.load(Ordering::SeqCst);
+        self.shared.passes.add_permits(count);
+        let is_done = || async { self.shared.ended.load(Ordering::SeqCst) >= before + count };
+        super::eventually("what was held is answered", is_done).await;
     }
 
     /// The next request, in order of arrival.
@@ -197,6 +210,7 @@ impl<'a> UnderWay<'a> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -218,7 +232,11 @@ async fn answer(
         (script.once.pop_front().unwrap_or(always), script.delay)
     };
     tokio::time::sleep(delay).await;
-    drop(shared.gate.subscribe().wait_for(|is_open| *is_open).await);
+    let mut gate = shared.gate.subscribe();
+    tokio::select! {
+        _ = gate.wait_for(|is_open| *is_open) => {}
+        pass = shared.passes.acquire() => pass.unwrap().forget(),
+    }
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {
         response = response.header(name, value);

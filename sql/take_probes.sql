@@ -1,0 +1,19 @@
+-- does:   takes the right to probe, with one delivery each, endpoints whose circuit is open and whose time has come
+-- params: $1 dispatcher_id bigint; $2 endpoint_nos int[]; $3 lease_ms bigint (afterwards the right is anybody's again)
+-- rows:   endpoint_no int, failed_probes int; one per right that was taken; order unspecified
+-- locks:  the circuits, skipping locked ones; never waits
+-- repeat: no rows until a right ends
+with free as materialized (
+    select c.endpoint_no
+    from postrider.circuit as c
+    where c.endpoint_no = any ($2::int[]) and c.state <> 'closed' and c.probe_at <= clock_timestamp()
+    for update skip locked
+)
+update postrider.circuit as c
+set state = 'half_open',
+    changed_at = clock_timestamp(),
+    probe_at = clock_timestamp() + $3::bigint * interval '1 millisecond',
+    probe_by = $1::bigint
+from free
+where c.endpoint_no = free.endpoint_no
+returning c.endpoint_no, c.failed_probes

@@ -1,0 +1,157 @@
+//! Puts on record what attempts say of their endpoints' health, for all dispatchers: failures, an open circuit, a recovery;
+//! and gives up on an endpoint that has done nothing but fail for days. Never sees a delivery. What is well is not written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::bell::Bell;
+use crate::circuit::OPEN_AFTER;
+use crate::desk::{Desk, News};
+use crate::endpoint::{CircuitState, EndpointNo};
+use crate::lease::Lease;
+use crate::metrics::Metrics;
+use crate::store::{Circuit, NotedFailures, Store, StoreError, one_line};
+
+/// What was not urgent waits no longer than this.
+const TICK: Duration = Duration::from_secs(1);
+/// How long the last news of a dispatcher that stops may take.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// The stage.
+pub struct Breaker {
+    /// Where the record is.
+    pub store: Store,
+    /// Knows what is new.
+    pub desk: Arc<Desk>,
+    /// Who we are.
+    pub lease: Arc<Lease>,
+    /// Wakes the loop that claims.
+    pub bell: Arc<Bell>,
+    /// Counts transitions.
+    pub metrics: Arc<Metrics>,
+    /// An endpoint is disabled after so long of nothing but failures.
+    pub disable_after: Duration,
+}
+
+impl Breaker {
+    /// Writes until stopped, and what there is then. Failures are waited out with a jittered backoff.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut backoff = BACKOFF_FIRST;
+        while !stop.is_cancelled() {
+            let pause = match self.step().await {
+                Ok(()) => {
+                    backoff = BACKOFF_FIRST;
+                    None
+                }
+                Err(fault) => {
+                    let pause = backoff.mul_f64(0.5 + fastrand::f64());
+                    warn!(
+                        "health of endpoints not recorded, trying again in {pause:.1?}: {}",
+                        one_line(&fault)
+                    );
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                    Some(pause)
+                }
+            };
+            tokio::select! {
+                // Every branch only waits; news are kept when dropped.
+                () = stop.cancelled() => {}
+                () = self.desk.news_came(), if pause.is_none() => {}
+                () = tokio::time::sleep(pause.unwrap_or(TICK)) => {}
+            }
+        }
+        // Whoever probes next should not have to wait for a right that nobody uses.
+        drop(tokio::time::timeout(LAST_WRITES, self.step()).await);
+    }
+
+    /// Writes what there is.
+    ///
+    /// # Errors
+    /// [`StoreError`]: what is not written is kept for the next step.
+    pub async fn step(&self) -> Result<(), StoreError> {
+        let mut news = self.desk.take_news().into_iter();
+        while let Some((no, what)) = news.next() {
+            if let Err(fault) = self.write(no, &what).await {
+                for (no, what) in std::iter::once((no, what)).chain(news) {
+                    self.desk.restore_news(no, what);
+                }
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// A success first, then what failed after it.
+    async fn write(&self, no: EndpointNo, news: &News) -> Result<(), StoreError> {
+        if news.has_succeeded {
+            let was = self.store.close_circuit(no).await?;
+            if was.is_some_and(|state| state != CircuitState::Closed) {
+                self.tell_closed(no);
+            }
+        }
+        let noted = match news.failures() {
+            Some(failures) => self.store.note_failures(no, self.lease.id(), &failures, OPEN_AFTER).await?,
+            None => None,
+        };
+        let on_record = noted.map(|noted| noted.circuit);
+        self.desk.news_written(no, on_record.as_ref(), self.lease.id());
+        // The sleeping loop does not know yet whom it may claim for, and when it may probe.
+        self.bell.look_now();
+        match noted {
+            Some(noted) => self.follow(no, &noted).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn follow(&self, no: EndpointNo, noted: &NotedFailures) -> Result<(), StoreError> {
+        if noted.is_changed {
+            match noted.circuit.state {
+                CircuitState::Open => self.tell_open(no, &noted.circuit),
+                CircuitState::Closed if noted.circuit.failures == 0 => self.tell_closed(no),
+                CircuitState::Closed | CircuitState::HalfOpen => {}
+            }
+        }
+        if noted.failing_for < self.disable_after {
+            return Ok(());
+        }
+        let after = humantime::format_duration(self.disable_after).to_string();
+        let reason = format!("no attempt succeeded for {after}");
+        if let Some(id) = self.store.disable_endpoint(no, &reason, Some(self.disable_after)).await? {
+            warn!(endpoint.id = id, "{reason}: endpoint {id} is disabled; its deliveries wait");
+            self.desk.set_disabled(no);
+        }
+        Ok(())
+    }
+
+    fn tell_open(&self, no: EndpointNo, circuit: &Circuit) {
+        self.metrics.circuit_opened();
+        let id = self.id(no);
+        let Circuit { failures, failed_probes, probe_in, .. } = circuit;
+        if *failed_probes > 0 {
+            debug!(
+                endpoint.id = id,
+                "endpoint {id} did not answer probe {failed_probes}; next in {probe_in:.1?}"
+            );
+        } else {
+            warn!(
+                endpoint.id = id,
+                "endpoint {id} failed {failures} times in a row: its deliveries wait for a probe, in {probe_in:.1?}"
+            );
+        }
+    }
+
+    fn tell_closed(&self, no: EndpointNo) {
+        self.metrics.circuit_closed();
+        let id = self.id(no);
+        info!(endpoint.id = id, "endpoint {id} answers again");
+    }
+
+    fn id(&self, no: EndpointNo) -> String {
+        self.desk.endpoint(no).map_or_else(|| no.get().to_string(), |endpoint| endpoint.id.clone())
+    }
+}

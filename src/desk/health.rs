@@ -1,0 +1,160 @@
+//! What attempts say of the health of their endpoints, on its way to the record and back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+
+use super::lane::Lane;
+use super::{Desk, Inner, News};
+use crate::circuit::Health;
+use crate::delivery::{Claimed, DispatcherId};
+use crate::endpoint::{Endpoint, EndpointNo};
+use crate::outcome::{Answer, Outcome};
+use crate::store::{Circuit, CircuitRow};
+
+/// How long nobody asks again for the right to probe after it was refused.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
+impl Desk {
+    /// Counts the outcome of an attempt that began then, and returns the endpoint as it stands now.
+    pub fn note_outcome(
+        &self,
+        claimed: &Claimed,
+        outcome: &Outcome,
+        begun: Instant,
+    ) -> Option<Arc<Endpoint>> {
+        let mut inner = self.lock();
+        let lane = inner.lanes.get_mut(&claimed.endpoint_no)?;
+        let health = Health::of(&outcome.answer);
+        let (is_answer, retry_after) = match outcome.answer {
+            Answer::Success { .. } => (true, None),
+            Answer::Refused { retry_after, .. } => (true, retry_after),
+            Answer::NoAnswer { .. } => (false, None),
+        };
+        lane.note_outcome(health, is_answer);
+        lane.circuit.note(claimed.delivery_id, begun, health, retry_after);
+        let endpoint = lane.endpoint();
+        if lane.circuit.has_news() {
+            inner.with_news.insert(claimed.endpoint_no);
+            self.news.notify_one();
+        }
+        Some(endpoint)
+    }
+
+    /// A claimed delivery was not attempted: if it was to be the probe, another may be.
+    pub fn note_unattempted(&self, claimed: &Claimed) {
+        if let Some(lane) = self.lock().lanes.get_mut(&claimed.endpoint_no) {
+            lane.circuit.forget(claimed.delivery_id);
+        }
+    }
+
+    /// An endpoint answered 410 and is being disabled: nothing more is claimed or begun for it.
+    pub fn set_gone(&self, no: EndpointNo) {
+        if let Some(lane) = self.lock().lanes.get_mut(&no) {
+            lane.set_gone(true);
+        }
+    }
+
+    /// It is disabled in the database now; what is queued for it goes back when the endpoints are read again.
+    pub fn set_disabled(&self, no: EndpointNo) {
+        if let Some(lane) = self.lock().lanes.get_mut(&no) {
+            lane.disable();
+            lane.set_gone(false);
+        }
+    }
+
+    /// Whether deliveries to this endpoint are attempted.
+    pub fn is_enabled(&self, no: EndpointNo) -> bool {
+        self.lock().lanes.get(&no).is_some_and(Lane::is_enabled)
+    }
+
+    /// The endpoint as it stands now.
+    pub fn endpoint(&self, no: EndpointNo) -> Option<Arc<Endpoint>> {
+        Some(self.lock().lanes.get(&no)?.endpoint())
+    }
+
+    /// What is to be put on record now.
+    pub fn take_news(&self) -> Vec<(EndpointNo, News)> {
+        let mut inner = self.lock();
+        let Inner { with_news, lanes, .. } = &mut *inner;
+        let mut taken = Vec::new();
+        with_news.retain(|no| {
+            let Some(lane) = lanes.get_mut(no) else { return false };
+            let Some(news) = lane.circuit.take_news() else { return lane.circuit.has_news() };
+            taken.push((*no, news));
+            false
+        });
+        taken
+    }
+
+    /// They could not be put on record.
+    pub fn restore_news(&self, no: EndpointNo, news: News) {
+        let mut inner = self.lock();
+        if let Some(lane) = inner.lanes.get_mut(&no) {
+            lane.circuit.restore(news);
+            inner.with_news.insert(no);
+        }
+    }
+
+    /// They are on record, and this is what stands there now.
+    pub fn news_written(&self, no: EndpointNo, on_record: Option<&Circuit>, own: DispatcherId) {
+        let mut inner = self.lock();
+        let Some(lane) = inner.lanes.get_mut(&no) else { return };
+        lane.circuit.written(on_record, own);
+        let (is_failing, has_news) = (lane.circuit.is_failing(), lane.circuit.has_news());
+        if is_failing {
+            inner.failing.insert(no);
+        }
+        if has_news {
+            inner.with_news.insert(no);
+        }
+        inner.offer(no);
+    }
+
+    /// Takes over all circuits as they were on record at some time.
+    pub fn set_circuits(&self, rows: &[CircuitRow], own: DispatcherId, as_of: Instant) {
+        let by_no: HashMap<EndpointNo, &Circuit> =
+            rows.iter().map(|row| (row.endpoint_no, &row.circuit)).collect();
+        let mut inner = self.lock();
+        let mut nos = std::mem::take(&mut inner.failing);
+        nos.extend(by_no.keys());
+        for no in nos {
+            let Some(lane) = inner.lanes.get_mut(&no) else { continue };
+            lane.circuit.found(by_no.get(&no).copied(), own, as_of);
+            if lane.circuit.is_failing() {
+                inner.failing.insert(no);
+            }
+            inner.offer(no);
+        }
+    }
+
+    /// Whether it is time to ask for the right to probe an endpoint.
+    pub fn is_probe_due(&self, no: EndpointNo) -> bool {
+        self.lock().lanes.get(&no).is_some_and(|lane| lane.is_enabled() && lane.circuit.is_probe_due())
+    }
+
+    /// We may probe an endpoint, after so many failed probes, until then.
+    pub fn set_probing(&self, no: EndpointNo, failed_probes: u32, until: Instant) {
+        let mut inner = self.lock();
+        if let Some(lane) = inner.lanes.get_mut(&no) {
+            lane.circuit.probe(failed_probes, until);
+        }
+        inner.offer(no);
+    }
+
+    /// Another dispatcher probes it, or it needs no probe any more: the next sweep tells.
+    pub fn set_probe_refused(&self, no: EndpointNo) {
+        if let Some(lane) = self.lock().lanes.get_mut(&no) {
+            lane.circuit.wait(REFUSED_PAUSE);
+        }
+    }
+
+    /// Waits until something may have to be put on record.
+    ///
+    /// # Cancel safety
+    /// A wake-up is kept for the next call.
+    pub async fn news_came(&self) {
+        self.news.notified().await;
+    }
+}

@@ -1,0 +1,44 @@
+//! What an endpoint leaves to others of what all of them share, so that however many hang, another finds something.
+
+use tokio::time::Instant;
+
+use super::lane::Lane;
+use super::{Desk, Inner};
+use crate::endpoint::EndpointNo;
+
+/// What is free on the whole desk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Free {
+    /// Deliveries that may still be held.
+    pub(super) held: usize,
+    /// Requests that may still be begun to an endpoint that is silent; to others as many as they like.
+    pub(super) requests: usize,
+    /// KiB of payloads that may still be loaded.
+    pub(super) memory_kib: u32,
+}
+
+/// How many more an endpoint may have of what so much is free of: as much as it leaves (Choudhury and Hahne, "Dynamic queue
+/// length thresholds for multi-port memory").
+pub(super) fn share(has: usize, free: usize) -> usize {
+    free.saturating_sub(has).div_ceil(2)
+}
+
+impl Desk {
+    /// Whether an endpoint may have another request. It may always have one, to be heard of; an eighth of them is for that.
+    /// Who answers gives its slots back soon, and may have all others. Who does not, or was not heard of yet, shares half
+    /// of them with its like.
+    pub(super) fn leaves_room(&self, inner: &Inner, no: EndpointNo) -> bool {
+        let Some(lane) = inner.lanes.get(&no) else { return false };
+        let now = Instant::now();
+        let free = self.limits.in_flight_max.saturating_sub(inner.begun.len());
+        let may_have_more = || lane.is_answering(now) || self.unanswered_left(inner, now) > 0;
+        free > 0 && (lane.in_flight() == 0 || (free > self.limits.in_flight_max / 8 && may_have_more()))
+    }
+
+    /// How many of the half are left that endpoints may have which do not answer.
+    pub(super) fn unanswered_left(&self, inner: &Inner, now: Instant) -> usize {
+        let lanes = inner.active.iter().filter_map(|no| inner.lanes.get(no));
+        let unanswered: usize = lanes.filter(|lane| !lane.is_answering(now)).map(Lane::in_flight).sum();
+        self.limits.in_flight_max.div_ceil(2).saturating_sub(unanswered)
+    }
+}

@@ -1,0 +1,148 @@
+//! Who gets the requests and the room of a dispatcher when there are not enough for all. No socket, no database.
+
+use std::sync::Arc;
+
+use postrider::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
+use postrider::desk::{Desk, Limits, Next, Origin, Ready};
+use postrider::endpoint::{Endpoint, EndpointNo, EndpointState};
+use postrider::event::EventId;
+use postrider::outcome::{Answer, Outcome};
+use tokio::time::{Duration, Instant};
+
+use crate::support::SECRET;
+
+#[tokio::test]
+async fn endpoints_that_end_nothing_leave_requests_to_one_that_comes_later() {
+    for hanging in [1, 8, 99] {
+        let desk = desk(512, hanging + 1);
+        for no in 1..=hanging {
+            queue(&desk, no, 2000 / usize::try_from(hanging).unwrap());
+        }
+        let under_way = start_all(&desk).len();
+
+        queue(&desk, hanging + 1, 500);
+        let late = start_all(&desk);
+
+        assert!(
+            late.iter().any(|next| next.endpoint.no == no(hanging + 1)),
+            "{hanging} hang with {under_way}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_goes_on_while_others_hang() {
+    let desk = desk(512, 100);
+    queue(&desk, 100, 500);
+    for no in 1..100 {
+        queue(&desk, no, 500);
+    }
+    let is_last = |next: &Next| next.endpoint.no == no(100);
+    let mut under_way: Vec<Next> = start_all(&desk).into_iter().filter(is_last).collect();
+
+    let mut answered = 0;
+    while let Some(next) = under_way.pop() {
+        answer(&desk, &next);
+        answered += 1;
+        queue(&desk, 100, 1);
+        if answered < 1000 {
+            under_way.extend(start_all(&desk).into_iter().filter(is_last));
+        }
+    }
+
+    assert!(answered >= 1000, "stuck after {answered}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_may_have_all_requests_but_an_eighth() {
+    let desk = desk(64, 1);
+    queue(&desk, 1, 256);
+
+    let first = start_all(&desk);
+    let before = first.len();
+    answer(&desk, &first[0]);
+    let after = before - 1 + start_all(&desk).len();
+
+    assert_eq!((before, after), (32, 56));
+}
+
+#[tokio::test]
+async fn endpoints_that_end_nothing_leave_room_to_one_that_comes_later() {
+    for hanging in [1, 2, 5] {
+        let desk = desk(512, hanging + 1);
+        for no in 1..=hanging {
+            queue(&desk, no, 10_000);
+        }
+
+        let room = reserve(&desk, hanging + 1, 10_000);
+
+        assert!(room >= 10, "{hanging} leave {room}");
+    }
+}
+
+/// A desk with endpoints 1 to `endpoints`, each with as many slots as there are.
+fn desk(in_flight_max: usize, endpoints: i32) -> Desk {
+    let desk = Desk::new(Limits::for_in_flight(in_flight_max));
+    drop(desk.set_endpoints((1..=endpoints).map(|no| Arc::new(endpoint(no)))));
+    desk
+}
+
+fn no(no: i32) -> EndpointNo {
+    EndpointNo::new(no)
+}
+
+fn endpoint(number: i32) -> Endpoint {
+    Endpoint {
+        no: no(number),
+        id: number.to_string(),
+        url: Err("nobody calls it".to_owned()),
+        topics: Vec::new(),
+        headers: Vec::new(),
+        secret: SECRET.parse().unwrap(),
+        old_secrets: Vec::new(),
+        max_in_flight: 10_000,
+        rate_limit: None,
+        timeout: None,
+        retry_schedule: None,
+        state: EndpointState::Enabled,
+    }
+}
+
+/// Reserves one by one, as routing does.
+fn reserve(desk: &Desk, number: i32, wanted: usize) -> usize {
+    (0..wanted).take_while(|_| desk.reserve(no(number), 1, Origin::New) == 1).count()
+}
+
+/// Queues as many deliveries for an endpoint as it finds room for.
+fn queue(desk: &Desk, number: i32, wanted: usize) {
+    let reserved = reserve(desk, number, wanted);
+    let ready = (0..reserved).map(|n| Ready {
+        claimed: Claimed {
+            delivery_id: DeliveryId::new(i64::from(number) * 1_000_000 + i64::try_from(n).unwrap()),
+            claim_id: ClaimId::new(1),
+            held_by: DispatcherId::new(1),
+            event_id: EventId::new(1),
+            endpoint_no: no(number),
+            attempt: 1,
+            attempts_before: 0,
+        },
+        event: None,
+        payload_kib: 1,
+    });
+    desk.admit(ready.collect());
+}
+
+/// Begins all that may be begun.
+fn start_all(desk: &Desk) -> Vec<Next> {
+    std::iter::from_fn(|| desk.next()).collect()
+}
+
+/// An attempt ends with 200, and is settled.
+fn answer(desk: &Desk, next: &Next) {
+    let claimed = &next.ready.claimed;
+    desk.finish(claimed);
+    let answer = Answer::Success { status_code: 200 };
+    let outcome = Outcome { answer, duration: Duration::ZERO, response_excerpt: None };
+    drop(desk.note_outcome(claimed, &outcome, Instant::now()));
+    desk.settled(&[claimed.claim_id]);
+}

@@ -1,0 +1,146 @@
+//! Receivers that speak TLS, well or badly, with certificates of a private authority.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::Folder;
+use super::rude::read_request;
+
+/// What is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tls {
+    /// Nothing.
+    Fine,
+    /// Its certificate ended in 2001.
+    Expired,
+    /// Its certificate is for another name.
+    WrongName,
+    /// Its certificate is signed by itself.
+    SelfSigned,
+    /// It asks for a certificate of the client.
+    WantsCertificate,
+    /// It takes the connection and says nothing.
+    Stalls,
+    /// It speaks plain HTTP.
+    Plain,
+}
+
+/// An authority, and a receiver for each fault.
+pub(crate) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: Folder,
+}
+
+impl Authority {
+    /// A new one.
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "ours");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self { issuer, folder: Folder::new() }
+    }
+
+    /// The file that says whom to trust, as `SSL_CERT_FILE`.
+    pub(crate) fn file(&self) -> String {
+        self.folder.write("ca.crt", &self.issuer.pem())
+    }
+
+    fn server_config(&self, tls: Tls) -> ServerConfig {
+        let name = if tls == Tls::WrongName { "elsewhere.example" } else { "localhost" };
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        if tls == Tls::Expired {
+            (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1));
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = if tls == Tls::SelfSigned {
+            params.self_signed(&key).unwrap()
+        } else {
+            params.signed_by(&key, &self.issuer).unwrap()
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let config = if tls == Tls::WantsCertificate {
+            let mut roots = RootCertStore::empty();
+            roots.add(self.issuer.der().clone()).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
+            config.with_client_cert_verifier(verifier)
+        } else {
+            config.with_no_client_auth()
+        };
+        let certificate: CertificateDer<'static> = certificate.der().clone();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        config.with_single_cert(vec![certificate], key).unwrap()
+    }
+}
+
+/// A receiver; gone when dropped.
+pub(crate) struct TlsReceiver {
+    address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+    _server: JoinSet<()>,
+}
+
+impl TlsReceiver {
+    /// Starts one with this fault.
+    pub(crate) async fn start(authority: &Authority, tls: Tls) -> Self {
+        let acceptor = TlsAcceptor::from(Arc::new(authority.server_config(tls)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                connections.spawn(serve(tls, acceptor.clone(), stream, Arc::clone(&counted)));
+            }
+        });
+        Self { address, requests, _server: server }
+    }
+
+    /// Its URL, by name: an address has no name to be wrong.
+    pub(crate) fn url(&self) -> String {
+        format!("https://localhost:{}/hook", self.address.port())
+    }
+
+    /// How many requests it could read.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+async fn serve(tls: Tls, acceptor: TlsAcceptor, mut stream: TcpStream, requests: Arc<AtomicUsize>) {
+    match tls {
+        Tls::Stalls => drop(stream.read_to_end(&mut Vec::new()).await),
+        Tls::Plain => {
+            let mut first = [0; 4];
+            if stream.read_exact(&mut first).await.is_ok() && &first == b"POST" {
+                requests.fetch_add(1, Ordering::SeqCst);
+            }
+            drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await);
+        }
+        Tls::Fine | Tls::Expired | Tls::WrongName | Tls::SelfSigned | Tls::WantsCertificate => {
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            let mut buffer = Vec::new();
+            while read_request(&mut stream, &mut buffer).await.is_some() {
+                requests.fetch_add(1, Ordering::SeqCst);
+                drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await);
+            }
+        }
+    }
+}
