@@ -39,6 +39,7 @@ mod metrics;
 mod metrics_named;
 mod metrics_read;
 mod mixing;
+mod outage;
 mod plans;
 mod proxying;
 mod put_endpoint;

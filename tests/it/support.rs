@@ -11,15 +11,18 @@ mod folder;
 mod proxy;
 mod receiver;
 mod scraped;
+mod server;
+mod skipping;
 mod talker;
 mod terminal;
+mod watched;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use api::{Answered, Api};
 pub(crate) use cluster::Cluster;
-pub(crate) use database::{Database, connect, open};
+pub(crate) use database::{Database, connect, open, set_up};
 pub(crate) use dispatcher::{Dispatcher, command};
 pub(crate) use ears::Ears;
 pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};
@@ -28,8 +31,11 @@ pub(crate) use folder::Folder;
 pub(crate) use proxy::{Door, Proxy, Toxic, Toxics};
 pub(crate) use receiver::{Received, Receiver};
 pub(crate) use scraped::Scraped;
+pub(crate) use server::Server;
+
 pub(crate) use talker::Talker;
 pub(crate) use terminal::terminal;
+pub(crate) use watched::Watched;
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);

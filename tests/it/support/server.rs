@@ -1,12 +1,12 @@
-//! A private PostgreSQL server that is stopped, killed and started again.
+//! A private PostgreSQL server that is stopped, killed, frozen and started again.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::support::{Cluster, Database, eventually};
+use super::{Cluster, Database, eventually};
 
 /// A running one; with its data, as long as this lives.
 pub(crate) struct Server {
@@ -19,7 +19,17 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one.
     pub(crate) async fn start() -> Self {
-        let cluster = Cluster::start(&["fsync=off", "log_min_messages=fatal"]);
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one with these lines in its `postgresql.conf`.
+    pub(crate) async fn start_with(settings: &[&str]) -> Self {
+        let usual = ["fsync=off", "log_min_messages=fatal"];
+        Self::of(Cluster::start(&[&usual, settings].concat())).await
+    }
+
+    /// A cluster that runs.
+    pub(crate) async fn of(cluster: Cluster) -> Self {
         let data: String = Database::at(&cluster.url).await.value("show data_directory").await;
         Self { cluster, data: data.into(), turn: tokio::sync::Mutex::default() }
     }
@@ -29,6 +39,11 @@ impl Server {
         &self.cluster.url
     }
 
+    /// The folder of its data.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Stops it: `fast` or `immediate`.
     pub(crate) async fn stop(&self, mode: &str) {
         self.pg_ctl(&["-m", mode, "-t", "30", "stop"]).await;
@@ -36,9 +51,14 @@ impl Server {
 
     /// SIGKILL to the postmaster.
     pub(crate) async fn kill(&self) {
+        self.signal("KILL").await;
+    }
+
+    /// A signal to the postmaster, as `STOP`.
+    pub(crate) async fn signal(&self, name: &str) {
         let Ok(lines) = std::fs::read_to_string(self.data.join("postmaster.pid")) else { return };
         let pid = lines.lines().next().unwrap_or_default().trim().to_owned();
-        Command::new("kill").args(["-KILL", &pid]).status().await.unwrap();
+        Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
     }
 
     /// Starts it again.
@@ -52,20 +72,38 @@ impl Server {
         eventually("the server starts again", || self.pg_ctl(&args)).await;
     }
 
-    /// As the user who owns the data.
+    /// The next start is as a hot standby.
+    pub(crate) async fn become_standby(&self) {
+        assert!(self.as_owner("touch", &[self.data.join("standby.signal").to_str().unwrap()]).await);
+    }
+
+    /// Ends the time as a standby.
+    pub(crate) async fn promote(&self) {
+        assert!(self.pg_ctl(&["-t", "30", "promote"]).await);
+    }
+
     async fn pg_ctl(&self, args: &[&str]) -> bool {
         let program = format!("{}/pg_ctl", self.cluster.bin);
+        let args = [&["-s", "-D", self.data.to_str().unwrap()], args].concat();
+        self.as_owner(&program, &args).await
+    }
+
+    /// A program of the server's, as `pg_basebackup`, by the user who owns the data.
+    pub(crate) async fn run(&self, program: &str, args: &[&str]) -> bool {
+        self.as_owner(&format!("{}/{program}", self.cluster.bin), args).await
+    }
+
+    async fn as_owner(&self, program: &str, args: &[&str]) -> bool {
         let owner = std::fs::metadata(&self.data).unwrap();
         let mut command = if std::fs::metadata("/proc/self").unwrap().uid() == owner.uid() {
             Command::new(program)
         } else {
             let (user, group) = (owner.uid().to_string(), owner.gid().to_string());
             let mut command = Command::new("setpriv");
-            command.args(["--reuid", &user, "--regid", &group, "--clear-groups", "--", &program]);
+            command.args(["--reuid", &user, "--regid", &group, "--clear-groups", "--", program]);
             command
         };
-        command.args(["-s", "-D", self.data.to_str().unwrap()]).args(args);
-        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(args).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().await.unwrap().success()
     }
 }
