@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_postgres::{AsyncMessage, Connection, Notification};
+use tokio_postgres::{AsyncMessage, Connection, Notification, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -96,12 +96,10 @@ impl Listener {
         let mut pump = JoinSet::new();
         // A task of its own, so that the socket is read whatever else is waited for.
         pump.spawn(pump_messages(connection, ears.clone()));
-        let listen = async {
-            client.batch_execute("listen postrider; listen postrider_canary").await?;
-            let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await?.try_get(0)?;
-            Ok(pid)
-        };
-        ears.pid.store(answered(listen).await?, Ordering::Relaxed);
+        // Without a prepared statement: a transaction pooler may stand in front.
+        let listen = "listen postrider; listen postrider_canary; select pg_backend_pid()";
+        let answer = answered(client.simple_query(listen)).await?;
+        ears.pid.store(pid_in(&answer).unwrap_or_default(), Ordering::Relaxed);
         self.prove(&ears).await?;
         let session = answered(ListenSession::new(client, broken.clone())).await?;
         let session = Arc::new(session);
@@ -143,6 +141,14 @@ impl Listener {
 async fn answered<T>(work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, ListenError> {
     let done = tokio::time::timeout(SETUP_DEADLINE, work).await;
     done.map_err(|_elapsed| ListenError::Mute)?.map_err(ListenError::Refused)
+}
+
+/// The backend's process id, the one row of an answer.
+fn pid_in(answer: &[SimpleQueryMessage]) -> Option<i32> {
+    answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    })
 }
 
 /// What hears the notifications of one connection.

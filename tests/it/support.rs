@@ -32,6 +32,7 @@ pub(crate) use proxy::{Door, Proxy, Toxic, Toxics};
 pub(crate) use receiver::{Received, Receiver};
 pub(crate) use scraped::Scraped;
 pub(crate) use server::Server;
+pub(crate) use skipping::skip;
 
 pub(crate) use talker::Talker;
 pub(crate) use terminal::terminal;

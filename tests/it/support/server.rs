@@ -1,5 +1,6 @@
 //! A private PostgreSQL server that is stopped, killed, frozen and started again.
 
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,8 +11,11 @@ use super::{Cluster, Database, eventually};
 
 /// A running one; with its data, as long as this lives.
 pub(crate) struct Server {
-    cluster: Cluster,
+    url: String,
+    bin: String,
     data: PathBuf,
+    /// None: a standby, in the folder of its primary.
+    cluster: Option<Cluster>,
     /// Faults of the server come one after the other.
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
@@ -31,12 +35,40 @@ impl Server {
     /// A cluster that runs.
     pub(crate) async fn of(cluster: Cluster) -> Self {
         let data: String = Database::at(&cluster.url).await.value("show data_directory").await;
-        Self { cluster, data: data.into(), turn: tokio::sync::Mutex::default() }
+        let (url, bin) = (cluster.url.clone(), cluster.bin.clone());
+        Self { url, bin, data: data.into(), cluster: Some(cluster), turn: tokio::sync::Mutex::default() }
+    }
+
+    /// A running standby of this one, which may not live longer. This one is stopped for the copy.
+    pub(crate) async fn standby(&self) -> Self {
+        let data = self.data.with_file_name("standby");
+        let (place, port) = self.url.rsplit_once(':').unwrap();
+        let primary = format!(
+            "primary_conninfo = 'host=127.0.0.1 port={} user=postgres'",
+            port.split_once('/').unwrap().0
+        );
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let standby = Self {
+            url: format!("{place}:{port}/postgres"),
+            bin: self.bin.clone(),
+            data,
+            cluster: None,
+            turn: tokio::sync::Mutex::default(),
+        };
+        self.stop("fast").await;
+        let (from, to) = (self.data.to_str().unwrap(), standby.data.to_str().unwrap());
+        assert!(self.as_owner("cp", &["-a", from, to]).await);
+        let append = format!("echo \"{primary}\" >> {to}/postgresql.auto.conf");
+        assert!(self.as_owner("sh", &["-c", &append]).await);
+        standby.become_standby().await;
+        self.start_again().await;
+        standby.start_again().await;
+        standby
     }
 
     /// The URL of its superuser.
     pub(crate) fn url(&self) -> &str {
-        &self.cluster.url
+        &self.url
     }
 
     /// The folder of its data.
@@ -56,9 +88,14 @@ impl Server {
 
     /// A signal to the postmaster, as `STOP`.
     pub(crate) async fn signal(&self, name: &str) {
-        let Ok(lines) = std::fs::read_to_string(self.data.join("postmaster.pid")) else { return };
-        let pid = lines.lines().next().unwrap_or_default().trim().to_owned();
+        let Some(pid) = self.pid() else { return };
         Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
+    }
+
+    /// The postmaster's; none: it is stopped.
+    fn pid(&self) -> Option<String> {
+        let lines = std::fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
+        Some(lines.lines().next()?.trim().to_owned())
     }
 
     /// Starts it again.
@@ -66,7 +103,7 @@ impl Server {
         let (_, port) = self.url().rsplit_once(':').unwrap();
         let (port, _) = port.split_once('/').unwrap();
         let port = format!("-p {port}");
-        let log = self.data.join("../log");
+        let log = self.data.with_extension("log");
         let args = ["-o", &port, "-l", log.to_str().unwrap(), "-t", "30", "start"];
         // What is left of a killed server stands in the way for a moment.
         eventually("the server starts again", || self.pg_ctl(&args)).await;
@@ -83,18 +120,12 @@ impl Server {
     }
 
     async fn pg_ctl(&self, args: &[&str]) -> bool {
-        let program = format!("{}/pg_ctl", self.cluster.bin);
         let args = [&["-s", "-D", self.data.to_str().unwrap()], args].concat();
-        self.as_owner(&program, &args).await
-    }
-
-    /// A program of the server's, as `pg_basebackup`, by the user who owns the data.
-    pub(crate) async fn run(&self, program: &str, args: &[&str]) -> bool {
-        self.as_owner(&format!("{}/{program}", self.cluster.bin), args).await
+        self.as_owner(&format!("{}/pg_ctl", self.bin), &args).await
     }
 
     async fn as_owner(&self, program: &str, args: &[&str]) -> bool {
-        let owner = std::fs::metadata(&self.data).unwrap();
+        let owner = std::fs::metadata(self.data.parent().unwrap()).unwrap();
         let mut command = if std::fs::metadata("/proc/self").unwrap().uid() == owner.uid() {
             Command::new(program)
         } else {
@@ -105,5 +136,17 @@ impl Server {
         };
         command.args(args).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().await.unwrap().success()
+    }
+}
+
+impl Drop for Server {
+    /// A cluster ends by itself.
+    fn drop(&mut self) {
+        if self.cluster.is_none()
+            && let Some(pid) = self.pid()
+        {
+            // It may have ended before.
+            drop(std::process::Command::new("kill").args(["-QUIT", &pid]).status());
+        }
     }
 }

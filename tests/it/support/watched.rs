@@ -30,6 +30,11 @@ impl Count {
     pub(crate) fn connections_since(&self, begun: &Self) -> usize {
         self.connections - begun.connections
     }
+
+    /// How long that is.
+    pub(crate) fn seconds_since(&self, begun: &Self) -> f64 {
+        (self.at - begun.at).as_secs_f64()
+    }
 }
 
 impl Watched {
@@ -122,7 +127,7 @@ impl Watched {
     /// Checks that it has neither tried to connect nor spoken more than twice a second since `begun`.
     pub(crate) fn assert_calm(&self, begun: &Count) {
         let now = self.count();
-        let seconds = (now.at - begun.at).as_secs_f64();
+        let seconds = now.seconds_since(begun);
         for (what, done) in
             [("connections", now.connections - begun.connections), ("lines", now.lines - begun.lines)]
         {
