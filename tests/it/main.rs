@@ -23,6 +23,7 @@ mod database_faults;
 mod deleting;
 mod deliveries_by_command;
 mod delivering;
+mod disk_full;
 mod doctoring;
 mod doctoring_work;
 mod egress;

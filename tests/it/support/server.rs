@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -71,9 +71,11 @@ impl Server {
         &self.url
     }
 
-    /// The folder of its data.
-    pub(crate) fn data(&self) -> &Path {
-        &self.data
+    /// Ends it for good, with its data.
+    pub(crate) fn end(mut self) {
+        if let Some(cluster) = self.cluster.take() {
+            cluster.end();
+        }
     }
 
     /// Stops it: `fast` or `immediate`.
