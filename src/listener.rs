@@ -10,14 +10,14 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_postgres::{AsyncMessage, Connection, Notification, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Connection, Notification};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::backoff::Backoff;
 use crate::bell::{Bell, ListenSession};
 use crate::metrics::Metrics;
-use crate::store::{ConnectError, DatabaseUrl, Session, Store, one_line};
+use crate::store::{ConnectError, DatabaseUrl, Session, Store, first_value, one_line};
 use crate::trouble::Trouble;
 
 /// For LISTEN and what else a connection begins with.
@@ -99,7 +99,8 @@ impl Listener {
         // Without a prepared statement: a transaction pooler may stand in front.
         let listen = "listen postrider; listen postrider_canary; select pg_backend_pid()";
         let answer = answered(client.simple_query(listen)).await?;
-        ears.pid.store(pid_in(&answer).unwrap_or_default(), Ordering::Relaxed);
+        let pid = first_value(&answer).and_then(|pid| pid.parse().ok());
+        ears.pid.store(pid.unwrap_or_default(), Ordering::Relaxed);
         self.prove(&ears).await?;
         let session = answered(ListenSession::new(client, broken.clone())).await?;
         let session = Arc::new(session);
@@ -141,14 +142,6 @@ impl Listener {
 async fn answered<T>(work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, ListenError> {
     let done = tokio::time::timeout(SETUP_DEADLINE, work).await;
     done.map_err(|_elapsed| ListenError::Mute)?.map_err(ListenError::Refused)
-}
-
-/// The backend's process id, the one row of an answer.
-fn pid_in(answer: &[SimpleQueryMessage]) -> Option<i32> {
-    answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
-        _ => None,
-    })
 }
 
 /// What hears the notifications of one connection.

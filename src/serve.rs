@@ -69,7 +69,7 @@ impl Dispatcher {
                 config.api_listen
             )
         })?;
-        api::serve_while(&listener, prepare_schema(config)).await?;
+        api::serve_while(&listener, Box::pin(prepare_schema(config))).await?;
         Ok(listener)
     }
 
@@ -95,7 +95,7 @@ impl Dispatcher {
             let floor = keep_trying(async || renewer.store.read_floor().await).await?;
             Ok::<_, StoreError>((renewer, floor))
         };
-        let (renewer, floor) = api::serve_while(&listener, starting).await?;
+        let (renewer, floor) = api::serve_while(&listener, Box::pin(starting)).await?;
         let dispatcher = Self::assemble(config, renewer, floor, listener)?;
         let id = dispatcher.shared.lease.id().get();
         info!(

@@ -23,8 +23,8 @@ use std::time::Duration;
 use deadpool::managed::{BuildError, Object};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, SimpleQueryMessage};
 
 use self::diagnose::{is_stale_plan, leaves_connection_usable};
 use self::pool::{Opener, Pool, PoolError};
@@ -184,6 +184,13 @@ async fn in_time<T>(
     let done = tokio::time::timeout(STATEMENT_DEADLINE, work).await;
     let done = done.map_err(|_elapsed| StoreError::Deadline { statement })?;
     done.map_err(|source| StoreError::Failed { statement, source })
+}
+
+/// The one value of a simple query's answer; none: null, or no row.
+pub fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
+    answer
+        .iter()
+        .find_map(|message| if let SimpleQueryMessage::Row(row) = message { row.get(0) } else { None })
 }
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];

@@ -60,10 +60,10 @@ impl Stage {
 impl Trouble {
     /// A stage failed and will try again.
     pub fn began(&self, stage: Stage, fault: &(dyn Error + 'static)) {
-        let mut state = self.lock();
-        state.failing.insert(stage);
-        state.since.get_or_insert_with(Instant::now);
-        state.say(stage.complaint(), fault);
+        let mut known = self.lock();
+        known.failing.insert(stage);
+        known.since.get_or_insert_with(Instant::now);
+        known.say(stage.complaint(), fault);
     }
 
     /// Something failed that nobody tries again as such; it is said in turn with what the stages say.
@@ -73,9 +73,9 @@ impl Trouble {
 
     /// A stage did its work.
     pub fn ended(&self, stage: Stage) {
-        let mut state = self.lock();
-        if state.failing.remove(&stage) && state.failing.is_empty() {
-            state.end();
+        let mut known = self.lock();
+        if known.failing.remove(&stage) && known.failing.is_empty() {
+            known.end();
         }
     }
 

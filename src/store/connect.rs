@@ -22,7 +22,7 @@ use std::time::Duration;
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::config::{LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Client, Config, Connection, SimpleQueryMessage, Socket};
+use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{debug, warn};
 
@@ -33,7 +33,7 @@ use self::session::MARK;
 use self::tls::Tls;
 use super::diagnose::{is_read_only, is_refused_setting};
 use super::gate::Gate;
-use super::{is_permanent, one_line};
+use super::{first_value, is_permanent, one_line};
 
 pub use self::options::Environment;
 pub use self::session::Session;
@@ -263,10 +263,7 @@ impl DatabaseUrl {
 /// Whether the settings of the session have reached the server.
 async fn is_marked(client: &Client) -> Result<bool, tokio_postgres::Error> {
     let answer = client.simple_query(&format!("select current_setting('{MARK}', true)")).await?;
-    Ok(answer.iter().any(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0) == Some("on"),
-        _ => false,
-    }))
+    Ok(first_value(&answer) == Some("on"))
 }
 
 impl fmt::Debug for DatabaseUrl {

@@ -1,9 +1,9 @@
 //! Migrations: refinery under an advisory lock, because refinery takes none; a newer database is refused.
 
 use thiserror::Error;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
-use super::{ConnectError, DatabaseUrl, STATEMENT_DEADLINE, Session};
+use super::{ConnectError, DatabaseUrl, STATEMENT_DEADLINE, Session, first_value};
 
 mod embedded {
     refinery::embed_migrations!("sql/migrations");
@@ -137,10 +137,7 @@ async fn schema_version_of(client: &Client) -> Result<i32, MigrateError> {
 async fn value_of(client: &Client, query: &str) -> Result<Option<String>, MigrateError> {
     let answer = tokio::time::timeout(STATEMENT_DEADLINE, client.simple_query(query));
     let answer = answer.await.map_err(|_elapsed| MigrateError::Deadline)?.map_err(MigrateError::Database)?;
-    Ok(answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-        _ => None,
-    }))
+    Ok(first_value(&answer).map(str::to_owned))
 }
 
 fn refuse_newer(found: i32) -> Result<(), MigrateError> {

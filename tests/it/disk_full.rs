@@ -66,7 +66,7 @@ impl Disk {
     fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
         let mut file = File::create(&path).unwrap();
-        for piece in [&[7; 65536][..], &[7]] {
+        for piece in [&[7; 4096][..], &[7]] {
             while file.write_all(piece).is_ok() {}
         }
         path

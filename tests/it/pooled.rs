@@ -6,9 +6,10 @@ use std::os::unix::fs::{MetadataExt, chown};
 
 use futures_util::future::join_all;
 use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::support::{Database, Dispatcher, Folder, Receiver, connect, eventually, get, skip, variable};
+use crate::support::{Database, Dispatcher, Folder, Receiver, connect, eventually, get, skip};
 
 /// How PgBouncer treats what it does not know of a session.
 const REFUSED: &str = "";
@@ -79,21 +80,27 @@ async fn others_behind_the_same_pooler_keep_their_settings() {
 
 /// A migrated database with an endpoint, and a pooler in front; none: skipped.
 async fn behind_pooler(test: &str, settings: &str) -> Option<(Database, Receiver, Pooler)> {
-    let Some(program) = find() else {
-        skip(test, "no pgbouncer on this machine: install it");
-        return None;
+    static FOUND: OnceCell<Result<String, String>> = OnceCell::const_new();
+    let program = match FOUND.get_or_init(find).await {
+        Ok(program) => program,
+        Err(reason) => {
+            skip(test, reason);
+            return None;
+        }
     };
     let database = Database::new().await;
     let receiver = Receiver::start().await;
     database.put_endpoint("one", &receiver.url(), "**", "").await;
-    let pooler = Pooler::start(&program, &database, settings).await;
+    let pooler = Pooler::start(program, &database, settings).await;
     Some((database, receiver, pooler))
 }
 
-fn find() -> Option<String> {
-    let path = variable("PATH").unwrap_or_default();
-    let folders = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]);
-    folders.map(|folder| format!("{folder}/pgbouncer")).find(|program| std::fs::metadata(program).is_ok())
+/// The path of PgBouncer, or why there is none.
+async fn find() -> Result<String, String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/pgbouncer");
+    let found = Command::new(script).output().await.unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if found.status.success() { Ok(said(&found.stdout)) } else { Err(said(&found.stderr)) }
 }
 
 /// A running PgBouncer. Killed when dropped.

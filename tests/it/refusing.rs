@@ -179,7 +179,7 @@ async fn hostile_rows_hold_up_no_good_ones() {
         r#"'order.created', '"\ud800"', null, null, null"#,
         "'order.created', ('[' || repeat('[', 3000) || repeat(']', 3000) || ']')::json, null, null, null",
         "'order.created', to_json(repeat('x', 1000000)), null, null, null",
-        r#"'order.created', '{}', jsonb_build_object('x', repeat(' ', 8000)), null, null"#,
+        "'order.created', '{}', jsonb_build_object('x', repeat(' ', 8000)), null, null",
         r#"'order.created', '{}', '{"!#$%": "", "a": " ", "A": "b"}', null, null"#,
         "'order.created', '{}', null, 'no-such-endpoint', null",
         "'order.created', '{}', null, null, '294276-12-31 23:59:59+00'",

@@ -75,9 +75,8 @@ impl Session {
 
     /// The settings as `options` of the connection, with the caller's own behind them, and [`MARK`].
     pub(super) fn options(self, given: Option<&str>) -> String {
-        let mark = std::iter::once(&(MARK, "on"));
-        let ours: String =
-            mark.chain(self.settings()).map(|(name, value)| format!("-c {name}={value} ")).collect();
-        ours + given.unwrap_or_default()
+        let ours =
+            [(MARK, "on")].iter().chain(self.settings()).map(|(name, value)| format!("-c {name}={value}"));
+        ours.chain(given.map(str::to_owned)).collect::<Vec<String>>().join(" ")
     }
 }
