@@ -17,6 +17,7 @@ use crate::store::{EventFloor, Retention, StoreError};
 use crate::trouble::Stage;
 
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Claims taken back in one statement.
 const CLAIMS_MAX: i64 = 20;
 /// Events looked at in one statement of deletion.
@@ -52,7 +53,7 @@ impl Housekeeping {
     /// Steps until stopped, the first time at once.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut pause = Duration::ZERO;
-        let mut backoff = Backoff::new(BACKOFF_FIRST, self.interval);
+        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             match self.step(&stop).await {
                 Ok(()) => {

@@ -112,12 +112,13 @@ impl State {
     fn end(&mut self) {
         let Some(since) = self.since.take() else { return };
         let now = Instant::now();
-        let was_told = self.said.iter().any(|(_, at)| *at >= since);
-        if was_told {
-            let (lasted, held_back) = (since.elapsed(), std::mem::take(&mut self.held_back));
-            info!(
-                "the database does its work again, after {lasted:.1?} ({held_back} more complaints were not logged)"
-            );
+        if self.said.iter().any(|(_, at)| *at >= since) {
+            let lasted = since.elapsed();
+            let held_back = match std::mem::take(&mut self.held_back) {
+                0 => String::new(),
+                more => format!("; {more} more complaints were not logged"),
+            };
+            info!("the database does its work again, after {lasted:.1?}{held_back}");
         }
         // The next trouble is told from its beginning, but not faster than this one.
         self.said.retain(|(_, at)| now < *at + COMPLAINTS_SPAN);

@@ -1,5 +1,6 @@
 //! Migrations: refinery under an advisory lock, because refinery takes none; a newer database is refused.
 
+use deadpool_postgres::ClientWrapper;
 use thiserror::Error;
 use tokio_postgres::Client;
 
@@ -76,7 +77,7 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, MigrateError> {
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name(HISTORY_TABLE);
     let report =
-        runner.run_async(&mut client).await.map_err(|fault| MigrateError::Migration(Box::new(fault)))?;
+        runner.run_async(&mut *client).await.map_err(|fault| MigrateError::Migration(Box::new(fault)))?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
@@ -95,7 +96,8 @@ pub async fn check_schema(url: &DatabaseUrl) -> Result<(), MigrateError> {
 /// # Errors
 /// [`MigrateError::Connect`] or [`MigrateError::Database`].
 pub async fn schema_version(url: &DatabaseUrl) -> Result<i32, MigrateError> {
-    schema_version_of(&connect(url).await?).await
+    let client = connect(url).await?;
+    schema_version_of(&client).await
 }
 
 /// All migrations as SQL, with the history that `--no-migrate` and later versions go by, for people who apply it by hand.
@@ -117,11 +119,8 @@ pub fn print_migrations() -> String {
     std::iter::once(head).chain(migrations.iter().map(script)).collect()
 }
 
-async fn connect(url: &DatabaseUrl) -> Result<Client, MigrateError> {
-    let (client, connection) = url.connect(Session::Command).await.map_err(MigrateError::Connect)?;
-    #[expect(clippy::disallowed_methods, reason = "ends with its client, which the caller holds")]
-    drop(tokio::spawn(connection));
-    Ok(client)
+async fn connect(url: &DatabaseUrl) -> Result<ClientWrapper, MigrateError> {
+    Box::pin(url.open(Session::Command)).await.map_err(MigrateError::Connect)
 }
 
 /// Asked without a prepared statement: a pooler may stand in between.

@@ -87,6 +87,24 @@ async fn a_failover_that_loses_commits_confuses_nobody() {
     database.assert_counts_agree().await;
 }
 
+#[tokio::test]
+async fn a_primary_that_becomes_read_only_is_left_for_the_new_one() {
+    let (primary, standby, mut watched, _to_standby) = with_standby().await;
+    watched.insert().await;
+    watched.until_all_arrived().await;
+    until_replayed(&primary, &standby).await;
+
+    // No connection breaks.
+    let old = Database::at(primary.url()).await;
+    old.execute("alter system set default_transaction_read_only = on").await;
+    old.execute("select pg_reload_conf()").await;
+    standby.promote().await;
+    watched.url = standby.url().to_owned();
+    watched.insert().await;
+
+    watched.until_all_arrived().await;
+}
+
 /// A primary, its standby, and a dispatcher that knows both; the proxy of the watched one is in front of the primary.
 async fn with_standby() -> (Server, Server, Watched, Proxy) {
     let primary = Server::start().await;
