@@ -152,7 +152,7 @@ async fn survive(fault: impl AsyncFn(&Server)) {
     database.until_settled().await;
     database.assert_counts_agree().await;
     assert_eq!(watched.probe("healthz").await, 200);
-    assert!(watched.dispatcher.log().contains("does its work again"), "{}", watched.dispatcher.log());
+    watched.dispatcher.logged("does its work again").await;
 }
 
 /// A signal to a backend.
