@@ -47,6 +47,11 @@ apt_install() {
     rm -f "$log"
 }
 
+# Where programs are kept that were unpacked. Not root's own: PostgreSQL and PgBouncer run as another user then.
+cache_folder() {
+    if ((EUID == 0)); then echo /var/cache/postrider; else echo "${XDG_CACHE_HOME:-$HOME/.cache}/postrider"; fi
+}
+
 # need_whole_number OPTION VALUE
 need_whole_number() {
     [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || die 64 "$1: expected a whole number above 0, but got '$2'"

@@ -42,6 +42,7 @@ use crate::egress::EgressPolicy;
 use crate::lease::Lease;
 use crate::scrape::{self, Scrape};
 use crate::store::{BacklogRow, DispatcherRow, Store};
+use crate::trouble::Trouble;
 
 pub use guard::{Guard, Token};
 
@@ -49,6 +50,7 @@ pub use guard::{Guard, Token};
 pub struct Api {
     store: Store,
     lease: Arc<Lease>,
+    trouble: Arc<Trouble>,
     /// What `run` may call: an endpoint that it could not call is refused.
     policy: EgressPolicy,
     scrape: Scrape,
@@ -61,16 +63,34 @@ pub struct Api {
 
 impl Api {
     /// An API on its own connections.
-    pub fn new(store: Store, lease: Arc<Lease>, policy: EgressPolicy, scrape: Scrape) -> Self {
+    pub fn new(
+        store: Store,
+        lease: Arc<Lease>,
+        trouble: Arc<Trouble>,
+        policy: EgressPolicy,
+        scrape: Scrape,
+    ) -> Self {
         Self {
             store,
             lease,
+            trouble,
             policy,
             scrape,
             waiting: Semaphore::new(wait::WAITING_MAX),
             kept: Kept::default(),
             stop: CancellationToken::new(),
         }
+    }
+}
+
+/// Does the work of a start, and answers probes meanwhile: alive, and not ready.
+pub async fn serve_while<T>(listener: &TcpListener, work: impl Future<Output = T>) -> T {
+    let starting = || async { (StatusCode::SERVICE_UNAVAILABLE, "starting\n") };
+    let router = Router::new().route("/healthz", get(async || "ok\n")).fallback(starting);
+    tokio::select! {
+        // Whoever has no answer yet when the work is done asks again.
+        done = work => done,
+        never = connections::serve_for_ever(listener, router) => match never {},
     }
 }
 
@@ -149,10 +169,12 @@ async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
-    if api.lease.is_renewed() {
-        (StatusCode::OK, "ready\n")
-    } else {
+    if !api.lease.is_renewed() {
         (StatusCode::SERVICE_UNAVAILABLE, "database out of reach\n")
+    } else if !api.trouble.is_over() {
+        (StatusCode::SERVICE_UNAVAILABLE, "trouble with the database: the log says more\n")
+    } else {
+        (StatusCode::OK, "ready\n")
     }
 }
 

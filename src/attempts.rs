@@ -21,7 +21,8 @@ use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::outcome::{Answer, NoAnswer, Outcome};
 use crate::settle::Report;
-use crate::store::{Store, one_line};
+use crate::store::Store;
+use crate::trouble::Trouble;
 
 /// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
 const CHUNK_KIB_MAX: u32 = 8 * 1024;
@@ -42,6 +43,8 @@ pub struct Outlets {
     pub reports: mpsc::Sender<Report>,
     /// Counts what ended.
     pub metrics: Arc<Metrics>,
+    /// Told of failures.
+    pub trouble: Arc<Trouble>,
 }
 
 /// Claimed deliveries whose events are loaded together.
@@ -108,7 +111,7 @@ impl Attempts {
         let loaded = match self.store.load_events(&ids).await {
             Ok(loaded) => loaded,
             Err(fault) => {
-                warn!("claimed events cannot be read, giving them back: {}", one_line(&fault));
+                self.outlets.trouble.mention("claimed events cannot be read, giving them back", &fault);
                 for (claimed, payload_kib) in &chunk.claimed {
                     self.desk.give_memory(claimed.endpoint_no, *payload_kib);
                 }

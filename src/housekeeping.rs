@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
+use crate::backoff::Backoff;
 use crate::event::EventId;
 use crate::rounds::Shared;
-use crate::store::{EventFloor, Retention, StoreError, one_line};
+use crate::store::{EventFloor, Retention, StoreError};
+use crate::trouble::Stage;
 
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Claims taken back in one statement.
 const CLAIMS_MAX: i64 = 20;
 /// Events looked at in one statement of deletion.
@@ -49,12 +53,20 @@ impl Housekeeping {
     /// Steps until stopped, the first time at once.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut pause = Duration::ZERO;
+        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-            if let Err(fault) = self.step(&stop).await {
-                warn!("housekeeping failed, trying again: {}", one_line(&fault));
+            match self.step(&stop).await {
+                Ok(()) => {
+                    self.shared.trouble.ended(Stage::Housekeeping);
+                    backoff.reset();
+                    // Several dispatchers do not step together.
+                    pause = self.interval.mul_f64(0.9 + 0.1 * fastrand::f64());
+                }
+                Err(fault) => {
+                    self.shared.trouble.began(Stage::Housekeeping, &fault);
+                    pause = backoff.pause();
+                }
             }
-            // Several dispatchers do not step together.
-            pause = self.interval.mul_f64(0.9 + 0.1 * fastrand::f64());
         }
     }
 

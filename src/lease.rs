@@ -12,7 +12,8 @@ use crate::clock::Clock;
 use crate::delivery::DispatcherId;
 use crate::desk::Desk;
 use crate::metrics::Metrics;
-use crate::store::{Registration, Store, StoreError, one_line};
+use crate::store::{Registration, Store, StoreError};
+use crate::trouble::{Stage, Trouble};
 
 /// Who this dispatcher is, and until when that is certain.
 #[derive(Debug)]
@@ -87,13 +88,14 @@ pub struct Renewer {
     pub who: Registration,
     /// Counts lost leases.
     pub metrics: Arc<Metrics>,
+    /// Told of failures.
+    pub trouble: Arc<Trouble>,
 }
 
 impl Renewer {
     /// Renews six times per lease until stopped; after a failure, every second.
     pub async fn run(&self, stop: CancellationToken) {
         let mut pause = Duration::ZERO;
-        let mut is_failing = false;
         loop {
             tokio::select! {
                 // Every branch only waits; a change is kept when dropped.
@@ -104,14 +106,11 @@ impl Renewer {
             }
             match self.step().await {
                 Ok(()) => {
+                    self.trouble.ended(Stage::Lease);
                     pause = self.lease.duration / 6;
-                    is_failing = false;
                 }
                 Err(fault) => {
-                    if !is_failing {
-                        warn!("lease not renewed, trying again every second: {}", one_line(&fault));
-                    }
-                    is_failing = true;
+                    self.trouble.began(Stage::Lease, &fault);
                     pause = Duration::from_secs(1);
                 }
             }

@@ -22,9 +22,9 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`] | each other, [`topics`] |
-//! | rules | [`topics`], [`retry`], [`signature`], [`egress`], [`headers`], [`circuit`], [`clock`] | words |
+//! | rules | [`topics`], [`retry`], [`signature`], [`egress`], [`headers`], [`circuit`], [`clock`], [`backoff`] | words |
 //! | store | [`store`] | words |
-//! | desk | [`desk`], [`directory`], [`metrics`] | words, store's rows |
+//! | desk | [`desk`], [`directory`], [`metrics`], [`trouble`] | words, store's rows |
 //! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`breaker`], [`lease`], [`housekeeping`] | all above |
 //! | edges | [`api`], [`scrape`], [`cli`], [`commands`], [`registration`] | all above |
 //! | assembly | [`config`], [`telemetry`], [`shutdown`], [`serve`] | all above |
@@ -34,6 +34,7 @@ pub mod endpoint;
 pub mod event;
 pub mod outcome;
 
+pub mod backoff;
 pub mod circuit;
 pub mod clock;
 pub mod egress;
@@ -47,6 +48,7 @@ pub mod store;
 pub mod desk;
 pub mod directory;
 pub mod metrics;
+pub mod trouble;
 
 pub mod attempts;
 pub mod bell;

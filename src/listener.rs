@@ -1,7 +1,7 @@
 //! The listening connection: its own, because pooled ones drop notifications; always read, because a listener that stops
 //! reading pins the server's notification queue until producers' commits fail. Its `Err` means "reconnect".
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -12,18 +12,22 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_postgres::{AsyncMessage, Connection, Notification};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
+use crate::backoff::Backoff;
 use crate::bell::{Bell, ListenSession};
 use crate::metrics::Metrics;
-use crate::store::{ConnectError, DatabaseUrl, Session, Store, one_line};
+use crate::store::{ConnectError, DatabaseUrl, Session, Store, first_value, one_line};
+use crate::trouble::Trouble;
 
+/// For LISTEN and what else a connection begins with.
+const SETUP_DEADLINE: Duration = Duration::from_secs(10);
 const CANARY_DEADLINE: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Every so many heartbeats the canary is sounded again.
 const HEARTBEATS_PER_CANARY: u32 = 6;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// A path that loses notifications is tried again this often.
 const SILENT_RETRY: Duration = Duration::from_mins(1);
 
@@ -37,6 +41,8 @@ pub struct Listener {
     pub bell: Arc<Bell>,
     /// Counts rings and reconnects.
     pub metrics: Arc<Metrics>,
+    /// Told of failures.
+    pub trouble: Arc<Trouble>,
 }
 
 /// Why there is no listening connection. Its text is shown as the wake reason.
@@ -50,6 +56,8 @@ enum ListenError {
         "notifications do not come back (a transaction pooler in front? then give --listen-database-url)"
     )]
     Silent,
+    #[error("no answer on the listening connection within {SETUP_DEADLINE:?}")]
+    Mute,
     #[error("canary could not be sounded")]
     Canary(#[source] crate::store::StoreError),
     #[error("the listening connection ended")]
@@ -59,19 +67,14 @@ enum ListenError {
 impl Listener {
     /// Connects, listens, reconnects until stopped.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut backoff = BACKOFF_FIRST;
+        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         while !stop.is_cancelled() {
             let Err(fault) = self.listen(&stop, &mut backoff).await else {
                 break;
             };
             self.bell.disconnect(&one_line(&fault));
-            let pause = if matches!(fault, ListenError::Silent) {
-                SILENT_RETRY
-            } else {
-                backoff.mul_f64(0.5 + fastrand::f64())
-            };
-            warn!("polling until notifications work again: {}", one_line(&fault));
-            backoff = (backoff * 2).min(BACKOFF_MAX);
+            let pause = if matches!(fault, ListenError::Silent) { SILENT_RETRY } else { backoff.pause() };
+            self.trouble.mention("polling until notifications work again", &fault);
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
@@ -81,7 +84,7 @@ impl Listener {
     }
 
     /// One connection's life. Returns `Ok` when stopped.
-    async fn listen(&self, stop: &CancellationToken, backoff: &mut Duration) -> Result<(), ListenError> {
+    async fn listen(&self, stop: &CancellationToken, backoff: &mut Backoff) -> Result<(), ListenError> {
         let (client, connection) = self.url.connect(Session::Listener).await.map_err(ListenError::Connect)?;
         let broken = CancellationToken::new();
         let ears = Ears {
@@ -93,20 +96,18 @@ impl Listener {
         let mut pump = JoinSet::new();
         // A task of its own, so that the socket is read whatever else is waited for.
         pump.spawn(pump_messages(connection, ears.clone()));
-        let listen = async {
-            client.batch_execute(Session::Listener.settings()).await?;
-            client.batch_execute("listen postrider; listen postrider_canary").await?;
-            let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await?.try_get(0)?;
-            Ok(pid)
-        };
-        ears.pid.store(listen.await.map_err(ListenError::Refused)?, Ordering::Relaxed);
+        // Without a prepared statement: a transaction pooler may stand in front.
+        let listen = "listen postrider; listen postrider_canary; select pg_backend_pid()";
+        let answer = answered(client.simple_query(listen)).await?;
+        let pid = first_value(&answer).and_then(|pid| pid.parse().ok());
+        ears.pid.store(pid.unwrap_or_default(), Ordering::Relaxed);
         self.prove(&ears).await?;
-        let session = ListenSession::new(client, broken.clone()).await.map_err(ListenError::Refused)?;
+        let session = answered(ListenSession::new(client, broken.clone())).await?;
         let session = Arc::new(session);
         self.bell.connect(Arc::clone(&session));
         self.bell.seek_leadership().await;
         info!("listening for notifications");
-        *backoff = BACKOFF_FIRST;
+        backoff.reset();
         let mut beats = 0_u32;
         loop {
             tokio::select! {
@@ -135,6 +136,12 @@ impl Listener {
         let heard = tokio::time::timeout(CANARY_DEADLINE, canary.changed()).await;
         heard.map_err(|_elapsed| ListenError::Silent)?.map_err(|_closed| ListenError::Ended)
     }
+}
+
+/// What a server that may be frozen answers in time.
+async fn answered<T>(work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, ListenError> {
+    let done = tokio::time::timeout(SETUP_DEADLINE, work).await;
+    done.map_err(|_elapsed| ListenError::Mute)?.map_err(ListenError::Refused)
 }
 
 /// What hears the notifications of one connection.

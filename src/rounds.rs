@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::attempts::Attempts;
+use crate::backoff::Backoff;
 use crate::bell::{Armed, Bell};
 use crate::desk::Desk;
 use crate::directory::Directory;
@@ -18,7 +19,8 @@ use crate::dispatch::Dispatch;
 use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::route::Route;
-use crate::store::{Store, StoreError, one_line};
+use crate::store::{Store, StoreError};
+use crate::trouble::{Stage, Trouble};
 
 /// First nap, and the longest: the latency while a producer that did not ring is in flight.
 const NAP_FIRST: Duration = Duration::from_millis(1);
@@ -31,7 +33,7 @@ const STRAYS_INTERVAL: Duration = Duration::from_secs(15);
 const SMALL_ROUND: usize = 100;
 const BREATH_MAX: Duration = Duration::from_millis(5);
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// How far a round looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct Shared {
     pub attempts: Arc<Attempts>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Told of failures.
+    pub trouble: Arc<Trouble>,
     /// Every event of a transaction below this one is routed; saved by housekeeping for the next start.
     pub routed_below: AtomicU64,
 }
@@ -119,7 +123,7 @@ impl Rounds {
 
     /// Works until stopped; a round under way is finished. Failures are waited out with a jittered backoff.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut backoff = BACKOFF_FIRST;
+        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         // The sweep at start.
         let mut look = Look::Full;
         while !stop.is_cancelled() {
@@ -130,14 +134,13 @@ impl Rounds {
             };
             match round {
                 Ok(()) => {
-                    backoff = BACKOFF_FIRST;
+                    self.shared.trouble.ended(Stage::Rounds);
+                    backoff.reset();
                     look = Look::Near;
                 }
                 Err(fault) => {
-                    let pause = backoff.mul_f64(0.5 + fastrand::f64());
-                    warn!("trying again in {pause:.1?}: {}", one_line(&fault));
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
-                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    self.shared.trouble.began(Stage::Rounds, &fault);
+                    stop.run_until_cancelled(tokio::time::sleep(backoff.pause())).await;
                     look = Look::Full;
                     // What the failed round may have claimed.
                     self.strays_released = None;

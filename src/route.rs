@@ -80,10 +80,9 @@ impl Route {
         let begun = Instant::now();
         let mut connection = self.shared.store.connection().await?;
         let done = self.route_batch(&mut connection, from, room.min(BATCH_MAX), directory).await;
-        if done.is_err() {
-            connection.discard();
-        } else {
-            drop(connection);
+        match &done {
+            Ok(_) => drop(connection),
+            Err(fault) => self.shared.store.take_back(connection, fault),
         }
         let routed = done?;
         if is_safe {

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::api::{self, Api, Guard};
 use crate::attempts::{Attempts, Outlets};
+use crate::backoff::Backoff;
 use crate::bell::Bell;
 use crate::breaker::Breaker;
 use crate::clock::Clock;
@@ -69,7 +70,7 @@ impl Dispatcher {
                 config.api_listen
             )
         })?;
-        prepare_schema(config).await?;
+        api::serve_while(&listener, Box::pin(prepare_schema(config))).await?;
         Ok(listener)
     }
 
@@ -85,12 +86,17 @@ impl Dispatcher {
             WakeMode::Notify => "starting",
         }));
         let who = Registration { host: host(), lease: config.lease };
-        let lease = Arc::new(keep_trying(async || Lease::start(&store, &who, &bell).await).await?);
         let desk = Arc::new(Desk::new(Limits::for_in_flight(config.max_in_flight)));
-        let metrics = Arc::new(Metrics::new()?);
-        let renewer = Renewer { store, lease, bell, clock: Arc::new(Clock::new(0)), desk, who, metrics };
-        keep_trying(async || renewer.step().await).await?;
-        let floor = keep_trying(async || renewer.store.read_floor().await).await?;
+        let (clock, metrics) = (Arc::new(Clock::new(0)), Arc::new(Metrics::new()?));
+        let starting = async {
+            let lease = Arc::new(keep_trying(async || Lease::start(&store, &who, &bell).await).await?);
+            let (store, trouble) = (store.clone(), Arc::default());
+            let renewer = Renewer { store, lease, bell, clock, desk, who: who.clone(), metrics, trouble };
+            keep_trying(async || renewer.step().await).await?;
+            let floor = keep_trying(async || renewer.store.read_floor().await).await?;
+            Ok::<_, StoreError>((renewer, floor))
+        };
+        let (renewer, floor) = api::serve_while(&listener, Box::pin(starting)).await?;
         let dispatcher = Self::assemble(config, renewer, floor, listener)?;
         let id = dispatcher.shared.lease.id().get();
         info!(
@@ -106,7 +112,7 @@ impl Dispatcher {
         floor: EventFloor,
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
-        let Renewer { store, lease, bell, clock, desk, metrics, .. } = renewer.clone();
+        let Renewer { store, lease, bell, clock, desk, metrics, trouble, .. } = renewer.clone();
         let timeouts = Timeouts { default: config.request_timeout, max: config.lease / 2 };
         let deliverer = Deliverer::new(config.egress.clone(), clock, timeouts)?;
         let stop_intake = CancellationToken::new();
@@ -116,18 +122,25 @@ impl Dispatcher {
             Arc::clone(&desk),
             Arc::clone(&lease),
             deliverer,
-            Outlets { reports, metrics: Arc::clone(&metrics) },
+            Outlets { reports, metrics: Arc::clone(&metrics), trouble: Arc::clone(&trouble) },
         );
-        let settle =
-            Settle::new(store.clone(), Arc::clone(&desk), Arc::clone(&bell), Arc::clone(&metrics), settled);
+        let settle = Settle {
+            store: store.clone(),
+            desk: Arc::clone(&desk),
+            bell: Arc::clone(&bell),
+            metrics: Arc::clone(&metrics),
+            trouble: Arc::clone(&trouble),
+            reports: settled,
+        };
         let scrape_store = Store::new(&config.database, Session::Scrape, 1)?;
         let scrape = Scrape::new(Arc::clone(&metrics), scrape_store, Arc::clone(&desk), Arc::clone(&bell));
-        let shared =
-            Arc::new(Shared { store, desk, lease, bell, attempts, metrics, routed_below: AtomicU64::new(0) });
+        let routed_below = AtomicU64::new(0);
+        let shared = Arc::new(Shared { store, desk, lease, bell, attempts, metrics, trouble, routed_below });
         let rounds =
             Rounds::new(Arc::clone(&shared), Route::new(Arc::clone(&shared), floor), config.poll_interval);
         let api_store = Store::new(&config.database, Session::Api, API_CONNECTIONS)?;
-        let api = Api::new(api_store, Arc::clone(&shared.lease), config.egress.clone(), scrape);
+        let (lease, trouble) = (Arc::clone(&shared.lease), Arc::clone(&shared.trouble));
+        let api = Api::new(api_store, lease, trouble, config.egress.clone(), scrape);
         let housekeeping = Housekeeping::new(Arc::clone(&shared), config.lease, config.retention);
         let mut dispatcher = Self {
             api_address: listener.local_addr()?,
@@ -200,6 +213,7 @@ impl Dispatcher {
                 store: self.shared.store.clone(),
                 bell: Arc::clone(&self.shared.bell),
                 metrics: Arc::clone(&self.shared.metrics),
+                trouble: Arc::clone(&self.shared.trouble),
             };
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });
@@ -224,12 +238,12 @@ impl Dispatcher {
 
 /// How long a stop waits for the database once nothing is in flight any more.
 const LAST_WRITES: Duration = Duration::from_secs(10);
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// Brings the schema up to date, or checks it; waits for a database that is not there yet.
 async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
-    let mut backoff = BACKOFF_FIRST;
+    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
     loop {
         let done = if config.no_migrate {
             check_schema(&config.database).await
@@ -241,9 +255,13 @@ async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
             })
         };
         let Err(fault) = done else { return Ok(()) };
-        let can_wait =
-            matches!(fault, MigrateError::Connect(_) | MigrateError::Database(_) | MigrateError::Busy)
-                && !is_permanent(&fault);
+        let can_wait = matches!(
+            fault,
+            MigrateError::Connect(_)
+                | MigrateError::Database(_)
+                | MigrateError::Deadline
+                | MigrateError::Busy
+        ) && !is_permanent(&fault);
         if !can_wait {
             return Err(fault.into());
         }
@@ -253,7 +271,7 @@ async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
 
 /// Repeats a step of the start until the database does it, or refuses for good.
 async fn keep_trying<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let mut backoff = BACKOFF_FIRST;
+    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
     loop {
         match step().await {
             Err(fault) if !is_permanent(&fault) => wait_for_database(&mut backoff, &fault).await,
@@ -262,11 +280,10 @@ async fn keep_trying<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> Result
     }
 }
 
-async fn wait_for_database(backoff: &mut Duration, fault: &(dyn Error + 'static)) {
-    let pause = backoff.mul_f64(0.5 + fastrand::f64());
+async fn wait_for_database(backoff: &mut Backoff, fault: &(dyn Error + 'static)) {
+    let pause = backoff.pause();
     warn!("waiting for the database, trying again in {pause:.1?}: {}", one_line(fault));
     tokio::time::sleep(pause).await;
-    *backoff = (*backoff * 2).min(BACKOFF_MAX);
 }
 
 /// Host name and process id, as they stand in `postrider.dispatcher_status`.

@@ -8,13 +8,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use crate::backoff::Backoff;
 use crate::bell::Bell;
 use crate::delivery::{ClaimId, Claimed};
 use crate::desk::Desk;
 use crate::metrics::Metrics;
 use crate::outcome::Outcome;
 use crate::retry::{DEFAULT_SCHEDULE, Verdict, judge};
-use crate::store::{Attempted, GivenBack, Store, StoreError, is_data_fault, one_line};
+use crate::store::{Attempted, GivenBack, Store, StoreError, is_data_fault};
+use crate::trouble::{Stage, Trouble};
 
 /// Reports settled in one statement.
 const BATCH_MAX: usize = 500;
@@ -51,13 +53,20 @@ pub enum Report {
     },
 }
 
-/// The stage.
+/// The stage. It ends when every sender of reports is gone and all reports are written.
 pub struct Settle {
-    store: Store,
-    desk: Arc<Desk>,
-    bell: Arc<Bell>,
-    metrics: Arc<Metrics>,
-    reports: mpsc::Receiver<Report>,
+    /// The database.
+    pub store: Store,
+    /// Told what is settled.
+    pub desk: Arc<Desk>,
+    /// Rung when something is pending again.
+    pub bell: Arc<Bell>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Told of failures.
+    pub trouble: Arc<Trouble>,
+    /// What attempts came to.
+    pub reports: mpsc::Receiver<Report>,
 }
 
 /// One statement's worth of reports.
@@ -71,17 +80,6 @@ struct Batch {
 }
 
 impl Settle {
-    /// A stage that ends when every sender of reports is gone and all reports are written.
-    pub fn new(
-        store: Store,
-        desk: Arc<Desk>,
-        bell: Arc<Bell>,
-        metrics: Arc<Metrics>,
-        reports: mpsc::Receiver<Report>,
-    ) -> Self {
-        Self { store, desk, bell, metrics, reports }
-    }
-
     /// Settles until no report can come any more.
     pub async fn run(mut self) {
         while let Some(reports) = self.gather().await {
@@ -152,16 +150,16 @@ impl Settle {
     async fn write(&self, mut batch: Batch) {
         let claims = batch.claim_ids();
         let finished = self.desk.finishing(&claims);
-        let mut backoff = BACKOFF_FIRST;
+        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         while let Err(fault) = self.write_once(&mut batch, &finished).await {
             if is_data_fault(&fault) {
                 // A text that this database's encoding cannot hold must not keep the outcome from being recorded.
                 batch.drop_foreign_characters();
             }
-            warn!("outcomes not written, trying again in {backoff:?}: {}", one_line(&fault));
-            tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64())).await;
-            backoff = (backoff * 2).min(BACKOFF_MAX);
+            self.trouble.began(Stage::Settle, &fault);
+            tokio::time::sleep(backoff.pause()).await;
         }
+        self.trouble.ended(Stage::Settle);
         self.desk.settled(&claims);
         if batch.has_pending {
             // The sleeping loop does not know yet when these are due.

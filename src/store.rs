@@ -8,25 +8,27 @@ mod diagnose;
 mod dispatchers;
 mod endpoints;
 mod events;
+mod gate;
 mod health;
 mod measures;
 mod migrate;
+mod pool;
 mod redo;
 mod rows;
 mod statements;
 mod status;
 
-use std::pin::Pin;
+use std::future::Future;
 use std::time::Duration;
 
-use deadpool_postgres::{
-    Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Timeouts,
-};
+use deadpool::managed::{BuildError, Object};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{Row, SimpleQueryMessage};
+
+use self::diagnose::{is_stale_plan, leaves_connection_usable};
+use self::pool::{Opener, Pool, PoolError};
 
 pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session};
@@ -53,6 +55,7 @@ pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: Pool,
+    url: DatabaseUrl,
 }
 
 /// A statement did not do its work. Nothing is known of its effect unless the server itself refused it.
@@ -86,32 +89,28 @@ pub enum StoreError {
     },
 }
 
-/// Opens the pool's connections. The pool keeps the deadline; the configuration that it hands over is an empty one.
-struct Opener {
-    url: DatabaseUrl,
-    session: Session,
-}
-
-type Opened = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
-
-impl Connect for Opener {
-    fn connect(&self, _: &Config) -> Pin<Box<dyn Future<Output = Opened> + Send + '_>> {
-        Box::pin(async {
-            let (client, connection) = self.url.try_hosts(self.session).await?;
-            // What ends a connection is told to the statement that runs on it.
-            #[expect(clippy::disallowed_methods, reason = "the pool ends it with its connection")]
-            Ok((client, tokio::spawn(async { drop(connection.await) })))
-        })
-    }
-}
-
 /// One pooled connection, held for a transaction.
-pub struct Connection(Object);
+pub struct Connection {
+    object: Object<Opener>,
+    /// Whether prepared statements outlive a transaction: not where a transaction pooler stands in between.
+    is_direct: bool,
+}
 
 impl Connection {
-    /// Gives the connection up: after an error nobody knows what it is in the middle of.
-    pub fn discard(self) {
-        drop(Object::take(self.0));
+    /// Runs a statement by itself.
+    async fn query(&mut self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+        if self.is_direct {
+            let prepared = self.object.prepare_cached(sql).await?;
+            return self.object.query(&prepared, params).await;
+        }
+        // A transaction has one server connection to itself, and what is prepared in it is closed before it ends.
+        let tx = self.object.transaction().await?;
+        let prepared = tx.prepare(sql).await?;
+        let rows = tx.query(&prepared, params).await;
+        drop(prepared);
+        let rows = rows?;
+        tx.commit().await?;
+        Ok(rows)
     }
 }
 
@@ -119,30 +118,9 @@ impl Store {
     /// A pool of at most `connections_max` connections; opens none yet.
     ///
     /// # Errors
-    /// [`ConnectError::Pool`] when the pool cannot be built.
-    pub fn new(url: &DatabaseUrl, session: Session, connections_max: usize) -> Result<Self, ConnectError> {
-        let manager = Manager::from_connect(
-            Config::new(),
-            Opener { url: url.clone(), session },
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
-        let timeouts = Timeouts {
-            wait: Some(STATEMENT_DEADLINE),
-            create: Some(url.deadline()),
-            recycle: Some(url.deadline()),
-        };
-        let pool = Pool::builder(manager)
-            .max_size(connections_max)
-            .timeouts(timeouts)
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .post_create(Hook::async_fn(move |client, _| {
-                Box::pin(
-                    async move { client.batch_execute(session.settings()).await.map_err(HookError::Backend) },
-                )
-            }))
-            .build()
-            .map_err(ConnectError::Pool)?;
-        Ok(Self { pool })
+    /// When the pool cannot be built.
+    pub fn new(url: &DatabaseUrl, session: Session, connections_max: usize) -> Result<Self, BuildError> {
+        Ok(Self { pool: pool::pool(url, session, connections_max)?, url: url.clone() })
     }
 
     /// Closes all connections; whoever still holds one may finish.
@@ -155,30 +133,66 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn connection(&self) -> Result<Connection, StoreError> {
-        self.pool.get().await.map(Connection).map_err(|fault| StoreError::Unavailable(Box::new(fault)))
+        let object = self.pool.get().await.map_err(|fault| StoreError::Unavailable(Box::new(fault)))?;
+        Ok(Connection { object, is_direct: self.url.is_direct() })
     }
 
-    /// Runs one statement and returns its rows. A connection on which it failed is given up: it may be half open, or
-    /// its prepared statements older than the schema.
+    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew, once: nothing of the
+    /// statement was done.
     async fn rows(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
-        let connection = self.connection().await?;
-        let work = async {
-            let prepared = connection.0.prepare_cached(statement.sql).await?;
-            connection.0.query(&prepared, params).await
-        };
-        let fault = match tokio::time::timeout(STATEMENT_DEADLINE, work).await {
-            Ok(Ok(rows)) => return Ok(rows),
-            Ok(Err(source)) => StoreError::Failed { statement: statement.name, source },
-            Err(_elapsed) => StoreError::Deadline { statement: statement.name },
-        };
-        connection.discard();
-        Err(fault)
+        match self.rows_once(statement, params).await {
+            Err(fault) if is_stale_plan(&fault) => self.rows_once(statement, params).await,
+            done => done,
+        }
+    }
+
+    async fn rows_once(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+        let mut connection = self.connection().await?;
+        let done = in_time(statement.name, connection.query(statement.sql, params)).await;
+        if let Err(fault) = &done {
+            self.take_back(connection, fault);
+        }
+        done
+    }
+
+    /// Takes back a connection on which something failed. It is given up, because nobody knows what it is in the middle
+    /// of, unless the server merely refused a statement: what is refused again and again costs no connection each time.
+    pub fn take_back(&self, connection: Connection, fault: &StoreError) {
+        let is_usable = leaves_connection_usable(fault) && !self.url.leads_elsewhere_after(fault);
+        if is_usable {
+            drop(connection);
+        } else {
+            drop(Object::take(connection.object));
+        }
+        if is_stale_plan(fault) {
+            self.pool.retain(|client, _| {
+                client.statement_cache.clear();
+                true
+            });
+        }
     }
 
     /// Runs one statement whose answer is one row, or none.
     async fn row(&self, statement: &Statement, params: Params<'_>) -> Result<Option<Row>, StoreError> {
         Ok(self.rows(statement, params).await?.into_iter().next())
     }
+}
+
+/// What a statement comes to within [`STATEMENT_DEADLINE`]: a server that is frozen keeps a connection open for ever.
+async fn in_time<T>(
+    statement: &'static str,
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, StoreError> {
+    let done = tokio::time::timeout(STATEMENT_DEADLINE, work).await;
+    let done = done.map_err(|_elapsed| StoreError::Deadline { statement })?;
+    done.map_err(|source| StoreError::Failed { statement, source })
+}
+
+/// The one value of a simple query's answer; none: null, or no row.
+pub fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
+    answer
+        .iter()
+        .find_map(|message| if let SimpleQueryMessage::Row(row) = message { row.get(0) } else { None })
 }
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];

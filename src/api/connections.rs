@@ -1,6 +1,7 @@
 //! Connections of the API. Each is bounded in how long it may take over anything, and so is how many there are: what a
 //! client holds, it holds for a time, and without a claim or a settle waiting for it.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(super) const READ_DEADLINE: Duration = Duration::from_secs(15);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Then a connection ends after the request that is under way. A client that reads no answers is held to this alone.
 const LIFETIME_MAX: Duration = Duration::from_mins(5);
+/// After a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How long a stop waits for answers under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -43,6 +46,22 @@ pub(super) async fn serve(mut listener: TcpListener, router: Router, stop: Cance
     let ended = async { while connections.join_next().await.is_some() {} };
     // Who has not read an answer by then is cut off when the set is dropped.
     drop(timeout(STOP_DEADLINE, ended).await);
+}
+
+/// Serves as long as it is polled.
+pub(super) async fn serve_for_ever(listener: &TcpListener, router: Router) -> Infallible {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            // Both are cancel-safe.
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((socket, _)) => drop(connections.spawn(converse(socket, router.clone(), CancellationToken::new()))),
+                // No file descriptor is left, most likely.
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
 }
 
 async fn converse(socket: TcpStream, router: Router, stop: CancellationToken) {

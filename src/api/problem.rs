@@ -6,7 +6,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tracing::warn;
+use tracing::{debug, warn};
 use utoipa::ToSchema;
 
 use super::extract::legible;
@@ -147,8 +147,7 @@ impl From<StoreError> for Problem {
             Some(Refusal::WrongState) => return Self::new(Code::Conflict, text),
             None => {}
         }
-        warn!("a request to the API failed: {text}");
-        match &fault {
+        let problem = match &fault {
             StoreError::Unavailable(_) | StoreError::Deadline { .. } => {
                 Self::new(Code::Unavailable, "the database is out of reach")
             }
@@ -159,7 +158,14 @@ impl From<StoreError> for Problem {
             StoreError::Failed { .. } | StoreError::Row { .. } => {
                 Self::new(Code::Internal, "internal error; the log of the dispatcher says more")
             }
+        };
+        // That the database is away is said by the stages, and not once for each who asks.
+        if problem.code == Code::Internal {
+            warn!("a request to the API failed: {text}");
+        } else {
+            debug!("a request to the API failed: {text}");
         }
+        problem
     }
 }
 

@@ -11,22 +11,29 @@ mod service;
 mod session;
 mod tls;
 
+use std::error::Error;
 use std::fmt;
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use thiserror::Error;
-use tokio_postgres::config::{LoadBalanceHosts, SslMode};
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::config::{LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use self::options::Options;
 use self::passfile::Wanted;
 use self::place::Place;
+use self::session::MARK;
 use self::tls::Tls;
-use super::{is_permanent, one_line};
+use super::diagnose::{is_read_only, is_refused_setting};
+use super::gate::Gate;
+use super::{first_value, is_permanent, one_line};
 
 pub use self::options::Environment;
 pub use self::session::Session;
@@ -42,21 +49,22 @@ pub struct DatabaseUrl {
     tls: MakeRustlsConnect,
     in_random_order: bool,
     host_deadline: Duration,
+    wants_primary: bool,
     warnings: Vec<String>,
+    /// Shared by all copies.
+    gate: Arc<Gate>,
+    has_pooler: Arc<AtomicBool>,
 }
 
 /// Why no connection can be had.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The connection string is wrong. The text names the fault and never the password.
     #[error("{0}")]
     Url(String),
-    /// The pool could not be built.
-    #[error("connection pool")]
-    Pool(#[source] deadpool_postgres::BuildError),
     /// No host took us; this is what the last one said.
     #[error("cannot connect")]
-    Refused(#[source] tokio_postgres::Error),
+    Refused(#[source] Arc<tokio_postgres::Error>),
     /// No host answered in time.
     #[error("cannot connect within {0:?}")]
     Deadline(Duration),
@@ -103,12 +111,15 @@ impl DatabaseUrl {
         let warnings = plaintext_warning(&tls, &places).into_iter().chain(passed_over).collect();
         Ok(Self {
             host_deadline: driver::host_deadline(&options)?,
+            wants_primary: config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite,
             in_random_order: config.get_load_balance_hosts() == LoadBalanceHosts::Random,
             tls: tls.connector,
             options,
             places,
             configs,
             warnings,
+            gate: Arc::new(Gate::new()),
+            has_pooler: Arc::default(),
         })
     }
 
@@ -159,19 +170,55 @@ impl DatabaseUrl {
         self.configs.iter().map(|_| self.host_deadline).sum()
     }
 
-    /// Connects to the first host that takes us.
+    /// Whether nothing stands between us and the server, as far as is known: then what is prepared in a session stays,
+    /// and its settings are in force.
+    pub fn is_direct(&self) -> bool {
+        !self.has_pooler.load(Ordering::Relaxed)
+    }
+
+    /// Whether a new connection would lead to another server after this refusal: the primary is somewhere else by now.
+    pub(super) fn leads_elsewhere_after(&self, fault: &(dyn Error + 'static)) -> bool {
+        self.wants_primary && is_read_only(fault)
+    }
+
+    /// Connects to the first host that takes us. In trouble, all attempts of this process wait for each other (see
+    /// `store/gate.rs`).
     ///
     /// # Errors
     /// [`ConnectError::Refused`] or [`ConnectError::Deadline`].
     pub async fn connect(&self, session: Session) -> Result<Connected, ConnectError> {
-        tokio::time::timeout(self.deadline(), self.try_hosts(session))
-            .await
-            .map_err(|_elapsed| ConnectError::Deadline(self.deadline()))?
-            .map_err(ConnectError::Refused)
+        self.attempt(self.try_hosts(session)).await
     }
 
-    /// As [`Self::connect`], but the caller keeps the deadline.
-    pub(super) async fn try_hosts(&self, session: Session) -> Result<Connected, tokio_postgres::Error> {
+    /// Connects as [`Self::connect`] does, for statements alone, and finds out whether a pooler stands in between.
+    pub(super) async fn open(&self, session: Session) -> Result<ClientWrapper, ConnectError> {
+        self.attempt(async {
+            let (client, connection) = self.try_hosts(session).await?;
+            // What ends a connection is told to the statement that runs on it.
+            #[expect(clippy::disallowed_methods, reason = "the pool ends it with its connection")]
+            let client = ClientWrapper::new(client, tokio::spawn(async { drop(connection.await) }));
+            if self.is_direct() && !is_marked(&client).await? {
+                self.note_pooler();
+            }
+            Ok(client)
+        })
+        .await
+    }
+
+    async fn attempt<T>(
+        &self,
+        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, ConnectError> {
+        let hosts_max = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        let in_time = async {
+            let done = tokio::time::timeout(self.deadline(), work).await;
+            let done = done.map_err(|_elapsed| ConnectError::Deadline(self.deadline()))?;
+            done.map_err(|fault| ConnectError::Refused(Arc::new(fault)))
+        };
+        self.gate.pass(hosts_max, in_time).await
+    }
+
+    async fn try_hosts(&self, session: Session) -> Result<Connected, tokio_postgres::Error> {
         let mut hosts: Vec<_> = self.places.iter().zip(self.configs(session)).collect();
         if self.in_random_order {
             fastrand::shuffle(&mut hosts);
@@ -179,7 +226,7 @@ impl DatabaseUrl {
         let last = hosts.pop().map(|(_, config)| config).unwrap_or_default();
         for (place, config) in hosts {
             // A host that hangs is left for the next one; the last one has the time that remains.
-            match tokio::time::timeout(self.host_deadline, config.connect(self.tls.clone())).await {
+            match tokio::time::timeout(self.host_deadline, self.try_host(session, &config)).await {
                 Ok(Ok(connected)) => return Ok(connected),
                 // As libpq: a wrong password is not tried on everybody.
                 Ok(Err(fault)) if is_permanent(&fault) => return Err(fault),
@@ -187,8 +234,36 @@ impl DatabaseUrl {
                 Err(_elapsed) => debug!("passing over {}: no answer", place.host),
             }
         }
-        last.connect(self.tls.clone()).await
+        self.try_host(session, &last).await
     }
+
+    /// A pooler that refuses our settings takes us without.
+    async fn try_host(&self, session: Session, config: &Config) -> Result<Connected, tokio_postgres::Error> {
+        if self.is_direct() {
+            let mut with_settings = config.clone();
+            with_settings.options(session.options(config.get_options()));
+            match Box::pin(with_settings.connect(self.tls.clone())).await {
+                Err(fault) if is_refused_setting(&fault) => self.note_pooler(),
+                done => return done,
+            }
+        }
+        Box::pin(config.connect(self.tls.clone())).await
+    }
+
+    fn note_pooler(&self) {
+        if !self.has_pooler.swap(true, Ordering::Relaxed) {
+            warn!(
+                "a connection pooler stands in front of the database: statements are planned anew each time, without our \
+                 settings, and with --listen-database-url alone notifications are heard; a direct connection is better"
+            );
+        }
+    }
+}
+
+/// Whether the settings of the session have reached the server.
+async fn is_marked(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    let answer = client.simple_query(&format!("select current_setting('{MARK}', true)")).await?;
+    Ok(first_value(&answer) == Some("on"))
 }
 
 impl fmt::Debug for DatabaseUrl {

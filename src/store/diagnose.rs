@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use rustls::CertificateError;
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// What the driver says before there is a session, where waiting does not help; and what does.
 const REFUSALS: [(&str, &str); 4] = [
@@ -36,6 +36,28 @@ pub fn is_permanent(fault: &(dyn Error + 'static)) -> bool {
 /// Whether the server refused a value (SQLSTATE class 22): the same value will be refused again.
 pub fn is_data_fault(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| db.code().code().starts_with("22"))
+}
+
+/// Whether a prepared statement is older than the schema, or gone; nothing of it was done.
+pub(super) fn is_stale_plan(fault: &(dyn Error + 'static)) -> bool {
+    let Some(db) = database_error(fault) else { return false };
+    // "cached plan must not change result type" is the only one of its code that ours can meet.
+    [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME].contains(db.code())
+}
+
+/// Whether the server has refused a statement and goes on with the session.
+pub(super) fn leaves_connection_usable(fault: &(dyn Error + 'static)) -> bool {
+    database_error(fault).is_some_and(|db| db.parsed_severity() == Some(Severity::Error))
+}
+
+/// Whether this server is no primary, for now.
+pub(super) fn is_read_only(fault: &(dyn Error + 'static)) -> bool {
+    database_error(fault).is_some_and(|db| *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION)
+}
+
+/// Whether something in between takes nothing but the most common settings of a session.
+pub(super) fn is_refused_setting(fault: &(dyn Error + 'static)) -> bool {
+    database_error(fault).is_some_and(|db| db.message().starts_with("unsupported startup parameter"))
 }
 
 /// What a database refuses to do for a caller, as the schema's functions say it.

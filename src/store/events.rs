@@ -9,7 +9,9 @@ use super::statements::{
     CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR,
     ROUTE_EVENTS, SAVE_FLOOR,
 };
-use super::{Connection, Statement, Store, StoreError, column, from_millis, headers, millis, missing};
+use super::{
+    Connection, Statement, Store, StoreError, column, from_millis, headers, in_time, millis, missing,
+};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::endpoint::EndpointNo;
 use crate::event::{Event, EventId};
@@ -95,6 +97,7 @@ pub struct Deletion {
 /// A transaction that claims unrouted events and routes them.
 pub struct RouteTx<'a> {
     tx: Transaction<'a>,
+    is_direct: bool,
 }
 
 impl<'a> RouteTx<'a> {
@@ -103,8 +106,9 @@ impl<'a> RouteTx<'a> {
     /// # Errors
     /// [`StoreError`]: nothing happened.
     pub async fn begin(connection: &'a mut Connection) -> Result<Self, StoreError> {
-        let begun = connection.0.transaction().await;
-        begun.map(|tx| Self { tx }).map_err(|source| StoreError::Failed { statement: "begin", source })
+        let is_direct = connection.is_direct;
+        let tx = in_time("begin", connection.object.transaction()).await?;
+        Ok(Self { tx, is_direct })
     }
 
     /// `sql/claim_events.sql`.
@@ -143,7 +147,7 @@ impl<'a> RouteTx<'a> {
             )
             .await?;
         let claimed = rows.iter().map(|row| first_claim(dispatcher, row)).collect::<Result<_, _>>()?;
-        self.tx.commit().await.map_err(|source| StoreError::Failed { statement: "commit", source })?;
+        in_time("commit", self.tx.commit()).await?;
         Ok(claimed)
     }
 
@@ -153,12 +157,15 @@ impl<'a> RouteTx<'a> {
         params: super::Params<'_>,
     ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
         let work = async {
-            let prepared = self.tx.prepare_cached(statement.sql).await?;
+            // Without a cache it is closed again before the transaction ends.
+            let prepared = if self.is_direct {
+                self.tx.prepare_cached(statement.sql).await?
+            } else {
+                self.tx.prepare(statement.sql).await?
+            };
             self.tx.query(&prepared, params).await
         };
-        let done = tokio::time::timeout(super::STATEMENT_DEADLINE, work).await;
-        let rows = done.map_err(|_elapsed| StoreError::Deadline { statement: statement.name })?;
-        rows.map_err(|source| StoreError::Failed { statement: statement.name, source })
+        in_time(statement.name, work).await
     }
 }
 

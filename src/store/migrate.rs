@@ -1,8 +1,10 @@
 //! Migrations: refinery under an advisory lock, because refinery takes none; a newer database is refused.
 
+use deadpool_postgres::ClientWrapper;
 use thiserror::Error;
+use tokio_postgres::Client;
 
-use super::{ConnectError, DatabaseUrl, Session};
+use super::{ConnectError, DatabaseUrl, STATEMENT_DEADLINE, Session, first_value};
 
 mod embedded {
     refinery::embed_migrations!("sql/migrations");
@@ -43,6 +45,14 @@ pub enum MigrateError {
         /// The database's version; 0: no schema at all.
         found: i32,
     },
+    /// There is something to migrate, and a pooler in between: one migration after the other needs one session.
+    #[error(
+        "a connection pooler stands in front of the database: run \"postrider migrate\" over a direct connection"
+    )]
+    Pooler,
+    /// No answer in time.
+    #[error("database did not answer within {STATEMENT_DEADLINE:?}")]
+    Deadline,
     /// Somebody else holds the migration lock for too long.
     #[error("another migration is still running")]
     Busy,
@@ -57,6 +67,9 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, MigrateError> {
     if schema_version_of(&client).await? == SCHEMA_VERSION {
         return Ok(Vec::new());
     }
+    if !url.is_direct() {
+        return Err(MigrateError::Pooler);
+    }
     // Waits for another migrator, at most the session's lock_timeout.
     client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(busy)?;
     refuse_newer(schema_version_of(&client).await?)?;
@@ -64,7 +77,7 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, MigrateError> {
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name(HISTORY_TABLE);
     let report =
-        runner.run_async(&mut client).await.map_err(|fault| MigrateError::Migration(Box::new(fault)))?;
+        runner.run_async(&mut *client).await.map_err(|fault| MigrateError::Migration(Box::new(fault)))?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
@@ -83,7 +96,8 @@ pub async fn check_schema(url: &DatabaseUrl) -> Result<(), MigrateError> {
 /// # Errors
 /// [`MigrateError::Connect`] or [`MigrateError::Database`].
 pub async fn schema_version(url: &DatabaseUrl) -> Result<i32, MigrateError> {
-    schema_version_of(&connect(url).await?).await
+    let client = connect(url).await?;
+    schema_version_of(&client).await
 }
 
 /// All migrations as SQL, with the history that `--no-migrate` and later versions go by, for people who apply it by hand.
@@ -105,29 +119,24 @@ pub fn print_migrations() -> String {
     std::iter::once(head).chain(migrations.iter().map(script)).collect()
 }
 
-async fn connect(url: &DatabaseUrl) -> Result<tokio_postgres::Client, MigrateError> {
-    let (client, connection) = url.connect(Session::Command).await.map_err(MigrateError::Connect)?;
-    #[expect(clippy::disallowed_methods, reason = "ends with its client, which the caller holds")]
-    drop(tokio::spawn(connection));
-    client.batch_execute(Session::Command.settings()).await.map_err(MigrateError::Database)?;
-    Ok(client)
+async fn connect(url: &DatabaseUrl) -> Result<ClientWrapper, MigrateError> {
+    Box::pin(url.open(Session::Command)).await.map_err(MigrateError::Connect)
 }
 
-async fn schema_version_of(client: &tokio_postgres::Client) -> Result<i32, MigrateError> {
-    let exists: bool = client
-        .query_one("select to_regclass($1) is not null as found", &[&HISTORY_TABLE])
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(MigrateError::Database)?;
-    if !exists {
+/// Asked without a prepared statement: a pooler may stand in between.
+async fn schema_version_of(client: &Client) -> Result<i32, MigrateError> {
+    if value_of(client, &format!("select to_regclass('{HISTORY_TABLE}')")).await?.is_none() {
         return Ok(0);
     }
-    let version: Option<i32> = client
-        .query_one("select max(version) from postrider.schema_history", &[])
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(MigrateError::Database)?;
-    Ok(version.unwrap_or_default())
+    let version = value_of(client, &format!("select max(version) from {HISTORY_TABLE}")).await?;
+    Ok(version.and_then(|version| version.parse().ok()).unwrap_or_default())
+}
+
+/// The one value of a query; none: null.
+async fn value_of(client: &Client, query: &str) -> Result<Option<String>, MigrateError> {
+    let answer = tokio::time::timeout(STATEMENT_DEADLINE, client.simple_query(query));
+    let answer = answer.await.map_err(|_elapsed| MigrateError::Deadline)?.map_err(MigrateError::Database)?;
+    Ok(first_value(&answer).map(str::to_owned))
 }
 
 fn refuse_newer(found: i32) -> Result<(), MigrateError> {

@@ -13,7 +13,6 @@ mod plan;
 mod produce;
 mod rows;
 mod run;
-mod server;
 mod slot;
 mod stage;
 mod watch;

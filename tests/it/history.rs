@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::support::Database;
+use crate::support::{Database, set_up};
 
 /// Pages that an answer may touch. A walk through the smallest index of a table of a million rows touches 2,700, through
 /// the rows themselves 9,000 to 40,000.
@@ -152,7 +152,7 @@ async fn a_replay_reads_the_time_it_is_of_and_no_more() {
 async fn housekeeping_finds_what_is_to_be_given_up_without_a_walk_through_the_history() {
     let database = history().await;
     let client = database.connect().await;
-    client.batch_execute(Session::Dispatcher.settings()).await.unwrap();
+    set_up(&client, Session::Dispatcher).await;
 
     for (statement, arguments) in
         [("give_up_deliveries", "1000"), ("fold_tallies", "1000"), ("rescue_claims", "20")]
@@ -229,7 +229,7 @@ const FILL: &str = "
 /// Pages that a statement touches in a session of the API, planned for its arguments and planned for any.
 async fn pages_of(database: &Database, statement: &str, arguments: &str) -> [(&'static str, u64); 2] {
     let client = database.connect().await;
-    client.batch_execute(Session::Api.settings()).await.unwrap();
+    set_up(&client, Session::Api).await;
     client.batch_execute(&format!("prepare {statement} as {}", sql(statement))).await.unwrap();
     let execute = if arguments.is_empty() {
         format!("execute {statement}")

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::replaying::complete;
-use crate::support::{Database, Dispatcher, Receiver, chance, one_endpoint};
+use crate::support::{Database, Dispatcher, Receiver, chance, one_endpoint, set_up};
 
 const SHORT_LEASE: [&str; 4] = ["--lease", "2s", "--request-timeout", "1s"];
 const ENDPOINTS: [&str; 3] = ["good", "flaky", "paused"];
@@ -158,7 +158,7 @@ async fn what_is_given_back_is_locked_in_the_order_in_which_a_cancel_locks_it() 
         canceller.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
         let (name, _) = call.split_once(' ').unwrap();
         let statement = STATEMENTS.iter().find(|statement| statement.name == name).unwrap();
-        dispatcher.batch_execute(Session::Dispatcher.settings()).await.unwrap();
+        set_up(&dispatcher, Session::Dispatcher).await;
         dispatcher.batch_execute(&format!("prepare {name} as {}", statement.sql)).await.unwrap();
 
         let cancel = async {

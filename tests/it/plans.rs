@@ -4,7 +4,7 @@ use postrider::store::{STATEMENTS, Session};
 use serde_json::Value;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::support::{Database, Dispatcher, Receiver};
+use crate::support::{Database, Dispatcher, Receiver, set_up};
 
 /// Statements of the hot path, and arguments for them.
 const HOT_PATH: [(&str, &str); 8] = [
@@ -56,7 +56,7 @@ async fn metrics_do_not_read_the_history() {
     let database = Database::new().await;
     fill(&database).await;
     let client = database.connect().await;
-    client.batch_execute(Session::Scrape.settings()).await.unwrap();
+    set_up(&client, Session::Scrape).await;
 
     let mut faults = Vec::new();
     for (name, arguments) in [("measure_backlog", ""), ("measure_endpoints", "(100)")] {
@@ -195,7 +195,7 @@ async fn fill(database: &Database) {
 /// dispatcher's session without knowing the arguments.
 async fn scans_and_sorts(database: &Database) -> Vec<String> {
     let client = database.connect().await;
-    client.batch_execute(Session::Dispatcher.settings()).await.unwrap();
+    set_up(&client, Session::Dispatcher).await;
     client.batch_execute("set plan_cache_mode = force_generic_plan").await.unwrap();
     let mut faults = Vec::new();
     for (name, arguments) in HOT_PATH {

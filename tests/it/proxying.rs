@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls};
 
-use crate::support::{Database, Dispatcher, Door, Ears, Proxy, Receiver, Toxic, Toxics, eventually};
+use crate::support::{Database, Dispatcher, Door, Ears, Proxy, Receiver, Toxic, Toxics, Watched, eventually};
 
 #[tokio::test]
 async fn bytes_pass_unchanged_in_slices() {
@@ -172,15 +172,19 @@ async fn what_was_routed_by_a_commit_whose_answer_is_lost_is_sent() {
 
 #[tokio::test]
 async fn a_dispatcher_whose_network_is_a_hole_for_a_while_goes_on_without_a_restart() {
-    let (database, receiver, proxy, _dispatcher) = behind_proxy().await;
+    let database = Database::new().await;
+    let mut watched = Watched::start(&database.url, &["--lease", "4s", "--request-timeout", "1s"]).await;
     let hole = Toxic { is_hole: true, ..Toxic::default() };
-    proxy.set(Toxics { up: hole, down: hole, ..Toxics::default() });
-    database.insert("order.created", "1").await;
+    let begun = watched.count();
+    watched.proxy.set(Toxics { up: hole, down: hole, ..Toxics::default() });
+    watched.insert_by(&database).await;
     database.until("select lease_until < clock_timestamp() from postrider.dispatcher_status").await;
 
-    proxy.heal();
+    watched.assert_calm_trouble(&begun).await;
+    watched.proxy.heal();
 
-    assert_eq!(receiver.next().await.text(), "1");
+    watched.until_all_arrived().await;
+    watched.until_ready().await;
     database.until_settled().await;
 }
 
@@ -211,20 +215,14 @@ async fn a_signal_ends_a_dispatcher_that_waits_for_the_database_while_it_starts(
 
 #[tokio::test]
 async fn a_dispatcher_without_a_database_is_no_hot_loop() {
-    let (database, _receiver, proxy) = before_start().await;
-    let dispatcher = Dispatcher::spawn(&proxy.url(&database.url), &[]);
-    dispatcher.logged("dispatcher 1 runs").await;
-    proxy.set(Toxics { door: Door::Reset, ..Toxics::default() });
-    proxy.reset();
-    dispatcher.logged("lease not renewed").await;
-    // In the first moment every stage tries again soon.
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    let (connections, lines) = (proxy.connections(), dispatcher.log().lines().count());
+    let database = Database::new().await;
+    let watched = Watched::start(&database.url, &[]).await;
+    let begun = watched.count();
 
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    watched.proxy.set(Toxics { door: Door::Reset, ..Toxics::default() });
+    watched.proxy.reset();
 
-    let (connections, lines) = (proxy.connections() - connections, dispatcher.log().lines().count() - lines);
-    assert!(connections <= 12 && lines <= 12, "{connections} connections, {lines} lines in 6 s");
+    watched.assert_calm_trouble(&begun).await;
 }
 
 /// A database with an endpoint that receives everything, and the proxy to it.

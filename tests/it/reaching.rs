@@ -131,6 +131,19 @@ async fn a_wrong_password_is_not_tried_on_the_next_host() {
 }
 
 #[tokio::test]
+async fn a_session_begins_with_our_settings_and_then_the_callers_own() {
+    let database = Database::new().await;
+
+    let client = connect(&format!("{}?options=-c%20lock_timeout%3D7s", database.url)).await;
+
+    let row = client
+        .query_one("select current_setting('statement_timeout'), current_setting('lock_timeout')", &[])
+        .await
+        .unwrap();
+    assert_eq!((row.get(0), row.get(1)), ("5min", "7s"));
+}
+
+#[tokio::test]
 async fn the_primary_is_found_among_the_hosts() {
     let server = Encrypted::server().await;
     let primary = Database::without_schema().await;

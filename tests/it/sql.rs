@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use postrider::store::{STATEMENTS, Statement, session};
+use tokio_postgres::Column;
+use tokio_postgres::types::Type;
 
 use crate::support::Database;
 
@@ -18,6 +20,20 @@ async fn every_statement_prepares_and_takes_the_parameters_that_its_header_names
 
         let prepared = prepared.unwrap_or_else(|fault| panic!("{}: {fault:?}", statement.name));
         assert_eq!(prepared.params().len(), highest_parameter(header(statement)), "{}", statement.name);
+    }
+}
+
+#[tokio::test]
+async fn every_statement_takes_and_returns_types_that_need_no_looking_up() {
+    let database = Database::new().await;
+
+    // To look up a type the driver keeps a prepared statement, which no transaction pooler bears.
+    for statement in all_statements() {
+        let prepared = database.client.prepare(statement.sql).await.unwrap();
+        let columns = prepared.columns().iter().map(Column::type_);
+        for known in prepared.params().iter().chain(columns) {
+            assert!(Type::from_oid(known.oid()).is_some(), "{}: {known}", statement.name);
+        }
     }
 }
 

@@ -12,17 +12,19 @@ mod proxy;
 mod receiver;
 mod rude;
 mod scraped;
+mod server;
 mod skipping;
 mod talker;
 mod terminal;
 mod tls;
+mod watched;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use api::{Answered, Api};
 pub(crate) use cluster::Cluster;
-pub(crate) use database::{Database, connect, open};
+pub(crate) use database::{Database, connect, open, set_up};
 pub(crate) use dispatcher::{Dispatcher, command};
 pub(crate) use ears::Ears;
 pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};
@@ -32,10 +34,12 @@ pub(crate) use proxy::{Door, Proxy, Toxic, Toxics};
 pub(crate) use receiver::{Received, Receiver};
 pub(crate) use rude::{Act, Rude};
 pub(crate) use scraped::Scraped;
+pub(crate) use server::Server;
 pub(crate) use skipping::skip;
 pub(crate) use talker::Talker;
 pub(crate) use terminal::terminal;
 pub(crate) use tls::{Authority, Tls, TlsReceiver};
+pub(crate) use watched::Watched;
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);

@@ -51,7 +51,6 @@ async fn hear(url: &DatabaseUrl, store: &Store) -> anyhow::Result<()> {
             }
         }
     });
-    client.batch_execute(Session::Listener.settings()).await?;
     client.batch_execute("listen postrider_canary").await?;
     // No dispatcher takes it for its own, which is a bare number.
     let ours = format!("doctor {:016x}", fastrand::u64(..));

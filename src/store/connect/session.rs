@@ -1,5 +1,8 @@
 //! How our sessions differ.
 
+/// A setting that says nothing but that settings have reached the server.
+pub(super) const MARK: &str = "postrider.session";
+
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Session {
@@ -28,35 +31,59 @@ impl Session {
         }
     }
 
-    /// Statements that a new session starts with.
-    pub const fn settings(self) -> &'static str {
+    /// What the server is told of it at the start. Not by SET: a transaction pooler in between would leave that behind
+    /// in a connection that it gives to others. Values have no spaces.
+    pub const fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             // Planned while a table was empty, a cached plan with a scan or a hash join is kept until the next
             // autoanalyze: 8 to 41 ms a claim instead of a fraction of one. With only index paths left, one plan
             // serves for all parameters, and planning anew (0.2 to 0.35 ms a statement) gains nothing.
-            Self::Dispatcher => {
-                "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_bitmapscan = off; \
-                 set enable_sort = off; set jit = off; \
-                 set plan_cache_mode = force_generic_plan; \
-                 set statement_timeout = '25s'; set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '20s'"
-            }
+            Self::Dispatcher => &[
+                ("enable_seqscan", "off"),
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
+                ("enable_bitmapscan", "off"),
+                ("enable_sort", "off"),
+                ("jit", "off"),
+                ("plan_cache_mode", "force_generic_plan"),
+                ("statement_timeout", "25s"),
+                ("lock_timeout", "10s"),
+                ("idle_in_transaction_session_timeout", "20s"),
+            ],
             // A listener that stops reading would pin the server's notification queue until commits fail: the server
             // drops it after 30 s.
-            Self::Listener => {
-                "set statement_timeout = '10s'; set idle_session_timeout = 0; set tcp_user_timeout = 30000; \
-                 set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3"
-            }
+            Self::Listener => &[
+                ("statement_timeout", "10s"),
+                ("idle_session_timeout", "0"),
+                ("tcp_user_timeout", "30000"),
+                ("tcp_keepalives_idle", "10"),
+                ("tcp_keepalives_interval", "5"),
+                ("tcp_keepalives_count", "3"),
+            ],
             // Times are shown as RFC 3339 in UTC, wherever the server is.
-            Self::Command => "set statement_timeout = '5min'; set lock_timeout = '30s'; set timezone = 'UTC'",
+            Self::Command => &[("statement_timeout", "5min"), ("lock_timeout", "30s"), ("timezone", "UTC")],
             // A request takes one process of the server, and no time to compile what runs for a millisecond.
-            Self::Api => {
-                "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'; \
-                 set jit = off; set max_parallel_workers_per_gather = 0"
-            }
-            Self::Scrape => {
-                "set default_transaction_read_only = on; set enable_seqscan = off; set jit = off; \
-                 set max_parallel_workers_per_gather = 0; set statement_timeout = '4s'"
-            }
+            Self::Api => &[
+                ("statement_timeout", "10s"),
+                ("lock_timeout", "5s"),
+                ("timezone", "UTC"),
+                ("jit", "off"),
+                ("max_parallel_workers_per_gather", "0"),
+            ],
+            Self::Scrape => &[
+                ("default_transaction_read_only", "on"),
+                ("enable_seqscan", "off"),
+                ("jit", "off"),
+                ("max_parallel_workers_per_gather", "0"),
+                ("statement_timeout", "4s"),
+            ],
         }
+    }
+
+    /// The settings as `options` of the connection, with the caller's own behind them, and [`MARK`].
+    pub(super) fn options(self, given: Option<&str>) -> String {
+        let ours =
+            [(MARK, "on")].iter().chain(self.settings()).map(|(name, value)| format!("-c {name}={value}"));
+        ours.chain(given.map(str::to_owned)).collect::<Vec<String>>().join(" ")
     }
 }

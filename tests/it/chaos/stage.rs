@@ -11,9 +11,8 @@ use tokio_postgres::{Client, NoTls};
 use super::history::History;
 use super::peer::Peer;
 use super::plan::{ENDPOINTS, Plan, STRICT};
-use super::server::Server;
 use super::slot::Slot;
-use crate::support::{Database, Proxy};
+use crate::support::{Database, Proxy, Server};
 
 /// In the database's URL, and in no log.
 pub(crate) const PASSWORD: &str = "parole-im-rotkohl";

@@ -1,6 +1,7 @@
 //! Private PostgreSQL clusters, each as long as this process lives.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::variable;
@@ -12,12 +13,17 @@ pub(crate) struct Cluster {
     /// The folder of its programs.
     pub(crate) bin: String,
     /// Holds its stdin open: that closes when this process ends, and the cluster with it.
-    _guard: Child,
+    guard: Child,
 }
 
 impl Cluster {
     /// Starts one with these lines in its `postgresql.conf`.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        Self::start_in(&std::env::temp_dir(), settings)
+    }
+
+    /// The same, in a folder that the user who runs PostgreSQL may enter.
+    pub(crate) fn start_in(folder: &Path, settings: &[&str]) -> Self {
         let root = env!("CARGO_MANIFEST_DIR");
         let mut find = Command::new(format!("{root}/scripts/postgres"));
         if let Some(major) = variable("POSTRIDER_TEST_PG") {
@@ -30,6 +36,7 @@ impl Cluster {
             .arg(format!("{root}/scripts/cluster"))
             .arg(&bin)
             .args(settings)
+            .env("TMPDIR", folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -38,6 +45,14 @@ impl Cluster {
         let mut lines = BufReader::new(guard.stdout.take().unwrap());
         lines.read_line(&mut url).expect("scripts/cluster prints a URL");
         assert!(!url.is_empty(), "no cluster, see above");
-        Self { url: url.trim().to_owned(), bin, _guard: guard }
+        Self { url: url.trim().to_owned(), bin, guard }
+    }
+}
+
+impl Cluster {
+    /// Ends it and waits until nothing is left.
+    pub(crate) fn end(mut self) {
+        drop(self.guard.stdin.take());
+        self.guard.wait().unwrap();
     }
 }

@@ -329,3 +329,10 @@ pub(crate) async fn open(url: &DatabaseUrl) -> Client {
     drop(tokio::spawn(connection));
     client
 }
+
+/// Makes a connection what ours are for such a session.
+pub(crate) async fn set_up(client: &Client, session: Session) {
+    for (name, value) in session.settings() {
+        client.batch_execute(&format!("set {name} = '{value}'")).await.unwrap();
+    }
+}

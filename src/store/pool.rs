@@ -1,0 +1,49 @@
+//! The pool of connections that statements run on.
+
+use deadpool::Runtime;
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult, Timeouts};
+use deadpool_postgres::ClientWrapper;
+
+use super::{ConnectError, DatabaseUrl, STATEMENT_DEADLINE, Session};
+
+pub(super) type Pool = managed::Pool<Opener>;
+pub(super) type PoolError = managed::PoolError<ConnectError>;
+
+/// Opens connections, one at a time (see `gate.rs`), and gives up those that are closed.
+#[derive(Debug)]
+pub(super) struct Opener {
+    url: DatabaseUrl,
+    session: Session,
+}
+
+/// A pool of at most `connections_max`; opens none yet.
+///
+/// # Errors
+/// When it cannot be built.
+pub(super) fn pool(
+    url: &DatabaseUrl,
+    session: Session,
+    connections_max: usize,
+) -> Result<Pool, managed::BuildError> {
+    // What opens a connection has a deadline of its own.
+    let timeouts = Timeouts { wait: Some(STATEMENT_DEADLINE), create: None, recycle: None };
+    Pool::builder(Opener { url: url.clone(), session })
+        .max_size(connections_max)
+        .timeouts(timeouts)
+        .runtime(Runtime::Tokio1)
+        .build()
+}
+
+impl managed::Manager for Opener {
+    type Type = ClientWrapper;
+    type Error = ConnectError;
+
+    async fn create(&self) -> Result<ClientWrapper, ConnectError> {
+        // Boxed: a handshake is much larger than the statement that waits for it.
+        Box::pin(self.url.open(self.session)).await
+    }
+
+    async fn recycle(&self, client: &mut ClientWrapper, _: &Metrics) -> RecycleResult<ConnectError> {
+        if client.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
+    }
+}
