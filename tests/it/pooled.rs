@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::support::{Database, Dispatcher, Folder, Receiver, connect, eventually, get, skip};
+use crate::support::{Database, Dispatcher, Ended, Folder, Receiver, connect, eventually, get, skip};
 
 /// How PgBouncer treats what it does not know of a session.
 const REFUSED: &str = "";
@@ -76,6 +76,24 @@ async fn others_behind_the_same_pooler_keep_their_settings() {
         let SimpleQueryMessage::Row(row) = &answer.unwrap()[1] else { panic!("a row") };
         assert_eq!(row.get(0), Some("0"));
     }
+}
+
+#[tokio::test]
+async fn commands_work_behind_a_pooler_and_only_a_migration_wants_a_direct_connection() {
+    let Some((database, _receiver, pooler)) = behind_pooler("pooled::commands", IGNORED).await else {
+        return;
+    };
+    let url = pooler.url(&database);
+    for args in [&["publish", "order.created", "{}"][..], &["status"], &["endpoint", "list"], &["migrate"]] {
+        let ended = Ended::run(&url, args).await;
+
+        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+    }
+    database.execute("delete from postrider.schema_history where version > 1").await;
+
+    let ended = Ended::run(&url, &["migrate"]).await;
+
+    assert!(ended.complaint().contains("over a direct connection"), "{}", ended.stderr);
 }
 
 /// A migrated database with an endpoint, and a pooler in front; none: skipped.

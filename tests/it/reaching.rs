@@ -188,6 +188,19 @@ async fn a_database_that_is_not_there_yet_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_listening_connection_that_is_taken_and_never_answered_is_given_up() {
+    let database = Database::new().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://me@{}/x", silent.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(welcome_and_be_silent(silent));
+
+    let dispatcher = Dispatcher::spawn(&database.url, &["--wake", "notify", "--listen-database-url", &url]);
+
+    dispatcher.logged("no answer on the listening connection within 10s").await;
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_not_trusted_is_not_waited_for() {
     let server = Encrypted::server().await;
     let mut run = Dispatcher::spawn(
@@ -215,6 +228,23 @@ async fn start_up_for_ever(listener: TcpListener) {
         let length = u32::try_from(fields.len() + 4).unwrap();
         let answer = [&b"E"[..], &length.to_be_bytes(), fields].concat();
         drop(socket.write_all(&answer).await);
+    }
+}
+
+/// A server without TLS and passwords that is frozen as soon as a session has begun.
+async fn welcome_and_be_silent(listener: TcpListener) {
+    let mut sessions = Vec::new();
+    loop {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        // Eight bytes ask for TLS.
+        if socket.read(&mut request).await.unwrap_or_default() == 8 {
+            drop(socket.write_all(b"N").await);
+            drop(socket.read(&mut request).await);
+        }
+        // Authentication is complete, and the session is idle.
+        drop(socket.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await);
+        sessions.push(socket);
     }
 }
 
