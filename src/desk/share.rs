@@ -18,7 +18,7 @@ pub(super) struct Free {
 }
 
 /// How many more an endpoint may have of what so much is free of: as much as it leaves (Choudhury and Hahne, "Dynamic queue
-/// length thresholds for multi-port memory").
+/// length thresholds for shared-memory packet switches").
 pub(super) fn share(has: usize, free: usize) -> usize {
     free.saturating_sub(has).div_ceil(2)
 }

@@ -52,24 +52,30 @@ async fn endpoints_that_answered_and_hang_now_do_not_delay_another() {
 
 #[tokio::test]
 async fn endpoints_that_hang_with_large_payloads_leave_memory_to_another() {
-    let (database, hanging, fine) = endpoints(20, 1).await;
+    let (database, hanging, fine) = endpoints(70, 1).await;
     hanging.hold();
     let _dispatcher = Dispatcher::start(&database, &FOREVER).await;
     database
         .execute(
             "insert into postrider.outbox (topic, payload, destination)
              select 'a', to_json(repeat(md5(n::text), 32767)), 'hanging-' || m
-             from generate_series(1, 20) as m, generate_series(1, 10) as n",
+             from generate_series(1, 70) as m, generate_series(1, 2) as n",
         )
         .await;
-    // Of 200 payloads of a mebibyte all that are taken into memory.
+    // Of 140 payloads of a mebibyte all that are taken into memory, or nearly so.
     eventually("they hang", || async { hanging.under_way() >= 60 }).await;
 
-    database
-        .execute("insert into postrider.outbox (topic, payload, destination) values ('a', '{}', 'fine-1')")
-        .await;
+    // One after the other, so that whatever else fits is taken meanwhile.
+    for _ in 0..100 {
+        database
+            .execute(
+                "insert into postrider.outbox (topic, payload, destination) values ('a', '{}', 'fine-1')",
+            )
+            .await;
+        fine.next().await;
+    }
 
-    fine.next().await;
+    assert_eq!(hanging.under_way(), 60);
 }
 
 #[tokio::test]
