@@ -19,7 +19,8 @@ use tracing::info;
 
 use crate::store::{WakeMode, WakeState, session};
 
-const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// The listening connection is given up when it does not answer within this.
+pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The dispatcher's half of the bell, and the signal "look now".
 #[derive(Debug)]

@@ -1,4 +1,7 @@
 //! The lease of this dispatcher: it covers all its claims. Whoever cannot renew it in time starts nothing more.
+//!
+//! It is renewed on a thread of its own, which a busy runtime cannot starve, and over a connection of its own. But a lease
+//! says that its dispatcher works, not that a thread does: one that shows no pulse for long loses it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,11 +17,21 @@ use crate::desk::Desk;
 use crate::metrics::Metrics;
 use crate::store::{Registration, Store, StoreError, one_line};
 
+/// So many leases are renewed in a row for a dispatcher that shows no pulse: a runtime that is busy or blocked for a while
+/// loses nothing, and what one that hangs for good holds is taken back in the end.
+const LEASES_WITHOUT_PULSE: u32 = 5;
+/// After a renewal that failed.
+const RENEW_AGAIN: Duration = Duration::from_secs(1);
+/// How often it shows its pulse.
+const PULSE: Duration = Duration::from_secs(1);
+
 /// Who this dispatcher is, and until when that is certain.
 #[derive(Debug)]
 pub struct Lease {
     duration: Duration,
     held: Mutex<Held>,
+    /// When the common runtime last showed that it works.
+    pulse: Mutex<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +49,11 @@ impl Lease {
     pub async fn start(store: &Store, who: &Registration, bell: &Bell) -> Result<Self, StoreError> {
         let until = Instant::now() + who.lease;
         let id = store.register_dispatcher(who, &bell.wake_state()).await?;
-        Ok(Self { duration: who.lease, held: Mutex::new(Held { id, until }) })
+        Ok(Self {
+            duration: who.lease,
+            held: Mutex::new(Held { id, until }),
+            pulse: Mutex::new(Instant::now()),
+        })
     }
 
     /// The dispatcher's id at the moment.
@@ -56,6 +73,18 @@ impl Lease {
         Instant::now() + self.duration / 2 < self.lock().until
     }
 
+    /// Shows that the common runtime works, as long as it does: to be run there.
+    pub async fn show_pulse(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(PULSE)).await.is_some() {
+            *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+    }
+
+    fn has_pulse(&self) -> bool {
+        let shown = *self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.elapsed() < self.duration * LEASES_WITHOUT_PULSE + PULSE
+    }
+
     fn set(&self, id: DispatcherId, until: Instant) {
         *self.lock() = Held { id, until };
     }
@@ -68,7 +97,7 @@ impl Lease {
 /// Renews the lease, and with it the clock and the number of dispatchers that share the endpoints.
 #[derive(Clone)]
 pub struct Renewer {
-    /// Where the lease is recorded.
+    /// Where the lease is recorded: a connection for nothing else.
     pub store: Store,
     /// The lease.
     pub lease: Arc<Lease>,
@@ -97,19 +126,16 @@ impl Renewer {
                 // Shown in dispatcher_status at once.
                 () = self.bell.changed() => {}
             }
-            match self.step().await {
-                Ok(()) => {
-                    pause = self.lease.duration / 6;
-                    is_failing = false;
-                }
-                Err(fault) => {
-                    if !is_failing {
-                        warn!("lease not renewed, trying again every second: {}", one_line(&fault));
-                    }
-                    is_failing = true;
-                    pause = Duration::from_secs(1);
-                }
+            let fault = if self.lease.has_pulse() {
+                self.step().await.err().map(|fault| one_line(&fault))
+            } else {
+                Some("this dispatcher stands still".to_owned())
+            };
+            pause = if fault.is_some() { RENEW_AGAIN } else { self.lease.duration / 6 };
+            if let Some(fault) = fault.as_ref().filter(|_| !is_failing) {
+                warn!("lease not renewed, trying again every second: {fault}");
             }
+            is_failing = fault.is_some();
         }
     }
 

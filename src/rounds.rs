@@ -229,12 +229,7 @@ impl Rounds {
             () = stop.cancelled() => {}
             _ = self.looks.changed() => {}
             () = self.shared.desk.room_changed(), if has_waiting => {}
-            () = tokio::time::sleep_until(until) => {
-                // A dead or hung leader costs latency, never events.
-                if until == poll {
-                    self.shared.bell.seek_leadership().await;
-                }
-            }
+            () = tokio::time::sleep_until(until) => {}
         }
     }
 

@@ -1,7 +1,11 @@
 //! Assembly: starts the stages and stops them in order.
 //!
+//! The stages share one runtime, but for the renewal of the lease: it has a thread of its own (`serve/thread.rs`).
+//!
 //! Stop: claim nothing more → finish what is in flight within the grace period → give back the rest → settle →
 //! leave the leadership and the dispatcher's row → close.
+
+mod thread;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -24,7 +28,7 @@ use crate::deliver::{Deliverer, Timeouts};
 use crate::desk::{Desk, Limits};
 use crate::housekeeping::Housekeeping;
 use crate::lease::{Lease, Renewer};
-use crate::listener::Listener;
+use crate::listener::{Listener, QueueWatch};
 use crate::metrics::Metrics;
 use crate::rounds::{Rounds, Shared};
 use crate::route::Route;
@@ -35,8 +39,8 @@ use crate::store::{
     check_schema, is_permanent, migrate, one_line,
 };
 
-/// Claims, settles, lease and housekeeping, each with a connection to itself, and one to spare for the canary.
-const CONNECTIONS: usize = 6;
+/// Claims, settles and housekeeping, each with a connection to itself, and some to spare for the canary.
+const CONNECTIONS: usize = 5;
 /// Requests of the API wait for each other, never claims and settles for them.
 const API_CONNECTIONS: usize = 4;
 
@@ -139,7 +143,10 @@ impl Dispatcher {
             stop_upkeep: CancellationToken::new(),
         };
         dispatcher.settle.spawn(settle.run());
-        dispatcher.spawn_upkeep(renewer, listener, Arc::new(api));
+        // Connections belong to the runtime that opened them.
+        let store = Store::new(&dispatcher.config.database, Session::Lease, 1)?;
+        dispatcher.spawn_lease(Renewer { store, ..renewer })?;
+        dispatcher.spawn_upkeep(listener, Arc::new(api));
         dispatcher.intake.spawn(rounds.run(dispatcher.stop_intake.clone()));
         dispatcher.intake.spawn(housekeeping.run(dispatcher.stop_intake.clone()));
         Ok(dispatcher)
@@ -190,15 +197,26 @@ impl Dispatcher {
         info!("dispatcher {} stopped", id.get());
     }
 
-    fn spawn_upkeep(&mut self, renewer: Renewer, listener: TcpListener, api: Arc<Api>) {
+    fn spawn_lease(&mut self, renewer: Renewer) -> std::io::Result<()> {
+        let lease = Arc::clone(&renewer.lease);
+        let thread = thread::run_apart("lease", &self.stop_upkeep, move |stop| {
+            let renewer = renewer.clone();
+            async move { renewer.run(stop).await }
+        })?;
+        self.upkeep.spawn(thread);
         let stop = self.stop_upkeep.clone();
-        self.upkeep.spawn(async move { renewer.run(stop).await });
+        self.upkeep.spawn(async move { lease.show_pulse(stop).await });
+        Ok(())
+    }
+
+    fn spawn_upkeep(&mut self, listener: TcpListener, api: Arc<Api>) {
         if self.config.wake == WakeMode::Notify {
             let listener = Listener {
                 url: self.config.listen_database.clone(),
                 store: self.shared.store.clone(),
                 bell: Arc::clone(&self.shared.bell),
                 metrics: Arc::clone(&self.shared.metrics),
+                queue: QueueWatch::default(),
             };
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });

@@ -44,13 +44,15 @@ pub use rows::{
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use status::DeliveryFilter;
 
-/// The longest one statement may take, in the server and on the way.
+/// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A pool of connections and the statements that run on them.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: Pool,
+    /// For one statement.
+    deadline: Duration,
 }
 
 /// A statement did not do its work. Nothing is known of its effect unless the server itself refused it.
@@ -69,10 +71,12 @@ pub enum StoreError {
         source: tokio_postgres::Error,
     },
     /// No answer in time; the connection is given up.
-    #[error("{statement} did not answer within {STATEMENT_DEADLINE:?}")]
+    #[error("{statement} did not answer within {deadline:?}")]
     Deadline {
         /// The statement's file name.
         statement: &'static str,
+        /// So much it had.
+        deadline: Duration,
     },
     /// A row is not what its statement's header says.
     #[error("{statement} returned an unexpected row: {fault}")]
@@ -125,7 +129,7 @@ impl Store {
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let timeouts = Timeouts {
-            wait: Some(STATEMENT_DEADLINE),
+            wait: Some(session.deadline()),
             create: Some(url.deadline()),
             recycle: Some(url.deadline()),
         };
@@ -140,7 +144,7 @@ impl Store {
             }))
             .build()
             .map_err(ConnectError::Pool)?;
-        Ok(Self { pool })
+        Ok(Self { pool, deadline: session.deadline() })
     }
 
     /// Closes all connections; whoever still holds one may finish.
@@ -164,10 +168,10 @@ impl Store {
             let prepared = connection.0.prepare_cached(statement.sql).await?;
             connection.0.query(&prepared, params).await
         };
-        let fault = match tokio::time::timeout(STATEMENT_DEADLINE, work).await {
+        let fault = match tokio::time::timeout(self.deadline, work).await {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(source)) => StoreError::Failed { statement: statement.name, source },
-            Err(_elapsed) => StoreError::Deadline { statement: statement.name },
+            Err(_elapsed) => StoreError::Deadline { statement: statement.name, deadline: self.deadline },
         };
         connection.discard();
         Err(fault)

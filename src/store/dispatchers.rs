@@ -116,11 +116,12 @@ impl Store {
         self.rows(&REMOVE_DISPATCHERS, &[&id.map(DispatcherId::get)]).await.map(drop)
     }
 
-    /// `sql/sound_canary.sql`.
+    /// `sql/sound_canary.sql`: how full the notification queue is, 0 to 1.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sound_canary(&self, whose: &str) -> Result<(), StoreError> {
-        self.rows(&SOUND_CANARY, &[&whose]).await.map(drop)
+    pub async fn sound_canary(&self, whose: &str) -> Result<f64, StoreError> {
+        let row = self.row(&SOUND_CANARY, &[&whose]).await?;
+        column(&SOUND_CANARY, &row.ok_or_else(|| missing(&SOUND_CANARY))?, "queue_usage")
     }
 }

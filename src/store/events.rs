@@ -156,8 +156,9 @@ impl<'a> RouteTx<'a> {
             let prepared = self.tx.prepare_cached(statement.sql).await?;
             self.tx.query(&prepared, params).await
         };
-        let done = tokio::time::timeout(super::STATEMENT_DEADLINE, work).await;
-        let rows = done.map_err(|_elapsed| StoreError::Deadline { statement: statement.name })?;
+        let deadline = super::STATEMENT_DEADLINE;
+        let done = tokio::time::timeout(deadline, work).await;
+        let rows = done.map_err(|_elapsed| StoreError::Deadline { statement: statement.name, deadline })?;
         rows.map_err(|source| StoreError::Failed { statement: statement.name, source })
     }
 }

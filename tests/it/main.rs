@@ -33,6 +33,7 @@ mod events_by_command;
 mod flooding;
 mod history;
 mod leading;
+mod leasing;
 mod logging;
 mod matching;
 mod metrics;
