@@ -27,7 +27,7 @@ pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Bell {
     look: watch::Sender<u64>,
     state: Mutex<State>,
-    /// Told when the wake mode or the leadership changes.
+    /// Told when the wake mode, the leadership, or the dispatchers beside this one change.
     changed: Notify,
 }
 
@@ -118,7 +118,12 @@ impl Bell {
         self.changed.notify_one();
     }
 
-    /// Waits until the wake mode or the leadership changed since the last wait.
+    /// The dispatchers beside this one may be others than before.
+    pub fn count_again(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits until the wake mode, the leadership, or maybe the number of dispatchers changed since the last wait.
     ///
     /// # Cancel safety
     /// A change is kept for the next call.

@@ -20,6 +20,8 @@ use crate::store::{Registration, Store, StoreError, one_line};
 /// So many leases are renewed in a row for a dispatcher that shows no pulse: a runtime that is busy or blocked for a while
 /// loses nothing, and what one that hangs for good holds is taken back in the end.
 const LEASES_WITHOUT_PULSE: u32 = 5;
+/// Between a renewal and one that comes for another reason than time: anybody may sound a canary.
+const CHANGES_APART: Duration = Duration::from_millis(50);
 /// After a renewal that failed.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
 /// How often it shows its pulse.
@@ -123,8 +125,8 @@ impl Renewer {
                 // Every branch only waits; a change is kept when dropped.
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
-                // Shown in dispatcher_status at once.
-                () = self.bell.changed() => {}
+                // Shown in dispatcher_status soon, and the endpoints are shared by as many as there are.
+                () = self.changed() => {}
             }
             let fault = if self.lease.has_pulse() {
                 self.step().await.err().map(|fault| one_line(&fault))
@@ -137,6 +139,11 @@ impl Renewer {
             }
             is_failing = fault.is_some();
         }
+    }
+
+    async fn changed(&self) {
+        tokio::time::sleep(CHANGES_APART).await;
+        self.bell.changed().await;
     }
 
     /// Renews once. A lease that lapsed is not renewed but followed by a new registration: what was claimed under it

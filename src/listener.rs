@@ -215,6 +215,8 @@ impl Ears {
         // A payload is a hint at most: anybody may send one.
         match notification.channel() {
             "postrider_canary" if notification.payload() == pid.to_string() => self.canary.send_replace(()),
+            // Another dispatcher has come, goes on, or has left.
+            "postrider_canary" => self.bell.count_again(),
             // Rung by ourselves, for the siblings.
             "postrider" if notification.process_id() != pid => {
                 self.metrics.ring_heard();

@@ -25,6 +25,7 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::deliver::{Deliverer, Timeouts};
+use crate::delivery::DispatcherId;
 use crate::desk::{Desk, Limits};
 use crate::housekeeping::Housekeeping;
 use crate::lease::{Lease, Renewer};
@@ -190,7 +191,7 @@ impl Dispatcher {
         }
         stop_upkeep.cancel();
         while upkeep.join_next().await.is_some() {}
-        if let Err(fault) = store.remove_dispatchers(Some(id)).await {
+        if let Err(fault) = sign_off(&store, id).await {
             warn!("dispatcher {} could not sign off: {}", id.get(), one_line(&fault));
         }
         store.close();
@@ -272,6 +273,12 @@ async fn wait_for_database(backoff: &mut Duration, fault: &(dyn Error + 'static)
     warn!("waiting for the database, trying again in {pause:.1?}: {}", one_line(fault));
     tokio::time::sleep(pause).await;
     *backoff = (*backoff * 2).min(BACKOFF_MAX);
+}
+
+/// The others need not wait until the lease ends, nor until they renew theirs, to take over its part.
+async fn sign_off(store: &Store, id: DispatcherId) -> Result<(), StoreError> {
+    store.remove_dispatchers(Some(id)).await?;
+    store.sound_canary("left").await.map(drop)
 }
 
 /// Host name and process id, as they stand in `postrider.dispatcher_status`.

@@ -20,6 +20,7 @@ mod connecting;
 mod constraints;
 mod contract;
 mod crashing;
+mod crowding;
 mod database_faults;
 mod deleting;
 mod deliveries_by_command;

@@ -1,0 +1,147 @@
+//! Five dispatchers on one database: they share the work evenly, keep to the limits of an endpoint together, and come and go
+//! under load.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::task::JoinSet;
+
+use crate::support::{Database, Dispatcher, Receiver, Scraped, eventually, one_endpoint};
+
+const COUNT: usize = 5;
+/// Nobody learns of another one by renewing its lease.
+const LONG_LEASE: [&str; 2] = ["--lease", "1h"];
+
+#[tokio::test]
+async fn a_dispatcher_that_comes_is_known_to_the_others_at_once() {
+    let flags = [&LONG_LEASE[..], &["--wake", "notify"]].concat();
+    let (database, _receiver, one) = one_endpoint("", &flags).await;
+
+    let _two = Dispatcher::start(&database, &flags).await;
+
+    one.logged("2 dispatchers share the endpoints").await;
+}
+
+#[tokio::test]
+async fn a_dispatcher_that_leaves_is_missed_by_the_others_at_once() {
+    let flags = [&LONG_LEASE[..], &["--wake", "notify"]].concat();
+    let (database, _receiver, one) = one_endpoint("", &flags).await;
+    let two = Dispatcher::start(&database, &flags).await;
+    one.logged("2 dispatchers share the endpoints").await;
+
+    two.terminate().await;
+
+    one.logged("1 dispatchers share the endpoints").await;
+}
+
+#[tokio::test]
+async fn five_dispatchers_share_a_backlog_evenly() {
+    let (database, receiver, all) = five_dispatchers("").await;
+    receiver.answer_after(Duration::from_millis(5));
+
+    database.insert_many("order.created", 5_000).await;
+    database.until_settled().await;
+
+    let shares = attempts(&all).await;
+    assert_eq!((receiver.count(), receiver.webhook_ids().len()), (5_000, 5_000));
+    assert!(shares.iter().all(|share| *share >= 500), "{shares:?} are not all half of 1000");
+}
+
+#[tokio::test]
+async fn five_dispatchers_share_what_comes_in() {
+    let (database, receiver, all) = five_dispatchers("").await;
+    receiver.answer_after(Duration::from_millis(5));
+
+    produce(&database, 8, 500).await;
+    database.until_settled().await;
+
+    let shares = attempts(&all).await;
+    assert_eq!((receiver.count(), receiver.webhook_ids().len()), (4_000, 4_000));
+    assert!(shares.iter().all(|share| *share >= 200), "{shares:?} are not all a quarter of 800");
+}
+
+#[tokio::test]
+async fn five_dispatchers_keep_to_max_in_flight_together() {
+    let (database, receiver, _all) = five_dispatchers("max_in_flight => 10").await;
+    receiver.answer_after(Duration::from_millis(20));
+
+    database.insert_many("order.created", 1000).await;
+    database.until_settled().await;
+
+    let most = receiver.under_way_max();
+    assert!((5..=10).contains(&most), "{most} were under way at once");
+}
+
+#[tokio::test]
+async fn five_dispatchers_keep_to_the_rate_limit_together() {
+    let (database, receiver, _all) = five_dispatchers("rate_limit => '50/s'").await;
+
+    database.insert_many("order.created", 150).await;
+    database.until_settled().await;
+
+    // Each begins at once; 145 distances of 20 ms follow, and the first request may have been slow to arrive.
+    let all = receiver.all();
+    let took = all[all.len() - 1].at - all[0].at;
+    assert!(took >= Duration::from_millis(2_600), "{took:?}");
+}
+
+#[tokio::test]
+async fn dispatchers_that_come_and_go_under_load_send_nothing_twice() {
+    let (database, receiver, one) = one_endpoint("", &[]).await;
+    receiver.answer_after(Duration::from_millis(5));
+    let mut load = JoinSet::new();
+    let producers = Database::at(&database.url).await;
+    load.spawn(async move { produce(&producers, 4, 1_500).await });
+
+    let mut others = Vec::new();
+    for _ in 1..COUNT {
+        others.push(Dispatcher::start(&database, &[]).await);
+    }
+    eventually("each does some of it", || async { attempts(&others).await.iter().all(|share| *share > 50) })
+        .await;
+    let has_load = load.try_join_next().is_none();
+    for other in others {
+        assert!(other.terminate().await.success());
+    }
+    load.join_all().await;
+    database.until_settled().await;
+
+    assert!(has_load, "it was over before all of them had come");
+    assert_eq!((receiver.count(), receiver.webhook_ids().len()), (6_000, 6_000));
+    assert!(!one.log().contains("WARN"), "{}", one.log());
+}
+
+/// Five that know of each other, and an endpoint that receives everything.
+async fn five_dispatchers(more: &str) -> (Database, Receiver, Vec<Dispatcher>) {
+    let (database, receiver, one) = one_endpoint(more, &[]).await;
+    let mut all = vec![one];
+    for _ in 1..COUNT {
+        all.push(Dispatcher::start(&database, &[]).await);
+    }
+    for dispatcher in &all {
+        dispatcher.logged("5 dispatchers share the endpoints").await;
+    }
+    (database, receiver, all)
+}
+
+/// So many producers insert so many events each, one by one.
+async fn produce(database: &Database, producers: usize, events: usize) {
+    let clients = join_all((0..producers).map(|_| database.connect())).await;
+    join_all(clients.iter().map(|client| async {
+        for _ in 0..events {
+            let insert = "insert into postrider.outbox (topic, payload) values ('order.created', '1')";
+            client.batch_execute(insert).await.unwrap();
+        }
+    }))
+    .await;
+}
+
+/// How many attempts of each succeeded.
+async fn attempts(dispatchers: &[Dispatcher]) -> Vec<u64> {
+    join_all(dispatchers.iter().map(async |dispatcher| {
+        let scraped = Scraped::of(dispatcher).await;
+        let count = scraped.value("postrider_attempts_total{outcome=\"success\"}").unwrap();
+        format!("{count}").parse().unwrap()
+    }))
+    .await
+}
