@@ -113,10 +113,12 @@ async fn dispatchers_that_come_and_go_under_load_send_nothing_twice() {
 
 /// Five that know of each other, and an endpoint that receives everything.
 async fn five_dispatchers(more: &str) -> (Database, Receiver, Vec<Dispatcher>) {
-    let (database, receiver, one) = one_endpoint(more, &[]).await;
+    // No poll: who sleeps hears of work from producers and from the leader alone.
+    let flags = ["--wake", "notify", "--poll-interval", "1h"];
+    let (database, receiver, one) = one_endpoint(more, &flags).await;
     let mut all = vec![one];
     for _ in 1..COUNT {
-        all.push(Dispatcher::start(&database, &[]).await);
+        all.push(Dispatcher::start(&database, &flags).await);
     }
     for dispatcher in &all {
         dispatcher.logged("5 dispatchers share the endpoints").await;
