@@ -17,6 +17,12 @@ use crate::store::{DueClaim, EndpointRoom, StoreError};
 const BATCH_MAX: usize = 500;
 /// While there is always work, the waiting endpoints are still searched for this often.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A search that took longer than this may cost a twentieth of the time: while an old snapshot is open, dead index entries
+/// pile up in front of what waits, and each search walks them all.
+const SEARCH_CHEAP: Duration = Duration::from_millis(10);
+const SEARCH_PART: u32 = 20;
+/// But what others made due is found after this at the latest.
+const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A claim starts this far below the last one of its endpoint: commits do not come in the order of their due times.
 const FLOOR_SLACK_US: i64 = 1_000_000;
 
@@ -28,12 +34,14 @@ pub struct Dispatch {
     /// Where the last claim of an endpoint came to: dead index entries below are not walked again until the next sweep.
     floors_us: HashMap<EndpointNo, i64>,
     swept: Option<Instant>,
+    /// After the last search for waiting endpoints: not before then again.
+    search_at: Option<Instant>,
 }
 
 impl Dispatch {
     /// A stage that knows of nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, waiting: HashMap::new(), floors_us: HashMap::new(), swept: None }
+        Self { shared, waiting: HashMap::new(), floors_us: HashMap::new(), swept: None, search_at: None }
     }
 
     /// Claims one batch.
@@ -77,7 +85,8 @@ impl Dispatch {
         }
     }
 
-    /// When the next delivery is due, or its endpoint's rate limit lets it be claimed.
+    /// When the next delivery is due, or its endpoint's rate limit lets it be claimed; or when there may be others, because
+    /// the last look was none.
     pub fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();
         let due = |(no, due): (&EndpointNo, &Instant)| match self.shared.desk.pace_delay(*no) {
@@ -85,7 +94,8 @@ impl Dispatch {
             None if *due > now => Some(*due),
             None => None, // Due, and waiting for a slot.
         };
-        self.waiting.iter().filter(|(no, _)| self.is_enabled(**no)).filter_map(due).min()
+        let waiting = self.waiting.iter().filter(|(no, _)| self.is_enabled(**no)).filter_map(due);
+        waiting.chain(self.search_at).min()
     }
 
     /// Whether a delivery is due and waits for a slot.
@@ -97,14 +107,24 @@ impl Dispatch {
     async fn sweep(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
         let stuck = self.shared.desk.shed();
         self.shared.attempts.give_back(stuck).await;
+        self.swept = Some(Instant::now());
+        if self.search_at.is_none_or(|at| at <= Instant::now()) {
+            self.search(directory).await?;
+        }
+        Ok(())
+    }
+
+    async fn search(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
+        let begun = Instant::now();
         let found = self.shared.store.find_due().await?;
         let now = Instant::now();
+        let took = now - begun;
+        self.search_at = (took > SEARCH_CHEAP).then(|| now + (took * SEARCH_PART).min(SEARCH_PAUSE_MAX));
         if let Some(first) = found.first() {
             self.shared.refresh(directory, first.endpoint_version).await?;
         }
         self.waiting = found.into_iter().map(|due| (due.endpoint_no, now + due.delay)).collect();
         self.floors_us.clear();
-        self.swept = Some(now);
         Ok(())
     }
 

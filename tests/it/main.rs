@@ -43,6 +43,7 @@ mod metrics;
 mod metrics_named;
 mod metrics_read;
 mod mixing;
+mod old_snapshots;
 mod plans;
 mod proxying;
 mod put_endpoint;
