@@ -170,8 +170,13 @@ impl Bell {
     /// Wakes the other dispatchers: while the leader is awake producers are silent, so idle siblings hear of work
     /// only from it. Returns whether it rang.
     pub async fn ring_siblings(&self) -> bool {
+        self.is_leader() && self.ring().await
+    }
+
+    /// Wakes the other dispatchers, whoever leads. Returns whether it rang.
+    pub async fn ring(&self) -> bool {
         let Some(session) = self.session() else { return false };
-        session.is_leader.load(Ordering::Relaxed) && session.ask(&session.statements.ring).await.is_some()
+        session.ask(&session.statements.ring).await.is_some()
     }
 
     fn session(&self) -> Option<Arc<ListenSession>> {

@@ -7,6 +7,7 @@
 
 mod lane;
 mod memory;
+mod share;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use tokio::time::{Duration, Instant};
 
 use self::lane::Lane;
 pub use self::memory::MEMORY_KIB_MAX;
+pub use self::share::Share;
 use crate::delivery::{ClaimId, Claimed, DeliveryId};
 use crate::endpoint::{Endpoint, EndpointNo, EndpointState};
 use crate::event::Event;
@@ -99,8 +101,7 @@ struct Inner {
     held: usize,
     /// What a payload that found no memory needs, in KiB: until there is so much, nothing more is claimed.
     memory_wanted: u32,
-    /// Dispatchers that share each endpoint's limits.
-    sharers: u32,
+    share: Share,
     closed: bool,
 }
 
@@ -115,7 +116,7 @@ impl Desk {
             runners: 0,
             held: 0,
             memory_wanted: 0,
-            sharers: 1,
+            share: Share::WHOLE,
             closed: false,
         };
         let memory = Arc::new(Semaphore::new(MEMORY_KIB_MAX.try_into().unwrap_or(usize::MAX)));
@@ -138,23 +139,26 @@ impl Desk {
             lane.set_endpoint(endpoint);
             true
         });
-        let sharers = inner.sharers;
-        inner.lanes.extend(known.into_iter().map(|(no, endpoint)| (no, Lane::new(endpoint, sharers))));
+        let share = inner.share;
+        inner.lanes.extend(known.into_iter().map(|(no, endpoint)| (no, Lane::new(endpoint, share))));
         unwanted
     }
 
-    /// How many live dispatchers share each endpoint's limits.
-    pub fn set_sharers(&self, sharers: u32) {
+    /// This dispatcher's part of each endpoint's limits from now on; returns what it was before.
+    pub fn set_share(&self, share: Share) -> Share {
         let mut inner = self.lock();
-        inner.sharers = sharers.max(1);
-        for lane in inner.lanes.values_mut() {
-            lane.set_sharers(sharers);
+        let before = std::mem::replace(&mut inner.share, share);
+        if before != share {
+            for lane in inner.lanes.values_mut() {
+                lane.set_share(share);
+            }
         }
+        before
     }
 
     /// How many dispatchers share the endpoints, this one included.
     pub fn sharers(&self) -> u32 {
-        self.lock().sharers
+        self.lock().share.of
     }
 
     /// Counts an outcome of an endpoint, and returns the endpoint as it stands now.
@@ -239,9 +243,14 @@ impl Desk {
         }
     }
 
-    /// Whether deliveries to this endpoint are attempted.
-    pub fn is_enabled(&self, no: EndpointNo) -> bool {
-        self.lock().lanes.get(&no).is_some_and(Lane::is_enabled)
+    /// Whether deliveries to this endpoint are attempted, and by this dispatcher.
+    pub fn is_served(&self, no: EndpointNo) -> bool {
+        self.lock().lanes.get(&no).is_some_and(Lane::is_served)
+    }
+
+    /// Whether deliveries to this endpoint are attempted by other dispatchers alone.
+    pub fn is_left_to_others(&self, no: EndpointNo) -> bool {
+        self.lock().lanes.get(&no).is_some_and(|lane| lane.is_enabled() && !lane.is_served())
     }
 
     /// Notes claims as soon as they are known, so that none is taken for a stray.

@@ -94,14 +94,14 @@ impl Dispatch {
             None if *due > now => Some(*due),
             None => None, // Due, and waiting for a slot.
         };
-        let waiting = self.waiting.iter().filter(|(no, _)| self.is_enabled(**no)).filter_map(due);
+        let waiting = self.waiting.iter().filter(|(no, _)| self.is_served(**no)).filter_map(due);
         waiting.chain(self.search_at).min()
     }
 
     /// Whether a delivery is due and waits for a slot.
     pub fn has_due(&self) -> bool {
         let now = Instant::now();
-        self.waiting.iter().any(|(no, due)| *due <= now && self.is_enabled(*no))
+        self.waiting.iter().any(|(no, due)| *due <= now && self.is_served(*no))
     }
 
     async fn sweep(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
@@ -165,7 +165,7 @@ impl Dispatch {
         }
     }
 
-    fn is_enabled(&self, no: EndpointNo) -> bool {
-        self.shared.desk.is_enabled(no)
+    fn is_served(&self, no: EndpointNo) -> bool {
+        self.shared.desk.is_served(no)
     }
 }

@@ -98,6 +98,7 @@ impl Housekeeping {
             if rescued > 0 {
                 info!("took back {rescued} deliveries of a dispatcher whose lease ended");
                 self.shared.bell.look_now();
+                self.shared.bell.count_again();
             }
             if claims < CLAIMS_MAX {
                 break;

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::delivery::DispatcherId;
-use crate::desk::Desk;
+use crate::desk::{Desk, Share};
 use crate::metrics::Metrics;
 use crate::store::{Registration, Store, StoreError, one_line};
 
@@ -164,6 +164,8 @@ impl Renewer {
             let new = self.store.register_dispatcher(&self.who, &wake).await?;
             self.lease.set(new, before + self.lease.duration);
             self.metrics.lease_lost();
+            // Another place among the others.
+            self.bell.count_again();
             warn!(
                 "lease lost: what dispatcher {} held is taken back; going on as dispatcher {}",
                 id.get(),
@@ -173,9 +175,14 @@ impl Renewer {
         };
         self.lease.set(id, before + self.lease.duration);
         self.clock.set(renewal.now_ms);
-        if self.desk.sharers() != renewal.live_dispatchers {
-            info!("{} dispatchers share the endpoints", renewal.live_dispatchers);
-            self.desk.set_sharers(renewal.live_dispatchers);
+        let share = Share { place: renewal.earlier_dispatchers, of: renewal.live_dispatchers };
+        let before = self.desk.set_share(share);
+        if before.of != share.of {
+            info!("{} dispatchers share the endpoints", share.of);
+        }
+        if before != share {
+            // It may have slots now for what it left to others.
+            self.bell.look_now();
         }
         Ok(())
     }

@@ -48,6 +48,8 @@ struct Plan {
     rows: RoutePlan,
     reserved: Vec<EndpointNo>,
     waiting: Vec<EndpointNo>,
+    /// Whether some deliveries are for endpoints that only other dispatchers have slots for.
+    leaves_some: bool,
     /// Size of each claimed event's payload.
     payload_bytes: HashMap<EventId, u64>,
     last: EventFloor,
@@ -97,6 +99,10 @@ impl Route {
         // Even where a look from the safe floor found late rows far below: they come first, then the floor rises again.
         self.floor.near = plan.last.max(self.floor.safe);
         dispatch.note_waiting(&plan.waiting);
+        if plan.leaves_some && self.shared.bell.ring().await {
+            // Who is to deliver it may have looked before this was committed, and sleep.
+            self.shared.metrics.ring_sent();
+        }
         Ok(Progress::Worked(plan.rows.events.len()))
     }
 
@@ -137,6 +143,7 @@ impl Route {
             rows: RoutePlan::default(),
             reserved: Vec::new(),
             waiting: Vec::new(),
+            leaves_some: false,
             payload_bytes: HashMap::new(),
             last: EventFloor::default(),
         };
@@ -160,6 +167,7 @@ impl Route {
     }
 
     fn birth(&self, event: &UnroutedEvent, no: EndpointNo, plan: &mut Plan) -> Birth {
+        plan.leaves_some |= self.shared.desk.is_left_to_others(no);
         if let Some(delay) = event.delay {
             return Birth::Pending(delay);
         }

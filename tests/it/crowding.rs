@@ -73,6 +73,53 @@ async fn five_dispatchers_keep_to_max_in_flight_together() {
 }
 
 #[tokio::test]
+async fn five_dispatchers_keep_to_a_limit_that_is_lower_than_their_number() {
+    let (database, receiver, _all) = five_dispatchers("max_in_flight => 2").await;
+    receiver.answer_after(Duration::from_millis(5));
+
+    database.insert_many("order.created", 200).await;
+    database.until_settled().await;
+
+    assert_eq!(receiver.under_way_max(), 2);
+    assert_eq!(receiver.count(), 200);
+}
+
+#[tokio::test]
+async fn an_event_that_only_another_dispatcher_has_a_slot_for_is_delivered_without_a_poll() {
+    let (database, receiver, _all) = five_dispatchers("max_in_flight => 1").await;
+
+    // Each time another one may be the first to look.
+    for number in 0..100 {
+        database.insert("order.created", &number.to_string()).await;
+        assert_eq!(receiver.next().await.text(), number.to_string());
+    }
+
+    assert_eq!((receiver.count(), receiver.under_way_max()), (100, 1));
+}
+
+#[tokio::test]
+async fn what_only_a_killed_dispatcher_had_a_slot_for_is_delivered_by_another_after_its_lease() {
+    let flags = ["--lease", "2s", "--request-timeout", "1s", "--wake", "notify", "--poll-interval", "1h"];
+    let (database, receiver, one) = one_endpoint("max_in_flight => 1", &flags).await;
+    let two = Dispatcher::start(&database, &flags).await;
+    one.logged("2 dispatchers share the endpoints").await;
+    receiver.hold();
+    database.insert("order.created", "1").await;
+    receiver.next().await;
+    // The one whose request is under way.
+    let owner: i64 = database.value("select dispatcher_id from postrider.claim").await;
+    let (owner, other) = if owner == 1 { (one, two) } else { (two, one) };
+    owner.kill().await;
+    receiver.release();
+
+    database.insert("order.created", "2").await;
+    database.until_settled().await;
+
+    assert_eq!(receiver.webhook_ids().len(), 2);
+    assert!(other.log().contains("1 dispatchers share the endpoints"), "{}", other.log());
+}
+
+#[tokio::test]
 async fn five_dispatchers_keep_to_the_rate_limit_together() {
     let (database, receiver, _all) = five_dispatchers("rate_limit => '50/s'").await;
 

@@ -67,7 +67,7 @@ impl Session {
                  set statement_timeout = '25s'; set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '20s'"
             }
             // A listener that stops reading would pin the server's notification queue until commits fail: the server
-            // ends a session whose socket takes nothing for so long, as below.
+            // ends a session whose socket takes nothing for 8 s. (A Unix socket has no such limit.)
             Self::Listener => {
                 "set tcp_user_timeout = 8000; \
                  set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3"
