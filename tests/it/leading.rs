@@ -108,7 +108,7 @@ async fn leadership_moves_when_the_leader_is_killed() {
 
 #[tokio::test]
 async fn leadership_moves_within_seconds_when_the_leader_is_frozen() {
-    let (database, receiver, first, second) = two_dispatchers(None).await;
+    let (database, receiver, _proxy, first, second) = two_dispatchers().await;
     let frozen_at = Instant::now();
 
     first.signal("STOP").await;
@@ -123,9 +123,7 @@ async fn leadership_moves_within_seconds_when_the_leader_is_frozen() {
 
 #[tokio::test]
 async fn leadership_moves_within_seconds_when_the_leader_is_cut_off() {
-    let database = Database::new().await;
-    let proxy = Proxy::to_postgres(&database.url).await;
-    let (database, receiver, _first, second) = two_dispatchers(Some((database, &proxy))).await;
+    let (database, receiver, proxy, _first, second) = two_dispatchers().await;
     let cut_at = Instant::now();
 
     // No end of the connection arrives anywhere.
@@ -142,7 +140,7 @@ async fn leadership_moves_within_seconds_when_the_leader_is_cut_off() {
 
 #[tokio::test]
 async fn an_event_that_is_inserted_while_the_leader_is_frozen_is_delivered_without_a_poll() {
-    let (database, receiver, first, _second) = two_dispatchers(None).await;
+    let (database, receiver, _proxy, first, _second) = two_dispatchers().await;
     // Awake: no producer rings.
     let producer = database.keep_the_leader_awake().await;
 
@@ -155,7 +153,7 @@ async fn an_event_that_is_inserted_while_the_leader_is_frozen_is_delivered_witho
 
 #[tokio::test]
 async fn a_leader_that_was_frozen_follows_when_it_goes_on() {
-    let (database, receiver, first, second) = two_dispatchers(None).await;
+    let (database, receiver, _proxy, first, second) = two_dispatchers().await;
     first.signal("STOP").await;
     until_leading(&database, &second).await;
 
@@ -180,28 +178,18 @@ async fn connected(database: &Database) -> Bell {
     bell
 }
 
-/// One that leads, whose listening connection may go through a proxy, and another one.
-async fn two_dispatchers(
-    first_listens: Option<(Database, &Proxy)>,
-) -> (Database, Receiver, Dispatcher, Dispatcher) {
-    let (database, url) = match first_listens {
-        Some((database, proxy)) => {
-            let url = proxy.url(&database.url);
-            (database, url)
-        }
-        None => {
-            let database = Database::new().await;
-            let url = database.url.clone();
-            (database, url)
-        }
-    };
+/// One that leads and listens through a proxy, and another one.
+async fn two_dispatchers() -> (Database, Receiver, Proxy, Dispatcher, Dispatcher) {
+    let database = Database::new().await;
     let receiver = Receiver::start().await;
     database.put_endpoint("one", &receiver.url(), "**", "").await;
-    let first = [&RING_ALONE[..], &["--listen-database-url", &url]].concat();
-    let first = Dispatcher::start(&database, &first).await;
+    let proxy = Proxy::to_postgres(&database.url).await;
+    let url = proxy.url(&database.url);
+    let first =
+        Dispatcher::start(&database, &[&RING_ALONE[..], &["--listen-database-url", &url]].concat()).await;
     until_leading(&database, &first).await;
     let second = Dispatcher::start(&database, &RING_ALONE).await;
-    (database, receiver, first, second)
+    (database, receiver, proxy, first, second)
 }
 
 async fn until_leading(database: &Database, dispatcher: &Dispatcher) {

@@ -116,13 +116,13 @@ impl Blocked {
         let (blocks, blocked) = mpsc::channel();
         let mut holds = Vec::new();
         for _ in 0..THREADS {
-            let (hold, held) = mpsc::channel::<()>();
+            let (hold, ended) = mpsc::channel::<()>();
             let blocks = blocks.clone();
             holds.push(hold);
             runtime.spawn(async move {
                 blocks.send(()).unwrap();
                 // Ends when its sender is dropped.
-                assert!(held.recv().is_err());
+                assert!(ended.recv().is_err());
             });
         }
         tokio::task::spawn_blocking(move || (0..THREADS).for_each(|_| blocked.recv().unwrap()))
