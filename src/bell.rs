@@ -168,12 +168,7 @@ impl Bell {
     }
 
     /// Wakes the other dispatchers: while the leader is awake producers are silent, so idle siblings hear of work
-    /// only from it. Returns whether it rang.
-    pub async fn ring_siblings(&self) -> bool {
-        self.is_leader() && self.ring().await
-    }
-
-    /// Wakes the other dispatchers, whoever leads. Returns whether it rang.
+    /// only from it, and of what one leaves to others from whoever leaves it. Returns whether it rang.
     pub async fn ring(&self) -> bool {
         let Some(session) = self.session() else { return false };
         session.ask(&session.statements.ring).await.is_some()

@@ -243,14 +243,14 @@ impl Desk {
         }
     }
 
-    /// Whether deliveries to this endpoint are attempted, and by this dispatcher.
-    pub fn is_served(&self, no: EndpointNo) -> bool {
-        self.lock().lanes.get(&no).is_some_and(Lane::is_served)
+    /// Whether deliveries to this endpoint are attempted.
+    pub fn is_enabled(&self, no: EndpointNo) -> bool {
+        self.lock().lanes.get(&no).is_some_and(Lane::is_enabled)
     }
 
-    /// Whether deliveries to this endpoint are attempted by other dispatchers alone.
-    pub fn is_left_to_others(&self, no: EndpointNo) -> bool {
-        self.lock().lanes.get(&no).is_some_and(|lane| lane.is_enabled() && !lane.is_served())
+    /// Whether they are, and this dispatcher has a slot for it.
+    pub fn is_served(&self, no: EndpointNo) -> bool {
+        self.lock().lanes.get(&no).is_some_and(Lane::is_served)
     }
 
     /// Notes claims as soon as they are known, so that none is taken for a stray.

@@ -83,7 +83,7 @@ impl Metrics {
             )?,
             rings_sent: make.counter(
                 "postrider_rings_sent_total",
-                "Times this dispatcher rang its siblings: awake and leading, or with work that only they have slots for.",
+                "Times this dispatcher rang its siblings: awake and leading, or leaving work that they may have slots for.",
             )?,
             rings_heard: make.counter(
                 "postrider_rings_heard_total",

@@ -69,7 +69,7 @@ async fn five_dispatchers_keep_to_max_in_flight_together() {
     database.until_settled().await;
 
     let most = receiver.under_way_max();
-    assert!((5..=10).contains(&most), "{most} were under way at once");
+    assert!(most <= 10, "{most} were under way at once");
 }
 
 #[tokio::test]
@@ -80,8 +80,28 @@ async fn five_dispatchers_keep_to_a_limit_that_is_lower_than_their_number() {
     database.insert_many("order.created", 200).await;
     database.until_settled().await;
 
-    assert_eq!(receiver.under_way_max(), 2);
+    let most = receiver.under_way_max();
+    assert!(most <= 2, "{most} were under way at once");
     assert_eq!(receiver.count(), 200);
+}
+
+#[tokio::test]
+async fn what_one_dispatcher_has_no_slot_for_is_begun_by_another_without_a_poll() {
+    let (database, receiver, _all) = five_dispatchers("max_in_flight => 5").await;
+
+    receiver.answer_after(Duration::from_millis(50));
+
+    // Each time another one may be the first to look.
+    for _ in 0..10 {
+        receiver.hold();
+        // More than four of them take for half a second.
+        database.insert_many("order.created", 60).await;
+        eventually("all slots are taken", || async { receiver.under_way() == 5 }).await;
+        receiver.release();
+        database.until_settled().await;
+    }
+
+    assert_eq!((receiver.webhook_ids().len(), receiver.under_way_max()), (600, 5));
 }
 
 #[tokio::test]
