@@ -1,7 +1,7 @@
 -- does:   renews a dispatcher's lease and says how it is doing
 -- params: $1 dispatcher_id bigint, $2 lease_ms bigint, $3 is_leader boolean, $4 wake_mode text, $5 wake_reason text or null
--- rows:   live_dispatchers bigint (this one included), now_ms bigint (milliseconds of the epoch, the database's clock);
---         no row: the lease was lost and its claims were taken back
+-- rows:   live_dispatchers bigint (this one included), earlier_dispatchers bigint (those of them with a lower id), now_ms
+--         bigint (milliseconds of the epoch, the database's clock); no row: the lease was lost and its claims were taken back
 -- locks:  the dispatcher's row; waits for a rescue of it
 -- repeat: renews again
 with renewed as (
@@ -10,6 +10,11 @@ with renewed as (
     where d.id = $1
     returning d.id
 )
-select (select count(*) from postrider.dispatcher as d where d.lease_until > clock_timestamp() or d.id = r.id) as live_dispatchers,
+select live.dispatchers as live_dispatchers,
+       live.earlier as earlier_dispatchers,
        (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
 from renewed as r
+cross join lateral (
+    select count(*) as dispatchers, count(*) filter (where d.id < r.id) as earlier
+    from postrider.dispatcher as d
+    where d.lease_until > clock_timestamp() or d.id = r.id) as live

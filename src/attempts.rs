@@ -196,15 +196,7 @@ impl Attempts {
         };
         let begun = Instant::now();
         let attempt = self.deliverer.attempt(&endpoint, &event, claimed.attempt);
-        // A panic costs this attempt, not the dispatcher.
-        let outcome = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_panic| Outcome {
-            answer: Answer::NoAnswer {
-                why: NoAnswer::Broken,
-                error: "internal error: the attempt panicked".to_owned(),
-            },
-            duration: begun.elapsed(),
-            response_excerpt: None,
-        });
+        let outcome = catch_panic(attempt).await;
         self.outlets.metrics.attempt_ended(&outcome, event.age());
         debug!(
             delivery.id = claimed.delivery_id.get(),
@@ -220,5 +212,33 @@ impl Attempts {
     async fn report(&self, report: Report) {
         // Settle outlives every sender.
         drop(self.outlets.reports.send(report).await);
+    }
+}
+
+/// A panic costs this attempt, not the dispatcher.
+async fn catch_panic(attempt: impl Future<Output = Outcome>) -> Outcome {
+    let begun = Instant::now();
+    AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_panic| Outcome {
+        answer: Answer::NoAnswer {
+            why: NoAnswer::Broken,
+            error: "internal error: the attempt panicked".to_owned(),
+        },
+        duration: begun.elapsed(),
+        response_excerpt: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_attempt_that_panics_is_one_that_failed() {
+        let outcome = catch_panic(async { panic!("on purpose") }).await;
+
+        assert!(
+            matches!(&outcome.answer, Answer::NoAnswer { why: NoAnswer::Broken, error } if error.contains("panicked")),
+            "{outcome:?}"
+        );
     }
 }

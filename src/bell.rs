@@ -19,14 +19,15 @@ use tracing::info;
 
 use crate::store::{WakeMode, WakeState, session};
 
-const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// The listening connection is given up when it does not answer within this.
+pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The dispatcher's half of the bell, and the signal "look now".
 #[derive(Debug)]
 pub struct Bell {
     look: watch::Sender<u64>,
     state: Mutex<State>,
-    /// Told when the wake mode or the leadership changes.
+    /// Told when the wake mode, the leadership, or the dispatchers beside this one change.
     changed: Notify,
 }
 
@@ -117,7 +118,12 @@ impl Bell {
         self.changed.notify_one();
     }
 
-    /// Waits until the wake mode or the leadership changed since the last wait.
+    /// The dispatchers beside this one may be others than before.
+    pub fn count_again(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits until the wake mode, the leadership, or maybe the number of dispatchers changed since the last wait.
     ///
     /// # Cancel safety
     /// A change is kept for the next call.
@@ -162,10 +168,10 @@ impl Bell {
     }
 
     /// Wakes the other dispatchers: while the leader is awake producers are silent, so idle siblings hear of work
-    /// only from it. Returns whether it rang.
-    pub async fn ring_siblings(&self) -> bool {
+    /// only from it, and of what one leaves to others from whoever leaves it. Returns whether it rang.
+    pub async fn ring(&self) -> bool {
         let Some(session) = self.session() else { return false };
-        session.is_leader.load(Ordering::Relaxed) && session.ask(&session.statements.ring).await.is_some()
+        session.ask(&session.statements.ring).await.is_some()
     }
 
     fn session(&self) -> Option<Arc<ListenSession>> {

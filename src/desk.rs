@@ -12,6 +12,7 @@ mod lane;
 mod memory;
 mod news;
 mod share;
+mod sharers;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ use self::lane::Lane;
 pub use self::memory::MEMORY_KIB_MAX;
 pub use self::news::News;
 use self::share::Free;
+pub use self::sharers::Share;
 use crate::delivery::{ClaimId, Claimed, DeliveryId};
 use crate::endpoint::{Endpoint, EndpointNo, EndpointState};
 use crate::event::Event;
@@ -116,8 +118,7 @@ struct Inner {
     claims: HashMap<ClaimId, usize>,
     runners: usize,
     held: usize,
-    /// Dispatchers that share each endpoint's limits.
-    sharers: u32,
+    share: Share,
     closed: bool,
 }
 
@@ -135,7 +136,7 @@ impl Desk {
             claims: HashMap::new(),
             runners: 0,
             held: 0,
-            sharers: 1,
+            share: Share::WHOLE,
             closed: false,
         };
         let memory = Arc::new(Semaphore::new(MEMORY_KIB_MAX.try_into().unwrap_or(usize::MAX)));
@@ -158,23 +159,26 @@ impl Desk {
             lane.set_endpoint(endpoint);
             true
         });
-        let sharers = inner.sharers;
-        inner.lanes.extend(known.into_iter().map(|(no, endpoint)| (no, Lane::new(endpoint, sharers))));
+        let share = inner.share;
+        inner.lanes.extend(known.into_iter().map(|(no, endpoint)| (no, Lane::new(endpoint, share))));
         unwanted
     }
 
-    /// How many live dispatchers share each endpoint's limits.
-    pub fn set_sharers(&self, sharers: u32) {
+    /// This dispatcher's part of each endpoint's limits from now on; returns what it was before.
+    pub fn set_share(&self, share: Share) -> Share {
         let mut inner = self.lock();
-        inner.sharers = sharers.max(1);
-        for lane in inner.lanes.values_mut() {
-            lane.set_sharers(sharers);
+        let before = std::mem::replace(&mut inner.share, share);
+        if before != share {
+            for lane in inner.lanes.values_mut() {
+                lane.set_share(share);
+            }
         }
+        before
     }
 
     /// How many dispatchers share the endpoints, this one included.
     pub fn sharers(&self) -> u32 {
-        self.lock().sharers
+        self.lock().share.of
     }
 
     /// Failed attempts of an endpoint since the last one that succeeded, as far as this dispatcher made them.

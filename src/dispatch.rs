@@ -17,6 +17,12 @@ use crate::store::{DueClaim, EndpointRoom, StoreError};
 const BATCH_MAX: usize = 500;
 /// While there is always work, the waiting endpoints are still searched for this often.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A search that took longer than this may cost a twentieth of the time: while an old snapshot is open, dead index entries
+/// pile up in front of what waits, and each search walks them all.
+const SEARCH_CHEAP: Duration = Duration::from_millis(10);
+const SEARCH_PART: u32 = 20;
+/// But what others made due is found after this at the latest.
+const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A claim starts this far below the last one of its endpoint: commits do not come in the order of their due times.
 const FLOOR_SLACK_US: i64 = 1_000_000;
 
@@ -28,12 +34,14 @@ pub struct Dispatch {
     /// Where the last claim of an endpoint came to: dead index entries below are not walked again until the next sweep.
     floors_us: HashMap<EndpointNo, i64>,
     swept: Option<Instant>,
+    /// After the last search for waiting endpoints: not before then again.
+    search_at: Option<Instant>,
 }
 
 impl Dispatch {
     /// A stage that knows of nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, waiting: HashMap::new(), floors_us: HashMap::new(), swept: None }
+        Self { shared, waiting: HashMap::new(), floors_us: HashMap::new(), swept: None, search_at: None }
     }
 
     /// Claims one batch.
@@ -78,7 +86,8 @@ impl Dispatch {
         }
     }
 
-    /// When the next delivery is due, or its endpoint's rate limit or circuit lets it be claimed.
+    /// When the next delivery is due, or its endpoint's rate limit or circuit lets it be claimed; or when there may be others,
+    /// because the last look was none.
     pub fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();
         let due = |(no, due): (&EndpointNo, &Instant)| match self.shared.desk.claim_delay(*no) {
@@ -86,21 +95,32 @@ impl Dispatch {
             None if *due > now => Some(*due),
             None => None, // Due, and waiting for a slot.
         };
-        self.waiting.iter().filter(|(no, _)| self.is_enabled(**no)).filter_map(due).min()
+        let waiting = self.waiting.iter().filter(|(no, _)| self.is_served(**no)).filter_map(due);
+        waiting.chain(self.search_at).min()
     }
 
     /// Whether a delivery is due and waits for a slot.
     pub fn has_due(&self) -> bool {
         let now = Instant::now();
-        self.waiting.iter().any(|(no, due)| *due <= now && self.is_enabled(*no))
+        self.waiting.iter().any(|(no, due)| *due <= now && self.is_served(*no))
     }
 
     async fn sweep(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
         let stuck = self.shared.desk.shed();
         self.shared.attempts.give_back(stuck).await;
+        self.swept = Some(Instant::now());
+        if self.search_at.is_none_or(|at| at <= Instant::now()) {
+            self.search(directory).await?;
+        }
+        Ok(())
+    }
+
+    async fn search(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
         let asked = Instant::now();
         let found = self.shared.store.find_due().await?;
         let now = Instant::now();
+        let took = now - asked;
+        self.search_at = (took > SEARCH_CHEAP).then(|| now + (took * SEARCH_PART).min(SEARCH_PAUSE_MAX));
         if let Some(version) = found.endpoint_version {
             self.shared.refresh(directory, version).await?;
         }
@@ -108,7 +128,6 @@ impl Dispatch {
         self.shared.attempts.resume();
         self.waiting = found.due.into_iter().map(|due| (due.endpoint_no, now + due.delay)).collect();
         self.floors_us.clear();
-        self.swept = Some(now);
         Ok(())
     }
 
@@ -171,7 +190,7 @@ impl Dispatch {
         }
     }
 
-    fn is_enabled(&self, no: EndpointNo) -> bool {
-        self.shared.desk.is_enabled(no)
+    fn is_served(&self, no: EndpointNo) -> bool {
+        self.shared.desk.is_served(no)
     }
 }

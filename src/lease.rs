@@ -1,8 +1,12 @@
 //! The lease of this dispatcher: it covers all its claims. Whoever cannot renew it in time starts nothing more.
+//!
+//! It is renewed on a thread of its own, which a busy runtime cannot starve, and over a connection of its own. But a lease
+//! says that its dispatcher works, not that a thread does: one that shows no pulse for long loses it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -10,16 +14,28 @@ use tracing::{info, warn};
 use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::delivery::DispatcherId;
-use crate::desk::Desk;
+use crate::desk::{Desk, Share};
 use crate::metrics::Metrics;
 use crate::store::{Registration, Store, StoreError};
 use crate::trouble::{Stage, Trouble};
+
+/// So many leases are renewed in a row for a dispatcher that shows no pulse: a runtime that is busy or blocked for a while
+/// loses nothing, and what one that hangs for good holds is taken back in the end.
+const LEASES_WITHOUT_PULSE: u32 = 5;
+/// Between a renewal and one that comes for another reason than time: anybody may sound a canary.
+const CHANGES_APART: Duration = Duration::from_millis(50);
+/// After a renewal that failed.
+const RENEW_AGAIN: Duration = Duration::from_secs(1);
+/// How often it shows its pulse.
+const PULSE: Duration = Duration::from_secs(1);
 
 /// Who this dispatcher is, and until when that is certain.
 #[derive(Debug)]
 pub struct Lease {
     duration: Duration,
     held: Mutex<Held>,
+    /// When the common runtime last showed that it works.
+    pulse: Mutex<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +53,11 @@ impl Lease {
     pub async fn start(store: &Store, who: &Registration, bell: &Bell) -> Result<Self, StoreError> {
         let until = Instant::now() + who.lease;
         let id = store.register_dispatcher(who, &bell.wake_state()).await?;
-        Ok(Self { duration: who.lease, held: Mutex::new(Held { id, until }) })
+        Ok(Self {
+            duration: who.lease,
+            held: Mutex::new(Held { id, until }),
+            pulse: Mutex::new(Instant::now()),
+        })
     }
 
     /// The dispatcher's id at the moment.
@@ -62,6 +82,18 @@ impl Lease {
         Instant::now() + self.duration / 2 < self.lock().until
     }
 
+    /// Shows that the common runtime works, as long as it does: to be run there.
+    pub async fn show_pulse(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(PULSE)).await.is_some() {
+            *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+    }
+
+    fn has_pulse(&self) -> bool {
+        let shown = *self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.elapsed() < self.duration * LEASES_WITHOUT_PULSE + PULSE
+    }
+
     fn set(&self, id: DispatcherId, until: Instant) {
         *self.lock() = Held { id, until };
     }
@@ -71,10 +103,19 @@ impl Lease {
     }
 }
 
+/// Why the lease was not renewed.
+#[derive(Debug, Error)]
+enum NotRenewed {
+    #[error("this dispatcher stands still")]
+    StandsStill,
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+}
+
 /// Renews the lease, and with it the clock and the number of dispatchers that share the endpoints.
 #[derive(Clone)]
 pub struct Renewer {
-    /// Where the lease is recorded.
+    /// Where the lease is recorded: a connection for nothing else.
     pub store: Store,
     /// The lease.
     pub lease: Arc<Lease>,
@@ -101,20 +142,32 @@ impl Renewer {
                 // Every branch only waits; a change is kept when dropped.
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
-                // Shown in dispatcher_status at once.
-                () = self.bell.changed() => {}
+                // Shown in dispatcher_status soon, and the endpoints are shared by as many as there are.
+                () = self.changed() => {}
             }
-            match self.step().await {
+            pause = match self.renew().await {
                 Ok(()) => {
                     self.trouble.ended(Stage::Lease);
-                    pause = self.lease.duration / 6;
+                    self.lease.duration / 6
                 }
                 Err(fault) => {
                     self.trouble.began(Stage::Lease, &fault);
-                    pause = Duration::from_secs(1);
+                    RENEW_AGAIN
                 }
-            }
+            };
         }
+    }
+
+    async fn renew(&self) -> Result<(), NotRenewed> {
+        if !self.lease.has_pulse() {
+            return Err(NotRenewed::StandsStill);
+        }
+        Ok(self.step().await?)
+    }
+
+    async fn changed(&self) {
+        tokio::time::sleep(CHANGES_APART).await;
+        self.bell.changed().await;
     }
 
     /// Renews once. A lease that lapsed is not renewed but followed by a new registration: what was claimed under it
@@ -135,6 +188,8 @@ impl Renewer {
             let new = self.store.register_dispatcher(&self.who, &wake).await?;
             self.lease.set(new, before + self.lease.duration);
             self.metrics.lease_lost();
+            // Another place among the others.
+            self.bell.count_again();
             warn!(
                 "lease lost: what dispatcher {} held is taken back; going on as dispatcher {}",
                 id.get(),
@@ -144,9 +199,14 @@ impl Renewer {
         };
         self.lease.set(id, before + self.lease.duration);
         self.clock.set(renewal.now_ms);
-        if self.desk.sharers() != renewal.live_dispatchers {
-            info!("{} dispatchers share the endpoints", renewal.live_dispatchers);
-            self.desk.set_sharers(renewal.live_dispatchers);
+        let share = Share { place: renewal.earlier_dispatchers, of: renewal.live_dispatchers };
+        let before = self.desk.set_share(share);
+        if before.of != share.of {
+            info!("{} dispatchers share the endpoints", share.of);
+        }
+        if before != share {
+            // It may have slots now for what it left to others.
+            self.bell.look_now();
         }
         Ok(())
     }

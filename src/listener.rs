@@ -3,16 +3,16 @@
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_postgres::{AsyncMessage, Connection, Notification};
+use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::bell::{Bell, ListenSession};
@@ -23,9 +23,12 @@ use crate::trouble::Trouble;
 /// For LISTEN and what else a connection begins with.
 const SETUP_DEADLINE: Duration = Duration::from_secs(10);
 const CANARY_DEADLINE: Duration = Duration::from_secs(5);
-const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Every so many heartbeats the canary is sounded again.
-const HEARTBEATS_PER_CANARY: u32 = 6;
+/// Between two proofs that notifications come back.
+const CANARY_PAUSE: Duration = Duration::from_secs(30);
+/// Often enough that the server may end a silent session soon ([`Session::LISTENER_GUARD`]).
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// From here on the filling of the notification queue is warned about.
+pub const QUEUE_WARN: f64 = 0.1;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// A path that loses notifications is tried again this often.
@@ -43,6 +46,14 @@ pub struct Listener {
     pub metrics: Arc<Metrics>,
     /// Told of failures.
     pub trouble: Arc<Trouble>,
+    /// Whether the notification queue was filling up when it was last seen.
+    pub queue: QueueWatch,
+}
+
+/// Notices when the server's notification queue fills up.
+#[derive(Debug, Default)]
+pub struct QueueWatch {
+    is_filling: AtomicBool,
 }
 
 /// Why there is no listening connection. Its text is shown as the wake reason.
@@ -62,6 +73,8 @@ enum ListenError {
     Canary(#[source] crate::store::StoreError),
     #[error("the listening connection ended")]
     Ended,
+    #[error("the listening connection does not answer")]
+    Unanswered,
 }
 
 impl Listener {
@@ -96,33 +109,58 @@ impl Listener {
         let mut pump = JoinSet::new();
         // A task of its own, so that the socket is read whatever else is waited for.
         pump.spawn(pump_messages(connection, ears.clone()));
+        let session = Arc::new(self.set_up(client, &ears, broken.clone()).await?);
+        self.bell.connect(Arc::clone(&session));
+        self.bell.seek_leadership().await;
+        info!("listening for notifications");
+        backoff.reset();
+        tokio::select! {
+            // Every branch only waits; none loses anything when dropped.
+            () = stop.cancelled() => Ok(()),
+            () = broken.cancelled() => Err(ListenError::Unanswered),
+            _ = pump.join_next() => Err(ListenError::Ended),
+            fault = self.keep_beating(&session) => Err(fault),
+            fault = self.keep_proving(&ears) => Err(fault),
+        }
+    }
+
+    /// Listens, and proves it.
+    async fn set_up(
+        &self,
+        client: Client,
+        ears: &Ears,
+        broken: CancellationToken,
+    ) -> Result<ListenSession, ListenError> {
         // Without a prepared statement: a transaction pooler may stand in front.
         let listen = "listen postrider; listen postrider_canary; select pg_backend_pid()";
         let answer = answered(client.simple_query(listen)).await?;
         let pid = first_value(&answer).and_then(|pid| pid.parse().ok());
         ears.pid.store(pid.unwrap_or_default(), Ordering::Relaxed);
-        self.prove(&ears).await?;
-        let session = answered(ListenSession::new(client, broken.clone())).await?;
-        let session = Arc::new(session);
-        self.bell.connect(Arc::clone(&session));
-        self.bell.seek_leadership().await;
-        info!("listening for notifications");
-        backoff.reset();
-        let mut beats = 0_u32;
+        self.prove(ears).await?;
+        answered(async {
+            client.batch_execute(Session::LISTENER_GUARD).await?;
+            ListenSession::new(client, broken).await
+        })
+        .await
+    }
+
+    /// Shows the server that somebody is there, and sees that it is. Whoever does not lead asks for the leadership
+    /// besides: it is free a moment after the leader's connection ended, for whatever reason.
+    async fn keep_beating(&self, session: &ListenSession) -> ListenError {
         loop {
-            tokio::select! {
-                // Every branch only waits; none loses anything when dropped.
-                () = stop.cancelled() => return Ok(()),
-                () = broken.cancelled() => return Err(ListenError::Ended),
-                _ = pump.join_next() => return Err(ListenError::Ended),
-                () = tokio::time::sleep(HEARTBEAT) => {}
-            }
+            tokio::time::sleep(HEARTBEAT).await;
+            self.bell.seek_leadership().await;
             if !session.is_alive().await {
-                return Err(ListenError::Ended);
+                return ListenError::Unanswered;
             }
-            beats += 1;
-            if beats.is_multiple_of(HEARTBEATS_PER_CANARY) {
-                self.prove(&ears).await?;
+        }
+    }
+
+    async fn keep_proving(&self, ears: &Ears) -> ListenError {
+        loop {
+            tokio::time::sleep(CANARY_PAUSE).await;
+            if let Err(fault) = self.prove(ears).await {
+                return fault;
             }
         }
     }
@@ -132,16 +170,34 @@ impl Listener {
     async fn prove(&self, ears: &Ears) -> Result<(), ListenError> {
         let mut canary = ears.canary.subscribe();
         let whose = ears.pid.load(Ordering::Relaxed).to_string();
-        self.store.sound_canary(&whose).await.map_err(ListenError::Canary)?;
+        let queue_usage = self.store.sound_canary(&whose).await.map_err(ListenError::Canary)?;
+        if self.queue.begins_to_fill(queue_usage) {
+            warn!(
+                "the server's notification queue is {:.0} % full; when it is full, commits that notify fail: a session that \
+                 listens and does not read, or sits in a transaction, holds it (see pg_stat_activity)",
+                queue_usage * 100.0
+            );
+        }
         let heard = tokio::time::timeout(CANARY_DEADLINE, canary.changed()).await;
         heard.map_err(|_elapsed| ListenError::Silent)?.map_err(|_closed| ListenError::Ended)
     }
 }
 
-/// What a server that may be frozen answers in time.
-async fn answered<T>(work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, ListenError> {
-    let done = tokio::time::timeout(SETUP_DEADLINE, work).await;
-    done.map_err(|_elapsed| ListenError::Mute)?.map_err(ListenError::Refused)
+impl QueueWatch {
+    /// Whether it has more in it than it should, for the first time since it had not.
+    fn begins_to_fill(&self, usage: f64) -> bool {
+        let is_filling = usage >= QUEUE_WARN;
+        let was_filling = self.is_filling.swap(is_filling, Ordering::Relaxed);
+        is_filling && !was_filling
+    }
+}
+
+/// What the listening connection answers in time.
+async fn answered<T>(
+    asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, ListenError> {
+    let answer = tokio::time::timeout(SETUP_DEADLINE, asked).await;
+    answer.map_err(|_elapsed| ListenError::Mute)?.map_err(ListenError::Refused)
 }
 
 /// What hears the notifications of one connection.
@@ -161,6 +217,8 @@ impl Ears {
         // A payload is a hint at most: anybody may send one.
         match notification.channel() {
             "postrider_canary" if notification.payload() == pid.to_string() => self.canary.send_replace(()),
+            // Another dispatcher has come, goes on, or has left.
+            "postrider_canary" => self.bell.count_again(),
             // Rung by ourselves, for the siblings.
             "postrider" if notification.process_id() != pid => {
                 self.metrics.ring_heard();
@@ -181,5 +239,19 @@ where
         if let AsyncMessage::Notification(notification) = message {
             ears.hear(&notification);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_fills_up_is_noticed_once_each_time() {
+        let queue = QueueWatch::default();
+
+        let noticed = [0.0, 0.09, 0.1, 0.5, 0.1, 0.05, 0.2].map(|usage| queue.begins_to_fill(usage));
+
+        assert_eq!(noticed, [false, false, true, false, false, false, true]);
     }
 }

@@ -92,7 +92,7 @@ impl Metrics {
             )?,
             rings_sent: make.counter(
                 "postrider_rings_sent_total",
-                "Times this dispatcher, awake and leading, rang its siblings.",
+                "Times this dispatcher rang its siblings: awake and leading, or leaving work that they may have slots for.",
             )?,
             rings_heard: make.counter(
                 "postrider_rings_heard_total",

@@ -25,7 +25,7 @@ use crate::trouble::{Stage, Trouble};
 /// First nap, and the longest: the latency while a producer that did not ring is in flight.
 const NAP_FIRST: Duration = Duration::from_millis(1);
 const NAP_MAX: Duration = Duration::from_millis(10);
-/// An awake leader rings its siblings at most this often.
+/// Siblings are rung at most this often; before a sleep, for what was left to them, at once.
 const RING_PAUSE: Duration = Duration::from_millis(10);
 /// How often claims that nobody knows of are given back.
 const STRAYS_INTERVAL: Duration = Duration::from_secs(15);
@@ -224,6 +224,10 @@ impl Rounds {
 
     /// Sleeps until rung, until something is due, until a slot is free for what waits, or until the fallback poll.
     async fn sleep(&mut self, stop: &CancellationToken) {
+        if self.route.has_left_some() {
+            // Who has slots for it may have looked before it was committed, and sleeps.
+            self.ring().await;
+        }
         let poll = Instant::now() + self.poll_interval;
         let until = self.dispatch.next_due().map_or(poll, |due| due.min(poll));
         let has_waiting = self.dispatch.has_due();
@@ -232,12 +236,7 @@ impl Rounds {
             () = stop.cancelled() => {}
             _ = self.looks.changed() => {}
             () = self.shared.desk.room_changed(), if has_waiting => {}
-            () = tokio::time::sleep_until(until) => {
-                // A dead or hung leader costs latency, never events.
-                if until == poll {
-                    self.shared.bell.seek_leadership().await;
-                }
-            }
+            () = tokio::time::sleep_until(until) => {}
         }
     }
 
@@ -251,11 +250,17 @@ impl Rounds {
     }
 
     async fn ring_siblings(&mut self) {
-        if self.shared.desk.sharers() > 1 && self.rung_siblings.elapsed() >= RING_PAUSE {
-            self.rung_siblings = Instant::now();
-            if self.shared.bell.ring_siblings().await {
-                self.shared.metrics.ring_sent();
-            }
+        let is_due = self.rung_siblings.elapsed() >= RING_PAUSE;
+        if is_due && (self.shared.bell.is_leader() || self.route.has_left_some()) {
+            self.ring().await;
+        }
+    }
+
+    async fn ring(&mut self) {
+        self.rung_siblings = Instant::now();
+        self.route.leave_none();
+        if self.shared.desk.sharers() > 1 && self.shared.bell.ring().await {
+            self.shared.metrics.ring_sent();
         }
     }
 

@@ -33,6 +33,8 @@ const SAFE_LOOK_PART: u32 = 20;
 pub struct Route {
     shared: Arc<Shared>,
     floor: Floor,
+    /// Whether siblings may have slots for something that was left since they were rung last.
+    has_left_some: bool,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,8 @@ struct Plan {
     rows: RoutePlan,
     reserved: Vec<EndpointNo>,
     waiting: Vec<EndpointNo>,
+    /// Whether some are left that others may have slots for, now or when they are due.
+    leaves_some: bool,
     /// Size of each claimed event's payload.
     payload_bytes: HashMap<EventId, u64>,
     last: EventFloor,
@@ -59,6 +63,7 @@ impl Route {
         Self {
             shared,
             floor: Floor { safe: floor, near: floor, safe_look: (Instant::now(), Duration::ZERO) },
+            has_left_some: false,
         }
     }
 
@@ -96,7 +101,18 @@ impl Route {
         // Even where a look from the safe floor found late rows far below: they come first, then the floor rises again.
         self.floor.near = plan.last.max(self.floor.safe);
         dispatch.note_waiting(&plan.waiting);
+        self.has_left_some |= plan.leaves_some;
         Ok(Progress::Worked(plan.rows.events.len()))
+    }
+
+    /// Whether deliveries were left, since the siblings were rung last, that they may have slots for.
+    pub fn has_left_some(&self) -> bool {
+        self.has_left_some
+    }
+
+    /// The siblings are rung.
+    pub fn leave_none(&mut self) {
+        self.has_left_some = false;
     }
 
     async fn route_batch(
@@ -136,6 +152,7 @@ impl Route {
             rows: RoutePlan::default(),
             reserved: Vec::new(),
             waiting: Vec::new(),
+            leaves_some: false,
             payload_bytes: HashMap::new(),
             last: EventFloor::default(),
         };
@@ -160,6 +177,7 @@ impl Route {
 
     fn birth(&self, event: &UnroutedEvent, no: EndpointNo, plan: &mut Plan) -> Birth {
         if let Some(delay) = event.delay {
+            plan.leaves_some |= self.shared.desk.is_enabled(no);
             return Birth::Pending(delay);
         }
         if plan.reserved.len() < BIRTHS_MAX && self.shared.desk.reserve(no, 1, Origin::New) == 1 {
@@ -167,6 +185,7 @@ impl Route {
             return Birth::Claimed;
         }
         plan.waiting.push(no);
+        plan.leaves_some |= self.shared.desk.is_enabled(no);
         Birth::Pending(Duration::ZERO)
     }
 }

@@ -1,7 +1,11 @@
 //! Assembly: starts the stages and stops them in order.
 //!
+//! The stages share one runtime, but for the renewal of the lease: it has a thread of its own (`serve/thread.rs`).
+//!
 //! Stop: claim nothing more → finish what is in flight within the grace period → give back the rest → settle →
 //! leave the leadership and the dispatcher's row → close.
+
+mod thread;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -23,10 +27,11 @@ use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::deliver::{Deliverer, Timeouts};
+use crate::delivery::DispatcherId;
 use crate::desk::{Desk, Limits};
 use crate::housekeeping::Housekeeping;
 use crate::lease::{Lease, Renewer};
-use crate::listener::Listener;
+use crate::listener::{Listener, QueueWatch};
 use crate::metrics::Metrics;
 use crate::rounds::{Rounds, Shared};
 use crate::route::Route;
@@ -37,8 +42,8 @@ use crate::store::{
     check_schema, is_permanent, migrate, one_line,
 };
 
-/// Claims, settles, health, lease and housekeeping, each with a connection to itself, and one to spare for the canary.
-const CONNECTIONS: usize = 7;
+/// Claims, settles, health and housekeeping, each with a connection to itself, and some to spare for the canary.
+const CONNECTIONS: usize = 6;
 /// Requests of the API wait for each other, never claims and settles for them.
 const API_CONNECTIONS: usize = 4;
 
@@ -153,7 +158,10 @@ impl Dispatcher {
             stop_upkeep: CancellationToken::new(),
         };
         dispatcher.settle.spawn(settle.run());
-        dispatcher.spawn_upkeep(renewer, listener, Arc::new(api));
+        // Connections belong to the runtime that opened them.
+        let store = Store::new(&dispatcher.config.database, Session::Lease, 1)?;
+        dispatcher.spawn_lease(Renewer { store, ..renewer })?;
+        dispatcher.spawn_upkeep(listener, Arc::new(api));
         dispatcher.intake.spawn(rounds.run(dispatcher.stop_intake.clone()));
         dispatcher.intake.spawn(housekeeping.run(dispatcher.stop_intake.clone()));
         Ok(dispatcher)
@@ -197,16 +205,26 @@ impl Dispatcher {
         }
         stop_upkeep.cancel();
         while upkeep.join_next().await.is_some() {}
-        if let Err(fault) = store.remove_dispatchers(Some(id)).await {
+        if let Err(fault) = sign_off(&store, id).await {
             warn!("dispatcher {} could not sign off: {}", id.get(), one_line(&fault));
         }
         store.close();
         info!("dispatcher {} stopped", id.get());
     }
 
-    fn spawn_upkeep(&mut self, renewer: Renewer, listener: TcpListener, api: Arc<Api>) {
+    fn spawn_lease(&mut self, renewer: Renewer) -> std::io::Result<()> {
+        let lease = Arc::clone(&renewer.lease);
+        let thread = thread::run_apart("lease", &self.stop_upkeep, move |stop| {
+            let renewer = renewer.clone();
+            async move { renewer.run(stop).await }
+        })?;
+        self.upkeep.spawn(thread);
         let stop = self.stop_upkeep.clone();
-        self.upkeep.spawn(async move { renewer.run(stop).await });
+        self.upkeep.spawn(async move { lease.show_pulse(stop).await });
+        Ok(())
+    }
+
+    fn spawn_upkeep(&mut self, listener: TcpListener, api: Arc<Api>) {
         if self.config.wake == WakeMode::Notify {
             let listener = Listener {
                 url: self.config.listen_database.clone(),
@@ -214,6 +232,7 @@ impl Dispatcher {
                 bell: Arc::clone(&self.shared.bell),
                 metrics: Arc::clone(&self.shared.metrics),
                 trouble: Arc::clone(&self.shared.trouble),
+                queue: QueueWatch::default(),
             };
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });
@@ -284,6 +303,12 @@ async fn wait_for_database(backoff: &mut Backoff, fault: &(dyn Error + 'static))
     let pause = backoff.pause();
     warn!("waiting for the database, trying again in {pause:.1?}: {}", one_line(fault));
     tokio::time::sleep(pause).await;
+}
+
+/// The others need not wait until the lease ends, nor until they renew theirs, to take over its part.
+async fn sign_off(store: &Store, id: DispatcherId) -> Result<(), StoreError> {
+    store.remove_dispatchers(Some(id)).await?;
+    store.sound_canary("left").await.map(drop)
 }
 
 /// Host name and process id, as they stand in `postrider.dispatcher_status`.

@@ -48,7 +48,7 @@ pub use rows::{
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use status::DeliveryFilter;
 
-/// The longest one statement may take, in the server and on the way.
+/// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A pool of connections and the statements that run on them.
@@ -56,6 +56,8 @@ pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Store {
     pool: Pool,
     url: DatabaseUrl,
+    /// For one statement.
+    deadline: Duration,
 }
 
 /// A statement did not do its work. Nothing is known of its effect unless the server itself refused it.
@@ -74,10 +76,12 @@ pub enum StoreError {
         source: tokio_postgres::Error,
     },
     /// No answer in time; the connection is given up.
-    #[error("{statement} did not answer within {STATEMENT_DEADLINE:?}")]
+    #[error("{statement} did not answer within {deadline:?}")]
     Deadline {
         /// The statement's file name.
         statement: &'static str,
+        /// So much it had.
+        deadline: Duration,
     },
     /// A row is not what its statement's header says.
     #[error("{statement} returned an unexpected row: {fault}")]
@@ -120,7 +124,8 @@ impl Store {
     /// # Errors
     /// When the pool cannot be built.
     pub fn new(url: &DatabaseUrl, session: Session, connections_max: usize) -> Result<Self, BuildError> {
-        Ok(Self { pool: pool::pool(url, session, connections_max)?, url: url.clone() })
+        let pool = pool::pool(url, session, connections_max)?;
+        Ok(Self { pool, url: url.clone(), deadline: session.deadline() })
     }
 
     /// Closes all connections; whoever still holds one may finish.
@@ -148,7 +153,7 @@ impl Store {
 
     async fn rows_once(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         let mut connection = self.connection().await?;
-        let done = in_time(statement.name, connection.query(statement.sql, params)).await;
+        let done = in_time(statement.name, self.deadline, connection.query(statement.sql, params)).await;
         if let Err(fault) = &done {
             self.take_back(connection, fault);
         }
@@ -178,13 +183,14 @@ impl Store {
     }
 }
 
-/// What a statement comes to within [`STATEMENT_DEADLINE`]: a server that is frozen keeps a connection open for ever.
+/// What a statement comes to within its deadline: a server that is frozen keeps a connection open for ever.
 async fn in_time<T>(
     statement: &'static str,
+    deadline: Duration,
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, StoreError> {
-    let done = tokio::time::timeout(STATEMENT_DEADLINE, work).await;
-    let done = done.map_err(|_elapsed| StoreError::Deadline { statement })?;
+    let done = tokio::time::timeout(deadline, work).await;
+    let done = done.map_err(|_elapsed| StoreError::Deadline { statement, deadline })?;
     done.map_err(|source| StoreError::Failed { statement, source })
 }
 

@@ -69,6 +69,11 @@ impl Desk {
         self.lock().lanes.get(&no).is_some_and(Lane::is_enabled)
     }
 
+    /// Whether they are, and this dispatcher has a slot for it.
+    pub fn is_served(&self, no: EndpointNo) -> bool {
+        self.lock().lanes.get(&no).is_some_and(Lane::is_served)
+    }
+
     /// The endpoint as it stands now.
     pub fn endpoint(&self, no: EndpointNo) -> Option<Arc<Endpoint>> {
         Some(self.lock().lanes.get(&no)?.endpoint())

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use super::Ready;
 use super::circuit::Circuit;
 use super::memory::SHARE_KIB_MAX;
 use super::share::{Free, share};
+use super::{Ready, Share};
 use crate::circuit::Health;
 use crate::delivery::Claimed;
 use crate::endpoint::{Endpoint, EndpointState};
@@ -45,7 +45,7 @@ pub(super) struct Lane {
     is_silent: bool,
     pub(super) circuit: Circuit,
     pace: Option<Pace>,
-    sharers: u32,
+    share: Share,
     is_gone: bool,
     consecutive_failures: u32,
     /// Whether it stands in the turn of startable lanes.
@@ -72,8 +72,8 @@ struct Pace {
 }
 
 impl Lane {
-    pub(super) fn new(endpoint: Arc<Endpoint>, sharers: u32) -> Self {
-        let max_in_flight = endpoint.max_in_flight;
+    pub(super) fn new(endpoint: Arc<Endpoint>, share: Share) -> Self {
+        let slots = share.part(endpoint.max_in_flight, endpoint.no);
         let mut lane = Self {
             endpoint,
             queue: VecDeque::new(),
@@ -83,12 +83,12 @@ impl Lane {
             payload_kib: 1,
             memory_wanted: 0,
             slots: 1,
-            drain: Drain::new(max_in_flight / sharers.max(1)),
+            drain: Drain::new(slots),
             answered: None,
             is_silent: false,
             circuit: Circuit::new(),
             pace: None,
-            sharers: sharers.max(1),
+            share,
             is_gone: false,
             consecutive_failures: 0,
             is_offered: false,
@@ -103,18 +103,18 @@ impl Lane {
         self.apply_limits();
     }
 
-    pub(super) fn set_sharers(&mut self, sharers: u32) {
-        self.sharers = sharers.max(1);
+    pub(super) fn set_share(&mut self, share: Share) {
+        self.share = share;
         self.apply_limits();
     }
 
-    /// Each dispatcher takes an equal part of the endpoint's limits, and at least one request.
+    /// Each dispatcher takes its part of the requests, and each that has one an equal part of the rate.
     fn apply_limits(&mut self) {
-        self.slots =
-            usize::try_from((self.endpoint.max_in_flight / self.sharers).max(1)).unwrap_or(usize::MAX);
+        let max_in_flight = self.endpoint.max_in_flight;
+        self.slots = usize::try_from(self.share.part(max_in_flight, self.endpoint.no)).unwrap_or(usize::MAX);
+        let sharers = self.share.of.min(max_in_flight).max(1);
         let next = self.pace.as_ref().map_or_else(Instant::now, |pace| pace.next);
-        self.pace =
-            self.endpoint.rate_limit.map(|limit| Pace { interval: limit.interval() * self.sharers, next });
+        self.pace = self.endpoint.rate_limit.map(|limit| Pace { interval: limit.interval() * sharers, next });
     }
 
     pub(super) fn endpoint(&self) -> Arc<Endpoint> {
@@ -171,6 +171,11 @@ impl Lane {
         self.endpoint.state == EndpointState::Enabled && !self.is_gone
     }
 
+    /// Whether this dispatcher has a slot for it.
+    pub(super) fn is_served(&self) -> bool {
+        self.is_enabled() && self.slots > 0
+    }
+
     /// It answered 410 and is being disabled: until that is written, a newer version of it does not know yet.
     pub(super) fn set_gone(&mut self, is_gone: bool) {
         self.is_gone = is_gone;
@@ -181,7 +186,7 @@ impl Lane {
     }
 
     fn room(&mut self, free: Free) -> usize {
-        if !self.is_enabled() || free.memory_kib < self.memory_wanted {
+        if !self.is_served() || free.memory_kib < self.memory_wanted {
             return 0;
         }
         self.memory_wanted = 0;

@@ -56,6 +56,8 @@ pub struct Registration {
 pub struct Renewal {
     /// Dispatchers with a valid lease, this one included.
     pub live_dispatchers: u32,
+    /// Those of them that registered before this one.
+    pub earlier_dispatchers: u32,
     /// The database's clock, in milliseconds of the Unix epoch.
     pub now_ms: i64,
 }
@@ -101,9 +103,13 @@ impl Store {
             .row(&RENEW_LEASE, &[&id.get(), &millis(lease), &is_leader, &wake.mode.as_str(), &wake.reason])
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let live: i64 = column(&RENEW_LEASE, &row, "live_dispatchers")?;
+        let count = |name| -> Result<u32, StoreError> {
+            let count: i64 = column(&RENEW_LEASE, &row, name)?;
+            Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        };
         Ok(Some(Renewal {
-            live_dispatchers: u32::try_from(live).unwrap_or(u32::MAX).max(1),
+            live_dispatchers: count("live_dispatchers")?.max(1),
+            earlier_dispatchers: count("earlier_dispatchers")?,
             now_ms: column(&RENEW_LEASE, &row, "now_ms")?,
         }))
     }
@@ -116,11 +122,12 @@ impl Store {
         self.rows(&REMOVE_DISPATCHERS, &[&id.map(DispatcherId::get)]).await.map(drop)
     }
 
-    /// `sql/sound_canary.sql`.
+    /// `sql/sound_canary.sql`: how full the notification queue is, 0 to 1.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sound_canary(&self, whose: &str) -> Result<(), StoreError> {
-        self.rows(&SOUND_CANARY, &[&whose]).await.map(drop)
+    pub async fn sound_canary(&self, whose: &str) -> Result<f64, StoreError> {
+        let row = self.row(&SOUND_CANARY, &[&whose]).await?;
+        column(&SOUND_CANARY, &row.ok_or_else(|| missing(&SOUND_CANARY))?, "queue_usage")
     }
 }

@@ -10,7 +10,8 @@ use super::statements::{
     ROUTE_EVENTS, SAVE_FLOOR,
 };
 use super::{
-    Connection, Statement, Store, StoreError, column, from_millis, headers, in_time, millis, missing,
+    Connection, STATEMENT_DEADLINE, Statement, Store, StoreError, column, from_millis, headers, in_time,
+    millis, missing,
 };
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::endpoint::EndpointNo;
@@ -107,7 +108,7 @@ impl<'a> RouteTx<'a> {
     /// [`StoreError`]: nothing happened.
     pub async fn begin(connection: &'a mut Connection) -> Result<Self, StoreError> {
         let is_direct = connection.is_direct;
-        let tx = in_time("begin", connection.object.transaction()).await?;
+        let tx = in_time("begin", STATEMENT_DEADLINE, connection.object.transaction()).await?;
         Ok(Self { tx, is_direct })
     }
 
@@ -147,7 +148,7 @@ impl<'a> RouteTx<'a> {
             )
             .await?;
         let claimed = rows.iter().map(|row| first_claim(dispatcher, row)).collect::<Result<_, _>>()?;
-        in_time("commit", self.tx.commit()).await?;
+        in_time("commit", STATEMENT_DEADLINE, self.tx.commit()).await?;
         Ok(claimed)
     }
 
@@ -165,7 +166,7 @@ impl<'a> RouteTx<'a> {
             };
             self.tx.query(&prepared, params).await
         };
-        in_time(statement.name, work).await
+        in_time(statement.name, STATEMENT_DEADLINE, work).await
     }
 }
 

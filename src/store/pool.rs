@@ -4,7 +4,7 @@ use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult, Timeouts};
 use deadpool_postgres::ClientWrapper;
 
-use super::{ConnectError, DatabaseUrl, STATEMENT_DEADLINE, Session};
+use super::{ConnectError, DatabaseUrl, Session};
 
 pub(super) type Pool = managed::Pool<Opener>;
 pub(super) type PoolError = managed::PoolError<ConnectError>;
@@ -26,7 +26,7 @@ pub(super) fn pool(
     connections_max: usize,
 ) -> Result<Pool, managed::BuildError> {
     // What opens a connection has a deadline of its own.
-    let timeouts = Timeouts { wait: Some(STATEMENT_DEADLINE), create: None, recycle: None };
+    let timeouts = Timeouts { wait: Some(session.deadline()), create: None, recycle: None };
     Pool::builder(Opener { url: url.clone(), session })
         .max_size(connections_max)
         .timeouts(timeouts)

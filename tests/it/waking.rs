@@ -1,5 +1,5 @@
-//! How a dispatcher learns of new events: the ring, the poll, and what happens when the listening connection or the
-//! leader is lost. The bell under load is in `bell_under_fire`.
+//! How a dispatcher learns of new events: the ring, the poll, and what happens when the listening connection is lost. The
+//! bell under load is in `bell_under_fire`, listening under trouble in `listening`, the leadership in `leading`.
 
 use futures_util::future::join_all;
 
@@ -240,55 +240,10 @@ async fn a_dispatcher_that_cannot_listen_polls_and_says_why() {
     assert_eq!(receiver.next().await.text(), "1");
 }
 
-#[tokio::test]
-async fn the_only_dispatcher_leads() {
-    let (database, _receiver, dispatcher) = one_endpoint("", &RING_ALONE).await;
-
-    until_leading(&database, &dispatcher).await;
-}
-
-#[tokio::test]
-async fn of_two_dispatchers_one_leads() {
-    let (database, _receiver, first) = one_endpoint("", &RING_AND_POLL).await;
-    until_leading(&database, &first).await;
-
-    let _second = Dispatcher::start(&database, &RING_AND_POLL).await;
-    database.until_bell_is_armed().await;
-
-    assert!(
-        database
-            .is("select count(*) = 2 and count(*) filter (where is_leader) = 1 from postrider.dispatcher_status")
-            .await
-    );
-}
-
-#[tokio::test]
-async fn leadership_moves_when_the_leader_is_killed() {
-    let (database, receiver, first) = one_endpoint("", &RING_AND_POLL).await;
-    until_leading(&database, &first).await;
-    let second = Dispatcher::start(&database, &RING_AND_POLL).await;
-
-    first.kill().await;
-    until_leading(&database, &second).await;
-    database.until_bell_is_armed().await;
-    database.insert("order.created", "1").await;
-
-    assert_eq!(receiver.next().await.text(), "1");
-}
-
 async fn until_listening_again(database: &Database, lost: i32) {
     database
         .until(&format!(
             "select wake_mode = 'notify' and exists ({LISTENER} and pid <> {lost}) from postrider.dispatcher_status"
-        ))
-        .await;
-}
-
-async fn until_leading(database: &Database, dispatcher: &Dispatcher) {
-    let pid = dispatcher.pid();
-    database
-        .until(&format!(
-            "select exists (select from postrider.dispatcher_status where host like '%:{pid}' and is_leader)"
         ))
         .await;
 }

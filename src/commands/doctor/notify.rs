@@ -8,11 +8,11 @@ use tokio_postgres::AsyncMessage;
 
 use super::Check;
 use crate::config::RunConfig;
+use crate::listener::QUEUE_WARN;
 use crate::store::{DatabaseUrl, ServerRow, Session, Store, WakeMode, one_line};
 
 /// The canary of dispatchers has as long.
 const DEADLINE: Duration = Duration::from_secs(5);
-const QUEUE_WARN: f64 = 0.1;
 const QUEUE_FAIL: f64 = 0.5;
 
 /// LISTEN on one connection, NOTIFY on another, as `run` does it.

@@ -1,5 +1,9 @@
 //! How our sessions differ.
 
+use std::time::Duration;
+
+use super::super::STATEMENT_DEADLINE;
+
 /// A setting that says nothing but that settings have reached the server.
 pub(super) const MARK: &str = "postrider.session";
 
@@ -8,8 +12,10 @@ pub(super) const MARK: &str = "postrider.session";
 pub enum Session {
     /// Claims and settles: plans that must not flip.
     Dispatcher,
-    /// LISTEN and the session locks; never idles out.
+    /// LISTEN and the session locks: ended by the server when it falls silent.
     Listener,
+    /// Renewals of the lease, and nothing that they could have to wait for.
+    Lease,
     /// One command of a person.
     Command,
     /// Requests of the admin API.
@@ -19,15 +25,35 @@ pub enum Session {
 }
 
 impl Session {
+    /// Statements for a listening session once notifications are proven to come back. Behind a transaction pooler they
+    /// would hit the sessions of others.
+    ///
+    /// A dispatcher that is frozen or cut off would keep the bell and the leadership. It beats once a second, and gives a
+    /// beat up after 5 s (`listener.rs`): after 8 s of silence nobody is there any more, however busy the machine, and
+    /// the server ends the session.
+    pub const LISTENER_GUARD: &'static str = "set idle_session_timeout = '8s'; set statement_timeout = '10s'";
+
     /// What the server shows of it; `given` stands in for our own name.
     pub(super) fn application_name(self, given: Option<&str>) -> String {
         let whose = given.unwrap_or("postrider");
         match self {
             Self::Dispatcher => whose.to_owned(),
             Self::Listener => format!("{whose} listener"),
+            Self::Lease => format!("{whose} lease"),
             Self::Command => format!("{whose} command"),
             Self::Api => format!("{whose} api"),
             Self::Scrape => format!("{whose} metrics"),
+        }
+    }
+
+    /// The longest one statement may take, in the server and on the way.
+    pub const fn deadline(self) -> Duration {
+        match self {
+            // Half of the time between two renewals of the default lease: enough are left for another connection.
+            Self::Lease => Duration::from_secs(5),
+            Self::Dispatcher | Self::Listener | Self::Command | Self::Api | Self::Scrape => {
+                STATEMENT_DEADLINE
+            }
         }
     }
 
@@ -51,15 +77,14 @@ impl Session {
                 ("idle_in_transaction_session_timeout", "20s"),
             ],
             // A listener that stops reading would pin the server's notification queue until commits fail: the server
-            // drops it after 30 s.
+            // ends a session whose socket takes nothing for 8 s. (A Unix socket has no such limit.)
             Self::Listener => &[
-                ("statement_timeout", "10s"),
-                ("idle_session_timeout", "0"),
-                ("tcp_user_timeout", "30000"),
+                ("tcp_user_timeout", "8000"),
                 ("tcp_keepalives_idle", "10"),
                 ("tcp_keepalives_interval", "5"),
                 ("tcp_keepalives_count", "3"),
             ],
+            Self::Lease => &[("statement_timeout", "4s"), ("lock_timeout", "4s")],
             // Times are shown as RFC 3339 in UTC, wherever the server is.
             Self::Command => &[("statement_timeout", "5min"), ("lock_timeout", "30s"), ("timezone", "UTC")],
             // A request takes one process of the server, and no time to compile what runs for a millisecond.
