@@ -56,6 +56,7 @@ mod outage;
 mod plans;
 mod pooled;
 mod probing;
+mod promises_named;
 mod proxying;
 mod put_endpoint;
 mod reaching;

