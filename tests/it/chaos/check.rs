@@ -13,8 +13,8 @@ use crate::support::SECRET;
 
 /// Of each kind of breach so many are told.
 const TOLD_MAX: usize = 8;
-/// Settings of these runs: claims and settles 6, listener 1, API 4, metrics 1.
-const CONNECTIONS_MAX: i64 = 12;
+/// Settings of these runs: claims and settles 6, lease 1, listener 1, API 4, metrics 1.
+const CONNECTIONS_MAX: i64 = 13;
 const MEMORY_KIB_MAX: u64 = 300 * 1024;
 const DESCRIPTORS_MAX: usize = 1_200;
 /// When connections break everything notices at once, and first tries again soon.
