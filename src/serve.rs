@@ -159,7 +159,7 @@ impl Dispatcher {
         };
         dispatcher.settle.spawn(settle.run());
         // Connections belong to the runtime that opened them.
-        let store = Store::new(&dispatcher.config.database, Session::Lease, 1)?;
+        let store = Store::new(&dispatcher.config.database.apart(), Session::Lease, 1)?;
         dispatcher.spawn_lease(Renewer { store, ..renewer })?;
         dispatcher.spawn_upkeep(listener, Arc::new(api));
         dispatcher.intake.spawn(rounds.run(dispatcher.stop_intake.clone()));

@@ -51,7 +51,7 @@ pub struct DatabaseUrl {
     host_deadline: Duration,
     wants_primary: bool,
     warnings: Vec<String>,
-    /// Shared by all copies.
+    /// Shared by all copies but those that are apart.
     gate: Arc<Gate>,
     has_pooler: Arc<AtomicBool>,
 }
@@ -121,6 +121,12 @@ impl DatabaseUrl {
             gate: Arc::new(Gate::new()),
             has_pooler: Arc::default(),
         })
+    }
+
+    /// A copy with a gate of its own: what connects by it waits for nobody on another runtime.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { gate: Arc::new(Gate::new()), ..self.clone() }
     }
 
     /// What its owner should know, in lines.

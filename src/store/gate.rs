@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ConnectError;
 
-/// Between two attempts in trouble, for each host that an attempt may try. There may be two gates (the listening
-/// connection has its own if its URL is another), so that all of a process stays within two attempts a second.
+/// Between two attempts in trouble, for each host that an attempt may try. There are two gates, because who tries for the
+/// others may stand still with the common runtime, and the lease must not wait for it; so all of a process stays within
+/// two attempts a second. (A listening connection with another URL has a third, to another server as a rule.)
 const PAUSE: Duration = Duration::from_secs(1);
 /// After the second failure in a row it is twice as long; then a server that is back is noticed within three seconds.
 const LONGER: u32 = 2;
