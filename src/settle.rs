@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -68,6 +69,11 @@ pub struct Settle {
     /// What attempts came to.
     pub reports: mpsc::Receiver<Report>,
 }
+
+/// Somebody else took the deliveries over meanwhile. How many there are is counted, and said once.
+#[derive(Debug, Error)]
+#[error("their claims were lost")]
+struct ClaimsLost;
 
 /// One statement's worth of reports.
 #[derive(Default)]
@@ -176,7 +182,7 @@ impl Settle {
             let lost = batch.attempted.len().saturating_sub(settled);
             self.metrics.settled(settled, lost);
             if lost > 0 {
-                warn!("{lost} outcomes not written: their claims were lost");
+                self.trouble.mention("outcomes not written", &ClaimsLost);
             }
             batch.attempted.clear();
         }
