@@ -3,7 +3,7 @@
 --         failed before that does not count); $4 failures int (in a row since); $5 failing_ms bigint (since the first
 --         attempt after the last success began); $6 probe_failed boolean (the probe was one of them); $7 delay_ms bigint
 --         (until the next probe, if this opens the circuit); $8 open_after int (failures)
--- rows:   one: state, is_changed boolean (by this; a new row is changed too), failures int, failed_probes int, probe_ms bigint (until probe_at;
+-- rows:   one: state, is_changed boolean (by this; a new row that is closed is not), failures int, failed_probes int, probe_ms bigint (until probe_at;
 --         null: closed), probe_by bigint, failing_ms bigint; none if the endpoint is deleted
 -- locks:  the circuit's row
 -- repeat: counts them again
@@ -18,7 +18,14 @@ select e.no,
 from postrider.endpoint as e
 where e.no = $1::int and e.state <> 'deleted'
 on conflict (endpoint_no) do update
-set (state, failures, failed_probes, changed_at, probe_at, probe_by) = (
+set failing_since = case
+        when c.failing_since > statement_timestamp() - interval '1 hour' then c.failing_since
+        -- A success of another dispatcher, which did not know yet that something was on record.
+        else greatest(c.failing_since,
+                      (select max(t.last_success_at) from postrider.tally as t where t.endpoint_no = c.endpoint_no),
+                      (select max(t.last_success_at) from postrider.hourly_tally as t where t.endpoint_no = c.endpoint_no))
+        end,
+    (state, failures, failed_probes, changed_at, probe_at, probe_by) = (
     select n.state,
            n.failures,
            case when n.state = 'closed' or c.state = 'closed' then 0
@@ -36,7 +43,7 @@ set (state, failures, failed_probes, changed_at, probe_at, probe_by) = (
                       else c.state end as state
           from (select case when $3::boolean then 0 else c.failures end + $4::int as failures) as f) as n)
 returning c.state,
-    c.changed_at = statement_timestamp() as is_changed,
+    c.changed_at = statement_timestamp() and (c.state <> 'closed' or c.xmax <> '0') as is_changed,
     c.failures,
     c.failed_probes,
     ceil(extract(epoch from c.probe_at - statement_timestamp()) * 1000)::bigint as probe_ms,

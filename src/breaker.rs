@@ -7,18 +7,21 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::backoff::Backoff;
 use crate::bell::Bell;
 use crate::circuit::OPEN_AFTER;
 use crate::desk::{Desk, News};
 use crate::endpoint::{CircuitState, EndpointNo};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
-use crate::store::{Circuit, NotedFailures, Store, StoreError, one_line};
+use crate::store::{Circuit, NotedFailures, Store, StoreError};
+use crate::trouble::Trouble;
 
 /// What was not urgent waits no longer than this.
 const TICK: Duration = Duration::from_secs(1);
 /// How long the last news of a dispatcher that stops may take.
 const LAST_WRITES: Duration = Duration::from_secs(2);
+const UNRECORDED: &str = "health of endpoints not recorded";
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -34,6 +37,8 @@ pub struct Breaker {
     pub bell: Arc<Bell>,
     /// Counts transitions.
     pub metrics: Arc<Metrics>,
+    /// Told of failures.
+    pub trouble: Arc<Trouble>,
     /// An endpoint is disabled after so long of nothing but failures.
     pub disable_after: Duration,
 }
@@ -41,21 +46,16 @@ pub struct Breaker {
 impl Breaker {
     /// Writes until stopped, and what there is then. Failures are waited out with a jittered backoff.
     pub async fn run(self, stop: CancellationToken) {
-        let mut backoff = BACKOFF_FIRST;
+        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         while !stop.is_cancelled() {
             let pause = match self.step().await {
                 Ok(()) => {
-                    backoff = BACKOFF_FIRST;
+                    backoff.reset();
                     None
                 }
                 Err(fault) => {
-                    let pause = backoff.mul_f64(0.5 + fastrand::f64());
-                    warn!(
-                        "health of endpoints not recorded, trying again in {pause:.1?}: {}",
-                        one_line(&fault)
-                    );
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
-                    Some(pause)
+                    self.trouble.mention(UNRECORDED, &fault);
+                    Some(backoff.pause())
                 }
             };
             tokio::select! {
@@ -65,7 +65,7 @@ impl Breaker {
                 () = tokio::time::sleep(pause.unwrap_or(TICK)) => {}
             }
         }
-        // Whoever probes next should not have to wait for a right that nobody uses.
+        // A success, or a probe that failed, of the last moment.
         drop(tokio::time::timeout(LAST_WRITES, self.step()).await);
     }
 
@@ -103,9 +103,13 @@ impl Breaker {
         // The sleeping loop does not know yet whom it may claim for, and when it may probe.
         self.bell.look_now();
         match noted {
-            Some(noted) => self.follow(no, &noted).await,
-            None => Ok(()),
+            // What was counted is not counted again because of this: the next failure asks anew.
+            Some(noted) => {
+                self.follow(no, &noted).await.unwrap_or_else(|fault| self.trouble.mention(UNRECORDED, &fault))
+            }
+            None => {}
         }
+        Ok(())
     }
 
     async fn follow(&self, no: EndpointNo, noted: &NotedFailures) -> Result<(), StoreError> {

@@ -72,7 +72,13 @@ impl Dispatch {
         let worked = claimed.len();
         if let Some(first) = claims.first() {
             self.shared.metrics.dispatched(worked);
-            self.shared.refresh(directory, first.endpoint_version).await?;
+            if let Err(fault) = self.shared.refresh(directory, first.endpoint_version).await {
+                // Nobody begins them: they are strays, and take no room.
+                for claim in &claims {
+                    self.shared.desk.unreserve(claim.claimed.endpoint_no, 1);
+                }
+                return Err(fault);
+            }
         }
         self.shared.attempts.admit(claimed).await;
         Ok(if worked > 0 { Progress::Worked(worked) } else { Progress::Idle })
@@ -112,6 +118,7 @@ impl Dispatch {
         if self.search_at.is_none_or(|at| at <= Instant::now()) {
             self.search(directory).await?;
         }
+        self.shared.attempts.resume();
         Ok(())
     }
 
@@ -125,7 +132,6 @@ impl Dispatch {
             self.shared.refresh(directory, version).await?;
         }
         self.shared.desk.set_circuits(&found.circuits, self.shared.lease.id(), asked);
-        self.shared.attempts.resume();
         self.waiting = found.due.into_iter().map(|due| (due.endpoint_no, now + due.delay)).collect();
         self.floors_us.clear();
         Ok(())

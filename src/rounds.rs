@@ -158,7 +158,7 @@ impl Rounds {
             // What is claimed now could not be begun.
             return Ok(Progress::Full);
         }
-        if look == Look::Full && self.strays_released.is_none_or(|at| at.elapsed() >= STRAYS_INTERVAL) {
+        if self.strays_released.is_none_or(|at| at.elapsed() >= STRAYS_INTERVAL) {
             self.release_strays().await?;
         }
         let due = self.dispatch.step(look, &mut self.directory).await?;

@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -187,29 +188,36 @@ impl Dispatcher {
     /// grace period.
     pub async fn stop(mut self) {
         self.stop_intake();
-        while self.intake.join_next().await.is_some() {}
-        let queued = self.shared.desk.take_queued();
-        self.shared.attempts.give_back(queued).await;
-        self.shared.attempts.finish(self.config.grace_period).await;
+        if timeout(self.config.grace_period + LAST_WRITES, self.finish()).await.is_err() {
+            // Whatever takes the reports waits for the database.
+            self.intake.shutdown().await;
+        }
         let Self { shared, mut settle, mut upkeep, stop_upkeep, .. } = self;
         let (store, id) = (shared.store.clone(), shared.lease.id());
         // The last sender of reports goes with this: settle writes what it has and ends.
         drop(shared);
-        if tokio::time::timeout(LAST_WRITES, async { while settle.join_next().await.is_some() {} })
-            .await
-            .is_err()
-        {
+        if timeout(LAST_WRITES, all_ended(&mut settle)).await.is_err() {
             warn!(
                 "the last outcomes could not be written; their deliveries are attempted again after the lease"
             );
         }
         stop_upkeep.cancel();
-        while upkeep.join_next().await.is_some() {}
-        if let Err(fault) = sign_off(&store, id).await {
-            warn!("dispatcher {} could not sign off: {}", id.get(), one_line(&fault));
+        drop(timeout(LAST_WRITES, all_ended(&mut upkeep)).await);
+        match timeout(LAST_WRITES, sign_off(&store, id)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => warn!("dispatcher {} could not sign off: {}", id.get(), one_line(&fault)),
+            Err(_elapsed) => warn!("dispatcher {} could not sign off: no answer", id.get()),
         }
         store.close();
         info!("dispatcher {} stopped", id.get());
+    }
+
+    /// Ends the round under way, gives back what is queued, and what hangs beyond the grace period.
+    async fn finish(&mut self) {
+        all_ended(&mut self.intake).await;
+        let queued = self.shared.desk.take_queued();
+        self.shared.attempts.give_back(queued).await;
+        self.shared.attempts.finish(self.config.grace_period).await;
     }
 
     fn spawn_lease(&mut self, renewer: Renewer) -> std::io::Result<()> {
@@ -237,13 +245,14 @@ impl Dispatcher {
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });
         }
-        let Shared { store, desk, lease, bell, metrics, .. } = &*self.shared;
+        let Shared { store, desk, lease, bell, metrics, trouble, .. } = &*self.shared;
         let breaker = Breaker {
             store: store.clone(),
             desk: Arc::clone(desk),
             lease: Arc::clone(lease),
             bell: Arc::clone(bell),
             metrics: Arc::clone(metrics),
+            trouble: Arc::clone(trouble),
             disable_after: self.config.disable_after,
         };
         // After settle, which has the last news.
@@ -303,6 +312,10 @@ async fn wait_for_database(backoff: &mut Backoff, fault: &(dyn Error + 'static))
     let pause = backoff.pause();
     warn!("waiting for the database, trying again in {pause:.1?}: {}", one_line(fault));
     tokio::time::sleep(pause).await;
+}
+
+async fn all_ended(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
 }
 
 /// The others need not wait until the lease ends, nor until they renew theirs, to take over its part.

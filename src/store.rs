@@ -51,6 +51,9 @@ pub use status::DeliveryFilter;
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
 
+/// A statement is prepared so many times more where what was prepared does not serve.
+const PREPARE_AGAIN_MAX: u32 = 3;
+
 /// A pool of connections and the statements that run on them.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -142,13 +145,16 @@ impl Store {
         Ok(Connection { object, is_direct: self.url.is_direct() })
     }
 
-    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew, once: nothing of the
+    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew: nothing of the
     /// statement was done.
     async fn rows(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
-        match self.rows_once(statement, params).await {
-            Err(fault) if is_stale_plan(&fault) => self.rows_once(statement, params).await,
-            done => done,
+        for _ in 0..PREPARE_AGAIN_MAX {
+            match self.rows_once(statement, params).await {
+                Err(fault) if is_stale_plan(&fault) => {}
+                done => return done,
+            }
         }
+        self.rows_once(statement, params).await
     }
 
     async fn rows_once(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {

@@ -59,7 +59,7 @@ impl Circuit {
             State::Closed { ramp } => slots.min(*ramp),
             State::Open { .. } => 0,
             State::Probing { until, probe, .. } => {
-                in_flight + usize::from(probe.is_none() && Instant::now() < *until)
+                slots.min(in_flight + usize::from(probe.is_none() && Instant::now() < *until))
             }
         }
     }

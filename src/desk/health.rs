@@ -134,9 +134,10 @@ impl Desk {
         }
     }
 
-    /// Whether it is time to ask for the right to probe an endpoint.
+    /// Whether it is time to ask for the right to probe an endpoint, and the probe could be begun at once.
     pub fn is_probe_due(&self, no: EndpointNo) -> bool {
-        self.lock().lanes.get(&no).is_some_and(|lane| lane.is_enabled() && lane.circuit.is_probe_due())
+        let inner = self.lock();
+        !inner.closed && inner.lanes.get(&no).is_some_and(Lane::is_probe_due)
     }
 
     /// We may probe an endpoint, after so many failed probes, until then.

@@ -265,9 +265,16 @@ impl Lane {
         self.drain.ended += 1;
     }
 
-    /// What is queued while nothing at all ended for a window, or while the circuit is open: others need the room.
+    /// Whether it is time to ask for the right to probe: nobody takes it who has no slot for the probe.
+    pub(super) fn is_probe_due(&self) -> bool {
+        let is_in_time = self.pace.as_ref().is_none_or(|pace| pace.room() > 0);
+        self.is_served() && self.in_flight < self.slots && is_in_time && self.circuit.is_probe_due()
+    }
+
+    /// What is queued while nothing at all ended for a window, or while nothing of it may be begun: others need the room,
+    /// and may have the slots.
     pub(super) fn shed(&mut self) -> Vec<Claimed> {
-        if self.circuit.is_open() {
+        if !self.is_served() || self.circuit.is_open() {
             return self.take_queue();
         }
         let is_stuck = self.in_flight > 0

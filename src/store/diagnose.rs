@@ -38,11 +38,13 @@ pub fn is_data_fault(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| db.code().code().starts_with("22"))
 }
 
-/// Whether a prepared statement is older than the schema, or gone; nothing of it was done.
+/// Whether a prepared statement is older than the schema, or gone, or another's: behind a pooler, whose client left one of
+/// this name behind. Nothing of it was done.
 pub(super) fn is_stale_plan(fault: &(dyn Error + 'static)) -> bool {
     let Some(db) = database_error(fault) else { return false };
     // "cached plan must not change result type" is the only one of its code that ours can meet.
-    [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME].contains(db.code())
+    [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT]
+        .contains(db.code())
 }
 
 /// Whether the server has refused a statement and goes on with the session.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use postrider::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
-use postrider::desk::{Desk, Limits, Next, Origin, Ready};
-use postrider::endpoint::{Endpoint, EndpointNo, EndpointState};
+use postrider::desk::{Desk, Limits, Next, Origin, Ready, Share};
+use postrider::endpoint::{CircuitState, Endpoint, EndpointNo, EndpointState};
 use postrider::event::EventId;
 use postrider::outcome::{Answer, Outcome};
+use postrider::store::{Circuit, CircuitRow};
 use tokio::time::{Duration, Instant};
 
 use crate::support::SECRET;
@@ -78,6 +79,50 @@ async fn endpoints_that_end_nothing_leave_room_to_one_that_comes_later() {
 
         assert!(room >= 10, "{hanging} leave {room}");
     }
+}
+
+#[tokio::test]
+async fn what_is_queued_for_an_endpoint_that_others_have_the_only_slot_for_is_given_back() {
+    let desk = desk_with_one_slot();
+    queue(&desk, 1, 5);
+    let queued = desk.load().held - 1;
+    let under_way = start_all(&desk);
+
+    desk.set_share(WITHOUT_THE_SLOT);
+    answer(&desk, &under_way[0]);
+    let given_back = desk.shed();
+
+    assert!(queued > 0);
+    assert_eq!((start_all(&desk).len(), given_back.len()), (0, queued));
+}
+
+#[tokio::test]
+async fn nobody_asks_to_probe_an_endpoint_without_a_slot_for_it() {
+    let desk = desk_with_one_slot();
+    let circuit = Circuit {
+        state: CircuitState::Open,
+        failures: 10,
+        failed_probes: 0,
+        probe_in: Duration::ZERO,
+        probe_by: None,
+    };
+    let open = CircuitRow { endpoint_no: no(1), circuit };
+    desk.set_circuits(&[open], DispatcherId::new(1), Instant::now());
+
+    let with_slot = desk.is_probe_due(no(1));
+    desk.set_share(WITHOUT_THE_SLOT);
+    let without = desk.is_probe_due(no(1));
+
+    assert_eq!((with_slot, without), (true, false));
+}
+
+/// Of two dispatchers the one that has nothing of endpoint 1, if that has one slot.
+const WITHOUT_THE_SLOT: Share = Share { place: 0, of: 2 };
+
+fn desk_with_one_slot() -> Desk {
+    let desk = Desk::new(Limits::for_in_flight(64));
+    drop(desk.set_endpoints(std::iter::once(Arc::new(Endpoint { max_in_flight: 1, ..endpoint(1) }))));
+    desk
 }
 
 /// A desk with endpoints 1 to `endpoints`, each with as many slots as there are.
