@@ -102,12 +102,11 @@ impl Breaker {
         self.desk.news_written(no, on_record.as_ref(), self.lease.id());
         // The sleeping loop does not know yet whom it may claim for, and when it may probe.
         self.bell.look_now();
-        match noted {
-            // What was counted is not counted again because of this: the next failure asks anew.
-            Some(noted) => {
-                self.follow(no, &noted).await.unwrap_or_else(|fault| self.trouble.mention(UNRECORDED, &fault))
-            }
-            None => {}
+        // What was counted is not counted again because of this: the next failure asks anew.
+        if let Some(noted) = noted
+            && let Err(fault) = self.follow(no, &noted).await
+        {
+            self.trouble.mention(UNRECORDED, &fault);
         }
         Ok(())
     }
