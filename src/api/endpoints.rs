@@ -283,9 +283,10 @@ pub(super) async fn test(
     let publication = Publication {
         topic: "postrider.test".to_owned(),
         payload: "{\"test\": true}".to_owned(),
-        destination: Some(id),
+        destination: Some(id.clone()),
         ..Publication::default()
     };
+    api.store.hasten_probe(&id).await?;
     let event = publication.check(&mut Problems::default());
     let event_id = api.store.insert_event(&event).await?;
     let event_id = event_id.ok_or_else(|| Problem::new(Code::Internal, "the event was not inserted"))?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::statements::{CLOSE_CIRCUIT, NOTE_FAILURES, TAKE_PROBES};
+use super::statements::{CLOSE_CIRCUIT, HASTEN_PROBE, NOTE_FAILURES, TAKE_PROBES};
 use super::{Statement, Store, StoreError, column, from_millis, millis};
 use crate::delivery::DispatcherId;
 use crate::endpoint::{CircuitState, EndpointNo};
@@ -101,6 +101,14 @@ impl Store {
     pub async fn close_circuit(&self, no: EndpointNo) -> Result<Option<CircuitState>, StoreError> {
         let row = self.row(&CLOSE_CIRCUIT, &[&no.get()]).await?;
         row.map(|row| state(&CLOSE_CIRCUIT, &row)).transpose()
+    }
+
+    /// `sql/hasten_probe.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a second call is harmless.
+    pub async fn hasten_probe(&self, endpoint_id: &str) -> Result<(), StoreError> {
+        self.rows(&HASTEN_PROBE, &[&endpoint_id]).await.map(drop)
     }
 
     /// `sql/take_probes.sql`: whom we may probe, and how many probes failed before.

@@ -32,6 +32,7 @@ statements! {
     FOLD_TALLIES "fold_tallies"
     FORGET_ENDPOINTS "forget_endpoints"
     GIVE_UP_DELIVERIES "give_up_deliveries"
+    HASTEN_PROBE "hasten_probe"
     INSERT_EVENT "insert_event"
     LIST_DELIVERIES "list_deliveries"
     LIST_ENDPOINTS "list_endpoints"

@@ -40,6 +40,18 @@ async fn answers_about_the_request_open_no_circuit() {
 }
 
 #[tokio::test]
+async fn a_test_of_an_endpoint_whose_circuit_is_open_is_the_probe() {
+    let (database, receiver, _dispatcher) = one_endpoint(PATIENT, &[]).await;
+    open(&database, &receiver).await;
+    database.put_off_probes().await;
+    receiver.answer(200);
+
+    let tested = Ended::run(&database.url, &["endpoint", "test", "one"]).await;
+
+    assert_eq!(tested.code, Some(0), "{}", tested.stderr);
+}
+
+#[tokio::test]
 async fn an_endpoint_whose_circuit_is_open_receives_nothing_but_a_probe() {
     let (database, receiver, _dispatcher) = one_endpoint(PATIENT, &[]).await;
     open(&database, &receiver).await;

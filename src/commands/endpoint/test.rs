@@ -91,6 +91,7 @@ async fn insert(store: &Store, endpoint_id: &str) -> Result<EventId, Failure> {
         destination: Some(endpoint_id.to_owned()),
         ..NewEvent::default()
     };
+    store.hasten_probe(endpoint_id).await?;
     let id = store.insert_event(&event).await?;
     id.ok_or_else(|| Failure::Failed("the test event was not inserted".to_owned()))
 }
