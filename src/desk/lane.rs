@@ -41,6 +41,8 @@ pub(super) struct Lane {
     drain: Drain,
     /// When an attempt last ended with an answer.
     answered: Option<Instant>,
+    /// Since when no request has ended, while some are under way.
+    quiet_since: Instant,
     /// None of its requests ended for a while; until the next answer.
     is_silent: bool,
     pub(super) circuit: Circuit,
@@ -85,6 +87,7 @@ impl Lane {
             slots: 1,
             drain: Drain::new(slots),
             answered: None,
+            quiet_since: Instant::now(),
             is_silent: false,
             circuit: Circuit::new(),
             pace: None,
@@ -251,6 +254,9 @@ impl Lane {
             return None;
         }
         let ready = self.queue.pop_front()?;
+        if self.in_flight == 0 {
+            self.quiet_since = Instant::now();
+        }
         self.in_flight += 1;
         self.drain.is_saturated |= self.in_flight >= self.slots;
         self.circuit.begin(ready.claimed.delivery_id);
@@ -263,6 +269,7 @@ impl Lane {
         self.drain.is_saturated |= self.in_flight >= self.slots;
         self.in_flight = self.in_flight.saturating_sub(1);
         self.drain.ended += 1;
+        self.quiet_since = Instant::now();
     }
 
     /// Whether it is time to ask for the right to probe: nobody takes it who has no slot for the probe.
@@ -279,8 +286,8 @@ impl Lane {
         }
         let is_stuck = self.in_flight > 0
             && !self.queue.is_empty()
-            && self.drain.ended == 0
-            && self.drain.since.elapsed() >= DRAIN_WINDOW;
+            // Not the drain's window, which begins anew with each look for room.
+            && self.quiet_since.elapsed() >= DRAIN_WINDOW;
         if !is_stuck {
             return Vec::new();
         }
