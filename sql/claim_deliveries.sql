@@ -70,8 +70,8 @@ select c.id as delivery_id,
        coalesce(c.attempts_before, 0) as attempts_before,
        c.claim_id,
        (extract(epoch from c.due_at) * 1000000)::bigint as due_us,
-       case when pg_column_size(o.payload) < 2000 then pg_column_size(o.payload) else octet_length(o.payload::text) end
-           as payload_bytes,
+       case when pg_column_size(o.payload) < 2000 and pg_column_compression(o.payload) is null then pg_column_size(o.payload)
+           else octet_length(o.payload::text) end as payload_bytes,
        (select i.endpoint_version from postrider.installation as i) as endpoint_version
 from claimed as c
 left join postrider.outbox as o on o.id = c.event_id

@@ -10,7 +10,7 @@ with new_claim as materialized (
     insert into postrider.delivery (event_id, endpoint_no, status, attempts, claim_id, due_at)
     select b.event_id,
            b.endpoint_no,
-           case when b.delay_ms is null then 'in_progress' else 'pending' end::postrider.status,
+           case when b.delay_ms is null then 'in_progress'::postrider.status else 'pending' end,
            case when b.delay_ms is null then 1 else 0 end,
            case when b.delay_ms is null then (select c.id from new_claim as c) end,
            clock_timestamp() + b.delay_ms * interval '1 millisecond'
@@ -24,7 +24,7 @@ with new_claim as materialized (
     having count(*) > 0
 ), started as (
     update postrider.outbox as o
-    set status = case when e.deliveries = 0 then 'complete' else 'in_progress' end::postrider.status,
+    set status = case when e.deliveries = 0 then 'complete'::postrider.status else 'in_progress' end,
         deliveries = e.deliveries,
         unsettled = e.deliveries,
         failed = 0,

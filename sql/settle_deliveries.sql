@@ -1,47 +1,57 @@
--- does:   writes the outcomes of attempts: deliveries, attempt rows, tallies, and the events they finish
+-- does:   writes the outcomes of attempts: deliveries, attempt rows where the delivery does not tell it all, tallies, and the
+--         events they finish
 -- params: $1 delivery_ids bigint[], sorted, each once; $2 claim_ids bigint[]; $3 statuses text[] (complete | pending |
 --         failed); $4 delays_ms bigint[] (until the next attempt; null unless pending); $5 status_codes smallint[];
 --         $6 errors text[]; $7 ages_ms bigint[] (since the request began); $8 durations_ms int[];
---         $9 response_excerpts text[]: one entry per delivery; $10 claim_ids bigint[]: claims this finishes
--- rows:   delivery_id of what was settled; a delivery whose claim was lost has no row
+--         $9 response_excerpts text[]; $10 are_plain boolean[] (the delivery's row can tell it all): one entry per
+--         delivery; $11 claim_ids bigint[]: claims this finishes
+-- rows:   one: settled bigint, how many; deliveries whose claims were lost are not among them
 -- locks:  deliveries in order of id, then events in order of id; may wait for another settle of the same event
--- repeat: no rows: the claim is gone
+-- repeat: settles none: the claims are gone
 with outcome as materialized (
-    select u.delivery_id, u.claim_id, u.status::postrider.status as status, u.delay_ms, u.status_code, u.error, u.age_ms,
-           u.duration_ms, u.response_excerpt
+    select u.delivery_id, u.claim_id, u.delay_ms, u.status_code, u.error, u.age_ms, u.duration_ms, u.response_excerpt,
+           -- A cast would look each name up.
+           case u.status when 'complete' then 'complete'::postrider.status when 'pending' then 'pending' when 'failed' then 'failed'
+               end as status,
+           u.is_plain
     from unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::bigint[], $8::int[],
-                $9::text[])
-        as u (delivery_id, claim_id, status, delay_ms, status_code, error, age_ms, duration_ms, response_excerpt)
+                $9::text[], $10::boolean[])
+        as u (delivery_id, claim_id, status, delay_ms, status_code, error, age_ms, duration_ms, response_excerpt, is_plain)
+), moment as materialized (
+    select clock_timestamp() as now
 ), settled as (
     update postrider.delivery as d
     -- What was cancelled meanwhile is not tried again.
     set status = case when o.status = 'pending' and d.cancelled_at is not null then 'failed' else o.status end,
         claim_id = null,
-        due_at = case when d.cancelled_at is null then clock_timestamp() + o.delay_ms * interval '1 millisecond' end,
-        completed_at = case when o.status <> 'pending' or d.cancelled_at is not null then clock_timestamp() end,
+        due_at = case when d.cancelled_at is null then (select m.now from moment as m) + o.delay_ms * interval '1 millisecond' end,
+        completed_at = case when o.status <> 'pending' or d.cancelled_at is not null then (select m.now from moment as m) end,
         failed_at = case when o.status = 'failed' or (o.status = 'pending' and d.cancelled_at is not null)
-            then clock_timestamp() end,
+            then (select m.now from moment as m) end,
         last_status_code = o.status_code,
-        last_error = o.error
+        last_error = o.error,
+        -- If it began at once, too; others have a row of their own.
+        first_duration_ms = case when o.is_plain
+            and d.created_at > (select m.now from moment as m) - (o.age_ms + 500) * interval '1 millisecond' then o.duration_ms end
     from outcome as o
     where d.id = o.delivery_id
       and d.claim_id = o.claim_id
     returning d.id, d.event_id, d.endpoint_no, d.attempts, d.status, o.status_code, o.error, o.age_ms, o.duration_ms,
-        o.response_excerpt
+        o.response_excerpt, d.first_duration_ms
 ), logged as (
     insert into postrider.attempt
         (delivery_id, started_at, endpoint_no, duration_ms, attempt, status_code, outcome, error, response_excerpt)
-    select s.id, clock_timestamp() - s.age_ms * interval '1 millisecond', s.endpoint_no, s.duration_ms, s.attempts,
+    select s.id, (select m.now from moment as m) - s.age_ms * interval '1 millisecond', s.endpoint_no, s.duration_ms, s.attempts,
            s.status_code, s.status, s.error, s.response_excerpt
     from settled as s
-    where s.age_ms is not null
+    where s.age_ms is not null and s.first_duration_ms is null
 ), tallied as (
     insert into postrider.tally (endpoint_no, complete, failed, last_success_at, last_failure_at)
     select s.endpoint_no,
            count(*) filter (where s.status = 'complete'),
            count(*) filter (where s.status = 'failed'),
-           clock_timestamp() - min(s.age_ms) filter (where s.status = 'complete') * interval '1 millisecond',
-           clock_timestamp() - min(s.age_ms) filter (where s.status <> 'complete') * interval '1 millisecond'
+           (select m.now from moment as m) - min(s.age_ms) filter (where s.status = 'complete') * interval '1 millisecond',
+           (select m.now from moment as m) - min(s.age_ms) filter (where s.status <> 'complete') * interval '1 millisecond'
     from settled as s
     where s.age_ms is not null
     group by s.endpoint_no
@@ -56,13 +66,13 @@ with outcome as materialized (
     set unsettled = o.unsettled - f.settled,
         failed = o.failed + f.failed,
         status = case
-            when o.unsettled > f.settled then 'in_progress'
+            when o.unsettled > f.settled then 'in_progress'::postrider.status
             when o.failed + f.failed > 0 then 'failed'
-            else 'complete' end::postrider.status,
-        completed_at = case when o.unsettled = f.settled then clock_timestamp() end
+            else 'complete' end,
+        completed_at = case when o.unsettled = f.settled then (select m.now from moment as m) end
     from finished as f
     where o.id = f.event_id
 ), done as (
-    delete from postrider.claim as c where c.id = any ($10::bigint[])
+    delete from postrider.claim as c where c.id = any ($11::bigint[])
 )
-select s.id as delivery_id from settled as s
+select count(*) as settled from settled

@@ -1,7 +1,7 @@
 //! The attempts under way: loads what claimed deliveries send, runs them on as many runners as may be in flight, and
 //! reports each outcome to `settle`. A runner holds no connection of the database.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::outcome::{Answer, NoAnswer, Outcome};
 use crate::settle::Report;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::trouble::Trouble;
 
 /// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
@@ -75,9 +75,10 @@ impl Attempts {
         Arc::new(Self { store, desk, lease, deliverer, outlets, runners: Mutex::default() })
     }
 
-    /// Takes over freshly claimed deliveries, each with its payload's size, and starts what has a slot. What there is no
-    /// memory for is given back: nobody waits for an endpoint that hangs with large payloads.
-    pub async fn admit(self: &Arc<Self>, claimed: Vec<(Claimed, u64)>) {
+    /// Takes over freshly claimed deliveries, each with its payload's size, and starts what has a slot; `loaded` is what is
+    /// known already of the events. What there is no memory for is given back: nobody waits for an endpoint that hangs with
+    /// large payloads.
+    pub async fn admit(self: &Arc<Self>, claimed: Vec<(Claimed, u64)>, mut loaded: HashMap<EventId, Event>) {
         self.desk.note_claims(claimed.iter().map(|(claimed, _)| claimed.claim_id));
         let mut by_event: BTreeMap<EventId, (u64, Vec<Claimed>)> = BTreeMap::new();
         for (claimed, payload_bytes) in claimed {
@@ -88,7 +89,7 @@ impl Attempts {
             let kib =
                 u32::try_from(payload_bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, MEMORY_KIB_MAX);
             if chunk.kib + kib > CHUNK_KIB_MAX {
-                self.start(std::mem::take(&mut chunk)).await;
+                self.start(std::mem::take(&mut chunk), &mut loaded).await;
             }
             let endpoints: Vec<EndpointNo> = claimed.iter().map(|claimed| claimed.endpoint_no).collect();
             let (refused, permit) = self.desk.take_memory(kib, &endpoints);
@@ -99,17 +100,17 @@ impl Attempts {
                 chunk.add(id, permit, taken, kib);
             }
         }
-        self.start(chunk).await;
+        self.start(chunk, &mut loaded).await;
     }
 
-    /// Loads and starts what there is memory for.
-    async fn start(self: &Arc<Self>, chunk: Chunk) {
+    /// Starts what there is memory for, and loads what is not loaded yet.
+    async fn start(self: &Arc<Self>, chunk: Chunk, loaded: &mut HashMap<EventId, Event>) {
         if chunk.claimed.is_empty() {
             return;
         }
-        let ids: Vec<EventId> = chunk.permits.keys().copied().collect();
-        let loaded = match self.store.load_events(&ids).await {
-            Ok(loaded) => loaded,
+        let mut events: Vec<Event> = chunk.permits.keys().filter_map(|id| loaded.remove(id)).collect();
+        match self.load(&chunk, &events).await {
+            Ok(others) => events.extend(others),
             Err(fault) => {
                 self.outlets.trouble.mention("claimed events cannot be read, giving them back", &fault);
                 for (claimed, payload_kib) in &chunk.claimed {
@@ -117,13 +118,13 @@ impl Attempts {
                 }
                 return self.turn_away(chunk.claimed.into_iter().map(|(claimed, _)| claimed).collect()).await;
             }
-        };
+        }
         let mut permits = chunk.permits;
         let own = |mut event: Event| {
             event.memory = permits.remove(&event.id);
             (event.id, Arc::new(event))
         };
-        let events: HashMap<EventId, Arc<Event>> = loaded.into_iter().map(own).collect();
+        let events: HashMap<EventId, Arc<Event>> = events.into_iter().map(own).collect();
         let ready = |(claimed, payload_kib): (Claimed, u32)| Ready {
             claimed,
             event: events.get(&claimed.event_id).map(Arc::clone),
@@ -131,6 +132,16 @@ impl Attempts {
         };
         let runners = self.desk.admit(chunk.claimed.into_iter().map(ready).collect());
         self.spawn(runners);
+    }
+
+    /// The events of a chunk that are not among the loaded ones.
+    async fn load(&self, chunk: &Chunk, loaded: &[Event]) -> Result<Vec<Event>, StoreError> {
+        if loaded.len() == chunk.permits.len() {
+            return Ok(Vec::new());
+        }
+        let known: HashSet<EventId> = loaded.iter().map(|event| event.id).collect();
+        let ids: Vec<EventId> = chunk.permits.keys().filter(|id| !known.contains(id)).copied().collect();
+        self.store.load_events(&ids).await
     }
 
     /// Starts runners for what is queued and can be begun by now.
@@ -187,7 +198,9 @@ impl Attempts {
 
     async fn attempt(&self, next: Next) -> Report {
         let Next { ready: Ready { claimed, event, .. }, endpoint, start_at, has_more: _ } = next;
-        tokio::time::sleep_until(start_at).await;
+        if start_at > Instant::now() {
+            tokio::time::sleep_until(start_at).await;
+        }
         if !self.lease.covers(claimed.held_by, self.deliverer.timeout(&endpoint)) {
             return Report::GivenBack { claimed, begun: false };
         }

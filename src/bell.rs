@@ -160,7 +160,7 @@ impl Bell {
         }
     }
 
-    /// Disarms the bell: the first thing to do on waking. If that fails the connection ends, and its locks with it.
+    /// Disarms the bell: beside the first look on waking. If that fails the connection ends, and its locks with it.
     pub async fn disarm(&self) {
         if let Some(session) = self.session() {
             session.ask(&session.statements.disarm_bell).await;

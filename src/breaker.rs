@@ -124,9 +124,10 @@ impl Breaker {
         }
         let after = humantime::format_duration(self.disable_after).to_string();
         let reason = format!("no attempt succeeded for {after}");
+        let as_of = self.desk.endpoints_read();
         if let Some(id) = self.store.disable_endpoint(no, &reason, Some(self.disable_after)).await? {
             warn!(endpoint.id = id, "{reason}: endpoint {id} is disabled; its deliveries wait");
-            self.desk.set_disabled(no);
+            self.desk.set_disabled(no, as_of);
         }
         Ok(())
     }

@@ -23,7 +23,16 @@ const RESPONSE_BYTES_MAX: usize = 16 * 1024;
 const EXCERPT_BYTES_MAX: usize = 2 * 1024;
 /// At most so many response headers.
 const RESPONSE_HEADERS_MAX: usize = 64;
+/// Idle connections kept per host: as many as an endpoint may have requests under way.
+const IDLE_CONNECTIONS_MAX: usize = 10_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const POSTRIDER_TOPIC: HeaderName = HeaderName::from_static("postrider-topic");
+const POSTRIDER_ATTEMPT: HeaderName = HeaderName::from_static("postrider-attempt");
+/// What every request has, those that reqwest and hyper add included.
+const HEADERS_USUAL: usize = 10;
 const USER_AGENT_VALUE: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
 
 /// Makes attempts.
@@ -65,7 +74,8 @@ impl Deliverer {
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(Duration::from_mins(1))
-            .pool_max_idle_per_host(256)
+            // No fewer than may be under way, or they would be closed and opened all the time.
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .tcp_nodelay(true)
             .http1_max_headers(RESPONSE_HEADERS_MAX)
             .http2_max_header_list_size(16 * 1024)
@@ -111,20 +121,21 @@ impl Deliverer {
         let url = endpoint.url.as_ref().map_err(Clone::clone)?;
         self.policy.judge(url).map_err(|refused| Unanswered::from(&refused))?;
         let timestamp = self.clock.unix_seconds();
-        let signature = signature::sign(endpoint.secrets(), &event.webhook_id, timestamp, &event.payload)
-            .map_err(|fault| format!("cannot be signed: {fault}"))?;
+        let signature = signature::sign(endpoint.secrets(), &event.webhook_id, timestamp, &event.payload);
         let mut request = reqwest::Request::new(reqwest::Method::POST, url.clone());
         let headers = request.headers_mut();
+        headers.reserve(HEADERS_USUAL + endpoint.headers.len() + event.headers.len());
         for (name, value) in endpoint.headers.iter().chain(&event.headers) {
-            insert(headers, name, value)?;
+            let parsed = HeaderName::from_bytes(name.as_bytes());
+            insert(headers, parsed.map_err(|why| invalid_header(name, &why))?, value)?;
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
-        insert(headers, "webhook-id", &event.webhook_id)?;
-        insert(headers, "webhook-timestamp", &timestamp.to_string())?;
-        insert(headers, "webhook-signature", &signature)?;
-        insert(headers, "postrider-topic", &event.topic)?;
-        insert(headers, "postrider-attempt", &attempt.to_string())?;
+        insert(headers, WEBHOOK_ID, &event.webhook_id)?;
+        headers.insert(WEBHOOK_TIMESTAMP, timestamp.into());
+        insert(headers, WEBHOOK_SIGNATURE, &signature)?;
+        insert(headers, POSTRIDER_TOPIC, &event.topic)?;
+        headers.insert(POSTRIDER_ATTEMPT, attempt.into());
         *request.body_mut() = Some(event.payload.clone().into());
         Ok(request)
     }
@@ -178,12 +189,14 @@ impl PreconfiguredProvider for reqwest::ClientBuilder {
     }
 }
 
-fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), String> {
-    let fault = |why: &dyn std::fmt::Display| format!("header {name} is invalid: {why}");
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|why| fault(&why))?;
-    let value = HeaderValue::from_str(value).map_err(|why| fault(&why))?;
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), String> {
+    let value = HeaderValue::from_str(value).map_err(|why| invalid_header(name.as_str(), &why))?;
     headers.insert(name, value);
     Ok(())
+}
+
+fn invalid_header(name: &str, why: &dyn std::fmt::Display) -> String {
+    format!("header {name} is invalid: {why}")
 }
 
 fn read_head(response: &Response) -> Answer {

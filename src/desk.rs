@@ -39,9 +39,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits for so many requests at once: four times as many may be held, so that settling never idles a slot.
+    /// Limits for so many requests at once: eight times as many may be held, so that claims and settles come in large
+    /// batches and never idle a slot.
     pub fn for_in_flight(in_flight_max: usize) -> Self {
-        Self { in_flight_max, held_max: in_flight_max.saturating_mul(4).max(64) }
+        Self { in_flight_max, held_max: in_flight_max.saturating_mul(8).max(64) }
     }
 }
 
@@ -119,6 +120,8 @@ struct Inner {
     runners: usize,
     held: usize,
     share: Share,
+    /// How often the endpoints were taken over.
+    endpoints_read: u64,
     closed: bool,
 }
 
@@ -137,6 +140,7 @@ impl Desk {
             runners: 0,
             held: 0,
             share: Share::WHOLE,
+            endpoints_read: 0,
             closed: false,
         };
         let memory = Arc::new(Semaphore::new(MEMORY_KIB_MAX.try_into().unwrap_or(usize::MAX)));
@@ -146,6 +150,7 @@ impl Desk {
     /// Takes over a new set of endpoints. Returns what was queued for endpoints that are not enabled any more.
     pub fn set_endpoints(&self, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Vec<Claimed> {
         let mut inner = self.lock();
+        inner.endpoints_read += 1;
         let mut known: HashMap<EndpointNo, Arc<Endpoint>> = endpoints.map(|e| (e.no, e)).collect();
         let mut unwanted = Vec::new();
         inner.lanes.retain(|no, lane| {
@@ -215,18 +220,22 @@ impl Desk {
             Origin::Waited => self.limits.held_max / 4 * 3,
         };
         let wanted = wanted.min(held_max.saturating_sub(inner.held));
-        let is_silent = inner.lanes.get(&no).is_some_and(Lane::is_silent);
-        let free = Free {
-            held: self.limits.held_max.saturating_sub(inner.held),
-            requests: if is_silent { self.unanswered_left(&inner, Instant::now()) } else { usize::MAX },
-            memory_kib: self.free_memory_kib(),
-        };
+        let free = self.free(&inner, no);
         let Some(lane) = inner.lanes.get_mut(&no) else {
             return 0;
         };
         let reserved = lane.reserve(wanted, free);
         inner.held += reserved;
         reserved
+    }
+
+    /// How much room the desk leaves an endpoint whose own limits would let it take more: it answers fast, and will have
+    /// more as soon as something is settled. None: its own limits are what stands in the way.
+    pub fn room_if_held_up(&self, no: EndpointNo) -> Option<usize> {
+        let mut inner = self.lock();
+        let free = self.free(&inner, no);
+        let lane = inner.lanes.get_mut(&no)?;
+        lane.room_if_held_up(free)
     }
 
     /// Gives back reservations that no claim came of.
@@ -249,7 +258,6 @@ impl Desk {
     /// Queues claimed deliveries, each of which was reserved. Returns how many runners to start for them.
     pub fn admit(&self, ready: Vec<Ready>) -> usize {
         let mut inner = self.lock();
-        let admitted = ready.len();
         for item in ready {
             let no = item.claimed.endpoint_no;
             if let Some(lane) = inner.lanes.get_mut(&no) {
@@ -257,14 +265,16 @@ impl Desk {
             }
             inner.offer(no);
         }
-        let runners = admitted.min(self.limits.in_flight_max.saturating_sub(inner.runners));
-        inner.runners += runners;
-        runners
+        self.count_runners(&mut inner)
     }
 
     /// How many runners to start for what can be started.
     pub fn start_runners(&self) -> usize {
-        let mut inner = self.lock();
+        self.count_runners(&mut self.lock())
+    }
+
+    /// One for each endpoint that can start an attempt; where there is more to start, each starts another.
+    fn count_runners(&self, inner: &mut Inner) -> usize {
         let runners = inner.startable.len().min(self.limits.in_flight_max.saturating_sub(inner.runners));
         inner.runners += runners;
         runners
@@ -354,6 +364,16 @@ impl Desk {
     /// Attempts that were begun and did not end.
     pub fn begun(&self) -> Vec<Claimed> {
         self.lock().begun.values().map(|(claimed, _)| *claimed).collect()
+    }
+
+    /// What is free for an endpoint.
+    fn free(&self, inner: &Inner, no: EndpointNo) -> Free {
+        let is_silent = inner.lanes.get(&no).is_some_and(Lane::is_silent);
+        Free {
+            held: self.limits.held_max.saturating_sub(inner.held),
+            requests: if is_silent { self.unanswered_left(inner, Instant::now()) } else { usize::MAX },
+            memory_kib: self.free_memory_kib(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

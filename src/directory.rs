@@ -1,11 +1,12 @@
 //! This dispatcher's copy of the endpoints, and which of them a topic goes to. Good for one version of the endpoints:
 //! whoever routes compares it with the version in the snapshot that showed the events.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::endpoint::{Endpoint, EndpointNo};
 use crate::store::EndpointSet;
+use crate::topics::TopicPattern;
 
 /// Topics whose endpoints are remembered.
 const TOPICS_MAX: usize = 10_000;
@@ -16,6 +17,10 @@ pub struct Directory {
     version: i64,
     endpoints: Vec<Arc<Endpoint>>,
     by_id: HashMap<String, EndpointNo>,
+    /// Who named exactly this topic, and who has patterns with wildcards (the places in `endpoints`): of ten thousand
+    /// endpoints with a topic each, one event looks at one.
+    by_exact_topic: HashMap<String, Vec<usize>>,
+    with_wildcards: Vec<usize>,
     by_topic: HashMap<String, Arc<[EndpointNo]>>,
 }
 
@@ -24,7 +29,16 @@ impl Directory {
     pub fn new(set: EndpointSet) -> Self {
         let endpoints: Vec<Arc<Endpoint>> = set.endpoints.into_iter().map(Arc::new).collect();
         let by_id = endpoints.iter().map(|e| (e.id.clone(), e.no)).collect();
-        Self { version: set.version, endpoints, by_id, by_topic: HashMap::new() }
+        let mut directory = Self { version: set.version, endpoints, by_id, ..Self::default() };
+        for (place, endpoint) in directory.endpoints.iter().enumerate() {
+            for topic in endpoint.topics.iter().filter_map(TopicPattern::as_topic) {
+                directory.by_exact_topic.entry(topic).or_default().push(place);
+            }
+            if endpoint.topics.iter().any(|pattern| pattern.as_topic().is_none()) {
+                directory.with_wildcards.push(place);
+            }
+        }
+        directory
     }
 
     /// The version it was read at; 0: never.
@@ -43,7 +57,10 @@ impl Directory {
             return Arc::clone(found);
         }
         let subscribed = |e: &&Arc<Endpoint>| e.topics.iter().any(|pattern| pattern.matches(topic));
-        let found: Arc<[EndpointNo]> = self.endpoints.iter().filter(subscribed).map(|e| e.no).collect();
+        let exact = self.by_exact_topic.get(topic).into_iter().flatten();
+        let places: BTreeSet<usize> = self.with_wildcards.iter().chain(exact).copied().collect();
+        let candidates = places.into_iter().filter_map(|place| self.endpoints.get(place));
+        let found: Arc<[EndpointNo]> = candidates.filter(subscribed).map(|e| e.no).collect();
         if self.by_topic.len() >= TOPICS_MAX {
             self.by_topic.clear();
         }
@@ -54,5 +71,47 @@ impl Directory {
     /// The one endpoint that a producer named, if it exists.
     pub fn destination(&self, id: &str) -> Option<EndpointNo> {
         self.by_id.get(id).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::EndpointState;
+
+    fn endpoint(no: i32, topics: &[&str]) -> Endpoint {
+        Endpoint {
+            no: EndpointNo::new(no),
+            id: no.to_string(),
+            url: Err("nobody calls it".to_owned()),
+            topics: topics.iter().map(|topic| topic.parse().unwrap()).collect(),
+            headers: Vec::new(),
+            secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap(),
+            old_secrets: Vec::new(),
+            max_in_flight: 1,
+            rate_limit: None,
+            timeout: None,
+            retry_schedule: None,
+            state: EndpointState::Enabled,
+        }
+    }
+
+    #[test]
+    fn whoever_names_a_topic_or_a_pattern_that_matches_receives_it_once() {
+        let endpoints = vec![
+            endpoint(1, &["a.b"]),
+            endpoint(2, &["a.*"]),
+            endpoint(3, &["a.b", "a.**", "a.b"]),
+            endpoint(4, &["a.c", "c"]),
+            endpoint(5, &[]),
+        ];
+        let mut directory = Directory::new(EndpointSet { version: 1, endpoints });
+        let mut receivers =
+            |topic| -> Vec<i32> { directory.receivers(topic).iter().map(|no| no.get()).collect() };
+
+        assert_eq!(receivers("a.b"), [1, 2, 3]);
+        assert_eq!(receivers("a.c"), [2, 3, 4]);
+        assert_eq!(receivers("c"), [4]);
+        assert!(receivers("d").is_empty());
     }
 }

@@ -80,7 +80,7 @@ impl Dispatch {
                 return Err(fault);
             }
         }
-        self.shared.attempts.admit(claimed).await;
+        self.shared.attempts.admit(claimed, HashMap::new()).await;
         Ok(if worked > 0 { Progress::Worked(worked) } else { Progress::Idle })
     }
 

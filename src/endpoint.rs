@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use ring::hmac;
 use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
@@ -91,8 +92,12 @@ pub enum CircuitState {
 }
 
 /// A secret of Standard Webhooks 1.0.0: `whsec_` and base64 of 24 to 64 bytes.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SigningSecret(Vec<u8>);
+#[derive(Clone)]
+pub struct SigningSecret {
+    bytes: Vec<u8>,
+    /// The same, ready to sign with.
+    key: hmac::Key,
+}
 
 impl Endpoint {
     /// What signs a request now: the secret, and those that were rotated out lately.
@@ -129,7 +134,12 @@ pub enum SecretError {
 impl SigningSecret {
     /// The bare key.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// The key of HMAC-SHA256.
+    pub fn key(&self) -> &hmac::Key {
+        &self.key
     }
 }
 
@@ -139,8 +149,12 @@ impl FromStr for SigningSecret {
     fn from_str(text: &str) -> Result<Self, SecretError> {
         let encoded = text.strip_prefix("whsec_").ok_or(SecretError::Prefix)?;
         #[expect(clippy::map_err_ignore, reason = "the cause would quote a byte of the secret")]
-        let key = BASE64.decode(encoded).map_err(|_| SecretError::Base64)?;
-        if (24..=64).contains(&key.len()) { Ok(Self(key)) } else { Err(SecretError::Length(key.len())) }
+        let bytes = BASE64.decode(encoded).map_err(|_| SecretError::Base64)?;
+        if !(24..=64).contains(&bytes.len()) {
+            return Err(SecretError::Length(bytes.len()));
+        }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
+        Ok(Self { bytes, key })
     }
 }
 

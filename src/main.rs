@@ -6,6 +6,9 @@ use clap::Parser;
 use postrider::cli::Cli;
 use postrider::commands::{self, Failure};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 64;
 

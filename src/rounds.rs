@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::dispatch::Dispatch;
 use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::route::Route;
-use crate::store::{Store, StoreError};
+use crate::store::{EndpointSet, Store, StoreError};
 use crate::trouble::{Stage, Trouble};
 
 /// First nap, and the longest: the latency while a producer that did not ring is in flight.
@@ -29,7 +30,9 @@ const NAP_MAX: Duration = Duration::from_millis(10);
 const RING_PAUSE: Duration = Duration::from_millis(10);
 /// How often claims that nobody knows of are given back.
 const STRAYS_INTERVAL: Duration = Duration::from_secs(15);
-/// A round that claimed less than this takes a breath as long as it took itself, at most so long.
+/// So many rounds in a row are prompt: what comes now and then does not wait. After that, one that claimed less than this
+/// takes a breath as long as it took itself, at most so long.
+const PROMPT_ROUNDS: u32 = 2;
 const SMALL_ROUND: usize = 100;
 const BREATH_MAX: Duration = Duration::from_millis(5);
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -84,10 +87,16 @@ impl Shared {
         if directory.version() == version {
             return Ok(());
         }
-        *directory = Directory::new(self.store.load_endpoints().await?);
+        let endpoints = self.store.load_endpoints().await?;
+        self.take_over(directory, endpoints).await;
+        Ok(())
+    }
+
+    /// Goes on with these endpoints.
+    pub async fn take_over(&self, directory: &mut Directory, endpoints: EndpointSet) {
+        *directory = Directory::new(endpoints);
         let unwanted = self.desk.set_endpoints(directory.endpoints().iter().map(Arc::clone));
         self.attempts.give_back(unwanted).await;
-        Ok(())
     }
 }
 
@@ -100,6 +109,10 @@ pub struct Rounds {
     looks: watch::Receiver<u64>,
     poll_interval: Duration,
     nap: Duration,
+    /// Rounds that claimed something since the last sleep.
+    in_a_row: u32,
+    /// Producers ring: to be disarmed with the next look.
+    is_armed: bool,
     rung_siblings: Instant,
     /// None: due at the next look.
     strays_released: Option<Instant>,
@@ -116,6 +129,8 @@ impl Rounds {
             shared,
             poll_interval,
             nap: NAP_FIRST,
+            in_a_row: 0,
+            is_armed: false,
             rung_siblings: Instant::now(),
             strays_released: Some(Instant::now()),
         }
@@ -128,7 +143,7 @@ impl Rounds {
         let mut look = Look::Full;
         while !stop.is_cancelled() {
             let begun = Instant::now();
-            let round = match self.step(look).await {
+            let round = match self.look(look).await {
                 Ok(progress) => self.follow(progress, begun.elapsed(), &stop).await,
                 Err(fault) => Err(fault),
             };
@@ -140,12 +155,30 @@ impl Rounds {
                 }
                 Err(fault) => {
                     self.shared.trouble.began(Stage::Rounds, &fault);
+                    self.disarm().await;
                     stop.run_until_cancelled(tokio::time::sleep(backoff.pause())).await;
                     look = Look::Full;
                     // What the failed round may have claimed.
                     self.strays_released = None;
                 }
             }
+        }
+        self.disarm().await;
+    }
+
+    /// A round; the first one after a sleep while the bell is disarmed beside it. What it does not see any more is rung for
+    /// if it came before that, and seen by the look before the next sleep if it came after it.
+    async fn look(&mut self, look: Look) -> Result<Progress, StoreError> {
+        if !std::mem::take(&mut self.is_armed) {
+            return self.step(look).await;
+        }
+        let shared = Arc::clone(&self.shared);
+        join(shared.bell.disarm(), self.step(look)).await.1
+    }
+
+    async fn disarm(&mut self) {
+        if std::mem::take(&mut self.is_armed) {
+            self.shared.bell.disarm().await;
         }
     }
 
@@ -181,7 +214,8 @@ impl Rounds {
             Progress::Worked(claimed) => {
                 self.nap = NAP_FIRST;
                 self.ring_siblings().await;
-                if claimed < SMALL_ROUND {
+                self.in_a_row += 1;
+                if claimed < SMALL_ROUND && self.in_a_row > PROMPT_ROUNDS {
                     // A steady trickle is taken in fewer, larger rounds: at most half of the time goes into them.
                     stop.run_until_cancelled(tokio::time::sleep(took.min(BREATH_MAX))).await;
                 }
@@ -204,14 +238,12 @@ impl Rounds {
                 self.nap = (self.nap * 2).min(NAP_MAX);
             }
             Armed::Yes => {
+                self.is_armed = true;
                 // What a producer that did not ring committed before we held the bell is visible now.
-                let last_look = self.step(Look::Full).await;
-                if matches!(last_look, Ok(Progress::Idle)) {
+                if self.step(Look::Full).await? == Progress::Idle {
                     self.sleep(stop).await;
                 }
-                self.shared.bell.disarm().await;
                 self.nap = NAP_FIRST;
-                last_look?;
             }
             Armed::NotOurs => {
                 if self.step(Look::Full).await? == Progress::Idle {
@@ -231,6 +263,7 @@ impl Rounds {
         let poll = Instant::now() + self.poll_interval;
         let until = self.dispatch.next_due().map_or(poll, |due| due.min(poll));
         let has_waiting = self.dispatch.has_due();
+        self.in_a_row = 0;
         tokio::select! {
             // Every branch only waits; a look and a freed slot are kept when dropped.
             () = stop.cancelled() => {}

@@ -26,6 +26,10 @@ use crate::store::{Birth, EventFloor, RoutePlan, RouteTx, StoreError, UnroutedEv
 const BATCH_MAX: usize = 500;
 /// Deliveries born in one transaction: events with many receivers make smaller batches.
 const BIRTHS_MAX: usize = 5_000;
+/// What new events of an endpoint that answers fast wait for, rather than to be born pending: so much room, at most so long.
+/// A delivery that waits in the database costs the server twice as much.
+const ROOM_WANTED: usize = BATCH_MAX / 2;
+const PATIENCE: Duration = Duration::from_millis(50);
 /// The safe floor may cost this part of the time.
 const SAFE_LOOK_PART: u32 = 20;
 
@@ -35,6 +39,8 @@ pub struct Route {
     floor: Floor,
     /// Whether siblings may have slots for something that was left since they were rung last.
     has_left_some: bool,
+    /// The endpoint of the next event has no room at the moment, but will have some soon; and since when that is so.
+    held_up: Option<(EndpointNo, Instant)>,
 }
 
 #[derive(Debug)]
@@ -54,6 +60,8 @@ struct Plan {
     leaves_some: bool,
     /// Size of each claimed event's payload.
     payload_bytes: HashMap<EventId, u64>,
+    /// The endpoint of the first event that was left, or would have been, for want of room on the desk.
+    held_up: Option<EndpointNo>,
     last: EventFloor,
 }
 
@@ -64,6 +72,7 @@ impl Route {
             shared,
             floor: Floor { safe: floor, near: floor, safe_look: (Instant::now(), Duration::ZERO) },
             has_left_some: false,
+            held_up: None,
         }
     }
 
@@ -77,19 +86,13 @@ impl Route {
         directory: &mut Directory,
         dispatch: &mut Dispatch,
     ) -> Result<Progress, StoreError> {
-        let room = self.shared.desk.room();
+        let room = self.shared.desk.room().min(self.room_of_next());
         if room == 0 {
             return Ok(Progress::Full);
         }
         let (from, is_safe) = self.floor.start(look);
         let begun = Instant::now();
-        let mut connection = self.shared.store.connection().await?;
-        let done = self.route_batch(&mut connection, from, room.min(BATCH_MAX), directory).await;
-        match &done {
-            Ok(_) => drop(connection),
-            Err(fault) => self.shared.store.take_back(connection, fault),
-        }
-        let routed = done?;
+        let routed = self.route_batch(from, room.min(BATCH_MAX), directory).await?;
         if is_safe {
             let safe = self.shared.store.find_unrouted(self.floor.safe).await?;
             self.floor.set(safe, begun.elapsed());
@@ -102,7 +105,22 @@ impl Route {
         self.floor.near = plan.last.max(self.floor.safe);
         dispatch.note_waiting(&plan.waiting);
         self.has_left_some |= plan.leaves_some;
+        // As long as it is the desk's room that limits batches, the next one waits for more, too.
+        let still = self.held_up.filter(|_| plan.rows.events.len() == room);
+        self.held_up = plan.held_up.or(still.map(|(no, _)| no)).map(|no| (no, Instant::now()));
         Ok(Progress::Worked(plan.rows.events.len()))
+    }
+
+    /// How many events to claim, as far as the endpoint of the next one is concerned; 0: wait for room.
+    fn room_of_next(&self) -> usize {
+        let Some((no, _)) = self.held_up.filter(|(_, since)| since.elapsed() < PATIENCE) else {
+            return BATCH_MAX;
+        };
+        match self.shared.desk.room_if_held_up(no) {
+            Some(room) if room < ROOM_WANTED => 0,
+            Some(room) => room,
+            None => BATCH_MAX,
+        }
     }
 
     /// Whether deliveries were left, since the siblings were rung last, that they may have slots for.
@@ -117,19 +135,21 @@ impl Route {
 
     async fn route_batch(
         &self,
-        connection: &mut crate::store::Connection,
         from: EventFloor,
         batch_max: usize,
         directory: &mut Directory,
     ) -> Result<Option<Plan>, StoreError> {
-        let tx = RouteTx::begin(connection).await?;
-        let events = tx.claim_events(from, batch_max).await?;
-        let Some(version) = events.first().map(|event| event.endpoint_version) else {
+        let claimed = RouteTx::claim_events(&self.shared.store, from, batch_max).await?;
+        let Some((mut tx, mut events)) = claimed else {
             return Ok(None);
         };
-        // The snapshot that shows an event shows every endpoint committed before it: a copy of that version will do,
-        // and a newer one too.
-        self.shared.refresh(directory, version).await?;
+        // The snapshot that shows an event shows every endpoint committed before it: a copy of that version will do, and a
+        // newer one too. It comes by the same connection: another one may not be had.
+        if events.first().is_some_and(|event| event.endpoint_version != directory.version()) {
+            let endpoints;
+            (tx, endpoints) = tx.load_endpoints().await?;
+            self.shared.take_over(directory, endpoints).await;
+        }
         let plan = self.plan(&events, directory);
         let claimed = match tx.route_events(self.shared.lease.id(), &plan.rows).await {
             Ok(claimed) => claimed,
@@ -143,7 +163,9 @@ impl Route {
         self.shared.metrics.routed(plan.rows.events.len());
         let bytes = |id| plan.payload_bytes.get(&id).copied().unwrap_or_default();
         let claimed = claimed.into_iter().map(|claimed| (claimed, bytes(claimed.event_id))).collect();
-        self.shared.attempts.admit(claimed).await;
+        let loaded = events.iter_mut().filter_map(|event| event.event.take());
+        let loaded = loaded.map(|event| (event.id, event)).collect();
+        self.shared.attempts.admit(claimed, loaded).await;
         Ok(Some(plan))
     }
 
@@ -154,8 +176,10 @@ impl Route {
             waiting: Vec::new(),
             leaves_some: false,
             payload_bytes: HashMap::new(),
+            held_up: None,
             last: EventFloor::default(),
         };
+        let may_wait = self.held_up.is_none_or(|(_, since)| since.elapsed() < PATIENCE);
         for event in events {
             if plan.rows.births.len() >= BIRTHS_MAX {
                 break;
@@ -164,6 +188,12 @@ impl Route {
                 Some(id) => directory.destination(id).into_iter().collect(),
                 None => directory.receivers(&event.topic),
             };
+            if let Some(no) = receivers.first().filter(|no| self.is_held_up(event, **no)) {
+                plan.held_up = Some(*no);
+                if may_wait && !plan.rows.events.is_empty() {
+                    break;
+                }
+            }
             plan.payload_bytes.insert(event.id, event.payload_bytes);
             plan.rows.events.push((event.id, receivers.len()));
             for no in receivers.iter() {
@@ -173,6 +203,11 @@ impl Route {
             plan.last = event.place;
         }
         plan
+    }
+
+    /// Whether the desk has no room for it at the moment, though its endpoint would take it.
+    fn is_held_up(&self, event: &UnroutedEvent, no: EndpointNo) -> bool {
+        event.delay.is_none() && self.shared.desk.room_if_held_up(no) == Some(0)
     }
 
     fn birth(&self, event: &UnroutedEvent, no: EndpointNo, plan: &mut Plan) -> Birth {

@@ -21,8 +21,10 @@ use crate::trouble::{Stage, Trouble};
 
 /// Reports settled in one statement.
 const BATCH_MAX: usize = 500;
-/// How long the first report of a batch waits for others.
+/// How long the first report of a batch waits for others; after a batch that was not small, when there is much to settle.
 const GATHER: Duration = Duration::from_millis(5);
+const GATHER_MUCH: Duration = Duration::from_millis(20);
+const BATCH_SMALL: usize = 100;
 /// At most so much of an error is kept.
 const ERROR_CHARS_MAX: usize = 500;
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -88,17 +90,19 @@ struct Batch {
 impl Settle {
     /// Settles until no report can come any more.
     pub async fn run(mut self) {
-        while let Some(reports) = self.gather().await {
+        let mut gather = GATHER;
+        while let Some(reports) = self.gather(gather).await {
+            gather = if reports.len() < BATCH_SMALL { GATHER } else { GATHER_MUCH };
             let batch = self.judge(reports);
             self.write(batch).await;
         }
     }
 
     /// Waits for reports; none: all senders are gone.
-    async fn gather(&mut self) -> Option<Vec<Report>> {
+    async fn gather(&mut self, gather: Duration) -> Option<Vec<Report>> {
         let mut reports = Vec::with_capacity(BATCH_MAX);
         reports.push(self.reports.recv().await?);
-        let until = Instant::now() + GATHER;
+        let until = Instant::now() + gather;
         while reports.len() < BATCH_MAX {
             let left = BATCH_MAX - reports.len();
             // Dropped by the timeout, recv_many has taken nothing.
@@ -191,6 +195,7 @@ impl Settle {
             batch.given_back.clear();
         }
         while let Some(claimed) = batch.gone.last() {
+            let as_of = self.desk.endpoints_read();
             let disabled =
                 self.store.disable_endpoint(claimed.endpoint_no, "answered 410 Gone", None).await?;
             if let Some(id) = disabled {
@@ -199,7 +204,7 @@ impl Settle {
                     "endpoint {id} answered 410 Gone and is disabled; its deliveries wait"
                 );
             }
-            self.desk.set_disabled(claimed.endpoint_no);
+            self.desk.set_disabled(claimed.endpoint_no, as_of);
             batch.gone.pop();
         }
         Ok(())
@@ -229,6 +234,7 @@ fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: Verdi
     Attempted {
         delivery_id: claimed.delivery_id,
         claim_id: claimed.claim_id,
+        is_plain: claimed.is_newborn && status == "complete" && outcome.response_excerpt.is_none(),
         status,
         delay,
         status_code: outcome.status_code(),
@@ -255,5 +261,6 @@ fn event_gone(claimed: &Claimed) -> Attempted {
         age: None,
         duration: Duration::ZERO,
         response_excerpt: None,
+        is_plain: false,
     }
 }

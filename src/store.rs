@@ -175,6 +175,10 @@ impl Store {
         } else {
             drop(Object::take(connection.object));
         }
+        if matches!(fault, StoreError::Deadline { .. }) {
+            // Whatever froze it may have frozen the idle ones, too: not each of them has to wait as long again.
+            self.pool.retain(|_, _| false);
+        }
         if is_stale_plan(fault) {
             self.pool.retain(|client, _| {
                 client.statement_cache.clear();

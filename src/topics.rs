@@ -53,6 +53,12 @@ impl TopicPattern {
         }
         topic_words.next().is_some() == self.open_ended
     }
+
+    /// The one topic that it matches; none: it has a wildcard.
+    pub fn as_topic(&self) -> Option<String> {
+        let is_literal = !self.open_ended && !self.words.contains(&Word::Any);
+        is_literal.then(|| self.to_string())
+    }
 }
 
 impl FromStr for TopicPattern {
@@ -152,6 +158,15 @@ mod tests {
 
         for (pattern, topic, expected) in cases {
             assert_eq!(matches(pattern, topic), expected, "{pattern} on {topic}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_without_wildcards_is_a_topic() {
+        for (pattern, topic) in
+            [("order", Some("order")), ("a.b.c", Some("a.b.c")), ("a.*", None), ("a.**", None), ("**", None)]
+        {
+            assert_eq!(pattern.parse::<TopicPattern>().unwrap().as_topic().as_deref(), topic, "{pattern}");
         }
     }
 

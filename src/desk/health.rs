@@ -56,10 +56,20 @@ impl Desk {
         }
     }
 
-    /// It is disabled in the database now; what is queued for it goes back when the endpoints are read again.
-    pub fn set_disabled(&self, no: EndpointNo) {
-        if let Some(lane) = self.lock().lanes.get_mut(&no) {
-            lane.disable();
+    /// How often the endpoints were taken over: to be asked before one is disabled in the database.
+    pub fn endpoints_read(&self) -> u64 {
+        self.lock().endpoints_read
+    }
+
+    /// It was disabled in the database; what is queued for it goes back when the endpoints are read again. If they were read
+    /// since `as_of`, they are believed: somebody may have resumed it meanwhile.
+    pub fn set_disabled(&self, no: EndpointNo, as_of: u64) {
+        let mut inner = self.lock();
+        let is_newest = inner.endpoints_read == as_of;
+        if let Some(lane) = inner.lanes.get_mut(&no) {
+            if is_newest {
+                lane.disable();
+            }
             lane.set_gone(false);
         }
     }

@@ -163,6 +163,13 @@ impl Lane {
         reserved
     }
 
+    /// What the desk leaves it, if that is less than it would take.
+    pub(super) fn room_if_held_up(&mut self, free: Free) -> Option<usize> {
+        let held = self.queue.len() + self.reserved + self.in_flight;
+        let left = share(held, free.held);
+        (self.room(free) > left).then_some(left)
+    }
+
     /// Believed to be disabled until the endpoints are read again.
     pub(super) fn disable(&mut self) {
         let mut endpoint = Endpoint::clone(&self.endpoint);

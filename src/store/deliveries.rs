@@ -77,6 +77,9 @@ pub struct Attempted {
     pub duration: Duration,
     /// At most 2 KiB of the response, without NUL.
     pub response_excerpt: Option<String>,
+    /// Whether the delivery's own row can tell all of this attempt: of the first one, right after its birth, it was a success,
+    /// and has no response to keep.
+    pub is_plain: bool,
 }
 
 /// A claimed delivery that is given back.
@@ -150,10 +153,11 @@ impl Store {
         let ages_ms: Vec<Option<i64>> = attempted.iter().map(|a| a.age.map(millis)).collect();
         let durations_ms: Vec<i32> =
             attempted.iter().map(|a| i32::try_from(a.duration.as_millis()).unwrap_or(i32::MAX)).collect();
+        let are_plain: Vec<bool> = attempted.iter().map(|a| a.is_plain).collect();
         let excerpts: Vec<Option<&str>> = attempted.iter().map(|a| a.response_excerpt.as_deref()).collect();
         let finished: Vec<i64> = finished.iter().map(|id| id.get()).collect();
-        let rows = self
-            .rows(
+        let row = self
+            .row(
                 &SETTLE_DELIVERIES,
                 &[
                     &delivery_ids,
@@ -165,11 +169,14 @@ impl Store {
                     &ages_ms,
                     &durations_ms,
                     &excerpts,
+                    &are_plain,
                     &finished,
                 ],
             )
-            .await?;
-        Ok(rows.len())
+            .await?
+            .ok_or_else(|| missing(&SETTLE_DELIVERIES))?;
+        let settled: i64 = column(&SETTLE_DELIVERIES, &row, "settled")?;
+        Ok(usize::try_from(settled).unwrap_or_default())
     }
 
     /// `sql/release_deliveries.sql`: how many were given back.
@@ -253,6 +260,7 @@ fn due_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<DueClai
             endpoint_no: EndpointNo::new(column(&CLAIM_DELIVERIES, row, "endpoint_no")?),
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
             attempts_before: u32::try_from(attempts_before).unwrap_or_default(),
+            is_newborn: false,
         },
         due_us: column(&CLAIM_DELIVERIES, row, "due_us")?,
         payload_bytes: payload_bytes.map(|bytes| u64::try_from(bytes).unwrap_or_default()),

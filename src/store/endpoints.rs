@@ -56,17 +56,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn load_endpoints(&self) -> Result<EndpointSet, StoreError> {
-        let rows = self.rows(&LOAD_ENDPOINTS, &[]).await?;
-        let first = rows.first().ok_or_else(|| missing(&LOAD_ENDPOINTS))?;
-        let version = column(&LOAD_ENDPOINTS, first, "endpoint_version")?;
-        let mut endpoints = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let no: Option<i32> = column(&LOAD_ENDPOINTS, row, "no")?;
-            if let Some(no) = no {
-                endpoints.push(endpoint(EndpointNo::new(no), row)?);
-            }
-        }
-        Ok(EndpointSet { version, endpoints })
+        endpoint_set(&self.rows(&LOAD_ENDPOINTS, &[]).await?)
     }
 
     /// `sql/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
@@ -164,6 +154,20 @@ impl Store {
         let row = self.row(&FORGET_ENDPOINTS, &[&millis(deleted)]).await?;
         column(&FORGET_ENDPOINTS, &row.ok_or_else(|| missing(&FORGET_ENDPOINTS))?, "forgotten")
     }
+}
+
+/// The answer of `sql/load_endpoints.sql`.
+pub(super) fn endpoint_set(rows: &[tokio_postgres::Row]) -> Result<EndpointSet, StoreError> {
+    let first = rows.first().ok_or_else(|| missing(&LOAD_ENDPOINTS))?;
+    let version = column(&LOAD_ENDPOINTS, first, "endpoint_version")?;
+    let mut endpoints = Vec::with_capacity(rows.len());
+    for row in rows {
+        let no: Option<i32> = column(&LOAD_ENDPOINTS, row, "no")?;
+        if let Some(no) = no {
+            endpoints.push(endpoint(EndpointNo::new(no), row)?);
+        }
+    }
+    Ok(EndpointSet { version, endpoints })
 }
 
 fn endpoint(no: EndpointNo, row: &tokio_postgres::Row) -> Result<Endpoint, StoreError> {

@@ -1,23 +1,28 @@
 //! Statements about events: claim and route the unrouted, load what is sent, insert.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use deadpool_postgres::Transaction;
+use bytes::Bytes;
+use deadpool::managed::Object;
+use futures_util::future::join;
 use tokio::time::Instant;
+use tokio_postgres::Row;
 
+use super::diagnose::leaves_connection_usable;
+use super::endpoints::endpoint_set;
 use super::statements::{
-    CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR,
-    ROUTE_EVENTS, SAVE_FLOOR,
+    CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LOAD_ENDPOINTS, LOAD_EVENTS,
+    READ_FLOOR, ROUTE_EVENTS, SAVE_FLOOR,
 };
 use super::{
-    Connection, STATEMENT_DEADLINE, Statement, Store, StoreError, column, from_millis, headers, in_time,
-    millis, missing,
+    Connection, EndpointSet, Params, STATEMENT_DEADLINE, Statement, Store, StoreError, column, from_millis,
+    headers, in_time, millis, missing,
 };
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::endpoint::EndpointNo;
 use crate::event::{Event, EventId};
 
-/// A place in the order of unrouted events: the inserting transaction, then the event.
+/// A place in the order of events: the inserting transaction, then the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventFloor {
     /// A transaction id (`xid8`).
@@ -27,7 +32,7 @@ pub struct EventFloor {
 }
 
 /// An event that nobody routed yet, locked by the transaction that read it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct UnroutedEvent {
     /// The event.
     pub id: EventId,
@@ -43,6 +48,8 @@ pub struct UnroutedEvent {
     pub payload_bytes: u64,
     /// Version of the endpoints in the snapshot that showed this event.
     pub endpoint_version: i64,
+    /// What an attempt sends; none where the payload is not small.
+    pub event: Option<Event>,
 }
 
 /// What routing a batch comes to.
@@ -89,41 +96,58 @@ pub struct Retention {
 /// How far a step of deletion came.
 #[derive(Clone, Copy, Debug)]
 pub struct Deletion {
+    /// Events looked at.
+    pub looked_at: u32,
     /// Events deleted, with their deliveries and attempts.
-    pub deleted: i64,
-    /// Where the next step goes on; none: there is nothing older left to look at.
-    pub next_after: Option<EventId>,
+    pub deleted: u32,
+    /// The last that was looked at: the next step goes on behind it.
+    pub last: Option<EventFloor>,
+    /// The first that was looked at and stays.
+    pub kept: Option<EventFloor>,
+    /// What follows is too young, or there is nothing.
+    pub is_end: bool,
 }
 
-/// A transaction that claims unrouted events and routes them.
+/// A transaction that claims unrouted events and routes them, in two round trips: where nothing stands in between, BEGIN goes
+/// with the claim and COMMIT with the routing. Dropped halfway, its connection is given up, and the server rolls it back.
 pub struct RouteTx<'a> {
-    tx: Transaction<'a>,
-    is_direct: bool,
+    store: &'a Store,
+    /// None: it has ended.
+    connection: Option<Connection>,
 }
 
 impl<'a> RouteTx<'a> {
-    /// Begins. Dropped without [`Self::route_events`], it rolls back.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nothing happened.
-    pub async fn begin(connection: &'a mut Connection) -> Result<Self, StoreError> {
-        let is_direct = connection.is_direct;
-        let tx = in_time("begin", STATEMENT_DEADLINE, connection.object.transaction()).await?;
-        Ok(Self { tx, is_direct })
-    }
-
-    /// `sql/claim_events.sql`.
+    /// `sql/claim_events.sql`, in a new transaction; none: there is nothing to claim, and the transaction has ended.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is locked any more.
     pub async fn claim_events(
-        &self,
+        store: &'a Store,
         floor: EventFloor,
         batch_max: usize,
-    ) -> Result<Vec<UnroutedEvent>, StoreError> {
+    ) -> Result<Option<(Self, Vec<UnroutedEvent>)>, StoreError> {
         let batch_max = i64::try_from(batch_max).unwrap_or(i64::MAX);
-        let rows = self.query(&CLAIM_EVENTS, &[&floor.xid.to_string(), &floor.id, &batch_max]).await?;
-        rows.iter().map(unrouted_event).collect()
+        let floor_xid = floor.xid.to_string();
+        let tx = Self { store, connection: Some(store.connection().await?) };
+        let rows = tx.run(&CLAIM_EVENTS, &[&floor_xid, &floor.id, &batch_max], Bound::Begins).await;
+        let events = rows.and_then(|rows| rows.iter().map(unrouted_event).collect::<Result<Vec<_>, _>>());
+        match events {
+            Ok(events) if events.is_empty() => tx.roll_back().await.map(|()| None),
+            Ok(events) => Ok(Some((tx, events))),
+            Err(fault) => Err(tx.fail(fault, true).await),
+        }
+    }
+
+    /// `sql/load_endpoints.sql`, as of now.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing is locked any more.
+    pub async fn load_endpoints(self) -> Result<(Self, EndpointSet), StoreError> {
+        let rows = self.run(&LOAD_ENDPOINTS, &[], Bound::GoesOn).await;
+        match rows.and_then(|rows| endpoint_set(&rows)) {
+            Ok(endpoints) => Ok((self, endpoints)),
+            Err(fault) => Err(self.fail(fault, true).await),
+        }
     }
 
     /// `sql/route_events.sql`, and commits. Returns what is claimed now.
@@ -131,7 +155,7 @@ impl<'a> RouteTx<'a> {
     /// # Errors
     /// [`StoreError`]: nothing happened, unless the commit's answer was lost.
     pub async fn route_events(
-        self,
+        mut self,
         dispatcher: DispatcherId,
         plan: &RoutePlan,
     ) -> Result<Vec<Claimed>, StoreError> {
@@ -141,32 +165,111 @@ impl<'a> RouteTx<'a> {
         let birth_events: Vec<i64> = plan.births.iter().map(|(id, _, _)| id.get()).collect();
         let endpoint_nos: Vec<i32> = plan.births.iter().map(|(_, no, _)| no.get()).collect();
         let delays_ms: Vec<Option<i64>> = plan.births.iter().map(|(_, _, birth)| birth.delay_ms()).collect();
-        let rows = self
-            .query(
-                &ROUTE_EVENTS,
-                &[&dispatcher.get(), &event_ids, &counts, &birth_events, &endpoint_nos, &delays_ms],
-            )
-            .await?;
-        let claimed = rows.iter().map(|row| first_claim(dispatcher, row)).collect::<Result<_, _>>()?;
-        in_time("commit", STATEMENT_DEADLINE, self.tx.commit()).await?;
-        Ok(claimed)
+        let params: Params<'_> =
+            &[&dispatcher.get(), &event_ids, &counts, &birth_events, &endpoint_nos, &delays_ms];
+        match self.run(&ROUTE_EVENTS, params, Bound::Commits).await {
+            Ok(rows) => {
+                drop(self.connection.take());
+                rows.iter().map(|row| first_claim(dispatcher, row)).collect()
+            }
+            Err(fault) => {
+                // Sent together with its COMMIT, it has ended by now.
+                let is_open = self.connection.as_ref().is_some_and(|connection| !connection.is_direct);
+                Err(self.fail(fault, is_open).await)
+            }
+        }
     }
 
-    async fn query(
+    /// Ends it without an effect.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the connection is given up, and the server rolls back.
+    pub async fn roll_back(mut self) -> Result<(), StoreError> {
+        if let Some(connection) = &self.connection {
+            in_time("rollback", STATEMENT_DEADLINE, connection.object.batch_execute("ROLLBACK")).await?;
+            drop(self.connection.take());
+        }
+        Ok(())
+    }
+
+    /// Ends it after a failure, if it is still open, and gives the connection up only if it must.
+    async fn fail(mut self, fault: StoreError, is_open: bool) -> StoreError {
+        let Some(connection) = self.connection.take() else { return fault };
+        if is_open && leaves_connection_usable(&fault) {
+            let rollback = connection.object.batch_execute("ROLLBACK");
+            if in_time("rollback", STATEMENT_DEADLINE, rollback).await.is_err() {
+                drop(Object::take(connection.object));
+                return fault;
+            }
+        }
+        self.store.take_back(connection, &fault);
+        fault
+    }
+
+    async fn run(
         &self,
         statement: &Statement,
-        params: super::Params<'_>,
-    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
-        let work = async {
-            // Without a cache it is closed again before the transaction ends.
-            let prepared = if self.is_direct {
-                self.tx.prepare_cached(statement.sql).await?
-            } else {
-                self.tx.prepare(statement.sql).await?
+        params: Params<'_>,
+        bound: Bound,
+    ) -> Result<Vec<Row>, StoreError> {
+        let Some(connection) = &self.connection else { return Ok(Vec::new()) };
+        in_time(statement.name, STATEMENT_DEADLINE, connection.query_at(bound, statement.sql, params)).await
+    }
+}
+
+impl Drop for RouteTx<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(Object::take(connection.object));
+        }
+    }
+}
+
+/// Where a statement stands in its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    Begins,
+    GoesOn,
+    Commits,
+}
+
+impl Connection {
+    /// Runs a statement of a transaction.
+    async fn query_at(
+        &self,
+        bound: Bound,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let client = &self.object;
+        if self.is_direct {
+            let prepared = client.prepare_cached(sql).await?;
+            let query = client.query(&prepared, params);
+            // Sent in this order, answered in this order. A transaction that has failed is rolled back by its commit.
+            return match bound {
+                Bound::Begins => {
+                    let (begun, rows) = join(client.batch_execute("BEGIN"), query).await;
+                    begun.and(rows)
+                }
+                Bound::GoesOn => query.await,
+                Bound::Commits => {
+                    let (rows, committed) = join(query, client.batch_execute("COMMIT")).await;
+                    let rows = rows?;
+                    committed.map(|()| rows)
+                }
             };
-            self.tx.query(&prepared, params).await
-        };
-        in_time(statement.name, STATEMENT_DEADLINE, work).await
+        }
+        if bound == Bound::Begins {
+            client.batch_execute("BEGIN").await?;
+        }
+        // Without a cache it is closed again before the transaction ends.
+        let prepared = client.prepare(sql).await?;
+        let rows = client.query(&prepared, params).await?;
+        drop(prepared);
+        if bound == Bound::Commits {
+            client.batch_execute("COMMIT").await?;
+        }
+        Ok(rows)
     }
 }
 
@@ -218,27 +321,32 @@ impl Store {
         self.rows(&SAVE_FLOOR, &[&floor.xid.to_string()]).await.map(drop)
     }
 
-    /// `sql/delete_finished.sql`.
+    /// `sql/delete_finished.sql`: among the next events behind `after`, at most `rows_max`, up to the first that is younger
+    /// than `young`.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
     pub async fn delete_finished(
         &self,
-        after: Option<EventId>,
-        scan_max: i64,
+        after: EventFloor,
+        rows_max: u32,
         retention: Retention,
+        young: Duration,
     ) -> Result<Deletion, StoreError> {
-        let after_id = after.map_or(0, EventId::get);
+        let (xid, rows_max) = (after.xid.to_string(), i64::from(rows_max));
         let (complete_ms, failed_ms) = (millis(retention.complete), millis(retention.failed));
-        let row = self.row(&DELETE_FINISHED, &[&after_id, &scan_max, &complete_ms, &failed_ms]).await?;
-        let row = row.ok_or_else(|| missing(&DELETE_FINISHED))?;
-        let scanned: i64 = column(&DELETE_FINISHED, &row, "scanned")?;
-        let last_id: Option<i64> = column(&DELETE_FINISHED, &row, "last_id")?;
-        let is_young: bool = column(&DELETE_FINISHED, &row, "is_young")?;
-        let goes_on = scanned == scan_max && !is_young;
+        let row = self
+            .row(&DELETE_FINISHED, &[&xid, &after.id, &rows_max, &complete_ms, &failed_ms, &millis(young)])
+            .await?
+            .ok_or_else(|| missing(&DELETE_FINISHED))?;
+        let count =
+            |name| column::<i64>(&DELETE_FINISHED, &row, name).map(|n| u32::try_from(n).unwrap_or_default());
         Ok(Deletion {
-            deleted: column(&DELETE_FINISHED, &row, "deleted")?,
-            next_after: last_id.filter(|_| goes_on).map(EventId::new),
+            looked_at: count("looked_at")?,
+            deleted: count("deleted")?,
+            last: place(&DELETE_FINISHED, &row, "last_xid", "last_id")?,
+            kept: place(&DELETE_FINISHED, &row, "kept_xid", "kept_id")?,
+            is_end: column(&DELETE_FINISHED, &row, "is_end")?,
         })
     }
 
@@ -249,7 +357,7 @@ impl Store {
     pub async fn load_events(&self, ids: &[EventId]) -> Result<Vec<Event>, StoreError> {
         let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
         let rows = self.rows(&LOAD_EVENTS, &[&ids]).await?;
-        rows.iter().map(event).collect()
+        rows.iter().map(|row| event(&LOAD_EVENTS, row)).collect()
     }
 
     /// `sql/insert_event.sql`: the new event, or none if its idempotency key is known.
@@ -293,10 +401,23 @@ fn xid(statement: &Statement, text: &str) -> Result<u64, StoreError> {
     })
 }
 
-fn unrouted_event(row: &tokio_postgres::Row) -> Result<UnroutedEvent, StoreError> {
+/// An event's place; none where the columns are null.
+fn place(
+    statement: &Statement,
+    row: &Row,
+    xid_column: &'static str,
+    id_column: &'static str,
+) -> Result<Option<EventFloor>, StoreError> {
+    let text: Option<&str> = column(statement, row, xid_column)?;
+    text.map(|text| Ok(EventFloor { xid: xid(statement, text)?, id: column(statement, row, id_column)? }))
+        .transpose()
+}
+
+fn unrouted_event(row: &Row) -> Result<UnroutedEvent, StoreError> {
     let id: i64 = column(&CLAIM_EVENTS, row, "id")?;
     let delay_ms: Option<i64> = column(&CLAIM_EVENTS, row, "delay_ms")?;
     let payload_bytes: i32 = column(&CLAIM_EVENTS, row, "payload_bytes")?;
+    let is_loaded = column::<Option<&str>>(&CLAIM_EVENTS, row, "payload")?.is_some();
     Ok(UnroutedEvent {
         id: EventId::new(id),
         place: EventFloor { xid: xid(&CLAIM_EVENTS, column(&CLAIM_EVENTS, row, "created_xid")?)?, id },
@@ -305,10 +426,11 @@ fn unrouted_event(row: &tokio_postgres::Row) -> Result<UnroutedEvent, StoreError
         delay: delay_ms.filter(|ms| *ms > 0).map(from_millis),
         payload_bytes: u64::try_from(payload_bytes).unwrap_or_default(),
         endpoint_version: column(&CLAIM_EVENTS, row, "endpoint_version")?,
+        event: is_loaded.then(|| event(&CLAIM_EVENTS, row)).transpose()?,
     })
 }
 
-fn first_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<Claimed, StoreError> {
+fn first_claim(held_by: DispatcherId, row: &Row) -> Result<Claimed, StoreError> {
     Ok(Claimed {
         delivery_id: DeliveryId::new(column(&ROUTE_EVENTS, row, "delivery_id")?),
         claim_id: ClaimId::new(column(&ROUTE_EVENTS, row, "claim_id")?),
@@ -317,19 +439,21 @@ fn first_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<Claim
         endpoint_no: EndpointNo::new(column(&ROUTE_EVENTS, row, "endpoint_no")?),
         attempt: 1,
         attempts_before: 0,
+        is_newborn: true,
     })
 }
 
-fn event(row: &tokio_postgres::Row) -> Result<Event, StoreError> {
-    let payload: String = column(&LOAD_EVENTS, row, "payload")?;
-    let age_us: i64 = column(&LOAD_EVENTS, row, "age_us")?;
+fn event(statement: &Statement, row: &Row) -> Result<Event, StoreError> {
+    let payload: &str = column(statement, row, "payload")?;
+    let since: SystemTime = column(statement, row, "since")?;
+    let now: SystemTime = column(statement, row, "now")?;
     Ok(Event {
-        id: EventId::new(column(&LOAD_EVENTS, row, "id")?),
-        webhook_id: column(&LOAD_EVENTS, row, "webhook_id")?,
-        topic: column(&LOAD_EVENTS, row, "topic")?,
-        headers: headers(&LOAD_EVENTS, column(&LOAD_EVENTS, row, "headers")?)?,
-        payload: payload.into(),
-        age_at_load: Duration::from_micros(u64::try_from(age_us).unwrap_or_default()),
+        id: EventId::new(column(statement, row, "id")?),
+        webhook_id: column(statement, row, "webhook_id")?,
+        topic: column(statement, row, "topic")?,
+        headers: headers(statement, column(statement, row, "headers")?)?,
+        payload: Bytes::copy_from_slice(payload.as_bytes()),
+        age_at_load: now.duration_since(since).unwrap_or_default(),
         loaded: Instant::now(),
         memory: None,
     })

@@ -52,7 +52,12 @@ enum Dispatcher {
     /// The second look found nothing; its answer is on the way back.
     Dozing,
     Asleep,
+    /// Disarming and looking, side by side.
     Disarming,
+    /// The look was faster.
+    DisarmingAfterLook {
+        has_found: bool,
+    },
 }
 
 /// The listening connection. Its locks live and die with it.
@@ -126,6 +131,7 @@ impl State {
     fn successors(self, mutant: Mutant) -> Vec<Self> {
         let mut next: Vec<Self> = (0..PRODUCERS).flat_map(|who| self.producer_steps(who, mutant)).collect();
         next.extend(self.dispatcher_step(mutant));
+        next.extend(self.early_look());
         next.extend(self.session_steps(mutant));
         next
     }
@@ -197,7 +203,21 @@ impl State {
                 self.is_armed = false;
                 Dispatcher::Looking
             }
+            Dispatcher::DisarmingAfterLook { has_found } => {
+                self.is_armed = false;
+                if has_found { Dispatcher::Looking } else { Dispatcher::Arming }
+            }
         };
+        Some(self)
+    }
+
+    /// The look after a sleep, before the bell is disarmed beside it.
+    fn early_look(mut self) -> Option<Self> {
+        if self.dispatcher != Dispatcher::Disarming {
+            return None;
+        }
+        self.dispatcher = Dispatcher::DisarmingAfterLook { has_found: self.has_row };
+        self.has_row = false;
         Some(self)
     }
 

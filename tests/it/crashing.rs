@@ -144,7 +144,7 @@ async fn an_outcome_that_is_held_up_on_its_way_until_the_claim_is_lost_is_not_wr
     late.logged("their claims were lost").await;
 
     assert_eq!(database.count("in_progress").await, 1);
-    assert_eq!(database.value::<i64>("select count(*) from postrider.attempt").await, 0);
+    assert_eq!(database.value::<i64>("select count(*) from postrider.attempt_log").await, 0);
 }
 
 /// A dispatcher behind a proxy, and an endpoint that receives everything.

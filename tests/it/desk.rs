@@ -116,6 +116,32 @@ async fn nobody_asks_to_probe_an_endpoint_without_a_slot_for_it() {
     assert_eq!((with_slot, without), (true, false));
 }
 
+#[tokio::test]
+async fn new_events_wait_for_room_if_the_desk_is_in_the_way_and_not_if_their_endpoint_is() {
+    let fast = desk(64, 1);
+    reserve(&fast, 1, 10_000);
+    let slow = desk_with_one_slot();
+    reserve(&slow, 1, 10_000);
+
+    assert_eq!(fast.room_if_held_up(no(1)), Some(0));
+    assert_eq!(slow.room_if_held_up(no(1)), None);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_was_read_again_while_it_was_being_disabled_is_believed() {
+    let desk = desk(64, 2);
+    let as_of = desk.endpoints_read();
+    desk.set_disabled(no(1), as_of);
+    // Somebody resumes the second before this dispatcher hears that it is disabled.
+    drop(desk.set_endpoints((1..=2).map(|no| Arc::new(endpoint(no)))));
+    desk.set_disabled(no(2), as_of);
+
+    assert!(desk.is_enabled(no(2)));
+
+    desk.set_disabled(no(1), desk.endpoints_read());
+    assert!(!desk.is_enabled(no(1)));
+}
+
 /// Of two dispatchers the one that has nothing of endpoint 1, if that has one slot.
 const WITHOUT_THE_SLOT: Share = Share { place: 0, of: 2 };
 
@@ -170,6 +196,7 @@ fn queue(desk: &Desk, number: i32, wanted: usize) {
             endpoint_no: no(number),
             attempt: 1,
             attempts_before: 0,
+            is_newborn: true,
         },
         event: None,
         payload_kib: 1,

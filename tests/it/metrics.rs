@@ -42,7 +42,7 @@ async fn attempts_are_counted_by_what_they_came_to() {
             .await;
     }
     let total: usize = OUTCOMES.iter().map(|name| name.len()).sum();
-    database.until(&format!("select count(*) = {total} from postrider.attempt")).await;
+    database.until(&format!("select count(*) = {total} from postrider.attempt_log")).await;
 
     let scraped = Scraped::of(&dispatcher).await;
     for name in OUTCOMES {

@@ -99,7 +99,10 @@ async fn of_many_endpoints_those_with_the_most_waiting_are_shown() {
 
 #[tokio::test]
 async fn the_tables_are_measured() {
-    let (database, _receiver, dispatcher) = one_endpoint("", &[]).await;
+    let (database, receiver, dispatcher) = one_endpoint("", &[]).await;
+    for _ in 0..500 {
+        receiver.answer_once(200, &[], b"an answer to keep");
+    }
     database.insert_many("order.created", 500).await;
     database.until_settled().await;
     let old = database.connect().await;

@@ -6,8 +6,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::support::{Database, Dispatcher, Receiver, set_up};
 
-/// Statements of the hot path, and arguments for them.
-const HOT_PATH: [(&str, &str); 8] = [
+/// Statements of the hot path, and the one that all events meet when they are old; arguments for them.
+const HOT_PATH: [(&str, &str); 9] = [
     ("claim_events", "('0', 0, 500)"),
     ("route_events", "(1, '{20001}', '{1}', '{20001}', '{1}', '{null}')"),
     ("find_unrouted", "('0', 0)"),
@@ -15,10 +15,11 @@ const HOT_PATH: [(&str, &str); 8] = [
     ("claim_deliveries", "(1, '{1}', '{500}', '{0}')"),
     (
         "settle_deliveries",
-        "('{20001}', '{1}', '{complete}', '{null}', '{200}', '{null}', '{1}', '{1}', '{null}', '{1}')",
+        "('{20001}', '{1}', '{complete}', '{null}', '{200}', '{null}', '{1}', '{1}', '{null}', '{true}', '{1}')",
     ),
     ("release_deliveries", "('{20001}', '{1}', '{true}', '{1}')"),
     ("load_events", "('{20001}')"),
+    ("delete_finished", "('0', 0, 1000, 1000, 1000, 2000)"),
 ];
 
 #[tokio::test]

@@ -154,7 +154,7 @@ async fn an_outcome_whose_answer_is_lost_is_written_once() {
     database.assert_counts_agree().await;
     assert_eq!(proxy.swallowed(), 1);
     assert_eq!(receiver.count(), 1);
-    assert_eq!(database.value::<i64>("select count(*) from postrider.attempt").await, 1);
+    assert_eq!(database.value::<i64>("select count(*) from postrider.attempt_log").await, 1);
 }
 
 #[tokio::test]

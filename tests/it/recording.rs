@@ -24,6 +24,53 @@ async fn every_attempt_is_recorded_with_its_status_code_and_error() {
 }
 
 #[tokio::test]
+async fn a_first_success_is_recorded_with_and_without_an_answer_to_keep() {
+    let (database, receiver, _dispatcher) = one_endpoint("", &[]).await;
+    receiver.answer_once(204, &[], b"");
+    database.insert("order.created", "1").await;
+    database.until_settled().await;
+    receiver.answer_once(200, &[], b"thanks");
+    database.insert("order.created", "2").await;
+    database.until_settled().await;
+
+    let rows = database
+        .rows(
+            "select event_id, endpoint_id, attempt, status_code, response_excerpt from postrider.attempt_log order by event_id",
+            &[],
+        )
+        .await;
+
+    let log: Vec<(i64, &str, i32, i16, Option<&str>)> =
+        rows.iter().map(|r| (r.get(0), r.get(1), r.get(2), r.get(3), r.get(4))).collect();
+    assert_eq!(log, [(1, "one", 1, 204, None), (2, "one", 1, 200, Some("thanks"))]);
+    // The delivery says it all: what a row more would cost is spared.
+    let rows: i64 = database.value("select count(*) from postrider.attempt").await;
+    assert_eq!(rows, 1);
+}
+
+#[tokio::test]
+async fn a_first_success_that_is_replayed_is_still_recorded_beside_the_second() {
+    let (database, receiver, _dispatcher) = one_endpoint("", &[]).await;
+    receiver.answer_once(204, &[], b"");
+    database.insert("order.created", "1").await;
+    database.until_settled().await;
+    let first: String = database.value("select to_json(l)::text from postrider.attempt_log as l").await;
+    receiver.answer_once(202, &[], b"");
+
+    database.execute("select postrider.replay('one', '-infinity')").await;
+    database.until_settled().await;
+
+    let log: Vec<String> = database
+        .rows("select to_json(l)::text from postrider.attempt_log as l order by attempt", &[])
+        .await
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!((log.len(), &log[0]), (2, &first));
+    assert!(log[1].contains("\"attempt\":2") && log[1].contains("\"status_code\":202"), "{}", log[1]);
+}
+
+#[tokio::test]
 async fn the_last_attempt_shows_in_delivery_status() {
     let (database, receiver, _dispatcher) = one_endpoint("", &[]).await;
     receiver.answer_once(503, &[], b"");

@@ -46,7 +46,11 @@ impl Rows {
         }
         let sql = format!(
             "select {number}, e.id, a.attempt, a.status_code, a.outcome::text, a.error
-             from {joined} join postrider.attempt as a on a.delivery_id = d.id"
+             from {joined} join (
+                 select delivery_id, attempt, status_code, outcome, error from postrider.attempt
+                 union all
+                 select id, 1, last_status_code, 'complete', null
+                 from postrider.delivery where first_duration_ms is not null) as a on a.delivery_id = d.id"
         );
         for row in database.rows(&sql, &[]).await {
             let attempt: i32 = row.get(2);
