@@ -82,7 +82,8 @@ impl Housekeeping {
     pub async fn step(&mut self, stop: &CancellationToken) -> Result<Progress, StoreError> {
         self.rescue().await?;
         let xid = self.shared.routed_below.load(Ordering::Relaxed);
-        if xid > 0 {
+        let is_confirmed = self.shared.routed_as_of.load(Ordering::Relaxed) == self.shared.store.opened();
+        if xid > 0 && is_confirmed {
             self.shared.store.save_floor(EventFloor { xid, id: 0 }).await?;
         }
         self.tidy(stop).await?;

@@ -76,6 +76,8 @@ pub struct Shared {
     pub trouble: Arc<Trouble>,
     /// Every event of a transaction below this one is routed; saved by housekeeping for the next start.
     pub routed_below: AtomicU64,
+    /// Connections opened when that was confirmed: a newer one may lead to a server that knows nothing of it.
+    pub routed_as_of: AtomicU64,
 }
 
 impl Shared {

@@ -45,6 +45,8 @@ pub struct Route {
 
 #[derive(Debug)]
 struct Floor {
+    /// Connections opened when it was read from the database, or confirmed.
+    opened: u64,
     safe: EventFloor,
     near: EventFloor,
     /// When the last look from the safe floor ended, and how long it took.
@@ -70,7 +72,7 @@ impl Route {
     pub fn new(shared: Arc<Shared>, floor: EventFloor) -> Self {
         Self {
             shared,
-            floor: Floor { safe: floor, near: floor, safe_look: (Instant::now(), Duration::ZERO) },
+            floor: Floor { opened: 0, safe: floor, near: floor, safe_look: (Instant::now(), Duration::ZERO) },
             has_left_some: false,
             held_up: None,
         }
@@ -90,13 +92,16 @@ impl Route {
         if room == 0 {
             return Ok(Progress::Full);
         }
+        self.check_floor().await?;
         let (from, is_safe) = self.floor.start(look);
         let begun = Instant::now();
         let routed = self.route_batch(from, room.min(BATCH_MAX), directory).await?;
         if is_safe {
             let safe = self.shared.store.find_unrouted(self.floor.safe).await?;
-            self.floor.set(safe, begun.elapsed());
-            self.shared.routed_below.store(self.floor.safe.xid, Ordering::Relaxed);
+            if self.shared.store.opened() == self.floor.opened {
+                self.floor.set(safe, begun.elapsed());
+                self.shared.routed_below.store(self.floor.safe.xid, Ordering::Relaxed);
+            }
         }
         let Some(plan) = routed else {
             return Ok(Progress::Idle);
@@ -109,6 +114,21 @@ impl Route {
         let still = self.held_up.filter(|_| plan.rows.events.len() == room);
         self.held_up = plan.held_up.or(still.map(|(no, _)| no)).map(|no| (no, Instant::now()));
         Ok(Progress::Worked(plan.rows.events.len()))
+    }
+
+    /// A new connection may lead to a server that has crashed meanwhile, and gives ids again that it had given to transactions
+    /// which left no trace: what is in memory may lie above them. What is saved was saved by a later transaction.
+    async fn check_floor(&mut self) -> Result<(), StoreError> {
+        let opened = self.shared.store.opened();
+        if opened != self.floor.opened {
+            self.shared.routed_below.store(0, Ordering::Relaxed);
+            let saved = self.shared.store.read_floor().await?;
+            self.floor.safe = self.floor.safe.min(saved);
+            self.floor.near = self.floor.safe;
+            self.floor.opened = opened;
+            self.shared.routed_as_of.store(opened, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// How many events to claim, as far as the endpoint of the next one is concerned; 0: wait for room.

@@ -140,8 +140,18 @@ impl Dispatcher {
         };
         let scrape_store = Store::new(&config.database, Session::Scrape, 1)?;
         let scrape = Scrape::new(Arc::clone(&metrics), scrape_store, Arc::clone(&desk), Arc::clone(&bell));
-        let routed_below = AtomicU64::new(0);
-        let shared = Arc::new(Shared { store, desk, lease, bell, attempts, metrics, trouble, routed_below });
+        let (routed_below, routed_as_of) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Arc::new(Shared {
+            store,
+            desk,
+            lease,
+            bell,
+            attempts,
+            metrics,
+            trouble,
+            routed_below,
+            routed_as_of,
+        });
         let rounds =
             Rounds::new(Arc::clone(&shared), Route::new(Arc::clone(&shared), floor), config.poll_interval);
         let api_store = Store::new(&config.database, Session::Api, API_CONNECTIONS)?;

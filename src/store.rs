@@ -136,6 +136,11 @@ impl Store {
         self.pool.close();
     }
 
+    /// How many connections were opened so far: as long as it is the same, the server has not been another one.
+    pub fn opened(&self) -> u64 {
+        self.pool.manager().opened()
+    }
+
     /// Takes a connection out of the pool.
     ///
     /// # Errors

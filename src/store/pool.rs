@@ -1,5 +1,7 @@
 //! The pool of connections that statements run on.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult, Timeouts};
 use deadpool_postgres::ClientWrapper;
@@ -14,6 +16,14 @@ pub(super) type PoolError = managed::PoolError<ConnectError>;
 pub(super) struct Opener {
     url: DatabaseUrl,
     session: Session,
+    opened: AtomicU64,
+}
+
+impl Opener {
+    /// How many connections were opened.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Acquire)
+    }
 }
 
 /// A pool of at most `connections_max`; opens none yet.
@@ -27,7 +37,7 @@ pub(super) fn pool(
 ) -> Result<Pool, managed::BuildError> {
     // What opens a connection has a deadline of its own.
     let timeouts = Timeouts { wait: Some(session.deadline()), create: None, recycle: None };
-    Pool::builder(Opener { url: url.clone(), session })
+    Pool::builder(Opener { url: url.clone(), session, opened: AtomicU64::new(0) })
         .max_size(connections_max)
         .timeouts(timeouts)
         .runtime(Runtime::Tokio1)
@@ -40,7 +50,9 @@ impl managed::Manager for Opener {
 
     async fn create(&self) -> Result<ClientWrapper, ConnectError> {
         // Boxed: a handshake is much larger than the statement that waits for it.
-        Box::pin(self.url.open(self.session)).await
+        let client = Box::pin(self.url.open(self.session)).await?;
+        self.opened.fetch_add(1, Ordering::AcqRel);
+        Ok(client)
     }
 
     async fn recycle(&self, client: &mut ClientWrapper, _: &Metrics) -> RecycleResult<ConnectError> {
