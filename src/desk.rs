@@ -23,7 +23,6 @@ use tokio::time::{Duration, Instant};
 use self::lane::Lane;
 pub use self::memory::MEMORY_KIB_MAX;
 pub use self::news::News;
-use self::share::Free;
 pub use self::sharers::Share;
 use crate::delivery::{ClaimId, Claimed, DeliveryId};
 use crate::endpoint::{Endpoint, EndpointNo, EndpointState};
@@ -229,15 +228,6 @@ impl Desk {
         reserved
     }
 
-    /// How much room the desk leaves an endpoint whose own limits would let it take more: it answers fast, and will have
-    /// more as soon as something is settled. None: its own limits are what stands in the way.
-    pub fn room_if_held_up(&self, no: EndpointNo) -> Option<usize> {
-        let mut inner = self.lock();
-        let free = self.free(&inner, no);
-        let lane = inner.lanes.get_mut(&no)?;
-        lane.room_if_held_up(free)
-    }
-
     /// Gives back reservations that no claim came of.
     pub fn unreserve(&self, no: EndpointNo, count: usize) {
         let mut inner = self.lock();
@@ -364,16 +354,6 @@ impl Desk {
     /// Attempts that were begun and did not end.
     pub fn begun(&self) -> Vec<Claimed> {
         self.lock().begun.values().map(|(claimed, _)| *claimed).collect()
-    }
-
-    /// What is free for an endpoint.
-    fn free(&self, inner: &Inner, no: EndpointNo) -> Free {
-        let is_silent = inner.lanes.get(&no).is_some_and(Lane::is_silent);
-        Free {
-            held: self.limits.held_max.saturating_sub(inner.held),
-            requests: if is_silent { self.unanswered_left(inner, Instant::now()) } else { usize::MAX },
-            memory_kib: self.free_memory_kib(),
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

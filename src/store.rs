@@ -14,6 +14,7 @@ mod measures;
 mod migrate;
 mod pool;
 mod redo;
+mod routing;
 mod rows;
 mod statements;
 mod status;
@@ -36,11 +37,12 @@ pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack};
 pub use diagnose::{Refusal, is_data_fault, is_permanent, one_line, refusal};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointSet, PutResult};
-pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, RouteTx, UnroutedEvent};
+pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
 pub use redo::Replay;
+pub use routing::RouteTx;
 pub use rows::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
     DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,

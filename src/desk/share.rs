@@ -24,6 +24,25 @@ pub(super) fn share(has: usize, free: usize) -> usize {
 }
 
 impl Desk {
+    /// How much room the desk leaves an endpoint whose own limits would let it take more: it answers fast, and will have
+    /// more as soon as something is settled. None: its own limits are what stands in the way.
+    pub fn room_if_held_up(&self, no: EndpointNo) -> Option<usize> {
+        let mut inner = self.lock();
+        let free = self.free(&inner, no);
+        let lane = inner.lanes.get_mut(&no)?;
+        lane.room_if_held_up(free)
+    }
+
+    /// What is free for an endpoint.
+    pub(super) fn free(&self, inner: &Inner, no: EndpointNo) -> Free {
+        let is_silent = inner.lanes.get(&no).is_some_and(Lane::is_silent);
+        Free {
+            held: self.limits.held_max.saturating_sub(inner.held),
+            requests: if is_silent { self.unanswered_left(inner, Instant::now()) } else { usize::MAX },
+            memory_kib: self.free_memory_kib(),
+        }
+    }
+
     /// Whether an endpoint may have another request. It may always have one, to be heard of; an eighth of them is for that.
     /// Who answers gives its slots back soon, and may have all others. Who does not, or was not heard of yet, shares half
     /// of them with its like.

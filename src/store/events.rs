@@ -1,23 +1,16 @@
-//! Statements about events: claim and route the unrouted, load what is sent, insert.
+//! Statements about events: find the unrouted, load what is sent, insert, delete; and what rows of the routing transaction say.
 
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use deadpool::managed::Object;
-use futures_util::future::join;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use super::diagnose::leaves_connection_usable;
-use super::endpoints::endpoint_set;
 use super::statements::{
-    CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LOAD_ENDPOINTS, LOAD_EVENTS,
-    READ_FLOOR, ROUTE_EVENTS, SAVE_FLOOR,
+    CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR,
+    ROUTE_EVENTS, SAVE_FLOOR,
 };
-use super::{
-    Connection, EndpointSet, Params, STATEMENT_DEADLINE, Statement, Store, StoreError, column, from_millis,
-    headers, in_time, millis, missing,
-};
+use super::{Statement, Store, StoreError, column, from_millis, headers, millis, missing};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::endpoint::EndpointNo;
 use crate::event::{Event, EventId};
@@ -108,173 +101,8 @@ pub struct Deletion {
     pub is_end: bool,
 }
 
-/// A transaction that claims unrouted events and routes them, in two round trips: where nothing stands in between, BEGIN goes
-/// with the claim and COMMIT with the routing. Dropped halfway, its connection is given up, and the server rolls it back.
-pub struct RouteTx<'a> {
-    store: &'a Store,
-    /// None: it has ended.
-    connection: Option<Connection>,
-}
-
-impl<'a> RouteTx<'a> {
-    /// `sql/claim_events.sql`, in a new transaction; none: there is nothing to claim, and the transaction has ended.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nothing is locked any more.
-    pub async fn claim_events(
-        store: &'a Store,
-        floor: EventFloor,
-        batch_max: usize,
-    ) -> Result<Option<(Self, Vec<UnroutedEvent>)>, StoreError> {
-        let batch_max = i64::try_from(batch_max).unwrap_or(i64::MAX);
-        let floor_xid = floor.xid.to_string();
-        let tx = Self { store, connection: Some(store.connection().await?) };
-        let rows = tx.run(&CLAIM_EVENTS, &[&floor_xid, &floor.id, &batch_max], Bound::Begins).await;
-        let events = rows.and_then(|rows| rows.iter().map(unrouted_event).collect::<Result<Vec<_>, _>>());
-        match events {
-            Ok(events) if events.is_empty() => tx.roll_back().await.map(|()| None),
-            Ok(events) => Ok(Some((tx, events))),
-            Err(fault) => Err(tx.fail(fault, true).await),
-        }
-    }
-
-    /// `sql/load_endpoints.sql`, as of now.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nothing is locked any more.
-    pub async fn load_endpoints(self) -> Result<(Self, EndpointSet), StoreError> {
-        let rows = self.run(&LOAD_ENDPOINTS, &[], Bound::GoesOn).await;
-        match rows.and_then(|rows| endpoint_set(&rows)) {
-            Ok(endpoints) => Ok((self, endpoints)),
-            Err(fault) => Err(self.fail(fault, true).await),
-        }
-    }
-
-    /// `sql/route_events.sql`, and commits. Returns what is claimed now.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nothing happened, unless the commit's answer was lost.
-    pub async fn route_events(
-        mut self,
-        dispatcher: DispatcherId,
-        plan: &RoutePlan,
-    ) -> Result<Vec<Claimed>, StoreError> {
-        let event_ids: Vec<i64> = plan.events.iter().map(|(id, _)| id.get()).collect();
-        let counts: Vec<i32> =
-            plan.events.iter().map(|(_, n)| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
-        let birth_events: Vec<i64> = plan.births.iter().map(|(id, _, _)| id.get()).collect();
-        let endpoint_nos: Vec<i32> = plan.births.iter().map(|(_, no, _)| no.get()).collect();
-        let delays_ms: Vec<Option<i64>> = plan.births.iter().map(|(_, _, birth)| birth.delay_ms()).collect();
-        let params: Params<'_> =
-            &[&dispatcher.get(), &event_ids, &counts, &birth_events, &endpoint_nos, &delays_ms];
-        match self.run(&ROUTE_EVENTS, params, Bound::Commits).await {
-            Ok(rows) => {
-                drop(self.connection.take());
-                rows.iter().map(|row| first_claim(dispatcher, row)).collect()
-            }
-            Err(fault) => {
-                // Sent together with its COMMIT, it has ended by now.
-                let is_open = self.connection.as_ref().is_some_and(|connection| !connection.is_direct);
-                Err(self.fail(fault, is_open).await)
-            }
-        }
-    }
-
-    /// Ends it without an effect.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the connection is given up, and the server rolls back.
-    pub async fn roll_back(mut self) -> Result<(), StoreError> {
-        if let Some(connection) = &self.connection {
-            in_time("rollback", STATEMENT_DEADLINE, connection.object.batch_execute("ROLLBACK")).await?;
-            drop(self.connection.take());
-        }
-        Ok(())
-    }
-
-    /// Ends it after a failure, if it is still open, and gives the connection up only if it must.
-    async fn fail(mut self, fault: StoreError, is_open: bool) -> StoreError {
-        let Some(connection) = self.connection.take() else { return fault };
-        if is_open && leaves_connection_usable(&fault) {
-            let rollback = connection.object.batch_execute("ROLLBACK");
-            if in_time("rollback", STATEMENT_DEADLINE, rollback).await.is_err() {
-                drop(Object::take(connection.object));
-                return fault;
-            }
-        }
-        self.store.take_back(connection, &fault);
-        fault
-    }
-
-    async fn run(
-        &self,
-        statement: &Statement,
-        params: Params<'_>,
-        bound: Bound,
-    ) -> Result<Vec<Row>, StoreError> {
-        let Some(connection) = &self.connection else { return Ok(Vec::new()) };
-        in_time(statement.name, STATEMENT_DEADLINE, connection.query_at(bound, statement.sql, params)).await
-    }
-}
-
-impl Drop for RouteTx<'_> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            drop(Object::take(connection.object));
-        }
-    }
-}
-
-/// Where a statement stands in its transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bound {
-    Begins,
-    GoesOn,
-    Commits,
-}
-
-impl Connection {
-    /// Runs a statement of a transaction.
-    async fn query_at(
-        &self,
-        bound: Bound,
-        sql: &str,
-        params: Params<'_>,
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let client = &self.object;
-        if self.is_direct {
-            let prepared = client.prepare_cached(sql).await?;
-            let query = client.query(&prepared, params);
-            // Sent in this order, answered in this order. A transaction that has failed is rolled back by its commit.
-            return match bound {
-                Bound::Begins => {
-                    let (begun, rows) = join(client.batch_execute("BEGIN"), query).await;
-                    begun.and(rows)
-                }
-                Bound::GoesOn => query.await,
-                Bound::Commits => {
-                    let (rows, committed) = join(query, client.batch_execute("COMMIT")).await;
-                    let rows = rows?;
-                    committed.map(|()| rows)
-                }
-            };
-        }
-        if bound == Bound::Begins {
-            client.batch_execute("BEGIN").await?;
-        }
-        // Without a cache it is closed again before the transaction ends.
-        let prepared = client.prepare(sql).await?;
-        let rows = client.query(&prepared, params).await?;
-        drop(prepared);
-        if bound == Bound::Commits {
-            client.batch_execute("COMMIT").await?;
-        }
-        Ok(rows)
-    }
-}
-
 impl Birth {
-    fn delay_ms(self) -> Option<i64> {
+    pub(super) fn delay_ms(self) -> Option<i64> {
         match self {
             Self::Claimed => None,
             Self::Pending(delay) => Some(millis(delay)),
@@ -413,7 +241,7 @@ fn place(
         .transpose()
 }
 
-fn unrouted_event(row: &Row) -> Result<UnroutedEvent, StoreError> {
+pub(super) fn unrouted_event(row: &Row) -> Result<UnroutedEvent, StoreError> {
     let id: i64 = column(&CLAIM_EVENTS, row, "id")?;
     let delay_ms: Option<i64> = column(&CLAIM_EVENTS, row, "delay_ms")?;
     let payload_bytes: i32 = column(&CLAIM_EVENTS, row, "payload_bytes")?;
@@ -430,7 +258,7 @@ fn unrouted_event(row: &Row) -> Result<UnroutedEvent, StoreError> {
     })
 }
 
-fn first_claim(held_by: DispatcherId, row: &Row) -> Result<Claimed, StoreError> {
+pub(super) fn first_claim(held_by: DispatcherId, row: &Row) -> Result<Claimed, StoreError> {
     Ok(Claimed {
         delivery_id: DeliveryId::new(column(&ROUTE_EVENTS, row, "delivery_id")?),
         claim_id: ClaimId::new(column(&ROUTE_EVENTS, row, "claim_id")?),
