@@ -146,7 +146,14 @@ impl Connection {
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
         let client = &self.object;
         if self.is_direct {
-            let prepared = client.prepare_cached(sql).await?;
+            let prepared = match client.prepare_cached(sql).await {
+                Ok(prepared) => prepared,
+                Err(fault) if bound == Bound::Commits => {
+                    client.batch_execute("ROLLBACK").await?;
+                    return Err(fault);
+                }
+                Err(fault) => return Err(fault),
+            };
             let query = client.query(&prepared, params);
             // Sent in this order, answered in this order. A transaction that has failed is rolled back by its commit.
             return match bound {
