@@ -46,7 +46,7 @@ with asked as materialized (
     union all
     select p.id, p.due_at from probe as p
 ), new_claim as materialized (
-    select nextval(pg_get_serial_sequence('postrider.claim', 'id')) as id
+    select nextval('postrider.claim_id_seq') as id
     where exists (select from picked)
 ), claimed as (
     update postrider.delivery as d

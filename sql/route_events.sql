@@ -5,7 +5,7 @@
 -- locks:  the events are locked already; key share on the dispatcher's row
 -- repeat: fails on delivery_by_event: an event is routed once
 with new_claim as materialized (
-    select nextval(pg_get_serial_sequence('postrider.claim', 'id')) as id
+    select nextval('postrider.claim_id_seq') as id
 ), born as (
     insert into postrider.delivery (event_id, endpoint_no, status, attempts, claim_id, due_at)
     select b.event_id,

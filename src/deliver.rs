@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::egress::{EgressPolicy, GuardedResolver, Refused};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, prepare_headers};
 use crate::event::Event;
 use crate::outcome::{Answer, NoAnswer, Outcome};
 use crate::{retry, signature};
@@ -124,10 +124,10 @@ impl Deliverer {
         let signature = signature::sign(endpoint.secrets(), &event.webhook_id, timestamp, &event.payload);
         let mut request = reqwest::Request::new(reqwest::Method::POST, url.clone());
         let headers = request.headers_mut();
-        headers.reserve(HEADERS_USUAL + endpoint.headers.len() + event.headers.len());
-        for (name, value) in endpoint.headers.iter().chain(&event.headers) {
-            let parsed = HeaderName::from_bytes(name.as_bytes());
-            insert(headers, parsed.map_err(|why| invalid_header(name, &why))?, value)?;
+        headers.clone_from(endpoint.headers.as_ref().map_err(Clone::clone)?);
+        headers.reserve(HEADERS_USUAL + event.headers.len());
+        if !event.headers.is_empty() {
+            headers.extend(prepare_headers(&event.headers)?);
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
@@ -190,13 +190,9 @@ impl PreconfiguredProvider for reqwest::ClientBuilder {
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), String> {
-    let value = HeaderValue::from_str(value).map_err(|why| invalid_header(name.as_str(), &why))?;
+    let value = HeaderValue::from_str(value).map_err(|why| format!("header {name} is invalid: {why}"))?;
     headers.insert(name, value);
     Ok(())
-}
-
-fn invalid_header(name: &str, why: &dyn std::fmt::Display) -> String {
-    format!("header {name} is invalid: {why}")
 }
 
 fn read_head(response: &Response) -> Answer {

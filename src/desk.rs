@@ -205,6 +205,11 @@ impl Desk {
         self.limits.held_max.saturating_sub(inner.held)
     }
 
+    /// How many more it could hold if it were empty.
+    pub fn room_max(&self) -> usize {
+        self.limits.held_max
+    }
+
     /// Reserves room for up to `wanted` deliveries of an endpoint before they are claimed; returns how many.
     ///
     /// One endpoint may hold as much as it leaves to others, and what has waited three quarters: a backlog that is worked

@@ -76,6 +76,8 @@ impl Directory {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderMap;
+
     use super::*;
     use crate::endpoint::EndpointState;
 
@@ -85,7 +87,7 @@ mod tests {
             id: no.to_string(),
             url: Err("nobody calls it".to_owned()),
             topics: topics.iter().map(|topic| topic.parse().unwrap()).collect(),
-            headers: Vec::new(),
+            headers: Ok(HeaderMap::new()),
             secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap(),
             old_secrets: Vec::new(),
             max_in_flight: 1,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -49,8 +50,8 @@ pub struct Endpoint {
     pub url: Result<Url, String>,
     /// What it subscribes to.
     pub topics: Vec<TopicPattern>,
-    /// Headers of every request.
-    pub headers: Vec<(String, String)>,
+    /// Headers of every request, ready to send, or which of them is invalid: then every attempt fails with that.
+    pub headers: Result<HeaderMap, String>,
     /// Signs every request.
     pub secret: SigningSecret,
     /// Were rotated out, and sign beside it for a while.
@@ -97,6 +98,21 @@ pub struct SigningSecret {
     bytes: Vec<u8>,
     /// The same, ready to sign with.
     key: hmac::Key,
+}
+
+/// Headers as they are sent, the last of a name; their values are shown to nobody.
+///
+/// # Errors
+/// The name of an invalid one, and why.
+pub fn prepare_headers(headers: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut prepared = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let invalid = |why: &dyn fmt::Display| format!("header {name} is invalid: {why}");
+        let mut value = HeaderValue::from_str(value).map_err(|why| invalid(&why))?;
+        value.set_sensitive(true);
+        prepared.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|why| invalid(&why))?, value);
+    }
+    Ok(prepared)
 }
 
 impl Endpoint {

@@ -217,7 +217,13 @@ impl Rounds {
                 self.nap = NAP_FIRST;
                 self.ring_siblings().await;
                 self.in_a_row += 1;
-                if claimed < SMALL_ROUND && self.in_a_row > PROMPT_ROUNDS {
+                if claimed >= SMALL_ROUND {
+                    return Ok(());
+                }
+                if self.in_a_row == 1 {
+                    // What came by itself is seldom followed by more at once: the look before the next sleep will do.
+                    self.rest(stop).await?;
+                } else if self.in_a_row > PROMPT_ROUNDS {
                     // A steady trickle is taken in fewer, larger rounds: at most half of the time goes into them.
                     stop.run_until_cancelled(tokio::time::sleep(took.min(BREATH_MAX))).await;
                 }

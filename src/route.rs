@@ -41,6 +41,8 @@ pub struct Route {
     has_left_some: bool,
     /// The endpoint of the next event has no room at the moment, but will have some soon; and since when that is so.
     held_up: Option<(EndpointNo, Instant)>,
+    /// Of an event of the last batch, on average; at least 1.
+    receivers: usize,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,7 @@ impl Route {
             floor: Floor { opened: 0, safe: floor, near: floor, safe_look: (Instant::now(), Duration::ZERO) },
             has_left_some: false,
             held_up: None,
+            receivers: 1,
         }
     }
 
@@ -88,30 +91,34 @@ impl Route {
         directory: &mut Directory,
         dispatch: &mut Dispatch,
     ) -> Result<Progress, StoreError> {
-        let room = self.shared.desk.room().min(self.room_of_next());
+        let room = self.room();
         if room == 0 {
             return Ok(Progress::Full);
         }
         self.check_floor().await?;
-        let (from, is_safe) = self.floor.start(look);
         let begun = Instant::now();
-        let routed = self.route_batch(from, room.min(BATCH_MAX), directory).await?;
-        if is_safe {
-            let safe = self.shared.store.find_unrouted(self.floor.safe).await?;
-            if self.shared.store.opened() == self.floor.opened {
-                self.floor.set(safe, begun.elapsed());
-                self.shared.routed_below.store(self.floor.safe.xid, Ordering::Relaxed);
-            }
-        }
-        let Some(plan) = routed else {
-            return Ok(Progress::Idle);
+        let is_safe = self.floor.is_safe_look(look);
+        let plan = if is_safe && !self.find_unrouted().await? {
+            None
+        } else {
+            let from = if is_safe { self.floor.safe } else { self.floor.near };
+            self.route_batch(from, (room / self.receivers).clamp(1, BATCH_MAX), directory).await?
         };
+        if is_safe {
+            self.floor.safe_look = (Instant::now(), begun.elapsed());
+        }
+        let Some(plan) = plan else {
+            // Seen by a connection that was opened meanwhile, it may have looked too far up.
+            let is_sure = self.shared.store.opened() == self.floor.opened;
+            return Ok(if is_sure { Progress::Idle } else { Progress::Worked(0) });
+        };
+        self.receivers = plan.rows.births.len().div_ceil(plan.rows.events.len().max(1)).max(1);
         // Even where a look from the safe floor found late rows far below: they come first, then the floor rises again.
         self.floor.near = plan.last.max(self.floor.safe);
         dispatch.note_waiting(&plan.waiting);
         self.has_left_some |= plan.leaves_some;
         // As long as it is the desk's room that limits batches, the next one waits for more, too.
-        let still = self.held_up.filter(|_| plan.rows.events.len() == room);
+        let still = self.held_up.filter(|_| plan.rows.births.len() >= room);
         self.held_up = plan.held_up.or(still.map(|(no, _)| no)).map(|no| (no, Instant::now()));
         Ok(Progress::Worked(plan.rows.events.len()))
     }
@@ -131,15 +138,27 @@ impl Route {
         Ok(())
     }
 
-    /// How many events to claim, as far as the endpoint of the next one is concerned; 0: wait for room.
-    fn room_of_next(&self) -> usize {
+    /// Looks from the safe floor, and raises it: whether there is something to route.
+    async fn find_unrouted(&mut self) -> Result<bool, StoreError> {
+        let found = self.shared.store.find_unrouted(self.floor.safe).await?;
+        if self.shared.store.opened() == self.floor.opened {
+            self.floor.set(found.floor);
+            self.shared.routed_below.store(self.floor.safe.xid, Ordering::Relaxed);
+        }
+        Ok(found.is_any)
+    }
+
+    /// For how many deliveries there is room; 0: wait until there is some.
+    fn room(&self) -> usize {
+        let desk = &self.shared.desk;
+        let room = desk.room();
         let Some((no, _)) = self.held_up.filter(|(_, since)| since.elapsed() < PATIENCE) else {
-            return BATCH_MAX;
+            return room;
         };
-        match self.shared.desk.room_if_held_up(no) {
-            Some(room) if room < ROOM_WANTED => 0,
-            Some(room) => room,
-            None => BATCH_MAX,
+        match desk.room_if_held_up(no) {
+            Some(left) if left.min(room) < ROOM_WANTED || room < self.receivers.min(desk.room_max() / 2) => 0,
+            Some(left) => room.min(left.max(self.receivers)),
+            None => room,
         }
     }
 
@@ -208,7 +227,7 @@ impl Route {
                 Some(id) => directory.destination(id).into_iter().collect(),
                 None => directory.receivers(&event.topic),
             };
-            if let Some(no) = receivers.first().filter(|no| self.is_held_up(event, **no)) {
+            if let Some(no) = receivers.first().filter(|no| self.is_held_up(event, **no, receivers.len())) {
                 plan.held_up = Some(*no);
                 if may_wait && !plan.rows.events.is_empty() {
                     break;
@@ -226,8 +245,10 @@ impl Route {
     }
 
     /// Whether the desk has no room for it at the moment, though its endpoint would take it.
-    fn is_held_up(&self, event: &UnroutedEvent, no: EndpointNo) -> bool {
-        event.delay.is_none() && self.shared.desk.room_if_held_up(no) == Some(0)
+    fn is_held_up(&self, event: &UnroutedEvent, first: EndpointNo, receivers: usize) -> bool {
+        let desk = &self.shared.desk;
+        let is_too_full = |left| left == 0 || desk.room() < receivers;
+        event.delay.is_none() && desk.room_if_held_up(first).is_some_and(is_too_full)
     }
 
     fn birth(&self, event: &UnroutedEvent, no: EndpointNo, plan: &mut Plan) -> Birth {
@@ -246,13 +267,12 @@ impl Route {
 }
 
 impl Floor {
-    fn start(&self, look: Look) -> (EventFloor, bool) {
+    fn is_safe_look(&self, look: Look) -> bool {
         let (ended, cost) = self.safe_look;
-        let is_safe = look == Look::Full || ended.elapsed() >= cost * SAFE_LOOK_PART;
-        (if is_safe { self.safe } else { self.near }, is_safe)
+        look == Look::Full || ended.elapsed() >= cost * SAFE_LOOK_PART
     }
 
-    fn set(&mut self, safe: EventFloor, cost: Duration) {
+    fn set(&mut self, safe: EventFloor) {
         if safe < self.safe {
             warn!(
                 "the database's history went back (a restore, or a failover that lost commits): looking at all events again"
@@ -261,6 +281,5 @@ impl Floor {
         }
         self.safe = safe;
         self.near = self.near.max(safe);
-        self.safe_look = (Instant::now(), cost);
     }
 }

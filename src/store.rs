@@ -37,7 +37,7 @@ pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack};
 pub use diagnose::{Refusal, is_data_fault, is_permanent, one_line, refusal};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointSet, PutResult};
-pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, UnroutedEvent};
+pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};

@@ -82,12 +82,34 @@ record_rate() {
     record settled_per_s 1/s "$(ratio "$1 * 1000000 / ($settled_us - $committed_us)")"
 }
 
+# record_claim: what the claim of 500 new events costs the server as things are, per event, by itself; the median of 11.
+record_claim() {
+    [[ $subject == postrider ]] || return 0
+    stop_workers
+    query "$(bulk 500 200)" >/dev/null
+    {
+        echo "set plan_cache_mode = force_generic_plan; set jit = off;"
+        echo "prepare find as $(grep -v '^--' sql/find_unrouted.sql);"
+        echo "prepare claim as $(grep -v '^--' sql/claim_events.sql);"
+        # shellcheck disable=SC2016 # psql's, not ours.
+        echo 'select routed_below as floor from postrider.installation \gset'
+        echo "execute find(:'floor', 0) \gset"
+        for _ in {1..11}; do
+            echo "begin; explain (analyze, timing off) execute claim(:'created_xid', :id, 500); rollback;"
+        done
+    } >"$scratch/claim.sql"
+    "$psql" -X -q -A -t -v ON_ERROR_STOP=1 "$DATABASE_URL" -f "$scratch/claim.sql" |
+        sed -n 's/^Execution Time: \(.*\) ms$/\1/p' | sort -n | sed -n 6p >"$scratch/claim_ms"
+    record claim_us us "$(ratio "$(<"$scratch/claim_ms") * 1000 / 500")"
+}
+
 # work_off EVENTS BYTES
 work_off() {
     get_ready
     query checkpoint
     deliver "$1" "$2"
     record_rate "$1"
+    if [[ $scenario == backlog ]]; then record_claim; fi
 }
 
 # flow RATE: events of one transaction each, at random times.
@@ -168,6 +190,7 @@ beside_the_dead() {
     query checkpoint
     deliver "$events" 200
     record_rate "$events"
+    record_claim
 }
 
 after_history() {
@@ -177,6 +200,7 @@ after_history() {
     deliver "$warm_up" 200
     deliver "$events" 200
     record_rate "$events"
+    record_claim
 }
 
 # fill_history: finished rows as Postrider leaves them behind.
@@ -208,6 +232,7 @@ under_snapshot() {
     query checkpoint
     deliver "$events" 200
     record_rate "$events"
+    record_claim
     stop_child "$holder" || true
 }
 

@@ -11,7 +11,7 @@ use super::statements::{
     RESUME_ENDPOINT, ROTATE_SECRET,
 };
 use super::{Store, StoreError, column, from_millis, headers, json_row, millis, missing};
-use crate::endpoint::{Endpoint, EndpointNo, EndpointState, OldSecret};
+use crate::endpoint::{Endpoint, EndpointNo, EndpointState, OldSecret, prepare_headers};
 
 /// All endpoints as of one version.
 #[derive(Debug, Default)]
@@ -185,7 +185,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row) -> Result<Endpoint, Store
         id: column(&LOAD_ENDPOINTS, row, "id")?,
         url: url.parse().map_err(|fault| format!("url is invalid: {fault}")),
         topics: topics.iter().map(|topic| topic.parse().map_err(checked)).collect::<Result<_, _>>()?,
-        headers: headers(&LOAD_ENDPOINTS, column(&LOAD_ENDPOINTS, row, "headers")?)?,
+        headers: prepare_headers(&headers(&LOAD_ENDPOINTS, column(&LOAD_ENDPOINTS, row, "headers")?)?),
         secret: secret.parse().map_err(checked)?,
         old_secrets,
         max_in_flight: u32::try_from(max_in_flight).unwrap_or(1).max(1),

@@ -110,26 +110,35 @@ impl Birth {
     }
 }
 
+/// What a look from the safe floor saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unrouted {
+    /// Every event below is routed, for good.
+    pub floor: EventFloor,
+    /// Whether there may be some above.
+    pub is_any: bool,
+}
+
 impl Store {
-    /// `sql/find_unrouted.sql`: the floor below which every event is routed for good. Lower than `floor` only when the
-    /// database's history went back (a restore, a failover that lost commits): then everything is to be looked at again.
+    /// `sql/find_unrouted.sql`. The floor is lower than `floor` only when the database's history went back (a restore, a
+    /// failover that lost commits): then everything is to be looked at again.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn find_unrouted(&self, floor: EventFloor) -> Result<EventFloor, StoreError> {
+    pub async fn find_unrouted(&self, floor: EventFloor) -> Result<Unrouted, StoreError> {
         let row = self.row(&FIND_UNROUTED, &[&floor.xid.to_string(), &floor.id]).await?;
         let row = row.ok_or_else(|| missing(&FIND_UNROUTED))?;
         let horizon =
             EventFloor { xid: xid(&FIND_UNROUTED, column(&FIND_UNROUTED, &row, "horizon")?)?, id: 0 };
         if horizon.xid < floor.xid {
-            return Ok(EventFloor::default());
+            return Ok(Unrouted { floor: EventFloor::default(), is_any: true });
         }
         let first: Option<&str> = column(&FIND_UNROUTED, &row, "created_xid")?;
         let Some(first) = first else {
-            return Ok(horizon.max(floor));
+            return Ok(Unrouted { floor: horizon.max(floor), is_any: false });
         };
         let first = EventFloor { xid: xid(&FIND_UNROUTED, first)?, id: column(&FIND_UNROUTED, &row, "id")? };
-        Ok(horizon.min(first).max(floor))
+        Ok(Unrouted { floor: horizon.min(first).max(floor), is_any: true })
     }
 
     /// `sql/read_floor.sql`: where the sweep at start begins.

@@ -8,6 +8,7 @@ use postrider::endpoint::{CircuitState, Endpoint, EndpointNo, EndpointState};
 use postrider::event::EventId;
 use postrider::outcome::{Answer, Outcome};
 use postrider::store::{Circuit, CircuitRow};
+use reqwest::header::HeaderMap;
 use tokio::time::{Duration, Instant};
 
 use crate::support::SECRET;
@@ -168,7 +169,7 @@ fn endpoint(number: i32) -> Endpoint {
         id: number.to_string(),
         url: Err("nobody calls it".to_owned()),
         topics: Vec::new(),
-        headers: Vec::new(),
+        headers: Ok(HeaderMap::new()),
         secret: SECRET.parse().unwrap(),
         old_secrets: Vec::new(),
         max_in_flight: 10_000,

@@ -4,12 +4,13 @@ use super::bars::median;
 use super::{Sample, distinct, number};
 
 /// The columns, and how they are headed.
-const METRICS: [(&str, &str); 9] = [
+const METRICS: [(&str, &str); 10] = [
     ("deliveries_per_s", "deliveries/s"),
     ("settled_per_s", "settled/s"),
     ("server_us", "server µs"),
     ("dispatcher_us", "dispatcher µs"),
     ("sink_us", "receiver µs"),
+    ("claim_us", "claim µs"),
     ("p50_ms", "p50 ms"),
     ("p99_ms", "p99 ms"),
     ("p999_ms", "p99.9 ms"),
