@@ -88,7 +88,9 @@ record_claim() {
     stop_workers
     query "$(bulk 500 200)" >/dev/null
     {
-        echo "set plan_cache_mode = force_generic_plan; set jit = off;"
+        # As a dispatcher's sessions are set.
+        echo "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set enable_sort = off;"
+        echo "set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off;"
         echo "prepare find as $(grep -v '^--' sql/find_unrouted.sql);"
         echo "prepare claim as $(grep -v '^--' sql/claim_events.sql);"
         # shellcheck disable=SC2016 # psql's, not ours.
@@ -179,8 +181,8 @@ slow() {
 
 beside_the_dead() {
     "$binary" migrate >/dev/null
-    # Nobody listens on the discard port.
-    add_endpoint dead http://127.0.0.1:9/ --retry-schedule 1h
+    # Nobody listens there, and no connection is given that port by the system.
+    add_endpoint dead http://127.0.0.1:61999/ --retry-schedule 1h
     add_endpoint bench "$sink_url/" --max-in-flight 512
     start_workers 1 / 512
     left_sql=$(left)
@@ -252,9 +254,10 @@ soak() {
     rate=$(ratio "int($events * 1000000 / ($settled_us - $committed_us) / 2)")
     rate=${rate%.*}
     echo "soak at $rate events/s for ${minutes:-30} minutes"
-    single 200 >"$scratch/single.sql"
+    # Ten to a transaction: producers of one each would have both processors to themselves.
+    echo "$(bulk 10 200);" >"$scratch/ten.sql"
     start_child "$scratch/pgbench.out" "$scratch/pgbench.log" \
-        "$pgbench" -n -M prepared -c 16 -j 1 -R "$rate" -T "$((${minutes:-30} * 60))" -f "$scratch/single.sql" "$DATABASE_URL"
+        "$pgbench" -n -M prepared -c 16 -j 1 -R "$((rate / 10))" -T "$((${minutes:-30} * 60))" -f "$scratch/ten.sql" "$DATABASE_URL"
     pid=$child began=$SECONDS
     sink_stat received reset >/dev/null
     while kill -0 "$pid" 2>/dev/null; do
