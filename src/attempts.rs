@@ -19,13 +19,15 @@ use crate::endpoint::EndpointNo;
 use crate::event::{Event, EventId};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
-use crate::outcome::{Answer, NoAnswer, Outcome};
+use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
 use crate::settle::Report;
 use crate::store::{Store, StoreError};
 use crate::trouble::Trouble;
 
 /// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
 const CHUNK_KIB_MAX: u32 = 8 * 1024;
+/// Before a delivery that the egress proxy did not let through is tried again.
+const PROXY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs attempts.
 pub struct Attempts {
@@ -86,6 +88,10 @@ impl Attempts {
         }
         let mut chunk = Chunk::default();
         for (id, (payload_bytes, claimed)) in by_event {
+            if let Err(why) = self.deliverer.check_size(payload_bytes) {
+                self.give_up(claimed, why).await;
+                continue;
+            }
             let kib =
                 u32::try_from(payload_bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, MEMORY_KIB_MAX);
             if chunk.kib + kib > CHUNK_KIB_MAX {
@@ -165,6 +171,14 @@ impl Attempts {
         self.give_back(claimed).await;
     }
 
+    /// Gives up what room was reserved for and cannot be sent.
+    async fn give_up(&self, claimed: Vec<Claimed>, why: Unsendable) {
+        for claimed in claimed {
+            self.desk.unreserve_lane(claimed.endpoint_no);
+            self.report(Report::Unsendable { claimed, why }).await;
+        }
+    }
+
     /// Gives claimed deliveries back that were never begun.
     pub async fn give_back(&self, claimed: Vec<Claimed>) {
         for claimed in claimed {
@@ -205,11 +219,19 @@ impl Attempts {
             return Report::GivenBack { claimed, begun: false };
         }
         let Some(event) = event else {
-            return Report::EventGone { claimed };
+            return Report::Unsendable { claimed, why: Unsendable::Deleted };
         };
         let begun = Instant::now();
         let attempt = self.deliverer.attempt(&endpoint, &event, claimed.attempt);
-        let outcome = catch_panic(attempt).await;
+        let outcome = match catch_panic(attempt).await {
+            Ok(outcome) => outcome,
+            Err(fault) => {
+                self.outlets.trouble.mention("requests cannot be sent, trying again", &fault);
+                // It keeps its slot meanwhile, so that no more are tried in vain.
+                tokio::time::sleep(PROXY_PAUSE).await;
+                return Report::GivenBack { claimed, begun: false };
+            }
+        };
         self.outlets.metrics.attempt_ended(&outcome, event.age());
         debug!(
             delivery.id = claimed.delivery_id.get(),
@@ -229,25 +251,26 @@ impl Attempts {
 }
 
 /// A panic costs this attempt, not the dispatcher.
-async fn catch_panic(attempt: impl Future<Output = Outcome>) -> Outcome {
+async fn catch_panic<E>(attempt: impl Future<Output = Result<Outcome, E>>) -> Result<Outcome, E> {
     let begun = Instant::now();
-    AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_panic| Outcome {
-        answer: Answer::NoAnswer {
-            why: NoAnswer::Broken,
-            error: "internal error: the attempt panicked".to_owned(),
-        },
-        duration: begun.elapsed(),
-        response_excerpt: None,
-    })
+    let panicked = |_panic| {
+        let error = "internal error: the attempt panicked".to_owned();
+        let answer = Answer::NoAnswer { why: NoAnswer::Broken, error };
+        Ok(Outcome { answer, duration: begun.elapsed(), response_excerpt: None })
+    };
+    AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(panicked)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     #[tokio::test]
     async fn an_attempt_that_panics_is_one_that_failed() {
-        let outcome = catch_panic(async { panic!("on purpose") }).await;
+        let outcome: Result<Outcome, Infallible> = catch_panic(async { panic!("on purpose") }).await;
+        let Ok(outcome) = outcome;
 
         assert!(
             matches!(&outcome.answer, Answer::NoAnswer { why: NoAnswer::Broken, error } if error.contains("panicked")),

@@ -173,6 +173,9 @@ pub struct Run {
     /// Deadline of one attempt, body included, 100ms to 5m [default: 15s]
     #[arg(long, env = "POSTRIDER_REQUEST_TIMEOUT", value_name = "DURATION")]
     pub request_timeout: Option<String>,
+    /// Deliveries of a larger payload are given up, 1KiB to 32MiB [default: 1MiB]
+    #[arg(long, env = "POSTRIDER_MAX_PAYLOAD", value_name = "SIZE")]
+    pub max_payload: Option<String>,
     /// Disable an endpoint after this long of nothing but failures, 1s to 365days; its deliveries wait [default: 5d]
     #[arg(long, env = "POSTRIDER_DISABLE_AFTER", value_name = "DURATION")]
     pub disable_after: Option<String>,
@@ -196,6 +199,15 @@ pub struct Egress {
     /// Allow a special range (loopback, private, ...), as 10.0.0.0/8; repeatable
     #[arg(long, env = "POSTRIDER_ALLOW_CIDR", value_name = "CIDR", value_delimiter = ',')]
     pub allow_cidr: Vec<String>,
+    /// Never call this range, whatever else allows it; repeatable
+    #[arg(long, env = "POSTRIDER_DENY_CIDR", value_name = "CIDR", value_delimiter = ',')]
+    pub deny_cidr: Vec<String>,
+    /// Allow a port beside 80, 443 and those from 1024 that no database or the like uses; repeatable
+    #[arg(long, env = "POSTRIDER_ALLOW_PORT", value_name = "PORT", value_delimiter = ',')]
+    pub allow_port: Vec<String>,
+    /// Send every request through this proxy, as `http://host:3128`; it resolves names, and should allow no special range
+    #[arg(long, env = "POSTRIDER_EGRESS_PROXY", value_name = "URL", hide_env_values = true)]
+    pub egress_proxy: Option<String>,
 }
 
 /// `postrider migrate`

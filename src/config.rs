@@ -1,6 +1,7 @@
 //! Typed → checked: flag, environment, file and default become one configuration, or a list of all that is wrong with
 //! them. Opens no socket.
 
+mod egress;
 mod moment;
 mod reading;
 mod settings;
@@ -17,12 +18,17 @@ pub use moment::Moment;
 pub use reading::{Reading, Source};
 pub use settings::{Problem, Problems, Settings, parse_address, parse_duration, parse_number};
 
+/// Largest `max_payload`, in bytes: some of them are in memory at once, and each of those twice for a while.
+const PAYLOAD_MAX: u64 = 32 * 1024 * 1024;
+
 /// The defaults, as `--help` shows them.
 pub mod defaults {
     /// `--api-listen`
     pub const API_LISTEN: &str = "127.0.0.1:7678";
     /// `--max-in-flight`
     pub const MAX_IN_FLIGHT: &str = "512";
+    /// `--max-payload`
+    pub const MAX_PAYLOAD: &str = "1MiB";
     /// `--poll-interval`
     pub const POLL_INTERVAL: &str = "1s";
     /// `--lease`
@@ -68,6 +74,8 @@ pub struct RunConfig {
     pub wake: WakeMode,
     /// Deadline of one attempt.
     pub request_timeout: Duration,
+    /// Bytes of a payload.
+    pub max_payload: u64,
     /// How long an endpoint may do nothing but fail.
     pub disable_after: Duration,
     /// How long finished events are kept.
@@ -117,6 +125,7 @@ impl RunConfig {
             defaults::GRACE_PERIOD,
             (Duration::ZERO, hour),
         );
+        let max_payload = check_max_payload(settings, typed.max_payload);
         let range = (Duration::from_secs(1), Duration::from_hours(365 * 24));
         let disable_after =
             settings.duration("disable_after", typed.disable_after, defaults::DISABLE_AFTER, range);
@@ -137,6 +146,7 @@ impl RunConfig {
                 grace_period: grace_period?,
                 wake: wake?,
                 request_timeout: request_timeout?,
+                max_payload: max_payload?,
                 disable_after: disable_after?,
                 retention: retention?,
                 no_migrate,
@@ -182,6 +192,20 @@ fn check_tokens(
 fn check_max_in_flight(settings: &mut Settings, typed: Option<String>) -> Option<usize> {
     let text = settings.text("max_in_flight", typed, Some(defaults::MAX_IN_FLIGHT))?;
     parse_number("max_in_flight", &text, 10_000, &mut settings.problems)
+}
+
+/// A whole number of KiB or MiB.
+fn check_max_payload(settings: &mut Settings, typed: Option<String>) -> Option<u64> {
+    let text = settings.text("max_payload", typed, Some(defaults::MAX_PAYLOAD))?;
+    let units = [("KiB", 1024), ("MiB", 1024 * 1024)];
+    let of = |(unit, bytes): (&str, u64)| {
+        text.trim().strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(bytes)
+    };
+    let parsed = units.into_iter().find_map(of).filter(|bytes| (1024..=PAYLOAD_MAX).contains(bytes));
+    if parsed.is_none() {
+        settings.problems.add("max_payload", "needs 1KiB to 32MiB, as 256KiB or 1MiB", Some(&text));
+    }
+    parsed
 }
 
 fn check_lease(

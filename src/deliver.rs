@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
-use reqwest::{Client, Response};
+use reqwest::{Client, Response, StatusCode};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::clock::Clock;
-use crate::egress::{EgressPolicy, GuardedResolver, Refused};
+use crate::egress::{EgressPolicy, EgressProxy, GuardedResolver, ProxyFault, Refused};
 use crate::endpoint::{Endpoint, prepare_headers};
 use crate::event::Event;
-use crate::outcome::{Answer, NoAnswer, Outcome};
+use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
 use crate::{retry, signature};
 
 /// At most so much of a response is read.
@@ -41,16 +41,18 @@ pub struct Deliverer {
     client: Client,
     policy: EgressPolicy,
     clock: Arc<Clock>,
-    timeouts: Timeouts,
+    bounds: Bounds,
 }
 
-/// Deadlines of an attempt.
+/// What an attempt may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// Where the endpoint names none.
-    pub default: Duration,
-    /// Whatever the endpoint names: half of a lease, or the lease could never cover it.
-    pub max: Duration,
+pub struct Bounds {
+    /// Its deadline, where the endpoint names none.
+    pub timeout_default: Duration,
+    /// Its deadline, whatever the endpoint names: half of a lease, or the lease could never cover it.
+    pub timeout_max: Duration,
+    /// Bytes of a payload.
+    pub payload_max: u64,
 }
 
 /// The HTTP client could not be set up.
@@ -59,13 +61,13 @@ pub struct Timeouts {
 pub struct ClientError(#[source] reqwest::Error);
 
 impl Deliverer {
-    /// A client that follows no redirect, uses no proxy from the environment, decompresses nothing, retries nothing,
-    /// and dials only what the policy allows.
+    /// A client that follows no redirect, uses no proxy but the policy's, decompresses nothing, retries nothing, and dials
+    /// only what the policy allows.
     ///
     /// # Errors
     /// [`ClientError`] when the TLS roots of this machine cannot be read.
-    pub fn new(policy: EgressPolicy, clock: Arc<Clock>, timeouts: Timeouts) -> Result<Self, ClientError> {
-        let client = Client::builder()
+    pub fn new(policy: EgressPolicy, clock: Arc<Clock>, bounds: Bounds) -> Result<Self, ClientError> {
+        let mut builder = Client::builder()
             .use_preconfigured_provider()
             .dns_resolver(GuardedResolver::new(policy.clone()))
             .redirect(reqwest::redirect::Policy::none())
@@ -78,30 +80,53 @@ impl Deliverer {
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .tcp_nodelay(true)
             .http1_max_headers(RESPONSE_HEADERS_MAX)
-            .http2_max_header_list_size(16 * 1024)
-            .build()
-            .map_err(ClientError)?;
-        Ok(Self { client, policy, clock, timeouts })
+            .http2_max_header_list_size(16 * 1024);
+        if let Some(proxy) = &policy.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.url().clone()).map_err(ClientError)?);
+        }
+        let client = builder.build().map_err(ClientError)?;
+        Ok(Self { client, policy, clock, bounds })
     }
 
     /// How long an attempt on this endpoint may take.
     pub fn timeout(&self, endpoint: &Endpoint) -> Duration {
-        endpoint.timeout.unwrap_or(self.timeouts.default).min(self.timeouts.max)
+        endpoint.timeout.unwrap_or(self.bounds.timeout_default).min(self.bounds.timeout_max)
+    }
+
+    /// Whether a payload of so many bytes may be sent.
+    ///
+    /// # Errors
+    /// [`Unsendable::TooLarge`].
+    pub fn check_size(&self, bytes: u64) -> Result<(), Unsendable> {
+        let bytes_max = self.bounds.payload_max;
+        if bytes <= bytes_max { Ok(()) } else { Err(Unsendable::TooLarge { bytes, bytes_max }) }
     }
 
     /// Makes attempt number `attempt`: one POST of the payload, signed anew.
     ///
+    /// # Errors
+    /// [`ProxyFault`]: the endpoint was not asked, and nothing is known of it.
+    ///
     /// # Cancel safety
     /// Dropped, the request is cut off; the endpoint may have received it.
-    pub async fn attempt(&self, endpoint: &Endpoint, event: &Event, attempt: u32) -> Outcome {
+    pub async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        event: &Event,
+        attempt: u32,
+    ) -> Result<Outcome, ProxyFault> {
         let begun = Instant::now();
         let deadline = begun + self.timeout(endpoint);
         let (answer, response_excerpt) = match self.request(endpoint, event, attempt) {
             Err(unanswered) => (unanswered.into(), None),
             Ok(request) => match timeout_at(deadline, self.client.execute(request)).await {
                 Err(_elapsed) => (self.timed_out(endpoint), None),
-                Ok(Err(fault)) => (describe(&fault).into(), None),
+                Ok(Err(fault)) => {
+                    self.judge_proxy(&fault).await?;
+                    (describe(&fault).into(), None)
+                }
                 Ok(Ok(response)) => {
+                    self.judge_proxied(&response)?;
                     let answer = read_head(&response);
                     // The head is the answer: a body that drips, breaks off or never ends cannot change it.
                     let body = timeout_at(deadline, read_body(response)).await.unwrap_or_default();
@@ -109,7 +134,28 @@ impl Deliverer {
                 }
             },
         };
-        Outcome { answer, duration: begun.elapsed(), response_excerpt }
+        Ok(Outcome { answer, duration: begun.elapsed(), response_excerpt })
+    }
+
+    /// Whether it was the proxy that let no connection come about. What a proxy that is there says of the endpoint is the
+    /// endpoint's.
+    async fn judge_proxy(&self, fault: &reqwest::Error) -> Result<(), ProxyFault> {
+        let Some(proxy) = self.policy.proxy.as_ref().filter(|_| fault.is_connect()) else { return Ok(()) };
+        if causes(fault).any(|cause| cause.to_string().contains("proxy authorization required")) {
+            return Err(ProxyFault::Unauthorized(proxy.clone()));
+        }
+        if proxy.is_reachable().await { Ok(()) } else { Err(ProxyFault::Unreachable(proxy.clone())) }
+    }
+
+    /// Whether the proxy refused to pass a request on.
+    fn judge_proxied(&self, response: &Response) -> Result<(), ProxyFault> {
+        let is_refused = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        match &self.policy.proxy {
+            Some(proxy) if is_refused && response.url().scheme() == "http" => {
+                Err(ProxyFault::Unauthorized(EgressProxy::clone(proxy)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn request(
@@ -162,9 +208,12 @@ impl From<&Refused> for Unanswered {
     fn from(refused: &Refused) -> Self {
         let why = match refused {
             Refused::Unresolved(_) => NoAnswer::Broken,
-            Refused::Scheme(_) | Refused::Plaintext | Refused::Url(_) | Refused::Address { .. } => {
-                NoAnswer::RefusedAddress
-            }
+            Refused::Scheme(_)
+            | Refused::Plaintext
+            | Refused::Url(_)
+            | Refused::Address { .. }
+            | Refused::Denied { .. }
+            | Refused::Port(_) => NoAnswer::RefusedAddress,
         };
         Self { why, error: refused.to_string() }
     }
@@ -228,13 +277,10 @@ fn excerpt(body: &[u8]) -> Option<String> {
 
 /// One line for a transport failure: its kind and its innermost cause, without the URL.
 fn describe(fault: &reqwest::Error) -> Unanswered {
-    let mut cause: &(dyn std::error::Error + 'static) = fault;
-    while let Some(source) = cause.source() {
-        cause = source;
-        if let Some(refused) = cause.downcast_ref::<Refused>() {
-            return refused.into();
-        }
+    if let Some(refused) = causes(fault).find_map(|cause| cause.downcast_ref::<Refused>()) {
+        return refused.into();
     }
+    let cause = causes(fault).last().unwrap_or(fault);
     let (why, kind) = match () {
         () if fault.is_connect() && fault.is_timeout() => (NoAnswer::Timeout, "connect timeout"),
         () if fault.is_connect() => (NoAnswer::Broken, "connect"),
@@ -244,6 +290,13 @@ fn describe(fault: &reqwest::Error) -> Unanswered {
     // reqwest's own text would repeat the URL, which may carry a secret in its query.
     let error = if fault.source().is_none() { kind.to_owned() } else { format!("{kind}: {cause}") };
     Unanswered { why, error }
+}
+
+/// What lies under a failure, the innermost last.
+fn causes<'a>(
+    fault: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(fault.source(), |&cause| cause.source())
 }
 
 /// The form in which a URL may be logged: without its query.

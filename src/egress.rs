@@ -1,42 +1,27 @@
 //! Rules: which addresses may be called. Judged on the URL's literal address and on every address a name resolves to,
 //! right before it is dialled: a name that changes its mind gains nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+mod proxy;
+mod ranges;
+mod resolver;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
+
+use ipnet::IpNet;
 use thiserror::Error;
 use url::{Host, Url};
 
-/// IPv4 ranges that are not globally routable unicast (IANA special-purpose registry, RFC 6890 and successors).
-const SPECIAL_V4: [(Ipv4Addr, u8, &str); 17] = [
-    (Ipv4Addr::UNSPECIFIED, 8, "this network"),
-    (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
-    (Ipv4Addr::new(100, 64, 0, 0), 10, "carrier-grade NAT"),
-    (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
-    (Ipv4Addr::new(169, 254, 0, 0), 16, "link-local"),
-    (Ipv4Addr::new(172, 16, 0, 0), 12, "private"),
-    (Ipv4Addr::new(192, 0, 0, 0), 24, "IETF protocol assignments"),
-    (Ipv4Addr::new(192, 0, 2, 0), 24, "documentation"),
-    (Ipv4Addr::new(192, 31, 196, 0), 24, "AS112"),
-    (Ipv4Addr::new(192, 52, 193, 0), 24, "AMT"),
-    (Ipv4Addr::new(192, 88, 99, 0), 24, "6to4 relay"),
-    (Ipv4Addr::new(192, 168, 0, 0), 16, "private"),
-    (Ipv4Addr::new(198, 18, 0, 0), 15, "benchmarking"),
-    (Ipv4Addr::new(198, 51, 100, 0), 24, "documentation"),
-    (Ipv4Addr::new(203, 0, 113, 0), 24, "documentation"),
-    (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast"),
-    (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
-];
+pub use self::proxy::{EgressProxy, InvalidProxy, ProxyFault};
+use self::ranges::special_range;
+pub use self::resolver::GuardedResolver;
 
-/// IPv6 ranges inside `2000::/3` that are not globally routable unicast. Everything outside `2000::/3` is refused as a
-/// whole: loopback, IPv4-compatible, NAT64, unique local, link-local, multicast and whatever is assigned next.
-const SPECIAL_V6: [(Ipv6Addr, u8, &str); 5] = [
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "IETF protocol assignments, Teredo"),
-    (Ipv6Addr::new(0x2001, 0x0db8, 0, 0, 0, 0, 0, 0), 32, "documentation"),
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "6to4"),
-    (Ipv6Addr::new(0x2620, 0x004f, 0x8000, 0, 0, 0, 0, 0), 48, "AS112"),
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "documentation"),
+/// Beside 80 and 443, ports below this one belong to services of the system, and are not called.
+const PORT_FIRST: u16 = 1024;
+/// Services above that are no receivers either, and take harm from what is sent to them.
+const SERVICE_PORTS: [u16; 20] = [
+    1433, 1521, 2049, 2181, 2375, 2376, 2379, 3306, 3389, 5432, 5672, 5900, 5984, 6379, 6432, 9042, 9092,
+    9200, 11211, 27017,
 ];
 
 /// What the operator allows beyond public addresses over https.
@@ -46,6 +31,12 @@ pub struct EgressPolicy {
     pub allow_http: bool,
     /// Ranges that may be called although they are special.
     pub allow_cidrs: Vec<IpNet>,
+    /// Ranges that may not be called whatever else allows them.
+    pub deny_cidrs: Vec<IpNet>,
+    /// Ports that may be called beside the usual ones.
+    pub allow_ports: Vec<NonZeroU16>,
+    /// What every request goes through.
+    pub proxy: Option<EgressProxy>,
 }
 
 /// Why an endpoint may not be called. Its text is stored with the attempt and names what would allow it.
@@ -61,13 +52,28 @@ pub enum Refused {
     #[error("url is invalid: {0}")]
     Url(String),
     /// A special address without leave.
-    #[error("address {address} is not allowed: {range} (--allow-cidr permits it)")]
+    #[error("address {address} is not allowed: {name}, {range} (--allow-cidr permits it)")]
     Address {
         /// The address that would have been dialled.
         address: IpAddr,
         /// The range it belongs to.
-        range: &'static str,
+        range: IpNet,
+        /// What that range is for.
+        name: &'static str,
     },
+    /// An address in a range that the operator denies.
+    #[error("address {address} is not allowed: in {range} of --deny-cidr")]
+    Denied {
+        /// The address that would have been dialled.
+        address: IpAddr,
+        /// The range it belongs to.
+        range: IpNet,
+    },
+    /// The port of another service.
+    #[error(
+        "port {0} is not allowed, only 80, 443, and those from 1024 that no database or the like uses (--allow-port permits it)"
+    )]
+    Port(u16),
     /// A name that does not resolve.
     #[error("dns: {0}")]
     Unresolved(String),
@@ -88,11 +94,25 @@ impl EgressPolicy {
             return invalid("contains a space, a control character or a backslash");
         }
         let url = Url::parse(text).map_err(|fault| Refused::Url(fault.to_string()))?;
+        self.judge_scheme(&url)?;
         let authority = text.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://"));
-        if !url.cannot_be_a_base() && authority.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
+        if authority.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
             return invalid("needs the form https://host/path");
         }
         self.judge(&url)?;
+        // These names mean this machine wherever they are asked for (RFC 6761 section 6.3); others are known when they are.
+        if let Some(Host::Domain(name)) = url.host()
+            && is_localhost(name)
+        {
+            let v6 = self.judge_address(Ipv6Addr::LOCALHOST.into());
+            v6.or_else(|_| self.judge_address(Ipv4Addr::LOCALHOST.into()))?;
+        }
+        // The parser reads 0x7f.1, 2130706433 and 127.0.0.1 alike.
+        if let (Some(Host::Ipv4(address)), Some(authority)) = (url.host(), authority)
+            && !authority.trim_start_matches('/').starts_with(&address.to_string())
+        {
+            return Err(Refused::Url(format!("the host means {address}: write it so")));
+        }
         Ok(url)
     }
 
@@ -101,12 +121,7 @@ impl EgressPolicy {
     /// # Errors
     /// As [`Self::judge_text`].
     pub fn judge(&self, url: &Url) -> Result<(), Refused> {
-        match url.scheme() {
-            "https" => {}
-            "http" if self.allow_http => {}
-            "http" => return Err(Refused::Plaintext),
-            other => return Err(Refused::Scheme(other.to_owned())),
-        }
+        self.judge_scheme(url)?;
         let invalid = |why: &str| Err(Refused::Url(why.to_owned()));
         if !url.username().is_empty() || url.password().is_some() {
             return invalid("contains credentials; use a header");
@@ -121,23 +136,46 @@ impl EgressPolicy {
             None => invalid("has no host"),
             Some(Host::Ipv4(address)) => self.judge_address(address.into()),
             Some(Host::Ipv6(address)) => self.judge_address(address.into()),
-            Some(Host::Domain(name)) if check_name(name) => Ok(()),
-            Some(Host::Domain(_)) => invalid("host name has an empty or overlong label"),
+            Some(Host::Domain(name)) if !is_valid_name(name) => invalid(
+                "host name has a label that is empty, longer than 63 bytes, or begins or ends with a hyphen",
+            ),
+            Some(Host::Domain(_)) => Ok(()),
+        }?;
+        match url.port_or_known_default() {
+            Some(port) if !self.is_allowed_port(port) => Err(Refused::Port(port)),
+            _ => Ok(()),
         }
+    }
+
+    fn judge_scheme(&self, url: &Url) -> Result<(), Refused> {
+        match url.scheme() {
+            "https" => Ok(()),
+            "http" if self.allow_http => Ok(()),
+            "http" => Err(Refused::Plaintext),
+            other => Err(Refused::Scheme(other.to_owned())),
+        }
+    }
+
+    fn is_allowed_port(&self, port: u16) -> bool {
+        let is_usual = matches!(port, 80 | 443) || (port >= PORT_FIRST && !SERVICE_PORTS.contains(&port));
+        is_usual || self.allow_ports.iter().any(|allowed| allowed.get() == port)
     }
 
     /// Judges the address that is about to be dialled.
     ///
     /// # Errors
-    /// [`Refused::Address`].
+    /// [`Refused::Address`], [`Refused::Denied`].
     pub fn judge_address(&self, address: IpAddr) -> Result<(), Refused> {
-        let canonical = address.to_canonical();
-        if self.allow_cidrs.iter().any(|net| net.contains(&canonical)) {
+        let address = address.to_canonical();
+        if let Some(range) = self.deny_cidrs.iter().find(|net| net.contains(&address)) {
+            return Err(Refused::Denied { address, range: *range });
+        }
+        if self.allow_cidrs.iter().any(|net| net.contains(&address)) {
             return Ok(());
         }
-        match special_range(canonical) {
+        match special_range(address) {
             None => Ok(()),
-            Some(range) => Err(Refused::Address { address: canonical, range }),
+            Some((range, name)) => Err(Refused::Address { address, range, name }),
         }
     }
 
@@ -155,60 +193,27 @@ impl EgressPolicy {
     }
 }
 
-fn check_name(name: &str) -> bool {
+/// Whether DNS may know it (RFC 1123 section 2.1); underscores are common and let through.
+fn is_valid_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
-    name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
+    let is_valid_label =
+        |label: &str| (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
+    name.len() <= 253 && name.split('.').all(is_valid_label)
 }
 
-fn special_range(address: IpAddr) -> Option<&'static str> {
-    match address {
-        IpAddr::V4(v4) => SPECIAL_V4
-            .iter()
-            .find(|(net, bits, _)| Ipv4Net::new_assert(*net, *bits).contains(&v4))
-            .map(|(_, _, name)| *name),
-        IpAddr::V6(v6) if v6.is_loopback() => Some("loopback"),
-        IpAddr::V6(v6) if v6.is_unique_local() => Some("unique local"),
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("link-local"),
-        IpAddr::V6(v6) if v6.segments()[0] & 0xe000 != 0x2000 => Some("outside global unicast 2000::/3"),
-        IpAddr::V6(v6) => SPECIAL_V6
-            .iter()
-            .find(|(net, bits, _)| Ipv6Net::new_assert(*net, *bits).contains(&v6))
-            .map(|(_, _, name)| *name),
-    }
-}
-
-/// Resolves names and hands on only addresses that may be called.
-#[derive(Debug)]
-pub struct GuardedResolver {
-    policy: EgressPolicy,
-}
-
-impl GuardedResolver {
-    /// A resolver under this policy.
-    pub fn new(policy: EgressPolicy) -> Self {
-        Self { policy }
-    }
-}
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let policy = self.policy.clone();
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0))
-                .await
-                .map_err(|fault| Refused::Unresolved(fault.to_string()))?;
-            let addresses: Addrs = Box::new(policy.choose(found)?.into_iter());
-            Ok(addresses)
-        })
-    }
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn strict() -> EgressPolicy {
-        EgressPolicy { allow_http: true, allow_cidrs: Vec::new() }
+        EgressPolicy { allow_http: true, ..EgressPolicy::default() }
     }
 
     #[test]
@@ -268,7 +273,11 @@ mod tests {
 
     #[test]
     fn an_allowed_range_lets_in_itself_alone() {
-        let policy = EgressPolicy { allow_http: true, allow_cidrs: vec!["127.0.0.0/8".parse().unwrap()] };
+        let policy = EgressPolicy {
+            allow_http: true,
+            allow_cidrs: vec!["127.0.0.0/8".parse().unwrap()],
+            ..EgressPolicy::default()
+        };
 
         assert!(policy.judge_address("127.9.9.9".parse().unwrap()).is_ok());
         assert!(policy.judge_address("::ffff:127.0.0.1".parse().unwrap()).is_ok());
@@ -333,5 +342,41 @@ mod tests {
             EgressPolicy::default().judge_text("http://example.com/").unwrap_err(),
             Refused::Plaintext
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_what_it_accepts_names_no_special_address(
+            text in "(https?:)?/{0,2}[!-~０-９]{0,24}[.:/@0-9a-fx\\[\\]]{0,16}",
+        ) {
+            if let Ok(url) = strict().judge_text(&text) {
+                match url.host() {
+                    Some(Host::Ipv4(v4)) => prop_assert!(!is_special_to_std(v4), "{text}"),
+                    Some(Host::Ipv6(v6)) => prop_assert!(v6.segments()[0] & 0xe000 == 0x2000, "{text}"),
+                    Some(Host::Domain(name)) => prop_assert!(!is_localhost(name), "{text}"),
+                    None => prop_assert!(false, "{text}"),
+                }
+            }
+        }
+
+        #[test]
+        fn an_ipv4_address_is_judged_alike_however_it_is_written(bits: u32) {
+            let v4 = Ipv4Addr::from_bits(bits);
+            let is_allowed = strict().judge_address(v4.into()).is_ok();
+
+            prop_assert!(!is_allowed || !is_special_to_std(v4), "{v4}");
+            prop_assert_eq!(strict().judge_address(v4.to_ipv6_mapped().into()).is_ok(), is_allowed, "{}", v4);
+            prop_assert!(strict().judge_address(v4.to_ipv6_compatible().into()).is_err(), "{v4}");
+        }
+    }
+
+    fn is_special_to_std(v4: Ipv4Addr) -> bool {
+        v4.is_private()
+            || v4.is_loopback()
+            || v4.is_link_local()
+            || v4.is_multicast()
+            || v4.is_broadcast()
+            || v4.is_unspecified()
+            || v4.is_documentation()
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use thiserror::Error;
+
 /// What one HTTP attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -46,6 +48,22 @@ pub enum NoAnswer {
     RefusedAddress,
     /// No connection, one that broke, or a request that could not be made.
     Broken,
+}
+
+/// Why an event cannot be sent at all: its deliveries are given up without an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unsendable {
+    /// Somebody deleted it.
+    #[error("the event was deleted")]
+    Deleted,
+    /// Its payload is larger than the operator allows.
+    #[error("the payload is too large: {bytes} bytes, --max-payload allows {bytes_max}")]
+    TooLarge {
+        /// Bytes it has.
+        bytes: u64,
+        /// Bytes it may have.
+        bytes_max: u64,
+    },
 }
 
 impl Outcome {

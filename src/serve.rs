@@ -27,7 +27,7 @@ use crate::bell::Bell;
 use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::config::RunConfig;
-use crate::deliver::{Deliverer, Timeouts};
+use crate::deliver::{Bounds, Deliverer};
 use crate::delivery::DispatcherId;
 use crate::desk::{Desk, Limits};
 use crate::housekeeping::Housekeeping;
@@ -119,8 +119,7 @@ impl Dispatcher {
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
         let Renewer { store, lease, bell, clock, desk, metrics, trouble, .. } = renewer.clone();
-        let timeouts = Timeouts { default: config.request_timeout, max: config.lease / 2 };
-        let deliverer = Deliverer::new(config.egress.clone(), clock, timeouts)?;
+        let deliverer = Deliverer::new(config.egress.clone(), clock, bounds(&config))?;
         let stop_intake = CancellationToken::new();
         let (reports, settled) = mpsc::channel(config.max_in_flight);
         let attempts = Attempts::new(
@@ -339,4 +338,13 @@ fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = if name.trim().is_empty() { "localhost" } else { name.trim() };
     format!("{name}:{}", std::process::id())
+}
+
+/// What an attempt may take under this configuration.
+fn bounds(config: &RunConfig) -> Bounds {
+    Bounds {
+        timeout_default: config.request_timeout,
+        timeout_max: config.lease / 2,
+        payload_max: config.max_payload,
+    }
 }

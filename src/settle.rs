@@ -14,7 +14,7 @@ use crate::bell::Bell;
 use crate::delivery::{ClaimId, Claimed};
 use crate::desk::Desk;
 use crate::metrics::Metrics;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Unsendable};
 use crate::retry::{DEFAULT_SCHEDULE, Verdict, judge};
 use crate::store::{Attempted, GivenBack, Store, StoreError, is_data_fault};
 use crate::trouble::{Stage, Trouble};
@@ -42,10 +42,12 @@ pub enum Report {
         /// When it began.
         begun: Instant,
     },
-    /// There is nothing to send: somebody deleted the event.
-    EventGone {
+    /// There is nothing to send, or too much: given up.
+    Unsendable {
         /// By this right.
         claimed: Claimed,
+        /// Why.
+        why: Unsendable,
     },
     /// It goes back to pending.
     GivenBack {
@@ -127,9 +129,9 @@ impl Settle {
                         begun,
                     });
                 }
-                Report::EventGone { claimed } => {
+                Report::Unsendable { claimed, why } => {
                     self.desk.note_unattempted(&claimed);
-                    batch.attempted.push(event_gone(&claimed));
+                    batch.attempted.push(unsendable(&claimed, why));
                 }
                 Report::Attempted { claimed, outcome, begun } => {
                     let verdict = self.verdict(&claimed, &outcome, begun);
@@ -250,14 +252,14 @@ fn storable(text: &str) -> String {
     text.chars().map(|c| if c == '\0' { '\u{fffd}' } else { c }).take(ERROR_CHARS_MAX).collect()
 }
 
-fn event_gone(claimed: &Claimed) -> Attempted {
+fn unsendable(claimed: &Claimed, why: Unsendable) -> Attempted {
     Attempted {
         delivery_id: claimed.delivery_id,
         claim_id: claimed.claim_id,
         status: "failed",
         delay: None,
         status_code: None,
-        error: Some("the event was deleted".to_owned()),
+        error: Some(why.to_string()),
         age: None,
         duration: Duration::ZERO,
         response_excerpt: None,

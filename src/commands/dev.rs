@@ -39,6 +39,7 @@ pub(super) async fn run(mut settings: Settings, url: Option<String>, typed: cli:
         egress: cli::Egress {
             allow_http: Some("true".to_owned()),
             allow_cidr: vec!["127.0.0.0/8".to_owned()],
+            ..cli::Egress::default()
         },
         ..cli::Run::default()
     };

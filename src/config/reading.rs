@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::egress::EgressProxy;
 use crate::store::{DatabaseUrl, Environment};
+
+/// Stands for a text in which a password may be anywhere.
+const HIDDEN: &str = "(hidden)";
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +38,15 @@ pub struct Reading {
 
 impl Reading {
     pub(super) fn new(name: &str, value: Value, source: Source, environment: &Environment) -> Self {
-        let value = if name.ends_with("database_url") { without_password(value, environment) } else { value };
+        let value = match name {
+            "database_url" | "listen_database_url" => without_password(value, environment),
+            "egress_proxy" => match value.as_str().map(str::parse::<EgressProxy>) {
+                Some(Ok(proxy)) => proxy.to_string().into(),
+                Some(Err(_)) => HIDDEN.into(),
+                None => value,
+            },
+            _ => value,
+        };
         Self { name: name.to_owned(), value, source }
     }
 }
@@ -43,7 +55,7 @@ fn without_password(value: Value, environment: &Environment) -> Value {
     match value.as_str().map(|text| DatabaseUrl::parse(text, environment)) {
         Some(Ok(url)) => url.without_password().into(),
         // The password may be anywhere in it.
-        Some(Err(_)) => "(hidden)".into(),
+        Some(Err(_)) => HIDDEN.into(),
         None => value,
     }
 }

@@ -6,17 +6,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde_json::Value;
 use tracing::warn;
 
 use super::{Reading, Source};
 use crate::cli;
-use crate::egress::EgressPolicy;
 use crate::store::{ConnectError, DatabaseUrl, Environment};
 use crate::telemetry::LogFormat;
 
-const SETTINGS: [&str; 19] = [
+const SETTINGS: [&str; 23] = [
     "database_url",
     "listen_database_url",
     "log",
@@ -26,12 +24,16 @@ const SETTINGS: [&str; 19] = [
     "api_host",
     "allow_http",
     "allow_cidr",
+    "deny_cidr",
+    "allow_port",
+    "egress_proxy",
     "max_in_flight",
     "poll_interval",
     "lease",
     "grace_period",
     "wake",
     "request_timeout",
+    "max_payload",
     "disable_after",
     "retain_complete",
     "retain_failed",
@@ -277,24 +279,6 @@ impl Settings {
             }
         }
         Some(url)
-    }
-
-    /// What may be called.
-    pub fn egress(&mut self, typed: &cli::Egress) -> EgressPolicy {
-        let cidrs = self.list("allow_cidr", typed.allow_cidr.clone());
-        let allow_http = self.switch("allow_http", typed.allow_http.as_deref());
-        let mut policy = EgressPolicy { allow_http, allow_cidrs: Vec::new() };
-        for text in cidrs {
-            match text.trim().parse::<IpNet>() {
-                Ok(net) => policy.allow_cidrs.push(net),
-                Err(_) => self.problems.add(
-                    "allow_cidr",
-                    "needs an address and a prefix length, as 10.0.0.0/8",
-                    Some(&text),
-                ),
-            }
-        }
-        policy
     }
 
     /// How log lines look.

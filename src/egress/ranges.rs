@@ -59,7 +59,8 @@ pub(super) fn special_range(address: IpAddr) -> Option<(IpNet, &'static str)> {
         IpAddr::V6(v6) => {
             let nets = SPECIAL_V6.iter().map(|(net, bits, name)| (Ipv6Net::new_assert(*net, *bits), *name));
             let special = nets.into_iter().find(|(net, _)| net.contains(&v6));
-            let elsewhere = || (!GLOBAL_V6.contains(&v6)).then_some((Ipv6Net::default(), "not global unicast"));
+            let elsewhere =
+                || (!GLOBAL_V6.contains(&v6)).then_some((Ipv6Net::default(), "not global unicast"));
             special.or_else(elsewhere).map(|(net, name)| (net.into(), name))
         }
     }

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, ResolverConfig};
+use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::time::timeout;
 use tracing::warn;
@@ -21,7 +21,7 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 const CACHE_SIZE: u64 = 4096;
 
 /// Resolves names and hands on only addresses that may be called.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GuardedResolver {
     policy: EgressPolicy,
     /// Why there is none, where names cannot be resolved.
@@ -31,26 +31,32 @@ pub struct GuardedResolver {
 impl GuardedResolver {
     /// A resolver under this policy, with the servers of `/etc/resolv.conf`, after `/etc/hosts`.
     pub fn new(policy: EgressPolicy) -> Self {
-        let resolver = build().map_err(|fault| format!("cannot read this machine's DNS configuration: {fault}"));
+        let resolver = TokioResolver::builder_tokio()
+            .and_then(build)
+            .map_err(|fault| format!("cannot read this machine's DNS configuration: {fault}"));
         if let Err(why) = &resolver {
             warn!("names of endpoints will not be resolved: {why}");
         }
         Self { policy, resolver }
     }
 
+    /// The addresses of a name that may be called. The port comes from the URL.
     async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Refused> {
-        let unresolved = |why: String| Refused::Unresolved(why);
-        let resolver = self.resolver.as_ref().map_err(|why| unresolved(why.clone()))?;
-        let found = timeout(DEADLINE, resolver.lookup_ip(name)).await;
-        let found = found.map_err(|_elapsed| unresolved(format!("no answer within {} s", DEADLINE.as_secs())))?;
-        let found = found.map_err(|fault| unresolved(fault.to_string()))?;
-        // The port comes from the URL.
-        self.policy.choose(found.iter().map(|address| SocketAddr::new(address, 0)))
+        let resolver = self.resolver.as_ref().map_err(|why| Refused::Unresolved(why.clone()))?;
+        let late = |_elapsed| Refused::Unresolved(format!("no answer within {} s", DEADLINE.as_secs()));
+        let found = timeout(DEADLINE, resolver.lookup_ip(name)).await.map_err(late)?;
+        let found = found.map_err(|fault| {
+            let why = if fault.is_no_records_found() { "no address".to_owned() } else { fault.to_string() };
+            Refused::Unresolved(why)
+        })?;
+        let found = found.iter().map(|address| SocketAddr::new(address, 0));
+        // The operator named the proxy, wherever it is.
+        let is_proxy = self.policy.proxy.as_ref().is_some_and(|proxy| proxy.host() == name);
+        if is_proxy { Ok(found.collect()) } else { self.policy.choose(found) }
     }
 }
 
-fn build() -> Result<TokioResolver, NetError> {
-    let mut builder = TokioResolver::builder_tokio()?;
+fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, NetError> {
     let options = builder.options_mut();
     options.timeout = QUESTION_TIMEOUT;
     options.attempts = 2;
@@ -66,5 +72,176 @@ impl Resolve for GuardedResolver {
             let addresses: Addrs = Box::new(resolver.look_up(name.as_str()).await?.into_iter());
             Ok(addresses)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::net::IpAddr;
+    use std::sync::{Arc, Mutex};
+
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+    use hickory_resolver::proto::op::{Message, ResponseCode};
+    use hickory_resolver::proto::rr::rdata::CNAME;
+    use hickory_resolver::proto::rr::{Name as DnsName, RData, Record, RecordType};
+    use tokio::net::UdpSocket;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// What a DNS server says of names; of what it does not know it says that it is not there.
+    type Zone = HashMap<&'static str, Says>;
+
+    #[derive(Clone)]
+    enum Says {
+        Addresses(&'static [&'static str]),
+        AliasOf(&'static str),
+        Nothing,
+    }
+
+    /// A DNS server of these tests, and a resolver that asks it alone.
+    struct Dns {
+        zone: Arc<Mutex<Zone>>,
+        resolver: GuardedResolver,
+        _server: JoinSet<()>,
+    }
+
+    impl Dns {
+        async fn start(zone: Zone) -> Self {
+            let zone = Arc::new(Mutex::new(zone));
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let address = socket.local_addr().unwrap();
+            let known = Arc::clone(&zone);
+            let mut server = JoinSet::new();
+            server.spawn(async move {
+                let mut buffer = [0; 1024];
+                while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
+                    let answer = answer(&buffer[..length], &known.lock().unwrap());
+                    if let Some(answer) = answer {
+                        socket.send_to(&answer.to_vec().unwrap(), peer).await.unwrap();
+                    }
+                }
+            });
+            let mut connection = ConnectionConfig::udp();
+            connection.port = address.port();
+            let mut asked = NameServerConfig::udp(address.ip());
+            asked.connections = vec![connection];
+            let config = ResolverConfig::from_parts(None, Vec::new(), vec![asked]);
+            let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            let resolver = GuardedResolver {
+                policy: EgressPolicy::default(),
+                resolver: build(builder).map_err(|fault| fault.to_string()),
+            };
+            Self { zone, resolver, _server: server }
+        }
+
+        fn says(&self, name: &'static str, says: Says) {
+            self.zone.lock().unwrap().insert(name, says);
+        }
+
+        async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, Refused> {
+            let found = self.resolver.look_up(name).await?;
+            Ok(found.into_iter().map(|address| address.ip()).collect())
+        }
+    }
+
+    /// None: silence.
+    fn answer(question: &[u8], zone: &Zone) -> Option<Message> {
+        let mut message = Message::from_vec(question).unwrap().into_response();
+        let query = message.queries[0].clone();
+        let asked = query.name().to_ascii();
+        let is_ipv6 = query.query_type() == RecordType::AAAA;
+        let records = |owner: &DnsName, texts: &[&str]| -> Vec<Record> {
+            let addresses = texts.iter().map(|text| text.parse::<IpAddr>().unwrap());
+            let wanted = addresses.filter(|address| address.is_ipv6() == is_ipv6);
+            wanted.map(|address| Record::from_rdata(owner.clone(), 0, RData::from(address))).collect()
+        };
+        let says = |name: &str| zone.get(name.trim_end_matches('.')).cloned();
+        match says(&asked) {
+            Some(Says::Nothing) => return None,
+            Some(Says::Addresses(texts)) => message.answers = records(query.name(), texts),
+            Some(Says::AliasOf(other)) => {
+                let target: DnsName = format!("{other}.").parse().unwrap();
+                let alias = RData::CNAME(CNAME(target.clone()));
+                message.answers = vec![Record::from_rdata(query.name().clone(), 0, alias)];
+                if let Some(Says::Addresses(texts)) = says(other) {
+                    message.answers.extend(records(&target, texts));
+                }
+            }
+            None => message.metadata.response_code = ResponseCode::NXDomain,
+        }
+        Some(message)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_a_public_and_a_private_address_of_a_name_the_public_one_is_dialled() {
+        let mixed =
+            Says::Addresses(&["10.0.0.1", "1.1.1.1", "169.254.169.254", "fd00::1", "2606:4700::1111"]);
+        let dns = Dns::start(Zone::from([("mixed.example", mixed)])).await;
+
+        let mut found = dns.look_up("mixed.example").await.unwrap();
+        found.sort();
+
+        assert_eq!(found, [ip("1.1.1.1"), ip("2606:4700::1111")]);
+    }
+
+    #[tokio::test]
+    async fn names_that_lead_inside_are_refused_with_the_range() {
+        let dns = Dns::start(Zone::from([
+            ("private.example", Says::Addresses(&["10.0.0.1"])),
+            ("mapped.example", Says::Addresses(&["::ffff:127.0.0.1"])),
+            ("nat64.example", Says::Addresses(&["64:ff9b::a9fe:a9fe"])),
+            ("alias.example", Says::AliasOf("metadata.internal")),
+            ("metadata.internal", Says::Addresses(&["169.254.169.254"])),
+        ]))
+        .await;
+
+        for (name, range) in [
+            ("private.example", "10.0.0.0/8"),
+            ("mapped.example", "127.0.0.0/8"),
+            ("nat64.example", "64:ff9b::/96"),
+            ("alias.example", "169.254.0.0/16"),
+        ] {
+            let refused = dns.look_up(name).await.unwrap_err();
+
+            assert!(refused.to_string().contains(range), "{name}: {refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_mind_is_judged_by_what_it_says_now() {
+        let dns = Dns::start(Zone::from([("flip.example", Says::Addresses(&["1.1.1.1"]))])).await;
+
+        let first = dns.look_up("flip.example").await;
+        dns.says("flip.example", Says::Addresses(&["127.0.0.1"]));
+        let second = dns.look_up("flip.example").await;
+
+        assert_eq!(first, Ok(vec![ip("1.1.1.1")]));
+        assert!(matches!(second, Err(Refused::Address { .. })), "{second:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_there_has_no_address() {
+        let dns = Dns::start(Zone::new()).await;
+
+        let refused = dns.look_up("nowhere.example").await.unwrap_err();
+
+        assert_eq!(refused.to_string(), "dns: no address");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_given_up_within_the_deadline() {
+        let dns = Dns::start(Zone::from([("silent.example", Says::Nothing)])).await;
+        let begun = tokio::time::Instant::now();
+
+        let refused = dns.look_up("silent.example").await.unwrap_err();
+
+        assert!(matches!(refused, Refused::Unresolved(_)), "{refused}");
+        assert!(begun.elapsed() < DEADLINE * 3, "{:?}", begun.elapsed());
     }
 }

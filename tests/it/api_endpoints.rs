@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Api, Database, Dispatcher, Receiver, SECRET, one_endpoint};
 
-const URL: &str = "http://127.0.0.1:9/hook";
+const URL: &str = "http://127.0.0.1:61999/hook";
 
 #[tokio::test]
 async fn put_creates_an_endpoint_and_shows_its_secret_once() {
@@ -35,7 +35,7 @@ async fn put_replaces_all_that_it_says_and_keeps_the_secret() {
     let (database, _dispatcher, api) = api().await;
     api.send("PUT", "/v1/endpoints/one", &json!({ "url": URL, "topics": ["a"], "secret": SECRET })).await;
     let body = json!({
-        "url": "http://127.0.0.1:9/other", "topics": ["b", "c.**"], "headers": { "x-a": "b" }, "max_in_flight": 7,
+        "url": "http://127.0.0.1:61999/other", "topics": ["b", "c.**"], "headers": { "x-a": "b" }, "max_in_flight": 7,
         "rate_limit": "5/s", "timeout": "3s", "retry_schedule": ["1s", "2m"], "ordered": false,
     });
 
@@ -43,7 +43,7 @@ async fn put_replaces_all_that_it_says_and_keeps_the_secret() {
 
     for (field, value) in [
         ("result", json!("changed")),
-        ("url", json!("http://127.0.0.1:9/other")),
+        ("url", json!("http://127.0.0.1:61999/other")),
         ("topics", json!(["b", "c.**"])),
         ("header_names", json!(["x-a"])),
         ("max_in_flight", json!(7)),

@@ -18,8 +18,11 @@ async fn a_wrong_setting_is_refused_by_its_name() {
         ("grace_period", &["20", "2h", "-1s"]),
         ("request_timeout", &["15", "99ms", "6m"]),
         ("wake", &["never", "NOTIFY", ""]),
+        ("max_payload", &["", "1", "1MB", "0KiB", "33MiB", "-1MiB", "18446744073709551615MiB"]),
         ("api_listen", &["", ":7678", "127.0.0.1", "localhost:7678", "127.0.0.1:99999", "7678"]),
         ("allow_cidr", &["", "any", "10.0.0.0", "10.0.0.0/33", "localhost", "::1/129"]),
+        ("deny_cidr", &["", "10.0.0.0", "10.0.0.0/33"]),
+        ("allow_port", &["", "0", "-1", "65536", "https"]),
         ("log", &["postrider=loud", "postrider=info=info"]),
         ("listen_database_url", &["", "mysql://here/x", "nothing"]),
     ] {

@@ -29,7 +29,8 @@ async fn a_receiver_that_wants_a_certificate_of_ours_is_a_failed_attempt() {
     let (receiver, error) = attempt(Tls::WantsCertificate).await;
 
     let error = error.unwrap();
-    assert!(error.contains("ertificate"), "{error}");
+    // By TLS 1.3 we are done with the handshake before it says so; it may hang up before we have begun to write.
+    assert!(error.contains("ertificate") || error == "request: connection was not ready", "{error}");
     assert_eq!(receiver.requests(), 0);
 }
 

@@ -7,6 +7,24 @@ use tokio::net::TcpListener;
 use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
 
 #[tokio::test]
+async fn a_payload_that_is_too_large_fails_at_once_and_holds_up_no_other() {
+    let (database, receiver, _dispatcher) = one_endpoint("", &["--max-payload", "2KiB"]).await;
+
+    let large = database.insert("order.created", &format!("\"{}\"", "x".repeat(2047))).await;
+    database.insert("order.created", &format!("\"{}\"", "x".repeat(2046))).await;
+
+    database.until_settled().await;
+    let told: String = database
+        .value(&format!(
+            "select status || ': ' || last_error from postrider.delivery_status where event_id = {large}"
+        ))
+        .await;
+    assert_eq!(told, "failed: the payload is too large: 2049 bytes, --max-payload allows 2048");
+    let attempts: i64 = database.value("select count(*) from postrider.attempt_log").await;
+    assert_eq!((receiver.count(), database.count("complete").await, attempts), (1, 1, 1));
+}
+
+#[tokio::test]
 async fn every_attempt_is_recorded_with_its_status_code_and_error() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1ms,1ms}'", &[]).await;
     receiver.answer_once(500, &[], b"");

@@ -195,7 +195,7 @@ fn warnings(dispatcher: &Dispatcher) -> String {
 #[tokio::test]
 async fn an_endpoint_that_hangs_with_large_payloads_does_not_delay_another() {
     let (database, first, second, _dispatcher) =
-        two_endpoints_and("", &["--request-timeout", "2m", "--lease", "4m"]).await;
+        two_endpoints_and("", &["--request-timeout", "2m", "--lease", "4m", "--max-payload", "2MiB"]).await;
     first.hold();
     database
         .execute(
