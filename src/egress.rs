@@ -19,6 +19,8 @@ pub use self::resolver::GuardedResolver;
 /// Beside 80 and 443, ports below this one belong to services of the system, and are not called.
 const PORT_FIRST: u16 = 1024;
 /// Services above that are no receivers either, and take harm from what is sent to them.
+// SQL Server, Oracle, NFS, ZooKeeper, Docker (two), etcd, MySQL, RDP, PostgreSQL, AMQP, VNC, CouchDB, Redis, PgBouncer,
+// Cassandra, Kafka, Elasticsearch, memcached, MongoDB.
 const SERVICE_PORTS: [u16; 20] = [
     1433, 1521, 2049, 2181, 2375, 2376, 2379, 3306, 3389, 5432, 5672, 5900, 5984, 6379, 6432, 9042, 9092,
     9200, 11211, 27017,

@@ -44,6 +44,7 @@ mod flooding;
 mod history;
 mod hostile;
 mod isolating;
+mod lacking_grants;
 mod leading;
 mod leasing;
 mod listening;
