@@ -1,7 +1,7 @@
 -- does:   locks the first unrouted events at or above a floor, for the transaction that routes them
 -- params: $1 floor_xid text (an xid8), $2 floor_id bigint, $3 batch_max bigint 1..=1000
 -- rows:   id, created_xid text, topic, destination, delay_ms (bigint, null: at once), payload_bytes int,
---         endpoint_version bigint; webhook_id, headers, payload, since, now: as in load_events; webhook_id and payload are null
+--         endpoint_version bigint; webhook_id, headers, payload, created_at, since, now: as in load_events; webhook_id and payload are null
 --         where the payload is not small; in order of (created_xid, id), at most batch_max; served by outbox_by_transaction
 -- locks:  for update on the events, skipping locked ones; never waits
 -- repeat: in another transaction: the same rows, unless routed meanwhile
@@ -31,6 +31,7 @@ select c.id,
            postrider.webhook_id((select i.code from postrider.installation as i), c.id, c.created_at) end as webhook_id,
        c.headers::text as headers,
        c.payload::text as payload,
+       c.created_at,
        greatest(c.created_at, c.deliver_after) as since,
        clock_timestamp() as now
 from claimed as c

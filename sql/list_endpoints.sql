@@ -1,4 +1,4 @@
--- does:   reads endpoints with their health, without secrets and without the values of their headers
+-- does:   reads endpoints with their health, without what is secret and without the values of their headers
 -- params: $1 id text (null: all), $2 after_id text (null: from the first), $3 rows_max bigint 1..=10000
 -- rows:   row text: a JSON object of the columns below; by id
 -- locks:  none
@@ -15,6 +15,11 @@ from (
            (select array_agg((extract(epoch from s.delay) * 1000)::bigint order by s.position)
             from unnest(e.retry_schedule) with ordinality as s (delay, position)) as retry_schedule,
            e.ordered,
+           e.format,
+           e.public_key,
+           e.has_auth,
+           e.has_client_certificate,
+           e.ca_certificates,
            h.state,
            h.reason,
            h.pending,
@@ -29,7 +34,9 @@ from (
            h.next_probe_at,
            h.failing_since,
            h.disabled_at
-    from (select p.no, p.id, p.url, p.topics, p.headers, p.max_in_flight, p.rate_limit, p.timeout, p.retry_schedule, p.ordered
+    from (select p.no, p.id, p.url, p.topics, p.headers, p.max_in_flight, p.rate_limit, p.timeout, p.retry_schedule, p.ordered,
+                 p.format, p.public_key, p.ca_certificates,
+                 p.auth is not null as has_auth, p.client_certificate is not null as has_client_certificate
           from postrider.endpoint as p
           where p.state <> 'deleted' and ($1::text is null or p.id = $1) and ($2::text is null or p.id > $2)
           order by p.id

@@ -2,7 +2,7 @@
 -- params: none
 -- rows:   endpoint_version bigint, no int, id, url, topics text[], headers text (a JSON object), secret, old_secrets text[] and
 --         old_valid_ms bigint[] (how long each still signs; null: none), max_in_flight int, rate_limit, timeout_ms bigint,
---         retry_schedule_ms bigint[], state; one per endpoint, or one whose no is null
+--         retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate; one per endpoint, or one whose no is null
 -- locks:  none
 -- repeat: the same
 select i.endpoint_version,
@@ -19,7 +19,12 @@ select i.endpoint_version,
        (extract(epoch from e.timeout) * 1000)::bigint as timeout_ms,
        (select array_agg((extract(epoch from s.delay) * 1000)::bigint order by s.position)
         from unnest(e.retry_schedule) with ordinality as s (delay, position)) as retry_schedule_ms,
-       e.state
+       e.state,
+       e.format,
+       e.signing_key,
+       e.auth,
+       e.ca_certificates,
+       e.client_certificate
 from postrider.installation as i
 left join postrider.endpoint as e on e.state <> 'deleted'
 left join lateral (

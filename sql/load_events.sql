@@ -1,7 +1,7 @@
 -- does:   reads what an attempt sends
 -- params: $1 event_ids bigint[], each once
--- rows:   id, webhook_id, topic, headers text (a JSON object, may be null), payload text (as inserted), since
---         timestamptz (when its transaction began, or deliver_after if that is later), now timestamptz; order unspecified; a deleted event
+-- rows:   id, webhook_id, topic, headers text (a JSON object, may be null), payload text (as inserted), created_at
+--         timestamptz, since timestamptz (when its transaction began, or deliver_after if that is later), now timestamptz; order unspecified; a deleted event
 --         has no row
 -- locks:  none
 -- repeat: the same, but older
@@ -10,6 +10,7 @@ select o.id,
        o.topic,
        o.headers::text as headers,
        o.payload::text as payload,
+       o.created_at,
        greatest(o.created_at, o.deliver_after) as since,
        clock_timestamp() as now
 from postrider.outbox as o

@@ -3,7 +3,9 @@
 
 mod delivery;
 mod doctor;
+mod egress;
 mod endpoint;
+mod secret;
 mod sourced;
 
 use std::path::PathBuf;
@@ -12,9 +14,12 @@ use clap::{Args, Parser, Subcommand};
 
 pub use delivery::{Delivery, DeliveryList, DeliveryRetry, DeliveryShow, Event, EventId, Replay};
 pub use doctor::{Completions, ConfigCommand, ConfigShow, Doctor};
+pub use egress::Egress;
 pub use endpoint::{
     Endpoint, EndpointDelete, EndpointId, EndpointPause, EndpointPut, EndpointRotateSecret, EndpointTest,
+    Login,
 };
+pub use secret::{Encryption, Secret, SecretSeal};
 pub use sourced::Sourced;
 
 /// Delivers rows of postrider.outbox as signed webhooks.
@@ -95,6 +100,9 @@ pub enum Command {
     /// Register, show, pause, test and delete endpoints
     #[command(subcommand, after_help = "Example: postrider endpoint list")]
     Endpoint(Endpoint),
+    /// Make a key that encrypts secrets of endpoints at rest; encrypt them with it
+    #[command(subcommand, after_help = "Example: postrider secret new-key")]
+    Secret(Secret),
     /// Insert one event and print its id
     #[command(after_help = "Example: postrider publish order.created '{\"order_id\": 42}'")]
     Publish(Publish),
@@ -155,6 +163,12 @@ pub struct Run {
     /// What may be called.
     #[command(flatten)]
     pub egress: Egress,
+    /// The keys.
+    #[command(flatten)]
+    pub encryption: Encryption,
+    /// What CloudEvents name as their source, a URI reference [default: /postrider]
+    #[arg(long, env = "POSTRIDER_CLOUDEVENTS_SOURCE", value_name = "URI")]
+    pub cloudevents_source: Option<String>,
     /// Requests under way at once, 1 to 10000 [default: 512]
     #[arg(long, env = "POSTRIDER_MAX_IN_FLIGHT", value_name = "N")]
     pub max_in_flight: Option<String>,
@@ -188,26 +202,6 @@ pub struct Run {
     /// Do not migrate; refuse a schema that is not exactly this version's
     #[arg(long, env = "POSTRIDER_NO_MIGRATE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
     pub no_migrate: Option<String>,
-}
-
-/// What may be called.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Egress {
-    /// Allow plain http
-    #[arg(long, env = "POSTRIDER_ALLOW_HTTP", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
-    pub allow_http: Option<String>,
-    /// Allow a special range (loopback, private, ...), as 10.0.0.0/8; repeatable
-    #[arg(long, env = "POSTRIDER_ALLOW_CIDR", value_name = "CIDR", value_delimiter = ',')]
-    pub allow_cidr: Vec<String>,
-    /// Never call this range, whatever else allows it; repeatable
-    #[arg(long, env = "POSTRIDER_DENY_CIDR", value_name = "CIDR", value_delimiter = ',')]
-    pub deny_cidr: Vec<String>,
-    /// Allow a port beside 80, 443 and those from 1024 that no database or the like uses; repeatable
-    #[arg(long, env = "POSTRIDER_ALLOW_PORT", value_name = "PORT", value_delimiter = ',')]
-    pub allow_port: Vec<String>,
-    /// Send every request through this proxy, as `http://host:3128`; it resolves names, and should allow no special range
-    #[arg(long, env = "POSTRIDER_EGRESS_PROXY", value_name = "URL", hide_env_values = true)]
-    pub egress_proxy: Option<String>,
 }
 
 /// `postrider migrate`

@@ -12,6 +12,7 @@ mod publish;
 mod receive;
 mod replay;
 mod run;
+mod secret;
 mod status;
 
 use std::error::Error;
@@ -74,6 +75,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Command::Run(typed) => run::run(settings, url, *typed).await,
             Command::Migrate(typed) => run::migrate(settings, url, &typed).await,
             Command::Endpoint(typed) => endpoint::run(settings, url, typed).await,
+            Command::Secret(typed) => secret::run(settings, url, typed).await,
             Command::Publish(typed) => publish::run(settings, url, typed).await,
             Command::Event(typed) => event::run(settings, url, typed).await,
             Command::Delivery(typed) => delivery::run(settings, url, typed).await,

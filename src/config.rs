@@ -2,6 +2,7 @@
 //! them. Opens no socket.
 
 mod egress;
+mod encryption;
 mod moment;
 mod reading;
 mod settings;
@@ -11,8 +12,10 @@ use std::time::Duration;
 
 use crate::api::Token;
 use crate::cli;
+use crate::cloudevents::is_source;
 use crate::egress::EgressPolicy;
 use crate::store::{DatabaseUrl, Retention, WakeMode};
+use crate::vault::Vault;
 
 pub use moment::Moment;
 pub use reading::{Reading, Source};
@@ -25,6 +28,8 @@ const PAYLOAD_MAX: u64 = 32 * 1024 * 1024;
 pub mod defaults {
     /// `--api-listen`
     pub const API_LISTEN: &str = "127.0.0.1:7678";
+    /// `--cloudevents-source`
+    pub const CLOUDEVENTS_SOURCE: &str = "/postrider";
     /// `--max-in-flight`
     pub const MAX_IN_FLIGHT: &str = "512";
     /// `--max-payload`
@@ -62,6 +67,10 @@ pub struct RunConfig {
     pub api_hosts: Vec<String>,
     /// What may be called.
     pub egress: EgressPolicy,
+    /// Seals and opens secrets.
+    pub vault: Vault,
+    /// `source` of CloudEvents.
+    pub cloudevents_source: String,
     /// Requests under way at once.
     pub max_in_flight: usize,
     /// The fallback poll.
@@ -110,6 +119,8 @@ impl RunConfig {
         let api_tokens = check_tokens(settings, typed.api_token_file, api_listen);
         let api_hosts = settings.list("api_host", typed.api_host);
         let egress = settings.egress(&typed.egress);
+        let vault = settings.vault(&typed.encryption);
+        let cloudevents_source = check_source(settings, typed.cloudevents_source);
         let max_in_flight = check_max_in_flight(settings, typed.max_in_flight);
         let hour = Duration::from_hours(1);
         let poll_interval = settings.duration(
@@ -140,6 +151,8 @@ impl RunConfig {
                 api_tokens: api_tokens?,
                 api_hosts,
                 egress,
+                vault: vault?,
+                cloudevents_source: cloudevents_source?,
                 max_in_flight: max_in_flight?,
                 poll_interval: poll_interval?,
                 lease: lease?,
@@ -187,6 +200,16 @@ fn check_tokens(
         return None;
     }
     Some(lines.into_iter().map(|line| Token::new(line.to_owned())).collect())
+}
+
+fn check_source(settings: &mut Settings, typed: Option<String>) -> Option<String> {
+    let text = settings.text("cloudevents_source", typed, Some(defaults::CLOUDEVENTS_SOURCE))?;
+    if is_source(&text) {
+        return Some(text);
+    }
+    let expected = "needs a URI reference of 1 to 512 bytes, as /shop or https://example.com/shop";
+    settings.problems.add("cloudevents_source", expected, Some(&text));
+    None
 }
 
 fn check_max_in_flight(settings: &mut Settings, typed: Option<String>) -> Option<usize> {

@@ -1,47 +1,47 @@
 //! One signed HTTP attempt under one deadline. Never sees the database; whatever happens is an [`Outcome`].
 
+mod client;
+mod request;
+mod tokens;
+
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::header::{DATE, HeaderValue, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::clock::Clock;
-use crate::egress::{EgressPolicy, EgressProxy, GuardedResolver, ProxyFault, Refused};
-use crate::endpoint::{Endpoint, prepare_headers};
+use crate::egress::{EgressPolicy, EgressProxy, ProxyFault, Refused};
+use crate::endpoint::{Auth, Endpoint, OAuth2};
 use crate::event::Event;
 use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
-use crate::{retry, signature};
+use crate::retry;
+
+use self::client::Clients;
+use self::request::Parts;
+use self::tokens::{Token, Tokens};
+
+pub use self::client::check_tls;
 
 /// At most so much of a response is read.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024;
 /// At most so much of it is kept.
 const EXCERPT_BYTES_MAX: usize = 2 * 1024;
-/// At most so many response headers.
-const RESPONSE_HEADERS_MAX: usize = 64;
-/// Idle connections kept per host: as many as an endpoint may have requests under way.
-const IDLE_CONNECTIONS_MAX: usize = 10_000;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-const POSTRIDER_TOPIC: HeaderName = HeaderName::from_static("postrider-topic");
-const POSTRIDER_ATTEMPT: HeaderName = HeaderName::from_static("postrider-attempt");
-/// What every request has, those that reqwest and hyper add included.
-const HEADERS_USUAL: usize = 10;
-const USER_AGENT_VALUE: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
 
 /// Makes attempts.
 #[derive(Clone, Debug)]
 pub struct Deliverer {
-    client: Client,
+    clients: Clients,
+    tokens: Tokens,
     policy: EgressPolicy,
     clock: Arc<Clock>,
     bounds: Bounds,
+    /// `source` of CloudEvents.
+    source: Arc<str>,
 }
 
 /// What an attempt may take.
@@ -61,31 +61,18 @@ pub struct Bounds {
 pub struct ClientError(#[source] reqwest::Error);
 
 impl Deliverer {
-    /// A client that follows no redirect, uses no proxy but the policy's, decompresses nothing, retries nothing, and dials
-    /// only what the policy allows.
+    /// Dials only what the policy allows; `source` is that of CloudEvents.
     ///
     /// # Errors
     /// [`ClientError`] when the TLS roots of this machine cannot be read.
-    pub fn new(policy: EgressPolicy, clock: Arc<Clock>, bounds: Bounds) -> Result<Self, ClientError> {
-        let mut builder = Client::builder()
-            .use_preconfigured_provider()
-            .dns_resolver(GuardedResolver::new(policy.clone()))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(Duration::from_mins(1))
-            // No fewer than may be under way, or they would be closed and opened all the time.
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .tcp_nodelay(true)
-            .http1_max_headers(RESPONSE_HEADERS_MAX)
-            .http2_max_header_list_size(16 * 1024);
-        if let Some(proxy) = &policy.proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy.url().clone()).map_err(ClientError)?);
-        }
-        let client = builder.build().map_err(ClientError)?;
-        Ok(Self { client, policy, clock, bounds })
+    pub fn new(
+        policy: EgressPolicy,
+        clock: Arc<Clock>,
+        bounds: Bounds,
+        source: &str,
+    ) -> Result<Self, ClientError> {
+        let clients = Clients::new(policy.clone())?;
+        Ok(Self { clients, tokens: Tokens::default(), policy, clock, bounds, source: source.into() })
     }
 
     /// How long an attempt on this endpoint may take.
@@ -117,24 +104,76 @@ impl Deliverer {
     ) -> Result<Outcome, ProxyFault> {
         let begun = Instant::now();
         let deadline = begun + self.timeout(endpoint);
-        let (answer, response_excerpt) = match self.request(endpoint, event, attempt) {
-            Err(unanswered) => (unanswered.into(), None),
-            Ok(request) => match timeout_at(deadline, self.client.execute(request)).await {
-                Err(_elapsed) => (self.timed_out(endpoint), None),
-                Ok(Err(fault)) => {
-                    self.judge_proxy(&fault).await?;
-                    (describe(&fault).into(), None)
-                }
-                Ok(Ok(response)) => {
-                    self.judge_proxied(&response)?;
-                    let answer = read_head(&response);
-                    // The head is the answer: a body that drips, breaks off or never ends cannot change it.
-                    let body = timeout_at(deadline, read_body(response)).await.unwrap_or_default();
-                    (answer, excerpt(&body))
-                }
-            },
+        let (answer, response_excerpt) = match timeout_at(deadline, self.send(endpoint, event, attempt)).await
+        {
+            Err(_elapsed) => (self.timed_out(endpoint), None),
+            Ok(Err(Fault::Unanswered(unanswered))) => (unanswered.into(), None),
+            Ok(Err(Fault::Request(fault))) => {
+                self.judge_proxy(&fault).await?;
+                (describe(&fault).into(), None)
+            }
+            Ok(Ok(response)) => {
+                self.judge_proxied(&response)?;
+                let answer = read_head(&response);
+                // The head is the answer: a body that drips, breaks off or never ends cannot change it.
+                let body = timeout_at(deadline, read_body(response)).await.unwrap_or_default();
+                (answer, excerpt(&body))
+            }
         };
         Ok(Outcome { answer, duration: begun.elapsed(), response_excerpt })
+    }
+
+    /// Sends one request, after a token for it was asked for if need be.
+    async fn send(&self, endpoint: &Endpoint, event: &Event, attempt: u32) -> Result<Response, Fault> {
+        let credentials = endpoint.credentials.as_ref().map_err(ToString::to_string)?;
+        let url = endpoint.url.as_ref().map_err(Clone::clone)?;
+        self.policy.judge(url).map_err(|refused| Unanswered::from(&refused))?;
+        let tls = credentials.tls.as_ref().map_err(ToString::to_string)?;
+        let client =
+            self.clients.of(tls.as_deref()).map_err(|fault| format!("tls: {}", innermost(&fault)))?;
+        let auth = credentials.auth.as_ref().map_err(|fault| format!("auth: {fault}"))?;
+        let authorization = match auth {
+            None => None,
+            Some(Auth::Fixed(value)) => Some(value.clone()),
+            Some(Auth::OAuth2(login)) => Some(self.token(login).await?),
+        };
+        let parts = Parts {
+            endpoint,
+            credentials,
+            event,
+            attempt,
+            timestamp: self.clock.unix_seconds(),
+            authorization: authorization.clone(),
+            source: &self.source,
+        };
+        let response = client.execute(parts.build()?).await.map_err(Fault::Request)?;
+        if let (Some(Auth::OAuth2(login)), Some(refused), StatusCode::UNAUTHORIZED) =
+            (auth, &authorization, response.status())
+        {
+            self.tokens.forget(login, refused).await;
+        }
+        Ok(response)
+    }
+
+    /// A token that is kept, or a new one.
+    async fn token(&self, login: &OAuth2) -> Result<HeaderValue, Fault> {
+        let answer = self.tokens.get(login, self.ask_for_token(login)).await?;
+        Ok(answer.map_err(|why| format!("oauth2: no token: {why}"))?)
+    }
+
+    async fn ask_for_token(&self, login: &OAuth2) -> Result<Result<Token, String>, Fault> {
+        if let Err(refused) = self.policy.judge(&login.token_url) {
+            return Ok(Err(refused.to_string()));
+        }
+        match self.clients.common().execute(tokens::request(login)).await {
+            Ok(response) => {
+                let status_code = response.status().as_u16();
+                Ok(tokens::read(status_code, &read_body(response).await))
+            }
+            // Perhaps it was the proxy.
+            Err(fault) if self.policy.proxy.is_some() => Err(Fault::Request(fault)),
+            Err(fault) => Ok(Err(describe(&fault).error)),
+        }
     }
 
     /// Whether it was the proxy that let no connection come about. What a proxy that is there says of the endpoint is the
@@ -158,37 +197,23 @@ impl Deliverer {
         }
     }
 
-    fn request(
-        &self,
-        endpoint: &Endpoint,
-        event: &Event,
-        attempt: u32,
-    ) -> Result<reqwest::Request, Unanswered> {
-        let url = endpoint.url.as_ref().map_err(Clone::clone)?;
-        self.policy.judge(url).map_err(|refused| Unanswered::from(&refused))?;
-        let timestamp = self.clock.unix_seconds();
-        let signature = signature::sign(endpoint.secrets(), &event.webhook_id, timestamp, &event.payload);
-        let mut request = reqwest::Request::new(reqwest::Method::POST, url.clone());
-        let headers = request.headers_mut();
-        headers.clone_from(endpoint.headers.as_ref().map_err(Clone::clone)?);
-        headers.reserve(HEADERS_USUAL + event.headers.len());
-        if !event.headers.is_empty() {
-            headers.extend(prepare_headers(&event.headers)?);
-        }
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
-        insert(headers, WEBHOOK_ID, &event.webhook_id)?;
-        headers.insert(WEBHOOK_TIMESTAMP, timestamp.into());
-        insert(headers, WEBHOOK_SIGNATURE, &signature)?;
-        insert(headers, POSTRIDER_TOPIC, &event.topic)?;
-        headers.insert(POSTRIDER_ATTEMPT, attempt.into());
-        *request.body_mut() = Some(event.payload.clone().into());
-        Ok(request)
-    }
-
     fn timed_out(&self, endpoint: &Endpoint) -> Answer {
         let timeout = humantime::format_duration(self.timeout(endpoint));
         Answer::NoAnswer { why: NoAnswer::Timeout, error: format!("timeout: no answer within {timeout}") }
+    }
+}
+
+/// Why there is no response.
+enum Fault {
+    /// No request could be made.
+    Unanswered(Unanswered),
+    /// It failed on its way: perhaps at the proxy.
+    Request(reqwest::Error),
+}
+
+impl<T: Into<Unanswered>> From<T> for Fault {
+    fn from(unanswered: T) -> Self {
+        Self::Unanswered(unanswered.into())
     }
 }
 
@@ -223,25 +248,6 @@ impl From<Unanswered> for Answer {
     fn from(Unanswered { why, error }: Unanswered) -> Self {
         Self::NoAnswer { why, error }
     }
-}
-
-/// Names reqwest's provider once: it was built without one, so that TLS is ring's, as small as it gets.
-trait PreconfiguredProvider {
-    fn use_preconfigured_provider(self) -> Self;
-}
-
-impl PreconfiguredProvider for reqwest::ClientBuilder {
-    fn use_preconfigured_provider(self) -> Self {
-        // An error means that it is installed already.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        self
-    }
-}
-
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), String> {
-    let value = HeaderValue::from_str(value).map_err(|why| format!("header {name} is invalid: {why}"))?;
-    headers.insert(name, value);
-    Ok(())
 }
 
 fn read_head(response: &Response) -> Answer {
@@ -280,7 +286,7 @@ fn describe(fault: &reqwest::Error) -> Unanswered {
     if let Some(refused) = causes(fault).find_map(|cause| cause.downcast_ref::<Refused>()) {
         return refused.into();
     }
-    let cause = causes(fault).last().unwrap_or(fault);
+    let cause = innermost(fault);
     let (why, kind) = match () {
         () if fault.is_connect() && fault.is_timeout() => (NoAnswer::Timeout, "connect timeout"),
         () if fault.is_connect() => (NoAnswer::Broken, "connect"),
@@ -290,6 +296,10 @@ fn describe(fault: &reqwest::Error) -> Unanswered {
     // reqwest's own text would repeat the URL, which may carry a secret in its query.
     let error = if fault.source().is_none() { kind.to_owned() } else { format!("{kind}: {cause}") };
     Unanswered { why, error }
+}
+
+fn innermost<'a>(fault: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    causes(fault).last().unwrap_or(fault)
 }
 
 /// What lies under a failure, the innermost last.

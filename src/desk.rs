@@ -25,7 +25,7 @@ pub use self::memory::MEMORY_KIB_MAX;
 pub use self::news::News;
 pub use self::sharers::Share;
 use crate::delivery::{ClaimId, Claimed, DeliveryId};
-use crate::endpoint::{Endpoint, EndpointNo, EndpointState};
+use crate::endpoint::{Endpoint, EndpointNo};
 use crate::event::Event;
 
 /// Limits of one dispatcher as a whole.
@@ -154,7 +154,7 @@ impl Desk {
         let mut unwanted = Vec::new();
         inner.lanes.retain(|no, lane| {
             let endpoint = known.remove(no);
-            if endpoint.as_ref().is_none_or(|e| e.state != EndpointState::Enabled) {
+            if endpoint.as_ref().is_none_or(|e| !e.is_attempted()) {
                 unwanted.extend(lane.take_queue());
             }
             let Some(endpoint) = endpoint else {

@@ -79,7 +79,7 @@ mod tests {
     use reqwest::header::HeaderMap;
 
     use super::*;
-    use crate::endpoint::EndpointState;
+    use crate::endpoint::{Credentials, EndpointState, Format};
 
     fn endpoint(no: i32, topics: &[&str]) -> Endpoint {
         Endpoint {
@@ -88,8 +88,14 @@ mod tests {
             url: Err("nobody calls it".to_owned()),
             topics: topics.iter().map(|topic| topic.parse().unwrap()).collect(),
             headers: Ok(HeaderMap::new()),
-            secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap(),
-            old_secrets: Vec::new(),
+            format: Format::Webhook,
+            credentials: Ok(Credentials {
+                secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap(),
+                old_secrets: Vec::new(),
+                signing_key: Ok(None),
+                auth: Ok(None),
+                tls: Ok(None),
+            }),
             max_in_flight: 1,
             rate_limit: None,
             timeout: None,

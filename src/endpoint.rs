@@ -1,27 +1,26 @@
 //! Words: an endpoint as its owner registered it, checked once when it is read.
 
+mod auth;
+mod secret;
+mod tls;
+
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use ring::hmac;
 use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
 use utoipa::ToSchema;
 
 use crate::topics::TopicPattern;
+use crate::vault::OpenError;
 
-/// Reads whatever PostgreSQL's `decode(…, 'base64')` reads, so that the CHECK on the table is the stricter of the two.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+pub use auth::{Auth, AuthError, OAuth2};
+pub use secret::{OldSecret, SecretError, SigningKey, SigningSecret};
+pub use tls::{Tls, TlsError};
 
 /// Private short key of an endpoint; its owner knows it by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,10 +51,10 @@ pub struct Endpoint {
     pub topics: Vec<TopicPattern>,
     /// Headers of every request, ready to send, or which of them is invalid: then every attempt fails with that.
     pub headers: Result<HeaderMap, String>,
-    /// Signs every request.
-    pub secret: SigningSecret,
-    /// Were rotated out, and sign beside it for a while.
-    pub old_secrets: Vec<OldSecret>,
+    /// What is sent.
+    pub format: Format,
+    /// What proves who we are; or why it cannot be read here: then this dispatcher attempts nothing.
+    pub credentials: Result<Credentials, OpenError>,
     /// Requests under way at once, 1 to 10,000, over all dispatchers.
     pub max_in_flight: u32,
     /// Requests per time, over all dispatchers.
@@ -67,6 +66,61 @@ pub struct Endpoint {
     /// Whether deliveries are attempted.
     pub state: EndpointState,
 }
+
+/// What only an endpoint and we know, and what goes with it. What is in the database and is none: every attempt fails with that.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Signs every request.
+    pub secret: SigningSecret,
+    /// Were rotated out, and sign beside it for a while.
+    pub old_secrets: Vec<OldSecret>,
+    /// Signs every request too.
+    pub signing_key: Result<Option<SigningKey>, SecretError>,
+    /// How we log in.
+    pub auth: Result<Option<Auth>, AuthError>,
+    /// TLS of its own.
+    pub tls: Result<Option<Arc<Tls>>, TlsError>,
+}
+
+/// What is sent to an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum Format {
+    /// The payload, with the headers of Standard Webhooks.
+    #[default]
+    Webhook,
+    /// The same, and the attributes of CloudEvents 1.0 in headers.
+    CloudeventsBinary,
+    /// One JSON document of CloudEvents 1.0, with the payload as its data.
+    CloudeventsStructured,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Webhook, Self::CloudeventsBinary, Self::CloudeventsStructured];
+
+    /// As it is typed and stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::CloudeventsBinary => "cloudevents-binary",
+            Self::CloudeventsStructured => "cloudevents-structured",
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        Self::ALL.into_iter().find(|format| format.as_str() == text).ok_or(FormatError)
+    }
+}
+
+/// A text is not a format.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("needs webhook, cloudevents-binary or cloudevents-structured")]
+pub struct FormatError;
 
 /// Whether deliveries to an endpoint are attempted. Nothing is dropped in any state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
@@ -92,14 +146,6 @@ pub enum CircuitState {
     HalfOpen,
 }
 
-/// A secret of Standard Webhooks 1.0.0: `whsec_` and base64 of 24 to 64 bytes.
-#[derive(Clone)]
-pub struct SigningSecret {
-    bytes: Vec<u8>,
-    /// The same, ready to sign with.
-    key: hmac::Key,
-}
-
 /// Headers as they are sent, the last of a name; their values are shown to nobody.
 ///
 /// # Errors
@@ -116,67 +162,18 @@ pub fn prepare_headers(headers: &[(String, String)]) -> Result<HeaderMap, String
 }
 
 impl Endpoint {
+    /// Whether deliveries are attempted by this dispatcher.
+    pub fn is_attempted(&self) -> bool {
+        self.state == EndpointState::Enabled && self.credentials.is_ok()
+    }
+}
+
+impl Credentials {
     /// What signs a request now: the secret, and those that were rotated out lately.
     pub fn secrets(&self) -> impl Iterator<Item = &SigningSecret> {
         let now = Instant::now();
         let old = self.old_secrets.iter().filter(move |old| now < old.valid_until);
         std::iter::once(&self.secret).chain(old.map(|old| &old.secret))
-    }
-}
-
-/// A secret that was rotated out.
-#[derive(Clone, Debug)]
-pub struct OldSecret {
-    /// Signs too.
-    pub secret: SigningSecret,
-    /// Until then.
-    pub valid_until: Instant,
-}
-
-/// Why a text is not a signing secret. Never contains the text.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum SecretError {
-    /// It does not begin with `whsec_`.
-    #[error("needs the prefix whsec_")]
-    Prefix,
-    /// What follows is not base64.
-    #[error("what follows whsec_ is not base64")]
-    Base64,
-    /// It decodes to too few or too many bytes.
-    #[error("needs base64 of 24 to 64 bytes after whsec_, got {0} bytes")]
-    Length(usize),
-}
-
-impl SigningSecret {
-    /// The bare key.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The key of HMAC-SHA256.
-    pub fn key(&self) -> &hmac::Key {
-        &self.key
-    }
-}
-
-impl FromStr for SigningSecret {
-    type Err = SecretError;
-
-    fn from_str(text: &str) -> Result<Self, SecretError> {
-        let encoded = text.strip_prefix("whsec_").ok_or(SecretError::Prefix)?;
-        #[expect(clippy::map_err_ignore, reason = "the cause would quote a byte of the secret")]
-        let bytes = BASE64.decode(encoded).map_err(|_| SecretError::Base64)?;
-        if !(24..=64).contains(&bytes.len()) {
-            return Err(SecretError::Length(bytes.len()));
-        }
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
-        Ok(Self { bytes, key })
-    }
-}
-
-impl fmt::Debug for SigningSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SigningSecret(hidden)")
     }
 }
 
@@ -221,32 +218,6 @@ pub struct RateLimitError;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_of_the_wrong_kind_is_refused_by_its_fault() {
-        // Svix' own list of invalid secrets (research: 21 bytes, 81 bytes, wrong prefix).
-        let cases = [
-            ("whsec_C2FVsBQIhrscChlQIM+b5sSYspob", SecretError::Length(21)),
-            (
-                "whsec_V09IYXZUaFJoSnFobnpJQkpPMXdpdGFNWnJsRzAxdXZCeTVndVpwRmxSSXFsc0oyYzBTRWRUekJhYnlaZ0JSRGNPQ3BGZG1xYjFVVmRGQ3UK",
-                SecretError::Length(81),
-            ),
-            ("hwsec_C2FVsBQIhrscChlQIM+b5sSYspob7oDazfgh", SecretError::Prefix),
-            ("whsec_", SecretError::Length(0)),
-            ("whsec_!!", SecretError::Base64),
-        ];
-
-        for (text, fault) in cases {
-            assert_eq!(text.parse::<SigningSecret>().unwrap_err(), fault, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_secret_does_not_show_itself() {
-        let secret: SigningSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
-
-        assert_eq!(format!("{secret:?}"), "SigningSecret(hidden)");
-    }
 
     #[test]
     fn a_rate_limit_is_a_number_per_unit() {

@@ -1,7 +1,7 @@
 //! Words: an event, as an attempt sends it. No SQL, no HTTP.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -41,6 +41,8 @@ pub struct Event {
     pub headers: Vec<(String, String)>,
     /// The payload, byte for byte as inserted.
     pub payload: Bytes,
+    /// When its transaction began.
+    pub created_at: SystemTime,
     /// How old it was by the database's clock when it was loaded.
     pub age_at_load: Duration,
     /// When that was.

@@ -18,7 +18,7 @@ const RESERVED: [&str; 12] = [
     "upgrade",
     "user-agent",
 ];
-const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "postrider-", "proxy-"];
+const RESERVED_PREFIXES: [&str; 4] = ["webhook-", "postrider-", "proxy-", "ce-"];
 const NAME_BYTES_MAX: usize = 128;
 
 /// Why a header cannot be added. Never shows its value.
@@ -29,7 +29,7 @@ pub enum HeaderError {
     Name,
     /// HTTP or Postrider owns it.
     #[error(
-        "has the reserved name \"{0}\"; reserved are webhook-*, postrider-*, proxy-* and the names that HTTP itself needs"
+        "has the reserved name \"{0}\"; reserved are webhook-*, postrider-*, proxy-*, ce-* and the names that HTTP itself needs"
     )]
     Reserved(String),
     /// Not visible ASCII and spaces.

@@ -15,7 +15,7 @@ use tracing::info;
 use self::deletions::Deletions;
 use crate::backoff::Backoff;
 use crate::rounds::{Progress, Shared};
-use crate::store::{EventFloor, Retention, StoreError};
+use crate::store::{EventFloor, Retention, StoreError, ToSeal};
 use crate::trouble::Stage;
 
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
@@ -98,9 +98,20 @@ impl Housekeeping {
         while store.give_up_deliveries(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
         while store.sum_tallies(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
         while store.fold_tallies(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
+        self.seal().await?;
+        store.forget_secrets().await?;
         // Their deliveries are given up by now, and deleted after at most this.
         let longest = self.retention.complete.max(self.retention.failed) + FORGET_AFTER;
         store.forget_endpoints(longest).await.map(drop)
+    }
+
+    /// What came in by SQL stands in the clear until it is sealed here.
+    async fn seal(&self) -> Result<(), StoreError> {
+        let sealed = self.shared.store.seal_secrets(ToSeal::Clear).await?.sealed;
+        if sealed > 0 {
+            info!("sealed {sealed} secrets that stood in the clear");
+        }
+        Ok(())
     }
 
     async fn rescue(&self) -> Result<(), StoreError> {

@@ -21,8 +21,8 @@
 //!
 //! | layer | modules | may use |
 //! |---|---|---|
-//! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`] | each other, [`topics`] |
-//! | rules | [`topics`], [`retry`], [`signature`], [`egress`], [`headers`], [`circuit`], [`clock`], [`backoff`] | words |
+//! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`] | each other, [`topics`], [`vault`] |
+//! | rules | [`topics`], [`retry`], [`signature`], [`cloudevents`], [`vault`], [`egress`], [`headers`], [`circuit`], [`clock`], [`backoff`] | words |
 //! | store | [`store`] | words |
 //! | desk | [`desk`], [`directory`], [`metrics`], [`trouble`] | words, store's rows |
 //! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`breaker`], [`lease`], [`housekeeping`] | all above |
@@ -37,11 +37,13 @@ pub mod outcome;
 pub mod backoff;
 pub mod circuit;
 pub mod clock;
+pub mod cloudevents;
 pub mod egress;
 pub mod headers;
 pub mod retry;
 pub mod signature;
 pub mod topics;
+pub mod vault;
 
 pub mod store;
 

@@ -6,14 +6,18 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::config::{Problems, parse_duration};
+use crate::deliver;
 use crate::egress::EgressPolicy;
-use crate::endpoint::{RateLimit, SigningSecret};
+use crate::endpoint::{Auth, Format, RateLimit, SigningKey, SigningSecret, Tls};
 use crate::headers::check_header;
 use crate::store::{EndpointPut, NewEvent};
 use crate::topics::{TopicPattern, check_topic};
 
 /// Largest `max_in_flight`.
 pub const IN_FLIGHT_MAX: usize = 10_000;
+/// What is kept unless it is named is removed by this word.
+const NONE: &str = "none";
+const PEM_BYTES_MAX: usize = 64 * 1024;
 
 /// An endpoint as somebody asks for it; texts as typed.
 #[derive(Clone, Default)]
@@ -29,6 +33,14 @@ pub struct Registration {
     pub timeout: Option<String>,
     pub retry_schedule: Option<Vec<String>>,
     pub ordered: bool,
+    pub format: Option<String>,
+    /// `whsk_…`, `new` (one is generated) or `none`.
+    pub signing_key: Option<String>,
+    /// JSON or `none`.
+    pub auth: Option<String>,
+    pub ca_certificates: Option<String>,
+    /// PEM or `none`.
+    pub client_certificate: Option<String>,
 }
 
 impl Registration {
@@ -46,6 +58,13 @@ impl Registration {
         {
             problems.add("rate_limit", &fault.to_string(), Some(text));
         }
+        let format = self.format.as_deref().unwrap_or(Format::Webhook.as_str()).parse::<Format>();
+        if let Err(fault) = &format {
+            problems.add("format", &fault.to_string(), self.format.as_deref());
+        }
+        let signing_key = check_signing_key(self.signing_key, problems);
+        check_auth(self.auth.as_deref(), &self.headers, policy, problems);
+        check_tls(self.ca_certificates.as_deref(), self.client_certificate.as_deref(), problems);
         if self.ordered {
             problems.add("ordered", "is not available yet", None);
         }
@@ -70,6 +89,11 @@ impl Registration {
             timeout: timeout.flatten(),
             retry_schedule: retry_schedule.flatten(),
             ordered: self.ordered,
+            format: format.ok()?,
+            signing_key,
+            auth: self.auth,
+            ca_certificates: self.ca_certificates,
+            client_certificate: self.client_certificate,
         })
     }
 }
@@ -139,6 +163,71 @@ fn check_endpoint_id(name: &str, id: &str, problems: &mut Problems) {
 pub fn check_secret(secret: Option<&str>, problems: &mut Problems) {
     if let Some(Err(fault)) = secret.map(str::parse::<SigningSecret>) {
         problems.add("secret", &fault.to_string(), None);
+    }
+}
+
+/// The key, a new one where that is asked for.
+fn check_signing_key(given: Option<String>, problems: &mut Problems) -> Option<String> {
+    match given.as_deref() {
+        None | Some(NONE) => given,
+        Some("new") => {
+            SigningKey::generate().map_err(|fault| problems.add("signing_key", &fault.to_string(), None)).ok()
+        }
+        Some(text) => {
+            if let Err(fault) = text.parse::<SigningKey>() {
+                problems.add("signing_key", &format!("{fault}; or new, or none"), None);
+            }
+            given
+        }
+    }
+}
+
+/// A login, and whether where it asks for tokens may be called.
+fn check_auth(
+    given: Option<&str>,
+    headers: &Map<String, Value>,
+    policy: &EgressPolicy,
+    problems: &mut Problems,
+) {
+    let Some(text) = given.filter(|text| *text != NONE) else { return };
+    match text.parse::<Auth>() {
+        Err(fault) => problems.add("auth", &fault.to_string(), None),
+        Ok(Auth::Fixed(_)) => {}
+        Ok(Auth::OAuth2(login)) => {
+            if let Err(refused) = policy.judge_text(login.token_url.as_str()) {
+                problems.add("auth", &format!("token_url: {refused}"), None);
+            }
+        }
+    }
+    if headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
+        problems.add("headers", "authorization is what auth sends: give one of them", None);
+    }
+}
+
+/// TLS of the endpoint's own: whether a connection could be opened with it.
+fn check_tls(ca_certificates: Option<&str>, client_certificate: Option<&str>, problems: &mut Problems) {
+    let client_certificate = client_certificate.filter(|text| *text != NONE);
+    for (name, text) in [("ca_certificates", ca_certificates), ("client_certificate", client_certificate)] {
+        if text.is_some_and(|text| text.len() > PEM_BYTES_MAX || !text.is_ascii()) {
+            problems.add(name, &format!("needs PEM of at most {PEM_BYTES_MAX} bytes"), None);
+            return;
+        }
+    }
+    // Apart, so that the one at fault is named.
+    for (name, ca, client) in
+        [("ca_certificates", ca_certificates, None), ("client_certificate", None, client_certificate)]
+    {
+        match Tls::parse(ca, client) {
+            Err(fault) => problems.add(name, &fault.to_string(), None),
+            Ok(Some(tls)) if deliver::check_tls(&tls).is_err() => {
+                problems.add(
+                    name,
+                    "cannot be used: a certificate is damaged, or the key is not its own",
+                    None,
+                );
+            }
+            Ok(_) => {}
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use futures_util::future::join;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::attempts::Attempts;
 use crate::backoff::Backoff;
@@ -97,6 +97,14 @@ impl Shared {
     /// Goes on with these endpoints.
     pub async fn take_over(&self, directory: &mut Directory, endpoints: EndpointSet) {
         *directory = Directory::new(endpoints);
+        let unreadable =
+            directory.endpoints().iter().filter_map(|e| Some((&e.id, e.credentials.as_ref().err()?)));
+        if let Some((id, fault)) = unreadable.clone().next() {
+            let count = unreadable.count();
+            error!(
+                "the secrets of {count} endpoints cannot be read here, their deliveries wait: \"{id}\" has one that is {fault}"
+            );
+        }
         let unwanted = self.desk.set_endpoints(directory.endpoints().iter().map(Arc::clone));
         self.attempts.give_back(unwanted).await;
     }

@@ -86,7 +86,8 @@ impl Dispatcher {
     /// # Errors
     /// What waiting cannot mend.
     pub async fn start(config: RunConfig, listener: TcpListener) -> anyhow::Result<Self> {
-        let store = Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?;
+        let store =
+            Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?.with_vault(config.vault.clone());
         let bell = Arc::new(Bell::new(match config.wake {
             WakeMode::Poll => WakeState::ASKED_FOR,
             WakeMode::Notify => "starting",
@@ -119,7 +120,8 @@ impl Dispatcher {
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
         let Renewer { store, lease, bell, clock, desk, metrics, trouble, .. } = renewer.clone();
-        let deliverer = Deliverer::new(config.egress.clone(), clock, bounds(&config))?;
+        let deliverer =
+            Deliverer::new(config.egress.clone(), clock, bounds(&config), &config.cloudevents_source)?;
         let stop_intake = CancellationToken::new();
         let (reports, settled) = mpsc::channel(config.max_in_flight);
         let attempts = Attempts::new(
@@ -153,7 +155,8 @@ impl Dispatcher {
         });
         let rounds =
             Rounds::new(Arc::clone(&shared), Route::new(Arc::clone(&shared), floor), config.poll_interval);
-        let api_store = Store::new(&config.database, Session::Api, API_CONNECTIONS)?;
+        let api_store =
+            Store::new(&config.database, Session::Api, API_CONNECTIONS)?.with_vault(config.vault.clone());
         let (lease, trouble) = (Arc::clone(&shared.lease), Arc::clone(&shared.trouble));
         let api = Api::new(api_store, lease, trouble, config.egress.clone(), scrape);
         let housekeeping = Housekeeping::new(Arc::clone(&shared), config.lease, config.retention);

@@ -16,6 +16,7 @@ mod pool;
 mod redo;
 mod routing;
 mod rows;
+mod secrets;
 mod statements;
 mod status;
 
@@ -30,6 +31,7 @@ use tokio_postgres::{Row, SimpleQueryMessage};
 
 use self::diagnose::{is_stale_plan, leaves_connection_usable};
 use self::pool::{Opener, Pool, PoolError};
+use crate::vault::Vault;
 
 pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session};
@@ -47,6 +49,7 @@ pub use rows::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
     DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
 };
+pub use secrets::{Sealing, ToSeal};
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use status::DeliveryFilter;
 
@@ -63,6 +66,8 @@ pub struct Store {
     url: DatabaseUrl,
     /// For one statement.
     deadline: Duration,
+    /// Seals and opens secrets.
+    vault: Vault,
 }
 
 /// A statement did not do its work. Nothing is known of its effect unless the server itself refused it.
@@ -130,7 +135,7 @@ impl Store {
     /// When the pool cannot be built.
     pub fn new(url: &DatabaseUrl, session: Session, connections_max: usize) -> Result<Self, BuildError> {
         let pool = pool::pool(url, session, connections_max)?;
-        Ok(Self { pool, url: url.clone(), deadline: session.deadline() })
+        Ok(Self { pool, url: url.clone(), deadline: session.deadline(), vault: Vault::default() })
     }
 
     /// Closes all connections; whoever still holds one may finish.

@@ -108,7 +108,53 @@ pub(super) struct TopicPattern(String);
 #[expect(dead_code, reason = "describes a text")]
 pub(super) struct Secret(String);
 
-/// The name of an HTTP header; not `webhook-*`, `postrider-*`, `proxy-*`, nor one that HTTP itself needs.
+/// A key of ed25519: `whsk_` and base64 of seed and public key, or `new`, or `none`.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^(whsk_[A-Za-z0-9+/]{86}(==)?|new|none)$", example = "new")]
+#[expect(dead_code, reason = "describes a text")]
+pub(super) struct SigningKey(String);
+
+/// How to log in at an endpoint.
+#[derive(ToSchema)]
+#[schema(example = json!({"type": "bearer", "token": "mF_9.B5f-4.1JqM"}))]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+#[expect(dead_code, reason = "describes an object")]
+pub(super) enum Auth {
+    /// `Authorization: Basic`.
+    Basic {
+        /// Without a colon.
+        #[schema(pattern = "^[ -9;-~]{1,4096}$")]
+        username: String,
+        /// Visible ASCII.
+        #[schema(pattern = "^[ -~]{1,4096}$")]
+        password: String,
+    },
+    /// `Authorization: Bearer`.
+    Bearer {
+        /// Visible ASCII.
+        #[schema(pattern = "^[!-~]{1,4096}$")]
+        token: String,
+    },
+    /// A bearer token of OAuth 2 client credentials (RFC 6749, section 4.4).
+    OAuth2 {
+        /// Where it is asked for: like an endpoint's URL.
+        #[schema(format = "uri")]
+        token_url: String,
+        /// Who we are there.
+        #[schema(pattern = "^[ -~]{1,4096}$")]
+        client_id: String,
+        /// Proves it.
+        #[schema(pattern = "^[ -~]{1,4096}$")]
+        client_secret: String,
+        /// What the token is to be good for.
+        #[schema(pattern = "^[ -~]{1,4096}$")]
+        scope: Option<String>,
+    },
+    /// No login any more.
+    None {},
+}
+
+/// The name of an HTTP header; not `webhook-*`, `postrider-*`, `proxy-*`, `ce-*`, nor one that HTTP itself needs.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$", example = "traceparent")]
 #[expect(dead_code, reason = "describes a text")]

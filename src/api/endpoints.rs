@@ -2,23 +2,25 @@
 
 #![expect(unused_qualifications, reason = "what utoipa's macro writes")]
 
+mod body;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::describe::{HeaderName, HeaderValue, Secret, TopicPattern, Whole};
+use self::body::EndpointBody;
+use super::describe::{Secret, TopicPattern, Whole};
 use super::extract::{Answer, Body, Id, OptionalBody, Params, Text};
 use super::page::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
 use crate::config::{Problems, parse_duration};
-use crate::registration::{Publication, Registration, check_patterns, check_secret};
+use crate::registration::{Publication, check_patterns, check_secret};
 use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, Replay, RotatedSecret, Span};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -26,50 +28,6 @@ const DAY: Duration = Duration::from_hours(24);
 const REPLAY_MAX: i32 = 10_000;
 /// Longest reason of a pause.
 const REASON_CHARS_MAX: usize = 500;
-
-/// An endpoint as its owner wants it. What is left out has its default, but the secret of an endpoint that exists is kept.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EndpointBody {
-    /// Where to POST: `https://host/path` to a public address, unless the dispatcher allows more.
-    #[schema(format = "uri", max_length = 2048, example = "https://orders.example/hook")]
-    url: String,
-    /// Patterns of dotted words: `*` is one word, `**` at the end one or more. Default: `["**"]`, everything.
-    #[serde(default = "everything")]
-    #[schema(value_type = Vec<TopicPattern>, max_items = 100, example = json!(["order.*"]))]
-    topics: Vec<String>,
-    /// Sent with every request; texts of visible ASCII.
-    #[serde(default)]
-    #[schema(value_type = HashMap<HeaderName, HeaderValue>)]
-    headers: Map<String, Value>,
-    /// Kept if left out; generated and shown once for a new endpoint.
-    #[schema(value_type = Option<Secret>, write_only)]
-    secret: Option<String>,
-    /// Requests under way at once. Default: 64.
-    #[serde(default = "default_in_flight")]
-    #[schema(value_type = i32, minimum = 1, maximum = 10000)]
-    max_in_flight: Whole,
-    /// Requests per s, m or h, as `50/s`.
-    #[schema(pattern = "^[1-9][0-9]{0,6}/[smh]$", example = "50/s")]
-    rate_limit: Option<String>,
-    /// Deadline of one attempt, 100ms to 5m. Default: that of the dispatcher.
-    #[schema(value_type = Option<Span>)]
-    timeout: Option<String>,
-    /// 1 to 50 delays before the second, third ... attempt.
-    #[schema(value_type = Option<Vec<Span>>, min_items = 1, max_items = 50, example = json!(["5s", "5m", "30m"]))]
-    retry_schedule: Option<Vec<String>>,
-    /// Order per key: not available yet.
-    #[serde(default)]
-    ordered: bool,
-}
-
-fn everything() -> Vec<String> {
-    vec!["**".to_owned()]
-}
-
-fn default_in_flight() -> Whole {
-    Whole(64)
-}
 
 /// What a PUT did.
 #[derive(Serialize, ToSchema)]
@@ -110,18 +68,7 @@ pub(super) async fn put(
     Id(id): Id<String>,
     Body(body): Body<EndpointBody>,
 ) -> Result<Answer<PutEndpoint>, Problem> {
-    let registration = Registration {
-        id,
-        url: body.url,
-        topics: body.topics,
-        headers: body.headers,
-        secret: body.secret,
-        max_in_flight: usize::try_from(body.max_in_flight.0).ok(),
-        rate_limit: body.rate_limit,
-        timeout: body.timeout,
-        retry_schedule: body.retry_schedule,
-        ordered: body.ordered,
-    };
+    let registration = body.registration(id);
     let mut problems = Problems::default();
     let put = registration.check(&api.policy, &mut problems);
     let put = problems.unless_any(put)?;

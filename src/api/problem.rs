@@ -63,6 +63,8 @@ pub(super) enum Code {
     MethodNotAllowed,
     /// It is not in a state that allows this.
     Conflict,
+    /// There are as many as there may be.
+    LimitReached,
     /// The body is too large.
     TooLarge,
     /// The body is not `application/json`.
@@ -86,7 +88,7 @@ impl Code {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict => StatusCode::CONFLICT,
+            Self::Conflict | Self::LimitReached => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
@@ -145,6 +147,7 @@ impl From<StoreError> for Problem {
             Some(Refusal::Unknown) => return Self::new(Code::NotFound, text),
             Some(Refusal::Invalid) => return Self::new(Code::InvalidArgument, text),
             Some(Refusal::WrongState) => return Self::new(Code::Conflict, text),
+            Some(Refusal::TooMany) => return Self::new(Code::LimitReached, text),
             None => {}
         }
         let problem = match &fault {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Egress, Json};
+use super::{Egress, Encryption, Json};
 
 /// `postrider endpoint …`
 #[derive(Debug, Subcommand)]
@@ -70,12 +70,56 @@ pub struct EndpointPut {
     /// Header of every request; repeatable
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
+    /// What is sent: webhook (the payload), cloudevents-binary or cloudevents-structured
+    #[arg(long, default_value = "webhook", value_name = "FORMAT")]
+    pub format: String,
+    /// Sign with ed25519 (v1a) too: new makes a key and shows its public half, none removes it; kept if not given
+    #[arg(long, env = "POSTRIDER_SIGNING_KEY", hide_env_values = true, value_name = "whsk_...|new|none")]
+    pub signing_key: Option<String>,
+    /// How to log in.
+    #[command(flatten)]
+    pub login: Login,
+    /// PEM file with the authorities that alone are trusted for this endpoint [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// PEM file with the certificate to show, its chain and its private key; none removes it, kept if not given
+    #[arg(long, value_name = "FILE|none")]
+    pub client_certificate_file: Option<String>,
     /// What may be called.
     #[command(flatten)]
     pub egress: Egress,
+    /// The keys.
+    #[command(flatten)]
+    pub encryption: Encryption,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// How to log in at an endpoint: one way, or none.
+#[derive(Args, Debug)]
+pub struct Login {
+    /// Log in with Authorization: Basic; kept if no login is given
+    #[arg(long, env = "POSTRIDER_BASIC_AUTH", hide_env_values = true, value_name = "USER:PASSWORD")]
+    pub basic_auth: Option<String>,
+    /// Log in with Authorization: Bearer; kept if no login is given
+    #[arg(long, env = "POSTRIDER_BEARER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub bearer_token: Option<String>,
+    /// Log in with a token of OAuth 2 client credentials, asked for here; kept if no login is given
+    #[arg(long, requires_all = ["oauth2_client_id", "oauth2_client_secret"], value_name = "URL")]
+    pub oauth2_token_url: Option<String>,
+    /// Who we are there
+    #[arg(long, requires = "oauth2_token_url", value_name = "ID")]
+    pub oauth2_client_id: Option<String>,
+    /// Proves it
+    #[arg(long, env = "POSTRIDER_OAUTH2_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub oauth2_client_secret: Option<String>,
+    /// What the token is to be good for
+    #[arg(long, requires = "oauth2_token_url", value_name = "SCOPE")]
+    pub oauth2_scope: Option<String>,
+    /// Log in no more
+    #[arg(long)]
+    pub no_auth: bool,
 }
 
 /// An endpoint.
@@ -125,6 +169,9 @@ pub struct EndpointRotateSecret {
     /// The old secret signs too for this long, 0s to 30days
     #[arg(long, default_value = "24h", value_name = "DURATION")]
     pub overlap: String,
+    /// The keys.
+    #[command(flatten)]
+    pub encryption: Encryption,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -2,12 +2,10 @@
 
 mod cluster;
 
-use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use base64::Engine as _;
 use tokio::task::JoinSet;
 
 use self::cluster::Cluster;
@@ -15,6 +13,7 @@ use super::receive::{self, Behaviour};
 use super::{Failure, output};
 use crate::cli;
 use crate::config::{RunConfig, Settings, parse_address, parse_duration};
+use crate::endpoint::{Format, SigningSecret};
 use crate::serve::Dispatcher;
 use crate::shutdown::Signals;
 use crate::store::{DatabaseUrl, EndpointPut, NewEvent, Session, Store};
@@ -64,10 +63,11 @@ async fn work(
         _ = signals.next() => return Ok(()),
     };
     let store = Store::new(&database, Session::Command, 2).map_err(anyhow::Error::from)?;
+    let store = store.with_vault(config.vault.clone());
     let listener = receive::bind(address).await?;
     let address = listener.local_addr()?;
     // A new one each time: a database that was given may know this endpoint from an earlier run.
-    let secret = random_secret()?;
+    let secret = SigningSecret::generate().map_err(anyhow::Error::from)?;
     store.put_endpoint(&endpoint(address, &secret)).await?;
     let secret = secret.parse().ok();
     let mut receiver = JoinSet::new();
@@ -88,12 +88,6 @@ async fn work(
     done
 }
 
-fn random_secret() -> std::io::Result<String> {
-    let mut key = [0; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
-    Ok(format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(key)))
-}
-
 fn endpoint(address: SocketAddr, secret: &str) -> EndpointPut {
     EndpointPut {
         id: ENDPOINT.to_owned(),
@@ -106,6 +100,11 @@ fn endpoint(address: SocketAddr, secret: &str) -> EndpointPut {
         timeout: None,
         retry_schedule: None,
         ordered: false,
+        format: Format::Webhook,
+        signing_key: None,
+        auth: None,
+        ca_certificates: None,
+        client_certificate: None,
     }
 }
 

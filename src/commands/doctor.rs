@@ -91,6 +91,7 @@ fn print(checks: &[Check]) -> std::io::Result<()> {
 /// From the outside to the inside: what cannot be reached is not looked at.
 async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
     let store = Store::new(&config.database, Session::Command, 2).map_err(anyhow::Error::from)?;
+    let store = store.with_vault(config.vault.clone());
     let before = server::machine_ms();
     let row = match store.read_server().await {
         Ok(row) => row,
@@ -120,6 +121,7 @@ async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
     checks.push(work::dispatchers(&store).await);
     checks.push(work::backlog(&store).await);
     checks.extend(endpoints::check(config, &store).await);
+    checks.push(endpoints::secrets(&store).await);
     Ok(checks)
 }
 

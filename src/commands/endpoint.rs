@@ -1,13 +1,13 @@
 //! `postrider endpoint put|list|show|pause|resume|delete|rotate-secret|test`.
 
 mod delete;
+mod put;
 mod secret;
 mod test;
 
-use super::{Failure, headers_json, open, output};
+use super::{Failure, open, output};
 use crate::cli;
-use crate::config::{Problems, Settings};
-use crate::registration::Registration;
+use crate::config::Settings;
 use crate::retry::DEFAULT_SCHEDULE;
 use crate::store::{EndpointRow, Span, Store};
 
@@ -18,7 +18,7 @@ pub(super) async fn run(
     typed: cli::Endpoint,
 ) -> Result<(), Failure> {
     match typed {
-        cli::Endpoint::Put(typed) => put(settings, url, *typed).await,
+        cli::Endpoint::Put(typed) => put::run(settings, url, *typed).await,
         cli::Endpoint::List(typed) => list(settings, url, typed.json).await,
         cli::Endpoint::Show(typed) => show(settings, url, &typed).await,
         cli::Endpoint::Pause(typed) => {
@@ -48,40 +48,6 @@ async fn changed(store: &Store, id: &str, json: bool, is: &str) -> Result<(), Fa
 async fn read(store: &Store, id: &str) -> Result<EndpointRow, Failure> {
     let unknown = || Failure::Failed(format!("endpoint \"{id}\" does not exist"));
     store.read_endpoint(id).await?.ok_or_else(unknown)
-}
-
-async fn put(mut settings: Settings, url: Option<String>, typed: cli::EndpointPut) -> Result<(), Failure> {
-    let policy = settings.egress(&typed.egress);
-    let json = typed.json;
-    let put = registration(typed, &mut settings.problems).check(&policy, &mut settings.problems);
-    // Reports what is wrong with the arguments and with the database's URL together.
-    let (store, _) = open(settings, url)?;
-    let Some(put) = put else { return Ok(()) };
-    let result = store.put_endpoint(&put).await?;
-    if json {
-        return Ok(output::json(&result)?);
-    }
-    output::line(&format!("{} {}", result.endpoint_id, result.result))?;
-    if let Some(secret) = result.secret {
-        output::line(&format!("signing secret, shown this once: {secret}"))?;
-    }
-    Ok(())
-}
-
-/// Texts become values; what they may be, `registration` knows.
-fn registration(typed: cli::EndpointPut, problems: &mut Problems) -> Registration {
-    Registration {
-        headers: headers_json(&typed.headers, problems),
-        max_in_flight: typed.max_in_flight.trim().parse().ok(),
-        id: typed.id,
-        url: typed.url,
-        topics: typed.topics,
-        secret: typed.secret,
-        rate_limit: typed.rate_limit,
-        timeout: typed.timeout,
-        retry_schedule: typed.retry_schedule,
-        ordered: typed.ordered,
-    }
 }
 
 async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(), Failure> {
@@ -143,6 +109,11 @@ fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
             row.timeout.map_or_else(|| "of the dispatcher".to_owned(), |timeout| timeout.to_string()),
         ),
         ("retry schedule", schedule.join(",")),
+        ("format", row.format.clone()),
+        ("public key", text(&row.public_key)),
+        ("login", yes_or_dash(row.has_auth)),
+        ("authorities of its own", yes_or_dash(row.ca_certificates.is_some())),
+        ("client certificate", yes_or_dash(row.has_client_certificate)),
         ("pending", row.pending.to_string()),
         ("in progress", row.in_progress.to_string()),
         ("failed 24h", row.failed_24h.to_string()),
@@ -156,4 +127,8 @@ fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
         ("failing since", time(&row.failing_since)),
         ("disabled", time(&row.disabled_at)),
     ]
+}
+
+fn yes_or_dash(is_so: bool) -> String {
+    output::or_dash(is_so.then(|| "yes".to_owned()).as_ref())
 }

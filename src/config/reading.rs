@@ -40,6 +40,7 @@ impl Reading {
     pub(super) fn new(name: &str, value: Value, source: Source, environment: &Environment) -> Self {
         let value = match name {
             "database_url" | "listen_database_url" => without_password(value, environment),
+            "encryption_key" if !value.is_null() => HIDDEN.into(),
             "egress_proxy" => match value.as_str().map(str::parse::<EgressProxy>) {
                 Some(Ok(proxy)) => proxy.to_string().into(),
                 Some(Err(_)) => HIDDEN.into(),

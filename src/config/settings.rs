@@ -14,7 +14,7 @@ use crate::cli;
 use crate::store::{ConnectError, DatabaseUrl, Environment};
 use crate::telemetry::LogFormat;
 
-const SETTINGS: [&str; 23] = [
+const SETTINGS: [&str; 26] = [
     "database_url",
     "listen_database_url",
     "log",
@@ -27,6 +27,9 @@ const SETTINGS: [&str; 23] = [
     "deny_cidr",
     "allow_port",
     "egress_proxy",
+    "encryption_key",
+    "encryption_key_file",
+    "cloudevents_source",
     "max_in_flight",
     "poll_interval",
     "lease",

@@ -178,7 +178,7 @@ impl Lane {
     }
 
     pub(super) fn is_enabled(&self) -> bool {
-        self.endpoint.state == EndpointState::Enabled && !self.is_gone
+        self.endpoint.is_attempted() && !self.is_gone
     }
 
     /// Whether this dispatcher has a slot for it.

@@ -21,7 +21,7 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 const CACHE_SIZE: u64 = 4096;
 
 /// Resolves names and hands on only addresses that may be called.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct GuardedResolver {
     policy: EgressPolicy,
     /// Why there is none, where names cannot be resolved.

@@ -71,6 +71,8 @@ pub enum Refusal {
     Invalid,
     /// It is not in a state that allows this (55000).
     WrongState,
+    /// There are as many as there may be (54000).
+    TooMany,
 }
 
 /// Whether the database refused what a caller asked for; none: something else went wrong.
@@ -79,6 +81,7 @@ pub fn refusal(fault: &(dyn Error + 'static)) -> Option<Refusal> {
     match code.code() {
         "P0002" => Some(Refusal::Unknown),
         "55000" => Some(Refusal::WrongState),
+        "54000" => Some(Refusal::TooMany),
         "23514" => Some(Refusal::Invalid),
         code if code.starts_with("22") => Some(Refusal::Invalid),
         _ => None,

@@ -290,6 +290,7 @@ fn event(statement: &Statement, row: &Row) -> Result<Event, StoreError> {
         topic: column(statement, row, "topic")?,
         headers: headers(statement, column(statement, row, "headers")?)?,
         payload: Bytes::copy_from_slice(payload.as_bytes()),
+        created_at: column(statement, row, "created_at")?,
         age_at_load: now.duration_since(since).unwrap_or_default(),
         loaded: Instant::now(),
         memory: None,

@@ -47,7 +47,7 @@ impl<'a> RouteTx<'a> {
     /// [`StoreError`]: nothing is locked any more.
     pub async fn load_endpoints(self) -> Result<(Self, EndpointSet), StoreError> {
         let rows = self.run(&LOAD_ENDPOINTS, &[], Bound::GoesOn).await;
-        match rows.and_then(|rows| endpoint_set(&rows)) {
+        match rows.and_then(|rows| endpoint_set(&rows, &self.store.vault)) {
             Ok(endpoints) => Ok((self, endpoints)),
             Err(fault) => Err(self.fail(fault, true).await),
         }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::WakeMode;
-use crate::endpoint::{CircuitState, EndpointState};
+use crate::endpoint::{CircuitState, EndpointState, Format};
 
 /// How far an event or a delivery is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
@@ -82,6 +82,12 @@ pub struct EndpointRow {
     pub timeout: Option<Span>,
     pub retry_schedule: Option<Vec<Span>>,
     pub ordered: bool,
+    #[schema(value_type = Format)]
+    pub format: String,
+    pub public_key: Option<String>,
+    pub has_auth: bool,
+    pub has_client_certificate: bool,
+    pub ca_certificates: Option<String>,
     #[schema(value_type = EndpointState)]
     pub state: String,
     pub reason: Option<String>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use postrider::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use postrider::desk::{Desk, Limits, Next, Origin, Ready, Share};
-use postrider::endpoint::{CircuitState, Endpoint, EndpointNo, EndpointState};
+use postrider::endpoint::{CircuitState, Credentials, Endpoint, EndpointNo, EndpointState, Format};
 use postrider::event::EventId;
 use postrider::outcome::{Answer, Outcome};
 use postrider::store::{Circuit, CircuitRow};
@@ -170,8 +170,14 @@ fn endpoint(number: i32) -> Endpoint {
         url: Err("nobody calls it".to_owned()),
         topics: Vec::new(),
         headers: Ok(HeaderMap::new()),
-        secret: SECRET.parse().unwrap(),
-        old_secrets: Vec::new(),
+        format: Format::Webhook,
+        credentials: Ok(Credentials {
+            secret: SECRET.parse().unwrap(),
+            old_secrets: Vec::new(),
+            signing_key: Ok(None),
+            auth: Ok(None),
+            tls: Ok(None),
+        }),
         max_in_flight: 10_000,
         rate_limit: None,
         timeout: None,

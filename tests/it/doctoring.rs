@@ -32,6 +32,7 @@ async fn a_healthy_installation_passes_every_check() {
         "dispatchers",
         "backlog",
         "endpoints",
+        "secrets",
     ];
     assert_eq!(checked, expected.map(|name| (name.to_owned(), "ok".to_owned())));
 }

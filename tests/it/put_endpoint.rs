@@ -3,7 +3,7 @@
 use postrider::endpoint::SigningSecret;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Database, SECRET};
+use crate::support::{Database, Ended, SECRET};
 
 #[tokio::test]
 async fn the_same_call_twice_changes_nothing() {
@@ -218,4 +218,27 @@ async fn an_invalid_secret_is_not_repeated_in_the_error() {
         .await;
 
     assert!(!format!("{fault:?}").contains("hunter2"), "{fault:?}");
+}
+
+#[tokio::test]
+async fn there_are_no_more_endpoints_than_the_installation_allows() {
+    let database = Database::new().await;
+    database.execute("update postrider.installation set endpoints_max = 2").await;
+    for id in ["one", "two"] {
+        database.execute(&format!("select postrider.put_endpoint('{id}', 'https://example.com/')")).await;
+    }
+    let put = ["endpoint", "put", "three", "--url", "https://example.com/"];
+
+    let refused = Ended::run(&database.url, &put).await;
+    database.execute("select postrider.put_endpoint('two', 'https://example.com/changed')").await;
+    database.execute("select postrider.delete_endpoint('one')").await;
+    let created = Ended::run(&database.url, &put).await;
+
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.complaint().contains("endpoint \"three\": the limit of 2 endpoints is reached"),
+        "{}",
+        refused.stderr
+    );
+    assert!(created.stdout.starts_with("three created\n"), "{}", created.stderr);
 }

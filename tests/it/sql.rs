@@ -136,7 +136,7 @@ async fn only_what_changes_endpoints_and_the_floor_of_a_view_run_with_the_rights
 
     assert_eq!(
         privileged,
-        "delete_endpoint endpoint_changed forget_endpoints pause_endpoint put_endpoint resume_endpoint rotate_secret routed_below"
+        "delete_endpoint endpoint_changed forget_endpoints forget_secrets pause_endpoint put_endpoint resume_endpoint rotate_secret routed_below"
     );
 }
 

@@ -29,6 +29,28 @@ pub(super) async fn check(config: &RunConfig, store: &Store) -> Vec<Check> {
     }
 }
 
+/// Whether a dispatcher with these keys could read every secret.
+pub(super) async fn secrets(store: &Store) -> Check {
+    const NAME: &str = "secrets";
+    let set = match store.load_endpoints().await {
+        Ok(set) => set,
+        Err(fault) => return Check::broken(NAME, &fault),
+    };
+    let unreadable: Vec<String> = set
+        .endpoints
+        .iter()
+        .filter_map(|e| Some(format!("{} ({})", e.id, e.credentials.as_ref().err()?)))
+        .collect();
+    match some(&unreadable) {
+        None => Check::ok(NAME, "of all endpoints can be read"),
+        Some(names) => Check::fail(
+            NAME,
+            format!("cannot be read, deliveries wait: {names}"),
+            "give run and doctor the --encryption-key-file with that key",
+        ),
+    }
+}
+
 fn refused(config: &RunConfig, rows: &[EndpointRow]) -> Option<Check> {
     let refused: Vec<String> = rows
         .iter()

@@ -16,8 +16,10 @@ pub(super) async fn run(
     check_secret(typed.secret.as_deref(), &mut settings.problems);
     let range = (Duration::ZERO, Duration::from_hours(30 * 24));
     let overlap = parse_duration("overlap", &typed.overlap, range, &mut settings.problems);
+    let vault = settings.vault(&typed.encryption);
     let (store, _) = open(settings, url)?;
-    let Some(overlap) = overlap else { return Ok(()) };
+    let (Some(overlap), Some(vault)) = (overlap, vault) else { return Ok(()) };
+    let store = store.with_vault(vault);
     let rotated = store.rotate_secret(&typed.id, typed.secret.as_deref(), overlap).await?;
     if typed.json {
         return Ok(output::json(&rotated)?);

@@ -56,6 +56,19 @@ impl Authority {
         self.folder.write("ca.crt", &self.issuer.pem())
     }
 
+    /// Its certificate in PEM.
+    pub(crate) fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A certificate for a client and its private key, in PEM.
+    pub(crate) fn client_pem(&self) -> String {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["postrider".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        format!("{}{}", certificate.pem(), key.serialize_pem())
+    }
+
     fn server_config(&self, tls: Tls) -> ServerConfig {
         let name = if tls == Tls::WrongName { "elsewhere.example" } else { "localhost" };
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();

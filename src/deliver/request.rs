@@ -1,0 +1,92 @@
+//! One signed request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use reqwest::{Method, Request};
+
+use crate::cloudevents::{Attributes, STRUCTURED};
+use crate::endpoint::{Credentials, Endpoint, Format, prepare_headers};
+use crate::event::Event;
+use crate::signature::{Signed, sign};
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const POSTRIDER_TOPIC: HeaderName = HeaderName::from_static("postrider-topic");
+const POSTRIDER_ATTEMPT: HeaderName = HeaderName::from_static("postrider-attempt");
+/// What every request has, those that reqwest and hyper add included.
+const HEADERS_USUAL: usize = 10;
+const USER_AGENT_VALUE: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
+
+/// What a request is made of.
+pub(super) struct Parts<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) credentials: &'a Credentials,
+    pub(super) event: &'a Event,
+    pub(super) attempt: u32,
+    /// In seconds of the Unix epoch.
+    pub(super) timestamp: i64,
+    /// The value of `authorization`.
+    pub(super) authorization: Option<HeaderValue>,
+    /// `source` of CloudEvents.
+    pub(super) source: &'a Arc<str>,
+}
+
+impl Parts<'_> {
+    /// The request, or what is wrong with it in one line.
+    pub(super) fn build(self) -> Result<Request, String> {
+        let (endpoint, event) = (self.endpoint, self.event);
+        let mut request = Request::new(Method::POST, endpoint.url.clone()?);
+        let headers = request.headers_mut();
+        headers.clone_from(endpoint.headers.as_ref().map_err(Clone::clone)?);
+        headers.reserve(HEADERS_USUAL + event.headers.len());
+        if !event.headers.is_empty() {
+            headers.extend(prepare_headers(&event.headers)?);
+        }
+        if let Some(authorization) = self.authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
+        let body = content(endpoint.format, event, self.source, headers)?;
+        let key = self.credentials.signing_key.as_ref().map_err(|fault| format!("signing_key: {fault}"))?;
+        let signed = Signed { webhook_id: &event.webhook_id, timestamp: self.timestamp, body: &body };
+        let signature = sign(self.credentials.secrets(), key.as_ref(), signed);
+        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+        insert(headers, WEBHOOK_ID, &event.webhook_id)?;
+        headers.insert(WEBHOOK_TIMESTAMP, self.timestamp.into());
+        insert(headers, WEBHOOK_SIGNATURE, &signature)?;
+        insert(headers, POSTRIDER_TOPIC, &event.topic)?;
+        headers.insert(POSTRIDER_ATTEMPT, self.attempt.into());
+        *request.body_mut() = Some(body.into());
+        Ok(request)
+    }
+}
+
+/// The body, and the headers that say what it is.
+fn content(format: Format, event: &Event, source: &str, headers: &mut HeaderMap) -> Result<Bytes, String> {
+    let (kind, body) = match format {
+        Format::Webhook => ("application/json", event.payload.clone()),
+        Format::CloudeventsBinary => {
+            for (name, value) in Attributes::of(event, source).headers() {
+                insert(headers, HeaderName::from_static(name), &value)?;
+            }
+            ("application/json", event.payload.clone())
+        }
+        Format::CloudeventsStructured => {
+            let document = Attributes::of(event, source).document(&event.payload);
+            #[expect(clippy::map_err_ignore, reason = "the cause may quote the payload")]
+            let document =
+                document.map_err(|_| "the payload cannot be part of a CloudEvents document".to_owned())?;
+            (STRUCTURED, document)
+        }
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(body)
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), String> {
+    let value = HeaderValue::from_str(value).map_err(|why| format!("header {name} is invalid: {why}"))?;
+    headers.insert(name, value);
+    Ok(())
+}
