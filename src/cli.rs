@@ -7,6 +7,7 @@ mod egress;
 mod endpoint;
 mod secret;
 mod sourced;
+mod variables;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub use endpoint::{
 };
 pub use secret::{Encryption, Secret, SecretSeal};
 pub use sourced::Sourced;
+pub use variables::variables;
 
 /// Delivers rows of postrider.outbox as signed webhooks.
 #[derive(Debug, Parser)]

@@ -2,9 +2,12 @@
 //! `webhook-timestamp`; leases, due times and order are computed in SQL).
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+
+/// Receivers refuse a `webhook-timestamp` that is five minutes off: long before that somebody should know.
+const SKEW_MAX_MS: i64 = 30_000;
 
 /// What time it is in the database.
 #[derive(Debug)]
@@ -36,4 +39,41 @@ impl Clock {
 
 fn epoch(now_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(now_ms).unwrap_or_default())
+}
+
+/// Milliseconds of the Unix epoch, by this machine's clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "compared with the database's clock, which is the one that counts"
+)]
+pub fn machine_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// By how much the database's clock differs from this machine's, in words; none: by little. `before_ms` and `after_ms` are
+/// this machine's time when it asked and when it had the answer: what lies between them differs by nothing.
+pub fn skew(database_ms: i64, before_ms: i64, after_ms: i64) -> Option<String> {
+    let behind = before_ms.saturating_sub(database_ms);
+    let ahead = database_ms.saturating_sub(after_ms);
+    let (skew_ms, than) = if behind > ahead { (behind, "behind") } else { (ahead, "ahead of") };
+    let skew = humantime::format_duration(Duration::from_secs(skew_ms.unsigned_abs() / 1000));
+    (skew_ms > SKEW_MAX_MS).then(|| {
+        format!("the database's clock is {skew} {than} this machine's, and receivers refuse timestamps that are 5m off")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_differ_by_what_the_round_trip_cannot_explain() {
+        // As long as the answer took.
+        assert_eq!(skew(1_000_000, 500_000, 1_500_000), None);
+        assert_eq!(skew(1_000_000, 1_030_000, 1_030_001), None);
+        assert_eq!(skew(1_000_000, 969_999, 970_000), None);
+        assert!(skew(1_000_000, 1_090_000, 1_090_001).is_some_and(|said| said.contains("1m 30s behind")));
+        assert!(skew(1_000_000, 900_000, 910_000).is_some_and(|said| said.contains("1m 30s ahead of")));
+    }
 }

@@ -3,9 +3,13 @@
 
 mod egress;
 mod encryption;
+mod environment;
+mod file;
 mod moment;
+mod problems;
 mod reading;
 mod settings;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,8 +22,9 @@ use crate::store::{DatabaseUrl, Retention, WakeMode};
 use crate::vault::Vault;
 
 pub use moment::Moment;
+pub use problems::{Problem, Problems};
 pub use reading::{Reading, Source};
-pub use settings::{Problem, Problems, Settings, parse_address, parse_duration, parse_number};
+pub use settings::{Settings, parse_address, parse_duration, parse_number};
 
 /// Largest `max_payload`, in bytes: some of them are in memory at once, and each of those twice for a while.
 const PAYLOAD_MAX: u64 = 32 * 1024 * 1024;
@@ -116,7 +121,7 @@ impl RunConfig {
             None => database.clone(),
         };
         let api_listen = check_address(settings, typed.api_listen);
-        let api_tokens = check_tokens(settings, typed.api_token_file, api_listen);
+        let api_tokens = tokens::check(settings, typed.api_token_file, api_listen);
         let api_hosts = settings.list("api_host", typed.api_host);
         let egress = settings.egress(&typed.egress);
         let vault = settings.vault(&typed.encryption);
@@ -172,34 +177,6 @@ impl RunConfig {
 fn check_address(settings: &mut Settings, typed: Option<String>) -> Option<SocketAddr> {
     let text = settings.text("api_listen", typed, Some(defaults::API_LISTEN))?;
     parse_address("api_listen", &text, &mut settings.problems)
-}
-
-/// The tokens of a file, a line each. Whoever can reach a public address needs one.
-fn check_tokens(
-    settings: &mut Settings,
-    typed: Option<String>,
-    listen: Option<SocketAddr>,
-) -> Option<Vec<Token>> {
-    let Some(path) = settings.text("api_token_file", typed, None) else {
-        if listen.is_some_and(|address| !address.ip().is_loopback()) {
-            settings.problems.add("api_listen", "is not a loopback address: needs --api-token-file", None);
-        }
-        return Some(Vec::new());
-    };
-    let text = std::fs::read_to_string(&path).map_err(|fault| {
-        settings.problems.add("api_token_file", &format!("cannot be read: {fault}"), Some(&path));
-    });
-    let text = text.ok()?;
-    let lines: Vec<&str> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    let is_token =
-        |line: &&str| (16..=512).contains(&line.len()) && line.bytes().all(|b| b.is_ascii_graphic());
-    if lines.is_empty() || !lines.iter().all(is_token) {
-        let expected = "needs one token a line, 16 to 512 visible ASCII characters each";
-        settings.problems.add("api_token_file", expected, Some(&path));
-        return None;
-    }
-    Some(lines.into_iter().map(|line| Token::new(line.to_owned())).collect())
 }
 
 fn check_source(settings: &mut Settings, typed: Option<String>) -> Option<String> {

@@ -21,7 +21,7 @@
 //!
 //! | layer | modules | may use |
 //! |---|---|---|
-//! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`] | each other, [`topics`], [`vault`] |
+//! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`], [`spelling`] | each other, [`topics`], [`vault`] |
 //! | rules | [`topics`], [`retry`], [`signature`], [`cloudevents`], [`vault`], [`egress`], [`headers`], [`circuit`], [`clock`], [`backoff`] | words |
 //! | store | [`store`] | words |
 //! | desk | [`desk`], [`directory`], [`metrics`], [`trouble`] | words, store's rows |
@@ -33,6 +33,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod outcome;
+pub mod spelling;
 
 pub mod backoff;
 pub mod circuit;

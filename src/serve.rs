@@ -5,6 +5,7 @@
 //! Stop: claim nothing more → finish what is in flight within the grace period → give back the rest → settle →
 //! leave the leadership and the dispatcher's row → close.
 
+mod surroundings;
 mod thread;
 
 use std::error::Error;
@@ -101,6 +102,7 @@ impl Dispatcher {
             let renewer = Renewer { store, lease, bell, clock, desk, who: who.clone(), metrics, trouble };
             keep_trying(async || renewer.step().await).await?;
             let floor = keep_trying(async || renewer.store.read_floor().await).await?;
+            keep_trying(async || surroundings::look(&renewer.store).await).await?;
             Ok::<_, StoreError>((renewer, floor))
         };
         let (renewer, floor) = api::serve_while(&listener, Box::pin(starting)).await?;

@@ -34,7 +34,7 @@ use self::pool::{Opener, Pool, PoolError};
 use crate::vault::Vault;
 
 pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures};
-pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session};
+pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack};
 pub use diagnose::{Refusal, is_data_fault, is_permanent, one_line, refusal};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};

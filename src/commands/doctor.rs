@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{Failure, count, output};
 use crate::cli;
+use crate::clock::machine_ms;
 use crate::config::{RunConfig, Settings};
 use crate::store::{self, SCHEMA_VERSION, Session, Store, one_line};
 
@@ -92,7 +93,7 @@ fn print(checks: &[Check]) -> std::io::Result<()> {
 async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
     let store = Store::new(&config.database, Session::Command, 2).map_err(anyhow::Error::from)?;
     let store = store.with_vault(config.vault.clone());
-    let before = server::machine_ms();
+    let before = machine_ms();
     let row = match store.read_server().await {
         Ok(row) => row,
         Err(fault) => return Ok(vec![Check::broken("connection", &fault)]),
@@ -100,7 +101,7 @@ async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
     let mut checks = vec![
         server::connection(&row),
         server::durability(&row),
-        server::clock(&row, before, server::machine_ms()),
+        server::clock(&row, before, machine_ms()),
         notify::path(config, &store).await,
         notify::queue(&row),
         server::old_transactions(&row, &store).await,

@@ -1,23 +1,36 @@
 //! The settings that say what may be called.
 
+use std::net::IpAddr;
 use std::str::FromStr;
+
+use ipnet::IpNet;
+use tracing::warn;
 
 use super::Settings;
 use crate::cli;
 use crate::egress::{EgressPolicy, EgressProxy, InvalidProxy};
 
-const CIDR_EXPECTED: &str = "needs an address and a prefix length, as 10.0.0.0/8";
+/// The widest private ranges are 10.0.0.0/8 and `fc00::/7`.
+const PREFIX_MIN: (u8, u8) = (8, 7);
 
 impl Settings {
     /// What may be called.
     pub fn egress(&mut self, typed: &cli::Egress) -> EgressPolicy {
-        EgressPolicy {
+        let policy = EgressPolicy {
             allow_http: self.switch("allow_http", typed.allow_http.as_deref()),
-            allow_cidrs: self.parsed_list("allow_cidr", &typed.allow_cidr, CIDR_EXPECTED),
-            deny_cidrs: self.parsed_list("deny_cidr", &typed.deny_cidr, CIDR_EXPECTED),
-            allow_ports: self.parsed_list("allow_port", &typed.allow_port, "needs a port, 1 to 65535"),
+            allow_cidrs: self.parsed_list("allow_cidr", &typed.allow_cidr, cidr_expected),
+            deny_cidrs: self.parsed_list("deny_cidr", &typed.deny_cidr, cidr_expected),
+            allow_ports: self
+                .parsed_list("allow_port", &typed.allow_port, |_| "needs a port, 1 to 65535".to_owned()),
             proxy: self.proxy(typed.egress_proxy.clone()),
+        };
+        for cidr in policy.allow_cidrs.iter().filter(|cidr| is_too_wide(cidr)) {
+            warn!(
+                "allow_cidr: {cidr} is wider than any private range: whoever registers an endpoint may call what is in it, \
+                 this machine, private networks and cloud metadata (169.254.169.254) too; allow the ranges that endpoints are in"
+            );
         }
+        policy
     }
 
     fn proxy(&mut self, typed: Option<String>) -> Option<EgressProxy> {
@@ -29,14 +42,31 @@ impl Settings {
     }
 
     /// What the texts of a list mean; those that mean nothing are problems.
-    fn parsed_list<T: FromStr>(&mut self, name: &str, typed: &[String], expected: &str) -> Vec<T> {
+    fn parsed_list<T: FromStr>(
+        &mut self,
+        name: &str,
+        typed: &[String],
+        expected: fn(&str) -> String,
+    ) -> Vec<T> {
         let mut parsed = Vec::new();
         for text in self.list(name, typed.to_vec()) {
             match text.trim().parse() {
                 Ok(value) => parsed.push(value),
-                Err(_) => self.problems.add(name, expected, Some(&text)),
+                Err(_) => self.problems.add(name, &expected(&text), Some(&text)),
             }
         }
         parsed
     }
+}
+
+fn cidr_expected(text: &str) -> String {
+    match text.trim().parse::<IpAddr>() {
+        Ok(address) => format!("needs a prefix length too; {} is this address alone", IpNet::from(address)),
+        Err(_) => "needs an address and a prefix length, as 10.0.0.0/8".to_owned(),
+    }
+}
+
+fn is_too_wide(cidr: &IpNet) -> bool {
+    let (v4, v6) = PREFIX_MIN;
+    cidr.prefix_len() < if cidr.addr().is_ipv4() { v4 } else { v6 }
 }

@@ -1,17 +1,19 @@
 //! One setting at a time: where its value comes from, what is wrong with it.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use tracing::level_filters::LevelFilter;
 use tracing::warn;
 
-use super::{Reading, Source};
+use super::file::File;
+use super::problems::shorten;
+use super::{Problems, Reading, Source, environment};
 use crate::cli;
-use crate::store::{ConnectError, DatabaseUrl, Environment};
+use crate::store::{ConnectError, DatabaseUrl, Environment, exposed, is_public};
 use crate::telemetry::LogFormat;
 
 const SETTINGS: [&str; 26] = [
@@ -43,110 +45,30 @@ const SETTINGS: [&str; 26] = [
     "no_migrate",
 ];
 
-/// All that is wrong with a configuration: one line each, naming the setting, what is allowed and what was given.
-#[derive(Debug, Default)]
-pub struct Problems(Vec<Problem>);
-
-/// One thing that is wrong.
-#[derive(Clone, Debug)]
-pub struct Problem {
-    /// The setting, flag or field.
-    pub name: String,
-    /// What is allowed, and what was given unless it may be a secret.
-    pub text: String,
-}
-
-impl Problems {
-    /// Adds one; `given` is left out where it may be a secret.
-    pub fn add(&mut self, name: &str, expected: &str, given: Option<&str>) {
-        let given: String = given.map(|text| format!(", got \"{}\"", shorten(text))).unwrap_or_default();
-        self.0.push(Problem { name: name.to_owned(), text: format!("{expected}{given}") });
-    }
-
-    /// Whether nothing is wrong so far.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Each of them, in the order they were found.
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter()
-    }
-
-    /// Takes over another list.
-    pub fn append(&mut self, mut other: Self) {
-        self.0.append(&mut other.0);
-    }
-
-    /// The value, unless there are problems.
-    ///
-    /// # Errors
-    /// The problems.
-    pub fn unless_any<T>(self, value: Option<T>) -> Result<T, Self> {
-        match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(self),
-        }
-    }
-}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.0.iter().map(|p| format!("{}: {}", p.name, p.text)).collect();
-        f.write_str(&lines.join("\n"))
-    }
-}
-
 /// The settings of the file and what is wrong so far.
 #[derive(Debug, Default)]
 pub struct Settings {
-    file: toml::Table,
+    file: File,
     environment: Environment,
     warned: BTreeSet<String>,
-    path: PathBuf,
     readings: Vec<Reading>,
     /// Grows with every setting that is read.
     pub problems: Problems,
 }
 
 impl Settings {
-    /// Reads the file that `--config` names, or `postrider.toml` here if there is one.
+    /// Reads the file that `--config` names, or `postrider.toml` here if there is one, and the environment.
     pub fn load(global: &cli::Global) -> Self {
-        let path = global.config.as_deref();
-        let path_read = path.unwrap_or(Path::new("postrider.toml"));
-        let mut settings =
-            Self { path: path_read.to_owned(), environment: read_environment(), ..Self::default() };
-        let text = match std::fs::read_to_string(path_read) {
-            Ok(text) => text,
-            Err(_) if path.is_none() => return settings,
-            Err(fault) => {
-                settings.problems.add(
-                    "config",
-                    &format!("cannot be read: {fault}"),
-                    path.and_then(Path::to_str),
-                );
-                return settings;
-            }
-        };
-        match text.parse::<toml::Table>() {
-            Err(fault) => settings.problems.add(
-                "config",
-                &format!("is not TOML: {}", first_line(&fault.to_string())),
-                None,
-            ),
-            Ok(table) => {
-                for (key, value) in table {
-                    let key = key.replace('-', "_");
-                    if SETTINGS.contains(&key.as_str()) {
-                        settings.file.insert(key, value);
-                    } else {
-                        let expected = format!("unknown setting; known are {}", SETTINGS.join(", "));
-                        settings.problems.add(&format!("config: {}", shorten(&key)), &expected, None);
-                    }
-                }
-            }
-        }
+        let mut settings = Self { environment: environment::read(), ..Self::default() };
+        settings.file = File::read(global.config.as_deref(), &SETTINGS, &mut settings.problems);
         settings
+    }
+
+    /// Says what of the environment means nothing, once there is a log to say it in.
+    pub fn warn_of_strangers(&self) {
+        for line in environment::strangers() {
+            warn!("{line}");
+        }
     }
 
     /// A text by flag or environment (clap merged them), file, or default.
@@ -156,14 +78,15 @@ impl Settings {
         typed: Option<String>,
         default: Option<&str>,
     ) -> Option<String> {
-        let (value, source) = match (typed, self.file.get(name)) {
+        let in_file = self.in_file(name, typed.is_some());
+        let (value, source) = match (typed, in_file) {
             (Some(text), _) => (Some(text), Source::Typed),
-            (None, Some(toml::Value::String(text))) => (Some(text.clone()), self.file_source()),
+            (None, Some(toml::Value::String(text))) => (Some(text), self.file_source()),
             (None, Some(toml::Value::Integer(number))) if name == "max_in_flight" => {
                 (Some(number.to_string()), self.file_source())
             }
-            (None, Some(_)) => {
-                self.problems.add(name, "needs a text in quotes", None);
+            (None, Some(value)) => {
+                self.wrong_kind(name, "a text in quotes", &value);
                 return None;
             }
             (None, None) => (default.map(str::to_owned), Source::Default),
@@ -182,20 +105,56 @@ impl Settings {
     }
 
     fn file_source(&self) -> Source {
-        Source::File(self.path.clone())
+        Source::File(self.file.path().to_owned())
+    }
+
+    /// What the file says, unless something else comes before it; from now on complaints about it name the line.
+    fn in_file(&mut self, name: &str, is_typed: bool) -> Option<toml::Value> {
+        let value = self.file.get(name).filter(|_| !is_typed)?.clone();
+        self.problems.locate(name, self.file.place(name));
+        self.warn_of_password(name, &value);
+        Some(value)
+    }
+
+    /// Warns where everybody may read the file and a password stands in it.
+    fn warn_of_password(&mut self, name: &str, value: &toml::Value) {
+        let has_password = match (name, value.as_str()) {
+            ("database_url" | "listen_database_url", Some(text)) => {
+                DatabaseUrl::parse(text, &Environment::default()).is_ok_and(|url| url.has_password())
+            }
+            ("egress_proxy", Some(text)) => text.contains('@'),
+            _ => false,
+        };
+        if has_password {
+            let path = self.file.path().to_owned();
+            self.warn_if_public(name, &path);
+        }
+    }
+
+    /// Warns where everybody may read a file that a setting's secret is in.
+    pub(super) fn warn_if_public(&mut self, name: &str, path: &Path) {
+        let warning = exposed(path);
+        if is_public(path) && self.warned.insert(warning.clone()) {
+            warn!("{name}: {warning}");
+        }
+    }
+
+    fn wrong_kind(&mut self, name: &str, expected: &str, value: &toml::Value) {
+        self.problems.add(name, &format!("needs {expected}, got a value of type {}", value.type_str()), None);
     }
 
     /// Texts by flag or environment, or file; none by default.
     pub(super) fn list(&mut self, name: &str, typed: Vec<String>) -> Vec<String> {
-        let (values, source) = match self.file.get(name) {
+        let in_file = self.in_file(name, !typed.is_empty());
+        let (values, source) = match in_file {
             _ if !typed.is_empty() => (typed, Source::Typed),
             None => (Vec::new(), Source::Default),
             Some(toml::Value::Array(values)) if values.iter().all(toml::Value::is_str) => {
                 let texts = values.iter().filter_map(toml::Value::as_str).map(str::to_owned);
                 (texts.collect(), self.file_source())
             }
-            Some(_) => {
-                self.problems.add(name, "needs a list of texts in quotes", None);
+            Some(value) => {
+                self.wrong_kind(name, "a list of texts in quotes", &value);
                 return Vec::new();
             }
         };
@@ -205,8 +164,8 @@ impl Settings {
 
     /// A switch by flag or environment, or file; off by default.
     pub(super) fn switch(&mut self, name: &str, typed: Option<&str>) -> bool {
-        let from_file = self.file.get(name);
-        let (parsed, source) = match (typed, from_file) {
+        let in_file = self.in_file(name, typed.is_some());
+        let (parsed, source) = match (typed, in_file) {
             (Some(text), _) => (text.trim().parse().ok(), Source::Typed),
             (None, Some(value)) => (value.as_bool(), self.file_source()),
             (None, None) => (Some(false), Source::Default),
@@ -234,7 +193,7 @@ impl Settings {
     pub fn names_database(&self, typed: Option<&String>) -> bool {
         typed.is_some()
             || self.environment.get("DATABASE_URL").is_some()
-            || self.file.contains_key("database_url")
+            || self.file.get("database_url").is_some()
             || self.environment_names_database()
     }
 
@@ -245,7 +204,7 @@ impl Settings {
             self.note("database_url", text.as_str().into(), Source::DatabaseUrl);
             return self.database_url("database_url", &text);
         }
-        if typed.is_some() || self.file.contains_key("database_url") {
+        if typed.is_some() || self.file.get("database_url").is_some() {
             let text = self.text("database_url", typed, None)?;
             return self.database_url("database_url", &text);
         }
@@ -299,7 +258,11 @@ impl Settings {
     /// The log filter.
     pub fn log(&mut self, typed: Option<String>) -> Option<tracing_subscriber::EnvFilter> {
         let text = self.text("log", typed, Some("info"))?;
-        let filter = tracing_subscriber::EnvFilter::builder().parse(&text);
+        let filter = tracing_subscriber::EnvFilter::builder().parse(&text).map_err(|fault| fault.to_string());
+        let filter = match text.split(',').map(str::trim).find(|part| !is_directive(part)) {
+            Some(part) => Err(format!("\"{}\" is no level", shorten(part))),
+            None => filter,
+        };
         if let Err(fault) = &filter {
             let expected = format!(
                 "needs a level (error, warn, info, debug, trace) or a filter as postrider=debug: {fault}"
@@ -308,16 +271,6 @@ impl Settings {
         }
         filter.ok()
     }
-}
-
-/// What libpq reads of the environment, and `DATABASE_URL`.
-fn read_environment() -> Environment {
-    let is_read =
-        |name: &str| name.starts_with("PG") || ["DATABASE_URL", "HOME", "USER", "LOGNAME"].contains(&name);
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| is_read(name))
-        .collect()
 }
 
 /// A duration with a unit, within a range.
@@ -361,10 +314,7 @@ pub fn parse_address(name: &str, text: &str, problems: &mut Problems) -> Option<
     parsed
 }
 
-fn shorten(text: &str) -> String {
-    text.chars().take(100).flat_map(char::escape_debug).collect()
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// A bare word is a level. To the filter it may be a target too: then a misspelt level would silence everything.
+fn is_directive(part: &str) -> bool {
+    part.is_empty() || part.contains(['=', '[']) || part.parse::<LevelFilter>().is_ok()
 }

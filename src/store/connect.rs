@@ -36,6 +36,7 @@ use super::gate::Gate;
 use super::{first_value, is_permanent, one_line};
 
 pub use self::options::Environment;
+pub use self::passfile::{exposed, is_public};
 pub use self::session::Session;
 
 /// A connection string, with what the service file, the environment and the password file add to it. Its password shows
@@ -95,8 +96,12 @@ impl DatabaseUrl {
 
     fn complete(mut options: Options, environment: &Environment) -> Result<Self, String> {
         let surroundings = Options::of(environment);
+        let mut exposed = None;
         if let Some(name) = options.text("service").or_else(|| surroundings.text("service")) {
-            options.fill(service::read(name, environment)?);
+            let (found, path) = service::read(name, environment)?;
+            let is_exposed = found.text("password").is_some() && is_public(&path);
+            exposed = is_exposed.then(|| passfile::exposed(&path));
+            options.fill(found);
         }
         options.fill(surroundings);
         if let Some(user) = environment.user().filter(|_| options.text("user").is_none()) {
@@ -108,7 +113,8 @@ impl DatabaseUrl {
         let mut configs: Vec<Config> =
             places.iter().map(|place| driver::at(place, &config, tls.mode)).collect();
         let passed_over = set_passwords(&mut configs, &places, &options, environment);
-        let warnings = plaintext_warning(&tls, &places).into_iter().chain(passed_over).collect();
+        let warnings =
+            plaintext_warning(&tls, &places).into_iter().chain(passed_over).chain(exposed).collect();
         Ok(Self {
             host_deadline: driver::host_deadline(&options)?,
             wants_primary: config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite,
@@ -132,6 +138,11 @@ impl DatabaseUrl {
     /// What its owner should know, in lines.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Whether a password stands in it.
+    pub fn has_password(&self) -> bool {
+        self.options.text("password").is_some()
     }
 
     /// The name of the database, for messages.

@@ -14,6 +14,9 @@ const REFUSALS: [(&str, &str); 4] = [
     ("invalid configuration", ""),
 ];
 
+/// What the driver says of an answer that no PostgreSQL gives. Waiting may help: a proxy in between may answer for it.
+const NONSENSE: [&str; 3] = ["bytes remaining on stream", "invalid message length", "unknown message tag"];
+
 /// Whether trying again cannot help: wrong password, no such database or role, no grant, wrong schema, a certificate
 /// that is not trusted.
 pub fn is_permanent(fault: &(dyn Error + 'static)) -> bool {
@@ -129,6 +132,7 @@ fn from_driver(fault: &(dyn Error + 'static)) -> String {
     let said = chain(fault);
     let remedy = match tls_error(fault) {
         Some(fault) => certificate_remedy(fault),
+        None if NONSENSE.iter().any(|part| said.contains(part)) => "; is it PostgreSQL that answers there?",
         None => REFUSALS.iter().find(|(part, _)| said.contains(part)).map_or("", |(_, remedy)| remedy),
     };
     format!("{said}{remedy}")

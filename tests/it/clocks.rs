@@ -20,6 +20,24 @@ async fn a_dispatcher_whose_clock_is_ten_years_ahead_dates_its_requests_by_the_d
 }
 
 #[tokio::test]
+async fn a_dispatcher_whose_clock_is_not_the_databases_says_by_how_much() {
+    let database = Database::new().await;
+    for (off, than) in [("+3630s", Some("behind")), ("-3630s", Some("ahead of")), ("+0s", None)] {
+        let Some(clock) = Clock::set(off).await else { return };
+
+        let dispatcher = clock.start(&database, &[]).await;
+
+        dispatcher.logged(" runs, schema version").await;
+        let log = dispatcher.log();
+        let said = log.lines().find_map(|line| line.split_once("the database's clock is "));
+        // Less what the question took.
+        let is_said = |than| said.is_some_and(|(_, says)| says.starts_with("1h") && says.contains(than));
+        assert_eq!(than.is_some(), said.is_some(), "{off}: {log}");
+        assert!(than.is_none_or(is_said), "{off}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn a_dispatcher_whose_clock_jumps_while_it_runs_keeps_its_lease_and_delivers() {
     let Some(clock) = Clock::set("+0s").await else { return };
     let (database, receiver) = before_start().await;

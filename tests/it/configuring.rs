@@ -144,12 +144,12 @@ async fn all_faults_of_a_configuration_are_reported_at_once() {
 #[tokio::test]
 async fn an_unknown_setting_in_the_file_is_refused_with_the_known_ones() {
     let folder = Folder::new();
-    let file = folder.write("some.toml", "leese = \"1m\"\n");
+    let file = folder.write("some.toml", "timeout = \"1m\"\n");
 
     let ended = Ended::run(NOWHERE, &["run", "--config", &file]).await;
 
-    assert_refused(&ended, "config", "leese");
-    assert!(ended.complaint().contains("leese"), "{}", ended.stderr);
+    assert_refused(&ended, "config", "timeout");
+    assert!(ended.complaint().contains("timeout"), "{}", ended.stderr);
     assert!(ended.complaint().contains(" lease,"), "{}", ended.stderr);
 }
 

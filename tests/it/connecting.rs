@@ -70,7 +70,7 @@ fn a_value_that_an_option_cannot_have_is_refused_by_its_name() {
         ("sslmode", "sometimes"),
         ("sslmode", ""),
         ("channel_binding", "yes"),
-        ("target_session_attrs", "primary"),
+        ("target_session_attrs", "prefer-standby"),
         ("load_balance_hosts", "round"),
         ("client_encoding", "latin1"),
         ("gssencmode", "require"),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_postgres::NoTls;
 
@@ -145,6 +148,25 @@ async fn a_server_that_is_not_there_is_a_failure_of_every_command_but_run() {
         assert!(ended.complaint().contains("Connection refused"), "{args:?}: {}", ended.stderr);
         assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_no_postgresql_is_doubted() {
+    let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://me@{}/x", web.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let (mut socket, _) = web.accept().await.unwrap();
+        let mut request = [0; 1024];
+        // It asks for TLS, and then for a session.
+        drop(socket.read(&mut request).await);
+        drop(socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await);
+        drop(socket.read(&mut request).await);
+    });
+
+    let ended = failed(&url, &["migrate", "--check"]).await;
+
+    assert!(ended.complaint().contains("is it PostgreSQL that answers there?"), "{}", ended.stderr);
 }
 
 #[tokio::test]

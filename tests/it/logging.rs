@@ -70,6 +70,27 @@ async fn a_log_that_nobody_watches_has_no_colours() {
 }
 
 #[tokio::test]
+async fn a_log_that_nobody_reads_any_more_stops_nothing() {
+    let database = Database::new().await;
+    let receiver = Receiver::start().await;
+    database.put_endpoint("one", &receiver.url(), "**", "").await;
+    for format in ["text", "json"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut run =
+            command(&["run", "--allow-http", "--allow-cidr", "127.0.0.0/8", "--api-listen", "127.0.0.1:0"]);
+        run.args(["--log", "trace", "--log-format", format]).env("DATABASE_URL", &database.url);
+
+        let mut child = run.stderr(writer).kill_on_drop(true).spawn().unwrap();
+        database.insert("order.created", "{}").await;
+
+        receiver.next().await;
+        database.until_settled().await;
+        assert_eq!(child.try_wait().unwrap(), None, "{format}");
+    }
+}
+
+#[tokio::test]
 async fn another_log_format_is_refused() {
     let ended = Ended::of(command(&["migrate", "--print", "--log-format", "xml"])).await;
 

@@ -50,7 +50,8 @@ fn every_mutant_is_in_the_table_of_guards() {
     assert_eq!(guards.lines().filter(|line| line.starts_with('|') && line.contains("::")).count(), patches);
 }
 
-fn read(page: &str) -> String {
+/// The text of a page.
+pub(crate) fn read(page: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join(page)).unwrap()
 }
 
@@ -65,7 +66,8 @@ fn tests_named(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).filter(is_test).map(str::to_owned).collect()
 }
 
-fn exists(name: &str) -> bool {
+/// Whether there is a test `module::test`.
+pub(crate) fn exists(name: &str) -> bool {
     let (module, test) = name.split_once("::").unwrap();
     let file = Path::new(ROOT).join(format!("tests/it/{module}.rs"));
     fs::read_to_string(file).is_ok_and(|text| text.contains(&format!("fn {test}()")))

@@ -1,16 +1,15 @@
 //! The server and this session: version, standby, durability, clock, grants, and what holds everything back.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::Check;
+use crate::clock::skew;
 use crate::commands::count;
 use crate::store::{OldTransaction, ServerRow, Store};
 
 /// Major versions that the test suite runs on.
 const MAJOR_MIN: i32 = 14;
 const MAJOR_MAX: i32 = 18;
-/// Receivers refuse a `webhook-timestamp` that is five minutes off.
-const SKEW_MAX_MS: i64 = 60_000;
 /// Vacuum and routing wait for the oldest transaction.
 const OLD_TRANSACTION: Duration = Duration::from_mins(5);
 const TRANSACTIONS: &str = "transactions";
@@ -64,31 +63,12 @@ pub(super) fn durability(row: &ServerRow) -> Check {
 /// Timestamps of requests are the database's. A hint only: this machine's clock may be the wrong one.
 pub(super) fn clock(row: &ServerRow, before_ms: i64, after_ms: i64) -> Check {
     const NAME: &str = "clock";
-    let early = before_ms.saturating_sub(row.now_ms);
-    let late = row.now_ms.saturating_sub(after_ms);
-    let skew_ms = early.max(late).max(0);
-    if skew_ms > SKEW_MAX_MS {
-        let skew = humantime::format_duration(Duration::from_secs(skew_ms.unsigned_abs() / 1000));
-        let than = if early > late { "behind" } else { "ahead of" };
-        return Check::warn(
-            NAME,
-            format!(
-                "the database is {skew} {than} this machine; receivers refuse timestamps that are 5m off"
-            ),
-            "set the clocks (NTP) of the database server and of this machine",
-        );
+    match skew(row.now_ms, before_ms, after_ms) {
+        Some(skew) => {
+            Check::warn(NAME, skew, "set the clocks (NTP) of the database server and of this machine")
+        }
+        None => Check::ok(NAME, "the database and this machine agree"),
     }
-    Check::ok(NAME, "the database and this machine agree")
-}
-
-/// Milliseconds of the Unix epoch, by this machine's clock.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "compared with the database's clock, which is the one that counts"
-)]
-pub(super) fn machine_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) async fn grants(row: &ServerRow, store: &Store) -> Check {
@@ -183,17 +163,6 @@ mod tests {
         ] {
             assert_eq!(connection(&change).result, verdict, "{change:?}");
         }
-    }
-
-    #[test]
-    fn a_clock_is_judged_by_what_the_round_trip_cannot_explain() {
-        let row = ServerRow { now_ms: 1_000_000, ..server() };
-
-        // As long as the answer took.
-        assert_eq!(clock(&row, 500_000, 1_500_000).result, Verdict::Ok);
-        assert_eq!(clock(&row, 1_050_000, 1_050_001).result, Verdict::Ok);
-        assert!(clock(&row, 1_090_000, 1_090_001).says.contains("1m 30s behind"));
-        assert!(clock(&row, 900_000, 910_000).says.contains("1m 30s ahead"));
     }
 
     #[test]

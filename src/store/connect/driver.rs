@@ -62,6 +62,8 @@ fn set_words(config: &mut Config, options: &Options) -> Result<(), String> {
     let attributes = [
         ("any", TargetSessionAttrs::Any),
         ("read-write", TargetSessionAttrs::ReadWrite),
+        // The driver has no other word for it, and a primary that takes no writes is of no use to us.
+        ("primary", TargetSessionAttrs::ReadWrite),
         ("read-only", TargetSessionAttrs::ReadOnly),
     ];
     if let Some(attributes) = options.choice("target_session_attrs", &attributes)? {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::spelling::nearest;
+
 /// Every option that is understood, and its variable in the environment if it has one.
 const KNOWN: [(&str, &str); 25] = [
     ("host", "PGHOST"),
@@ -136,5 +138,8 @@ fn unknown(name: &str) -> String {
     let known: Vec<&str> = KNOWN.into_iter().map(|(known, _)| known).collect();
     let is_name = name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let named = if is_name { format!("\"{name}\"") } else { "of that name".to_owned() };
-    format!("option {named} is not supported; known are {}", known.join(", "))
+    match nearest(name, known.iter().copied()).filter(|_| is_name) {
+        Some(meant) => format!("option {named} is not supported, did you mean \"{meant}\"?"),
+        None => format!("option {named} is not supported; known are {}", known.join(", ")),
+    }
 }

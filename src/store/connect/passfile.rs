@@ -28,6 +28,17 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, String> {
     text.map(Some).map_err(|fault| format!("password file {shown} is ignored: {fault}"))
 }
 
+/// Whether everybody on this machine may read a file.
+pub fn is_public(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+}
+
+/// What its owner hears of a file with a secret that [`is_public`].
+pub fn exposed(path: &Path) -> String {
+    let shown = path.display();
+    format!("everybody on this machine may read {shown}, and a secret is in it; chmod 600 it")
+}
+
 /// The password on the first line that fits.
 pub(super) fn find(text: &str, wanted: &Wanted<'_>) -> Option<String> {
     let port = wanted.port.to_string();

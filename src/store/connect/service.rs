@@ -8,7 +8,7 @@ use super::options::{Environment, Options};
 ///
 /// # Errors
 /// Names the service that no file has, the file that cannot be read, or the line that is wrong.
-pub(super) fn read(name: &str, environment: &Environment) -> Result<Options, String> {
+pub(super) fn read(name: &str, environment: &Environment) -> Result<(Options, PathBuf), String> {
     let given = |variable| environment.get(variable).filter(|value: &&str| !value.is_empty());
     let of_user = match given("PGSERVICEFILE") {
         Some(path) => Some(PathBuf::from(path)),
@@ -25,7 +25,7 @@ pub(super) fn read(name: &str, environment: &Environment) -> Result<Options, Str
         let text = std::fs::read_to_string(&path)
             .map_err(|fault| format!("service: cannot read {}: {fault}", path.display()))?;
         if let Some(options) = find(&text, name).map_err(|fault| format!("{}{fault}", path.display()))? {
-            return Ok(options);
+            return Ok((options, path));
         }
     }
     Err(format!(

@@ -1,0 +1,19 @@
+//! Which variables of the environment mean something.
+
+use clap::CommandFactory;
+
+use super::Cli;
+
+/// The variables of the environment that some command reads.
+pub fn variables() -> Vec<String> {
+    fn collect(command: &clap::Command, into: &mut Vec<String>) {
+        let names = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str());
+        into.extend(names.map(str::to_owned));
+        for child in command.get_subcommands() {
+            collect(child, into);
+        }
+    }
+    let mut names = Vec::new();
+    collect(&Cli::command(), &mut names);
+    names
+}

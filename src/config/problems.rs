@@ -1,0 +1,72 @@
+//! All that is wrong with a configuration, or with what a caller asked for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// All that is wrong: one line each, naming the setting, what is allowed and what was given.
+#[derive(Debug, Default)]
+pub struct Problems {
+    list: Vec<Problem>,
+    /// Where the settings stand that were taken from a file.
+    places: BTreeMap<String, String>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The setting, flag or field.
+    pub name: String,
+    /// What is allowed, and what was given unless it may be a secret.
+    pub text: String,
+}
+
+impl Problems {
+    /// Adds one; `given` is left out where it may be a secret.
+    pub fn add(&mut self, name: &str, expected: &str, given: Option<&str>) {
+        let place = self.places.get(name).map(|place| format!("{place}: ")).unwrap_or_default();
+        let given: String = given.map(|text| format!(", got \"{}\"", shorten(text))).unwrap_or_default();
+        self.list.push(Problem { name: name.to_owned(), text: format!("{place}{expected}{given}") });
+    }
+
+    /// From now on, what is wrong with a setting is said to be wrong at that place.
+    pub(super) fn locate(&mut self, name: &str, place: String) {
+        self.places.insert(name.to_owned(), place);
+    }
+
+    /// Whether nothing is wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Each of them, in the order they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter()
+    }
+
+    /// Takes over another list.
+    pub fn append(&mut self, mut other: Self) {
+        self.list.append(&mut other.list);
+    }
+
+    /// The value, unless there are problems.
+    ///
+    /// # Errors
+    /// The problems.
+    pub fn unless_any<T>(self, value: Option<T>) -> Result<T, Self> {
+        match value {
+            Some(value) if self.list.is_empty() => Ok(value),
+            _ => Err(self),
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.list.iter().map(|p| format!("{}: {}", p.name, p.text)).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+pub(super) fn shorten(text: &str) -> String {
+    text.chars().take(100).flat_map(char::escape_debug).collect()
+}

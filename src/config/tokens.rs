@@ -1,0 +1,67 @@
+//! The tokens of the API, from their file.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::Settings;
+use crate::api::Token;
+
+/// What stands for a token in examples and templates.
+const PLACEHOLDERS: [&str; 5] = ["changeme", "change-me", "example", "placeholder", "your-token"];
+/// A token has at least so many different characters; one of 16 random digits has, but for one in ten thousand.
+const DIFFERENT_MIN: usize = 5;
+
+/// One a line. Whoever can reach a public address needs one.
+pub(super) fn check(
+    settings: &mut Settings,
+    typed: Option<String>,
+    listen: Option<SocketAddr>,
+) -> Option<Vec<Token>> {
+    const NAME: &str = "api_token_file";
+    let Some(path) = settings.text(NAME, typed, None) else {
+        if listen.is_some_and(|address| !address.ip().is_loopback()) {
+            settings.problems.add("api_listen", "is not a loopback address: needs --api-token-file", None);
+        }
+        return Some(Vec::new());
+    };
+    let text = std::fs::read_to_string(&path);
+    let text =
+        text.map_err(|fault| settings.problems.add(NAME, &format!("cannot be read: {fault}"), Some(&path)));
+    let text = text.ok()?;
+    let lines = text.lines().map(str::trim).zip(1..);
+    let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+    let (mut tokens, mut is_wrong) = (Vec::new(), false);
+    for (line, number) in lines {
+        match fault(line) {
+            None => tokens.push(Token::new(line.to_owned())),
+            Some(fault) => {
+                is_wrong = true;
+                settings.problems.add(NAME, &format!("line {number}: {fault}"), Some(&path));
+            }
+        }
+    }
+    if tokens.is_empty() && !is_wrong {
+        settings.problems.add(NAME, "needs a token, one a line", Some(&path));
+        is_wrong = true;
+    }
+    if is_wrong {
+        return None;
+    }
+    settings.warn_if_public(NAME, Path::new(&path));
+    Some(tokens)
+}
+
+/// Why a line is no token. The line itself is not shown.
+fn fault(line: &str) -> Option<&'static str> {
+    if !(16..=512).contains(&line.len()) || !line.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some(
+            "needs 16 to 512 visible ASCII characters, without spaces; openssl rand -hex 32 makes some",
+        );
+    }
+    let lower = line.to_ascii_lowercase();
+    let different: BTreeSet<u8> = lower.bytes().collect();
+    let is_placeholder =
+        different.len() < DIFFERENT_MIN || PLACEHOLDERS.iter().any(|word| lower.contains(word));
+    is_placeholder.then_some("is a placeholder that anybody guesses; openssl rand -hex 32 makes a token")
+}

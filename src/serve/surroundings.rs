@@ -1,0 +1,22 @@
+//! What of the server an operator should know when a dispatcher starts: all works, and something may be lost.
+
+use tracing::warn;
+
+use crate::clock::{machine_ms, skew};
+use crate::store::{Store, StoreError};
+
+/// Looks once, and says it in a line each. `postrider doctor` shows the same at any time.
+pub(super) async fn look(store: &Store) -> Result<(), StoreError> {
+    let before = machine_ms();
+    let row = store.read_server().await?;
+    if row.synchronous_commit == "off" {
+        warn!(
+            "synchronous_commit is off for this session (role, database or connection options say so): what a crash of the \
+             server takes back is delivered again, and events of producers who commit so may be lost; set it to on"
+        );
+    }
+    if let Some(skew) = skew(row.now_ms, before, machine_ms()) {
+        warn!("{skew}: set the clocks (NTP) of both");
+    }
+    Ok(())
+}
