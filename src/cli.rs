@@ -215,6 +215,9 @@ pub struct Migrate {
     /// Print the migrations as SQL; needs no database
     #[arg(long, conflicts_with = "json")]
     pub print: bool,
+    /// Print only what comes after this schema version, which migrate --check names
+    #[arg(long, requires = "print", value_name = "VERSION")]
+    pub after: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

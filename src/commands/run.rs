@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::{Failure, output};
 use crate::cli;
-use crate::config::{RunConfig, Settings};
+use crate::config::{Problems, RunConfig, Settings};
 use crate::serve::Dispatcher;
 use crate::shutdown::Signals;
 use crate::store;
@@ -56,7 +56,11 @@ pub(super) async fn migrate(
     typed: &cli::Migrate,
 ) -> Result<(), Failure> {
     if typed.print {
-        return Ok(output::line(&store::print_migrations())?);
+        // Nothing of the settings is needed.
+        let mut problems = Problems::default();
+        let after = check_after(typed.after.as_deref(), &mut problems);
+        let after = problems.unless_any(after)?;
+        return Ok(output::line(&store::print_migrations(after))?);
     }
     let url = settings.database(url);
     let url = settings.problems.unless_any(url)?;
@@ -78,4 +82,15 @@ pub(super) async fn migrate(
         output::line(&format!("applied {migration}"))?;
     }
     Ok(output::line(&format!("schema version {}", store::SCHEMA_VERSION))?)
+}
+
+/// A schema version that this binary knows; 0: no schema.
+fn check_after(typed: Option<&str>, problems: &mut Problems) -> Option<i32> {
+    let Some(text) = typed else { return Some(0) };
+    let known = 0..=store::SCHEMA_VERSION;
+    let parsed = text.trim().parse().ok().filter(|version| known.contains(version));
+    if parsed.is_none() {
+        problems.add("after", &format!("needs a schema version, 0 to {}", store::SCHEMA_VERSION), Some(text));
+    }
+    parsed
 }

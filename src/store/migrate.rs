@@ -100,13 +100,22 @@ pub async fn schema_version(url: &DatabaseUrl) -> Result<i32, MigrateError> {
     schema_version_of(&client).await
 }
 
-/// All migrations as SQL, with the history that `--no-migrate` and later versions go by, for people who apply it by hand.
-pub fn print_migrations() -> String {
+/// The migrations after a version (0: all) as SQL, with the history that `--no-migrate` and later versions go by, for people
+/// who apply it by hand. One transaction, which refuses a database that has another version: nothing is done by half or twice.
+pub fn print_migrations(after: i32) -> String {
     let mut migrations: Vec<refinery::Migration> = embedded::migrations::runner().get_migrations().clone();
+    migrations.retain(|migration| i32::try_from(migration.version()).is_ok_and(|version| version > after));
     migrations.sort_by_key(refinery::Migration::version);
     let head = format!(
-        "create schema if not exists postrider;\ncreate table if not exists {HISTORY_TABLE} (\n    \
-         version int4 primary key, name varchar(255), applied_on varchar(255), checksum varchar(255));\n"
+        "-- From schema version {after} to {SCHEMA_VERSION}. Apply it as the role that is to own the schema:\n\
+         -- psql -v ON_ERROR_STOP=1 -f FILE; then postrider migrate --check.\n\
+         begin;\n\
+         create schema if not exists postrider;\ncreate table if not exists {HISTORY_TABLE} (\n    \
+         version int4 primary key, name varchar(255), applied_on varchar(255), checksum varchar(255));\n\
+         do $$\nbegin\n    \
+         if (select coalesce(max(version), 0) from {HISTORY_TABLE}) <> {after} then\n        \
+         raise exception 'database has schema version %, this script is for version {after}', \
+         (select coalesce(max(version), 0) from {HISTORY_TABLE});\n    end if;\nend\n$$;\n"
     );
     let script = |migration: &refinery::Migration| {
         let (version, name, checksum) = (migration.version(), migration.name(), migration.checksum());
@@ -116,7 +125,8 @@ pub fn print_migrations() -> String {
              ({version}, '{name}', to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '{checksum}');\n"
         )
     };
-    std::iter::once(head).chain(migrations.iter().map(script)).collect()
+    let end = "\ncommit;".to_owned();
+    std::iter::once(head).chain(migrations.iter().map(script)).chain(std::iter::once(end)).collect()
 }
 
 async fn connect(url: &DatabaseUrl) -> Result<ClientWrapper, MigrateError> {

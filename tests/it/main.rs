@@ -57,6 +57,7 @@ mod matching;
 mod metrics;
 mod metrics_named;
 mod metrics_read;
+mod migrating_by_hand;
 mod mixing;
 mod old_snapshots;
 mod outage;

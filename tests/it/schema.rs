@@ -4,11 +4,12 @@ use postrider::store::SCHEMA_VERSION;
 
 use crate::support::{Database, Ended};
 
-const HISTORY: &str =
+/// What was applied, one line each.
+pub(crate) const HISTORY: &str =
     "select format('%s %s %s', version, name, applied_on) from postrider.schema_history order by 1";
 
 /// Everything that a schema consists of, one line each.
-const CATALOG: &str = "
+pub(crate) const CATALOG: &str = "
     select format('%s %s', c.relkind, c.oid::regclass) from pg_class as c where c.relnamespace = 'postrider'::regnamespace
     union all
     select format('column %s.%s %s %s %s %s', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -194,7 +195,7 @@ async fn newer_database() -> Database {
     database
 }
 
-async fn texts(database: &Database, sql: &str) -> Vec<String> {
+pub(crate) async fn texts(database: &Database, sql: &str) -> Vec<String> {
     let rows = database.rows(sql, &[]).await;
     rows.iter().map(|row| row.get(0)).collect()
 }
