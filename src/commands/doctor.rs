@@ -118,6 +118,7 @@ async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
         ));
         return Ok(checks);
     }
+    checks.extend(server::row_security(&store).await);
     checks.push(work::tables(&row, &store).await);
     checks.push(work::dispatchers(&store).await);
     checks.push(work::backlog(&store).await);

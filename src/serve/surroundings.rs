@@ -18,5 +18,13 @@ pub(super) async fn look(store: &Store) -> Result<(), StoreError> {
     if let Some(skew) = skew(row.now_ms, before, machine_ms()) {
         warn!("{skew}: set the clocks (NTP) of both");
     }
+    let hidden = store.list_hidden_tables().await?;
+    if !hidden.is_empty() {
+        warn!(
+            "row-level security may hide rows from this role, which then are not delivered: {}; postrider doctor says what \
+             mends it",
+            hidden.join(", ")
+        );
+    }
     Ok(())
 }

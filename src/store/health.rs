@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::statements::{
-    LIST_LACKING_GRANTS, LIST_OLD_TRANSACTIONS, LIST_TABLES, READ_LATENESS, READ_SERVER, READ_TIME,
+    LIST_HIDDEN_TABLES, LIST_LACKING_GRANTS, LIST_OLD_TRANSACTIONS, LIST_TABLES, READ_LATENESS, READ_SERVER,
+    READ_TIME,
 };
 use super::{Store, StoreError, column, from_millis, json_row, millis, missing};
 
@@ -88,6 +89,15 @@ impl Store {
     pub async fn list_lacking_grants(&self) -> Result<Vec<String>, StoreError> {
         let rows = self.rows(&LIST_LACKING_GRANTS, &[]).await?;
         rows.iter().map(|row| column(&LIST_LACKING_GRANTS, row, "lacking")).collect()
+    }
+
+    /// `sql/list_hidden_tables.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_hidden_tables(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(&LIST_HIDDEN_TABLES, &[]).await?;
+        rows.iter().map(|row| column(&LIST_HIDDEN_TABLES, row, "hidden")).collect()
     }
 
     /// `sql/list_old_transactions.sql`.

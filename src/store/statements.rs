@@ -37,6 +37,7 @@ statements! {
     INSERT_EVENT "insert_event"
     LIST_DELIVERIES "list_deliveries"
     LIST_ENDPOINTS "list_endpoints"
+    LIST_HIDDEN_TABLES "list_hidden_tables"
     LIST_LACKING_GRANTS "list_lacking_grants"
     LIST_OLD_TRANSACTIONS "list_old_transactions"
     LIST_TABLES "list_tables"

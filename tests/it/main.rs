@@ -80,6 +80,7 @@ mod retaining;
 mod retrying;
 mod roles;
 mod rotating;
+mod row_security;
 mod schema;
 mod sealing;
 mod sharing;

@@ -92,6 +92,23 @@ pub(super) async fn grants(row: &ServerRow, store: &Store) -> Check {
     )
 }
 
+/// Rows that a policy hides from a dispatcher are never delivered. None: nothing is hidden.
+pub(super) async fn row_security(store: &Store) -> Option<Check> {
+    const NAME: &str = "row security";
+    let hidden = match store.list_hidden_tables().await {
+        Ok(hidden) => hidden,
+        Err(fault) => return Some(Check::broken(NAME, &fault)),
+    };
+    let first = hidden.first()?;
+    Some(Check::warn(
+        NAME,
+        format!("policies may hide rows from this role, which then are not delivered: {}", hidden.join(", ")),
+        format!(
+            "create policy dispatcher on postrider.{first} to postrider_dispatcher using (true) with check (true)"
+        ),
+    ))
+}
+
 /// What is open for long keeps dead rows from being vacuumed, and, if it writes, new events from being counted as routed.
 pub(super) async fn old_transactions(row: &ServerRow, store: &Store) -> Check {
     match store.list_old_transactions(OLD_TRANSACTION).await {
