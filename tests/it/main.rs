@@ -63,6 +63,7 @@ mod old_snapshots;
 mod outage;
 mod plans;
 mod pooled;
+mod privileges;
 mod probing;
 mod promises_named;
 mod proxying;
