@@ -93,8 +93,7 @@ async fn nobody_may_give_on_what_was_granted_and_no_role_of_ours_is_more_than_a_
 }
 
 #[tokio::test]
-async fn what_runs_with_its_owners_rights_finds_names_in_the_systems_schema_and_last_among_temporary_ones()
- {
+async fn what_runs_with_its_owners_rights_finds_names_in_the_systems_schema_and_last_among_temporary_ones() {
     let database = Database::new().await;
 
     let found = database
