@@ -104,7 +104,7 @@ pub async fn schema_version(url: &DatabaseUrl) -> Result<i32, MigrateError> {
 /// who apply it by hand. One transaction, which refuses a database that has another version: nothing is done by half or twice.
 pub fn print_migrations(after: i32) -> String {
     let mut migrations: Vec<refinery::Migration> = embedded::migrations::runner().get_migrations().clone();
-    migrations.retain(|migration| i32::try_from(migration.version()).is_ok_and(|version| version > after));
+    migrations.retain(|migration| migration.version() > after);
     migrations.sort_by_key(refinery::Migration::version);
     let head = format!(
         "-- From schema version {after} to {SCHEMA_VERSION}. Apply it as the role that is to own the schema:\n\
