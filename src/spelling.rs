@@ -1,8 +1,8 @@
 //! What somebody meant who misspelt a name.
 
-/// The known name that a given one is nearest to, if it is near: a third of its letters, at most, are wrong.
+/// The known name that a given one is nearest to, if it is near: a quarter of its letters, at most, are wrong.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wrong_max = (given.chars().count() / 3).max(1);
+    let wrong_max = (given.chars().count() / 4).max(1);
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(given, name), name))

@@ -123,7 +123,7 @@ fn up_to(version: i32, script: &str) -> String {
     format!("{begun}\ncommit;\n")
 }
 
-/// Without ON_ERROR_STOP: goes on after an error, as it does when nobody tells it otherwise.
+/// Without `ON_ERROR_STOP`: goes on after an error, as it does when nobody tells it otherwise.
 async fn psql(url: &str, script: &str) -> Ended {
     let root = env!("CARGO_MANIFEST_DIR");
     let found = Command::new(format!("{root}/scripts/postgres")).arg("--psql").output().await.unwrap();

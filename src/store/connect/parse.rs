@@ -274,7 +274,8 @@ mod tests {
             for text in [format!("host=db {name}=x"), format!("postgres://db/?{name}=x")] {
                 let fault = wrong(&text);
 
-                assert!(fault.starts_with(&format!("option \"{name}\" is not supported; known are host, ")));
+                let rest = if name == "hots" { ", did you mean \"host\"?" } else { "; known are host, " };
+                assert!(fault.starts_with(&format!("option \"{name}\" is not supported{rest}")), "{fault}");
             }
         }
     }
