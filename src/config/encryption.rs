@@ -1,5 +1,7 @@
 //! The keys that seal secrets at rest.
 
+use std::path::Path;
+
 use super::Settings;
 use crate::cli;
 use crate::vault::Vault;
@@ -11,6 +13,7 @@ impl Settings {
         let file = self.text("encryption_key_file", typed.encryption_key_file.clone(), None);
         let key = self.parse_vault("encryption_key", key.as_deref().unwrap_or_default());
         let Some(path) = file else { return key };
+        self.warn_if_public("encryption_key_file", Path::new(&path));
         let text = std::fs::read_to_string(&path).map_err(|fault| {
             let expected = format!("cannot be read: {fault}");
             self.problems.add("encryption_key_file", &expected, Some(&path));

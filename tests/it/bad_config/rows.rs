@@ -274,7 +274,18 @@ pub(super) const ROWS: &[Row] = &[
         tested: &["endpoint_put::a_secret_that_is_none_is_refused_without_showing_it"],
         differs: "",
     },
-    Row { number: 16, tried: &[], tested: &[], differs: "see encrypting secrets" },
+    Row {
+        number: 16,
+        tried: &[(
+            Flags(&["--encryption-key", "c2hvcnQ="]),
+            Refused("encryption_key: needs base64 of 32 bytes"),
+        )],
+        tested: &[
+            "sealing::a_key_that_is_none_is_refused_and_shown_to_nobody",
+            "sealing::an_endpoint_that_cannot_be_read_waits_and_holds_up_no_other",
+        ],
+        differs: "",
+    },
     Row {
         number: 17,
         tried: &[(
