@@ -43,5 +43,8 @@ with cancelled as materialized (
         completed_at = case when o.unsettled = g.deliveries then clock_timestamp() end
     from (select event_id, count(*)::int as deliveries from given_up group by event_id order by event_id) as g
     where o.id = g.event_id
+      -- As in settle_deliveries.
+      and o.status = 'in_progress'
+      and o.unsettled >= g.deliveries
 )
 select count(*) as given_up from given_up

@@ -72,6 +72,9 @@ with outcome as materialized (
         completed_at = case when o.unsettled = f.settled then (select m.now from moment as m) end
     from finished as f
     where o.id = f.event_id
+      -- What somebody has settled by hand stays as it is: counts that cannot be true would keep the whole batch from being written.
+      and o.status = 'in_progress'
+      and o.unsettled >= f.settled
 ), done as (
     delete from postrider.claim as c where c.id = any ($11::bigint[])
 )

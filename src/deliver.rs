@@ -8,7 +8,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{DATE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::egress::{EgressPolicy, EgressProxy, ProxyFault, Refused};
 use crate::endpoint::{Auth, Endpoint, OAuth2};
 use crate::event::Event;
+use crate::excerpt::excerpt;
 use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
 use crate::retry;
 
@@ -29,8 +30,6 @@ pub use self::client::check_tls;
 
 /// At most so much of a response is read.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024;
-/// At most so much of it is kept.
-const EXCERPT_BYTES_MAX: usize = 2 * 1024;
 
 /// Makes attempts.
 #[derive(Clone, Debug)]
@@ -112,19 +111,24 @@ impl Deliverer {
                 self.judge_proxy(&fault).await?;
                 (describe(&fault).into(), None)
             }
-            Ok(Ok(response)) => {
+            Ok(Ok((response, authorization))) => {
                 self.judge_proxied(&response)?;
                 let answer = read_head(&response);
                 // The head is the answer: a body that drips, breaks off or never ends cannot change it.
                 let body = timeout_at(deadline, read_body(response)).await.unwrap_or_default();
-                (answer, excerpt(&body))
+                (answer, excerpt(&body, confided(endpoint, event, authorization.as_ref())))
             }
         };
         Ok(Outcome { answer, duration: begun.elapsed(), response_excerpt })
     }
 
-    /// Sends one request, after a token for it was asked for if need be.
-    async fn send(&self, endpoint: &Endpoint, event: &Event, attempt: u32) -> Result<Response, Fault> {
+    /// Sends one request, after a token for it was asked for if need be; the login that went with it, beside the response.
+    async fn send(
+        &self,
+        endpoint: &Endpoint,
+        event: &Event,
+        attempt: u32,
+    ) -> Result<(Response, Option<HeaderValue>), Fault> {
         let credentials = endpoint.credentials.as_ref().map_err(ToString::to_string)?;
         let url = endpoint.url.as_ref().map_err(Clone::clone)?;
         self.policy.judge(url).map_err(|refused| Unanswered::from(&refused))?;
@@ -152,7 +156,7 @@ impl Deliverer {
         {
             self.tokens.forget(login, refused).await;
         }
-        Ok(response)
+        Ok((response, authorization))
     }
 
     /// A token that is kept, or a new one.
@@ -255,8 +259,10 @@ fn read_head(response: &Response) -> Answer {
     if response.status().is_success() {
         return Answer::Success { status_code };
     }
-    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let retry_after = text(RETRY_AFTER).and_then(|value| retry::parse_retry_after(value, text(DATE)));
+    let texts = |name| response.headers().get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    let date = texts(DATE).next();
+    // None of several is undercut.
+    let retry_after = texts(RETRY_AFTER).filter_map(|value| retry::parse_retry_after(value, date)).max();
     Answer::Refused { status_code, retry_after }
 }
 
@@ -272,13 +278,15 @@ async fn read_body(mut response: Response) -> Vec<u8> {
     body
 }
 
-/// What is kept of a response: text without NUL, which PostgreSQL could not store, cut between characters.
-fn excerpt(body: &[u8]) -> Option<String> {
-    let mut text =
-        String::from_utf8_lossy(body.get(..EXCERPT_BYTES_MAX).unwrap_or(body)).replace('\0', "\u{fffd}");
-    // Replacement characters are longer than what they replace.
-    text.truncate(text.floor_char_boundary(EXCERPT_BYTES_MAX));
-    (!text.is_empty()).then_some(text)
+/// What we were given in confidence and sent to an endpoint.
+fn confided<'a>(
+    endpoint: &'a Endpoint,
+    event: &'a Event,
+    authorization: Option<&'a HeaderValue>,
+) -> impl Iterator<Item = &'a str> {
+    let of_endpoint = endpoint.headers.iter().flat_map(HeaderMap::values).chain(authorization);
+    let of_endpoint = of_endpoint.filter_map(|value| value.to_str().ok());
+    of_endpoint.chain(event.headers.iter().map(|(_, value)| value.as_str()))
 }
 
 /// One line for a transport failure: its kind and its innermost cause, without the URL.
@@ -314,17 +322,4 @@ pub fn without_query(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_excerpt_is_text_that_postgresql_can_store() {
-        assert_eq!(excerpt(b""), None);
-        assert_eq!(excerpt(b"a\0b\xffc").unwrap(), "a\u{fffd}b\u{fffd}c");
-        assert!(excerpt(&[0xff; 5000]).unwrap().len() <= EXCERPT_BYTES_MAX);
-        assert!(excerpt("ü".repeat(3000).as_bytes()).unwrap().chars().all(|c| c == 'ü'));
-    }
 }

@@ -107,6 +107,7 @@ fn from_server(db: &DbError) -> String {
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
     let hint = db.hint().filter(|_| db.code().code() == "55000");
     let hint = hint.map(|hint| format!(": {}", hint.trim_end_matches('.'))).unwrap_or_default();
+    let place = foreign_function(db).map(|place| format!(" (in {place})")).unwrap_or_default();
     let remedy = match *db.code() {
         SqlState::INSUFFICIENT_PRIVILEGE if said.contains("for database") => {
             "; to migrate, the role needs: grant create on database, and createrole for the three postrider roles"
@@ -125,7 +126,14 @@ fn from_server(db: &DbError) -> String {
         SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => "; run \"postrider migrate\" first",
         _ => "",
     };
-    format!("{said}{detail}{hint}{remedy}")
+    format!("{said}{detail}{place}{hint}{remedy}")
+}
+
+/// The function that raised it, if it is not one of ours: somebody's trigger on our tables.
+fn foreign_function(db: &DbError) -> Option<&str> {
+    let place = db.where_()?.lines().next()?;
+    let function = place.strip_prefix("PL/pgSQL ")?;
+    (!function.starts_with("function postrider.")).then_some(function)
 }
 
 fn from_driver(fault: &(dyn Error + 'static)) -> String {

@@ -134,9 +134,9 @@ async fn a_notification_queue_that_fills_up_is_warned_about() {
     let database = Database::new().await;
     database
         .execute(
-            "create schema fake;
-             create function fake.pg_notification_queue_usage() returns float8 language sql return 0.2;
-             do $$ begin execute format('alter database %I set search_path = fake, pg_catalog', current_database()); end $$",
+            "set allow_system_table_mods = on;
+             alter function pg_notification_queue_usage() rename to pg_notification_queue_usage_in_truth;
+             create function pg_catalog.pg_notification_queue_usage() returns float8 language sql return 0.2",
         )
         .await;
 

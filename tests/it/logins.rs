@@ -187,3 +187,16 @@ async fn oauth2(more: &str) -> (Database, Receiver, Receiver, Dispatcher) {
     let dispatcher = Dispatcher::start(&database, &[]).await;
     (database, receiver, issuer, dispatcher)
 }
+
+#[tokio::test]
+async fn a_login_that_a_receiver_sends_back_is_hidden() {
+    let auth = r#"auth => '{"type": "bearer", "token": "mF_9.B5f-4.1JqM"}', retry_schedule => '{7d}'"#;
+    let (database, receiver, _dispatcher) = one_endpoint(auth, &[]).await;
+    receiver.answer_once(500, &[], b"who is mF_9.B5f-4.1JqM?");
+
+    database.insert("order.created", "{}").await;
+    database.until("select exists (select from postrider.attempt_log)").await;
+
+    let excerpt: String = database.value("select response_excerpt from postrider.attempt_log").await;
+    assert_eq!(excerpt, "who is (hidden)?");
+}

@@ -10,6 +10,7 @@ mod api_events;
 mod api_guard;
 mod api_openapi;
 mod bad_config;
+mod bad_receivers;
 mod bad_urls;
 mod bell_model;
 mod bell_under_fire;

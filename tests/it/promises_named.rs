@@ -56,7 +56,7 @@ pub(crate) fn read(page: &str) -> String {
 }
 
 /// What stands in backticks as `module::test`.
-fn tests_named(text: &str) -> Vec<String> {
+pub(crate) fn tests_named(text: &str) -> Vec<String> {
     let is_word = |word: &str| {
         !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };

@@ -7,6 +7,9 @@ use super::super::STATEMENT_DEADLINE;
 /// A setting that says nothing but that settings have reached the server.
 pub(super) const MARK: &str = "postrider.session";
 
+/// What our statements call is PostgreSQL's own, whatever stands in the schemas that this role or database looks into first.
+const SEARCH_PATH: (&str, &str) = ("search_path", "pg_catalog");
+
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Session {
@@ -105,10 +108,12 @@ impl Session {
         }
     }
 
-    /// The settings as `options` of the connection, with the caller's own behind them, and [`MARK`].
+    /// The settings as `options` of the connection, with the caller's own behind them, [`MARK`] and [`SEARCH_PATH`].
     pub(super) fn options(self, given: Option<&str>) -> String {
-        let ours =
-            [(MARK, "on")].iter().chain(self.settings()).map(|(name, value)| format!("-c {name}={value}"));
+        let ours = [(MARK, "on"), SEARCH_PATH]
+            .iter()
+            .chain(self.settings())
+            .map(|(name, value)| format!("-c {name}={value}"));
         ours.chain(given.map(str::to_owned)).collect::<Vec<String>>().join(" ")
     }
 }

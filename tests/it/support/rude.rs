@@ -16,6 +16,8 @@ pub(crate) enum Act {
     Send(Vec<u8>),
     /// Sends these bytes again and again, until nobody takes them any more.
     Repeat(Vec<u8>, Duration),
+    /// Waits for so long.
+    Pause(Duration),
     /// Waits for as long as the other side does.
     Hang,
     /// Ends the connection by RST.
@@ -73,6 +75,7 @@ async fn serve(mut stream: TcpStream, acts: Vec<Act>, requests: Arc<AtomicUsize>
                         tokio::time::sleep(*pause).await;
                     }
                 }
+                Act::Pause(pause) => tokio::time::sleep(*pause).await,
                 Act::Hang => drop(stream.read_to_end(&mut Vec::new()).await),
                 Act::Reset => return drop(stream.set_zero_linger()),
                 Act::Close => return,

@@ -27,6 +27,10 @@ pub(crate) enum Tls {
     WrongName,
     /// Its certificate is signed by itself.
     SelfSigned,
+    /// Its certificate is signed by an authority that nobody knows.
+    Unknown,
+    /// It speaks no TLS that is younger than 1.0.
+    Old,
     /// It asks for a certificate of the client.
     WantsCertificate,
     /// It takes the connection and says nothing.
@@ -67,6 +71,14 @@ impl Authority {
         let params = CertificateParams::new(["postrider".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         format!("{}{}", certificate.pem(), key.serialize_pem())
+    }
+
+    /// Takes connections as a receiver with this fault does, and agrees to one of these protocols, if there are any.
+    pub(crate) fn acceptor(&self, tls: Tls, protocols: &[&str]) -> TlsAcceptor {
+        let mut config =
+            if tls == Tls::Unknown { Self::new().server_config(tls) } else { self.server_config(tls) };
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     fn server_config(&self, tls: Tls) -> ServerConfig {
@@ -110,7 +122,7 @@ pub(crate) struct TlsReceiver {
 impl TlsReceiver {
     /// Starts one with this fault.
     pub(crate) async fn start(authority: &Authority, tls: Tls) -> Self {
-        let acceptor = TlsAcceptor::from(Arc::new(authority.server_config(tls)));
+        let acceptor = authority.acceptor(tls, &[]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicUsize::new(0));
@@ -140,6 +152,12 @@ impl TlsReceiver {
 async fn serve(tls: Tls, acceptor: TlsAcceptor, mut stream: TcpStream, requests: Arc<AtomicUsize>) {
     match tls {
         Tls::Stalls => drop(stream.read_to_end(&mut Vec::new()).await),
+        // Of TLS 1.0: fatal, protocol_version.
+        Tls::Old => {
+            drop(stream.read(&mut [0; 1024]).await);
+            drop(stream.write_all(b"\x15\x03\x01\x00\x02\x02\x46").await);
+            drop(stream.read_to_end(&mut Vec::new()).await);
+        }
         Tls::Plain => {
             let mut first = [0; 4];
             if stream.read_exact(&mut first).await.is_ok() && &first == b"POST" {
@@ -147,7 +165,12 @@ async fn serve(tls: Tls, acceptor: TlsAcceptor, mut stream: TcpStream, requests:
             }
             drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await);
         }
-        Tls::Fine | Tls::Expired | Tls::WrongName | Tls::SelfSigned | Tls::WantsCertificate => {
+        Tls::Fine
+        | Tls::Expired
+        | Tls::WrongName
+        | Tls::SelfSigned
+        | Tls::Unknown
+        | Tls::WantsCertificate => {
             let Ok(mut stream) = acceptor.accept(stream).await else { return };
             let mut buffer = Vec::new();
             while read_request(&mut stream, &mut buffer).await.is_some() {
