@@ -47,6 +47,20 @@ apt_install() {
     rm -f "$log"
 }
 
+# pip_install NAME REQUIREMENTS: what these lines of versions and hashes name, and nothing else, into $venv, which is kept
+# under target. pip is quiet; what it said is shown when it fails.
+pip_install() {
+    venv=${CARGO_TARGET_DIR:-target}/$1
+    if [[ -f $venv/requirements && $(<"$venv/requirements") == "$2" ]]; then return; fi
+    echo "installing with pip: ${2%%[[:space:]]*}" >&2
+    if ! { rm -rf "$venv" && python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check \
+        --require-hashes --only-binary :all: --requirement <(echo "$2"); } >"$scratch/pip" 2>&1; then
+        tail -n 5 "$scratch/pip" >&2
+        return 1
+    fi
+    echo "$2" >"$venv/requirements"
+}
+
 # Where programs are kept that were unpacked. Not root's own: PostgreSQL and PgBouncer run as another user then.
 cache_folder() {
     if ((EUID == 0)); then echo /var/cache/postrider; else echo "${XDG_CACHE_HOME:-$HOME/.cache}/postrider"; fi
