@@ -44,6 +44,7 @@ fn slow() -> Vec<Kind> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn bodies() -> Vec<Kind> {
     let block = "a".repeat(64 * 1024);
     let answer = |body: &[u8]| {
