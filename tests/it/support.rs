@@ -1,6 +1,7 @@
 //! What every test needs: a database of its own, dispatchers as processes, HTTP peers, and patience with a deadline.
 
 mod api;
+mod canary;
 mod cluster;
 mod database;
 mod dispatcher;
@@ -23,6 +24,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use api::{Answered, Api};
+pub(crate) use canary::canary;
 pub(crate) use cluster::Cluster;
 pub(crate) use database::{Database, connect, open, set_up};
 pub(crate) use dispatcher::{Dispatcher, command};

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{DEADLINE, Database, eventually, variable};
+use super::{DEADLINE, Database, PASSWORD, SECRET, canary, eventually, variable};
 
 /// A running `postrider run`. Killed when dropped.
 pub(crate) struct Dispatcher {
@@ -132,6 +132,25 @@ impl Dispatcher {
     }
 }
 
+impl Drop for Dispatcher {
+    /// Whatever a test is about: no secret is in any log.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let log = self.log();
+            for secret in [
+                "whsec_",
+                "whsk_",
+                SECRET.trim_start_matches("whsec_"),
+                PASSWORD,
+                "hushhush",
+                "hidden-secret",
+            ] {
+                assert!(!log.contains(secret), "a secret is in the log:\n{log}");
+            }
+        }
+    }
+}
+
 /// The binary under test (or the one that `POSTRIDER_TEST_BINARY` names) with these arguments, and nothing of the caller's environment that it would read.
 pub(crate) fn command(args: &[&str]) -> Command {
     let binary = variable("POSTRIDER_TEST_BINARY");
@@ -145,6 +164,10 @@ pub(crate) fn command(args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        command.env(name, format!("http://{}", canary()));
+    }
+    command.env_remove("NO_PROXY").env_remove("no_proxy");
     command.args(args).current_dir(std::env::temp_dir()).stdin(Stdio::null());
     command
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::{DEADLINE, SECRET};
+use super::{DEADLINE, SECRET, canary};
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
@@ -238,6 +238,9 @@ async fn answer(
         pass = shared.passes.acquire() => pass.unwrap().forget(),
     }
     let mut response = Response::builder().status(answer.status);
+    if !answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("location")) {
+        response = response.header("location", format!("http://{}/", canary()));
+    }
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
