@@ -61,6 +61,57 @@ async fn a_request_without_a_signature_is_answered_with_401() {
     assert_eq!(receive.line().await, "401 invalid - - attempt -  {\"order_id\": 42}");
 }
 
+/// What the official libraries' tests accept and refuse (standard-webhooks at b2fa7b8), with a timestamp of now.
+#[tokio::test]
+async fn the_official_cases_are_judged_as_the_official_libraries_do() {
+    let (_receive, address) = start(&["--secret", SECRET]).await;
+    let now = now();
+    let right = Webhook::new(SECRET).unwrap().sign("evt_1", now, BODY.as_bytes()).unwrap();
+    let right = right.trim_start_matches("v1,");
+    let wrong = "Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc=";
+    let last_changed = format!("v1,{}B=", &right[..right.len() - 2]);
+    let headers = |id: &str, timestamp: &str, signature: &str| {
+        [("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", signature)]
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect::<String>()
+    };
+    let at = now.to_string();
+    let (old, new) = ((now - 301).to_string(), (now + 360).to_string());
+
+    for (status, id, timestamp, signature) in [
+        (200, "evt_1", at.as_str(), format!("v1,{right}")),
+        (200, "evt_1", &at, format!("v1,{wrong} v2,{wrong} v1,{right} v1,{wrong}")),
+        (401, "evt_1", &at, format!("v1,{wrong}")),
+        (401, "evt_1", &at, last_changed),
+        (401, "evt_1", &at, "v1,".to_owned()),
+        (401, "evt_1", &at, format!("v1,{}", &right[..8])),
+        (401, "evt_1", &at, format!("v2,{right}")),
+        (401, "evt_1", &at, format!("v1a,{right}")),
+        (401, "evt_1", &at, "invalid_signature".to_owned()),
+        (401, "evt_2", &at, format!("v1,{right}")),
+        (401, "", &at, format!("v1,{right}")),
+        (401, "evt_1", "", format!("v1,{right}")),
+        (401, "evt_1", &at, String::new()),
+        (401, "evt_1", "hello", format!("v1,{right}")),
+        (401, "evt_1", &format!("{at}.0"), format!("v1,{right}")),
+        (401, "evt_1", &format!("-{at}"), format!("v1,{right}")),
+        (401, "evt_1", &old, resigned(now - 301)),
+        (401, "evt_1", &new, resigned(now + 360)),
+    ] {
+        assert_eq!(
+            post(&address, &headers(id, timestamp, &signature)).await,
+            status,
+            "{id} {timestamp} {signature}"
+        );
+    }
+}
+
+fn resigned(timestamp: i64) -> String {
+    Webhook::new(SECRET).unwrap().sign("evt_1", timestamp, BODY.as_bytes()).unwrap()
+}
+
 #[tokio::test]
 async fn without_a_secret_nothing_is_checked() {
     let (mut receive, address) = start(&[]).await;
