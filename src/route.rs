@@ -20,7 +20,7 @@ use crate::dispatch::Dispatch;
 use crate::endpoint::EndpointNo;
 use crate::event::EventId;
 use crate::rounds::{Look, Progress, Shared};
-use crate::store::{Birth, EventFloor, RoutePlan, RouteTx, StoreError, UnroutedEvent};
+use crate::store::{Birth, EventFloor, RoutePlan, RouteTx, StoreError, UnroutedEvent, is_duplicate};
 
 /// Events routed in one transaction.
 const BATCH_MAX: usize = 500;
@@ -196,6 +196,9 @@ impl Route {
                 for no in &plan.reserved {
                     self.shared.desk.unreserve(*no, 1);
                 }
+                if is_duplicate(&fault) {
+                    self.restore(&plan.rows).await?;
+                }
                 return Err(fault);
             }
         };
@@ -206,6 +209,19 @@ impl Route {
         let loaded = loaded.map(|event| (event.id, event)).collect();
         self.shared.attempts.admit(claimed, loaded).await;
         Ok(Some(plan))
+    }
+
+    /// An event is routed once. One that somebody made pending by hand would keep those that it is claimed with from being
+    /// routed, for ever.
+    async fn restore(&self, rows: &RoutePlan) -> Result<(), StoreError> {
+        let ids: Vec<EventId> = rows.events.iter().map(|(id, _)| *id).collect();
+        let restored = self.shared.store.restore_events(&ids).await?;
+        if restored > 0 {
+            warn!(
+                "{restored} routed events had been made pending by hand: what their deliveries say counts; postrider.replay sends events again"
+            );
+        }
+        Ok(())
     }
 
     fn plan(&self, events: &[UnroutedEvent], directory: &mut Directory) -> Plan {

@@ -36,7 +36,7 @@ use crate::vault::Vault;
 pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack};
-pub use diagnose::{Refusal, is_data_fault, is_permanent, one_line, refusal};
+pub use diagnose::{Refusal, is_data_fault, is_duplicate, is_permanent, one_line, refusal};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointSet, PutResult};
 pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, Unrouted, UnroutedEvent};

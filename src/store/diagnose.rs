@@ -41,6 +41,11 @@ pub fn is_data_fault(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| db.code().code().starts_with("22"))
 }
 
+/// Whether there is such a row already.
+pub fn is_duplicate(fault: &(dyn Error + 'static)) -> bool {
+    database_error(fault).is_some_and(|db| *db.code() == SqlState::UNIQUE_VIOLATION)
+}
+
 /// Whether a prepared statement is older than the schema, or gone, or another's: behind a pooler, whose client left one of
 /// this name behind. Nothing of it was done.
 pub(super) fn is_stale_plan(fault: &(dyn Error + 'static)) -> bool {

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 
 use super::statements::{
     CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR,
-    ROUTE_EVENTS, SAVE_FLOOR,
+    RESTORE_EVENTS, ROUTE_EVENTS, SAVE_FLOOR,
 };
 use super::{Statement, Store, StoreError, column, from_millis, headers, millis, missing};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -148,6 +148,15 @@ impl Store {
     pub async fn read_floor(&self) -> Result<EventFloor, StoreError> {
         let row = self.row(&READ_FLOOR, &[]).await?.ok_or_else(|| missing(&READ_FLOOR))?;
         Ok(EventFloor { xid: xid(&READ_FLOOR, column(&READ_FLOOR, &row, "routed_below")?)?, id: 0 })
+    }
+
+    /// `sql/restore_events.sql`: how many.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a second call is harmless.
+    pub async fn restore_events(&self, ids: &[EventId]) -> Result<usize, StoreError> {
+        let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
+        Ok(self.rows(&RESTORE_EVENTS, &[&ids]).await?.len())
     }
 
     /// `sql/save_floor.sql`.

@@ -68,6 +68,7 @@ statements! {
     RENEW_LEASE "renew_lease"
     REPLAY "replay"
     RESCUE_CLAIMS "rescue_claims"
+    RESTORE_EVENTS "restore_events"
     RESUME_ENDPOINT "resume_endpoint"
     RETRY "retry"
     RETRY_FAILED "retry_failed"

@@ -95,7 +95,8 @@ async fn under_load_almost_nobody_rings() {
     .await;
     let rings = ears.rings().await;
 
-    assert!(rings <= 200, "{rings} rings in 4000 transactions");
+    // A dispatcher that is kept from running by others rests more often: some hundred at most, instead of thousands.
+    assert!(rings <= 400, "{rings} rings in 4000 transactions");
 }
 
 #[tokio::test]
