@@ -68,7 +68,7 @@ async fn every_kind_of_hostile_row_has_its_outcome() {
         for (hostile, expected) in trials {
             match (insert(&database, &hostile).await, &expected) {
                 (Ok(id), Expected::Refused(_)) => {
-                    wrong.push(format!("{number}: {expected:?}, and is event {id}"))
+                    wrong.push(format!("{number}: {expected:?}, and is event {id}"));
                 }
                 (Ok(id), _) => accepted.push((number, id, hostile, expected)),
                 (Err(state), Expected::Refused(refused)) if state == *refused => {}
@@ -87,16 +87,16 @@ async fn every_kind_of_hostile_row_has_its_outcome() {
         ))
         .await;
 
-    let received: HashMap<i64, Received> = receiver.all().into_iter().map(|r| (event_id(&r), r)).collect();
+    let arrivals: HashMap<i64, Received> = receiver.all().into_iter().map(|r| (event_id(&r), r)).collect();
     for (number, id, hostile, expected) in &accepted {
         let told = told(&database, *id).await;
-        if !is_so(expected, hostile, &told, received.get(id)) {
+        if !is_so(expected, hostile, &told, arrivals.get(id)) {
             wrong.push(format!("{number}: {told:?} instead of {expected:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let arrived = received.values().filter(|r| r.header("postrider-topic") == "order.good").count();
-    assert_eq!((arrived, receiver.count()), (good, received.len()));
+    let arrived = arrivals.values().filter(|r| r.header("postrider-topic") == "order.good").count();
+    assert_eq!((arrived, receiver.count()), (good, arrivals.len()));
     assert_eq!(dispatcher.has_ended(), None);
     assert!(!dispatcher.log().contains("panicked"), "{}", dispatcher.log());
 }

@@ -68,6 +68,7 @@ mod pooled;
 mod privileges;
 mod probing;
 mod promises_named;
+mod properties;
 mod proxying;
 mod put_endpoint;
 mod reaching;

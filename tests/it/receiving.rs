@@ -74,8 +74,7 @@ async fn the_official_cases_are_judged_as_the_official_libraries_do() {
         [("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", signature)]
             .iter()
             .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect::<String>()
+            .fold(String::new(), |head, (name, value)| head + name + ": " + value + "\r\n")
     };
     let at = now.to_string();
     let (old, new) = ((now - 301).to_string(), (now + 360).to_string());

@@ -136,14 +136,29 @@ fn parse_pairs(text: &str) -> Result<Options, String> {
             // The word is not shown: it may be the rest of a password.
             return Err("has a word without = after it; put values with blanks in single quotes".to_owned());
         }
-        skip_blanks(&mut rest);
+        let has_blank = skip_blanks(&mut rest);
+        if has_blank && begins_with_an_option(rest.clone()) {
+            // libpq takes `password=x` for the user in `user= password=x`, and would show it as that.
+            return Err("has an option with a blank instead of a value; write '' for an empty one, and quotes around one with a =".to_owned());
+        }
         let value = if rest.next_if_eq(&'\'').is_some() { quoted(&mut rest)? } else { bare(&mut rest) };
         options.set(&name, value)?;
     }
 }
 
-fn skip_blanks(rest: &mut Peekable<Chars<'_>>) {
-    while rest.next_if(char::is_ascii_whitespace).is_some() {}
+/// Whether there were any.
+fn skip_blanks(rest: &mut Peekable<Chars<'_>>) -> bool {
+    let mut has_blank = false;
+    while rest.next_if(char::is_ascii_whitespace).is_some() {
+        has_blank = true;
+    }
+    has_blank
+}
+
+fn begins_with_an_option(rest: Peekable<Chars<'_>>) -> bool {
+    let mut rest =
+        rest.skip_while(|c| c.is_ascii_alphanumeric() || *c == '_').skip_while(char::is_ascii_whitespace);
+    rest.next() == Some('=')
 }
 
 fn quoted(rest: &mut Peekable<Chars<'_>>) -> Result<String, String> {
@@ -228,7 +243,7 @@ mod tests {
             (r"user='it\'s' dbname=a\ b\\", &[("dbname", r"a b\"), ("user", "it's")]),
             ("user=me user=you", &[("user", "you")]),
             ("user=a@b", &[("user", "a@b")]),
-            ("user= dbname=x", &[("user", "dbname=x")]),
+            ("options = -cgeqo=off", &[("options", "-cgeqo=off")]),
         ] {
             let values: Vec<_> = values.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
 
@@ -260,6 +275,8 @@ mod tests {
             ("password=hun ter2", "has a word without ="),
             ("password=hun TER2=x", "option of that name is not supported"),
             ("password='hun ter2", "has a single quote that is not closed"),
+            ("hostaddr= password=hunter2", "has an option with a blank instead of a value; write ''"),
+            ("user = password = hunter2", "has an option with a blank instead of a value; write ''"),
         ] {
             let fault = wrong(text);
 
