@@ -5,7 +5,7 @@
 
 create function postrider.is_sealed(secret text) returns boolean
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-return secret ~ '^sealed:[0-9a-f]{8}:[A-Za-z0-9+/]{38,}=*$';
+return octet_length(secret) <= 100000 and secret ~ '^sealed:[0-9a-f]{8}:[A-Za-z0-9+/]{38,}=*$';
 comment on function postrider.is_sealed(text) is
     'Whether it is encrypted: sealed:KEY_ID:base64 of nonce, ciphertext and tag (AES-256-GCM). Only who has the key of that id can read it.';
 
@@ -39,11 +39,11 @@ declare
     fields  jsonb;
     needed  text[];
 begin
-    if octet_length(auth) > 16384 then
-        return false;
-    end if;
     if postrider.is_sealed(auth) then
         return true;
+    end if;
+    if octet_length(auth) > 16384 then
+        return false;
     end if;
     fields := auth::jsonb;
     needed := case fields ->> 'type'
@@ -189,6 +189,12 @@ begin
         result := 'created';
         return;
     end if;
+    -- Or whoever may move an endpoint, and does not know its login, would be sent it.
+    if old.auth is not null and put_endpoint.auth is null
+       and lower(substring(old.url from '^https?://[^/?]*')) <> lower(substring(new.url from '^https?://[^/?]*')) then
+        raise exception 'endpoint "%": auth is not taken along to another host', old.id
+            using errcode = 'invalid_parameter_value', detail = 'Allowed is to name auth again with the new url, or none';
+    end if;
     if new is not distinct from old then
         result := 'unchanged';
         return;
@@ -207,7 +213,7 @@ begin
 end
 $$;
 comment on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text) is
-    'Creates the endpoint or replaces all it says; secret, signing_key, auth and client_certificate are kept if none is given, and the last three removed by ''none''. '
+    'Creates the endpoint or replaces all it says; secret, signing_key, auth and client_certificate are kept if none is given, and the last three removed by ''none''; auth must be named where url leads to another host. '
     'The same call twice changes nothing, and a paused endpoint stays paused. '
     'Returns (endpoint_id, result: created | changed | unchanged, new_secret: only when one was generated). Raises 22023 for an invalid argument, 54000 beyond endpoints_max.';
 

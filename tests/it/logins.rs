@@ -1,5 +1,7 @@
 //! How we log in at endpoints: basic, bearer, and tokens of OAuth 2 client credentials.
 
+use tokio_postgres::error::SqlState;
+
 use crate::support::{Database, Dispatcher, Ended, Receiver, eventually, one_endpoint};
 
 const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
@@ -199,4 +201,26 @@ async fn a_login_that_a_receiver_sends_back_is_hidden() {
 
     let excerpt: String = database.value("select response_excerpt from postrider.attempt_log").await;
     assert_eq!(excerpt, "who is (hidden)?");
+}
+
+#[tokio::test]
+async fn a_login_is_not_taken_along_to_another_host() {
+    let database = Database::new().await;
+    let auth = r#"auth => '{"type": "bearer", "token": "hushhush"}'"#;
+    database.put_endpoint("one", "https://example.com/hook", "**", auth).await;
+    let put = async |url: &str, more: &str| {
+        database.client.execute(&format!("select postrider.put_endpoint('one', '{url}'{more})"), &[]).await
+    };
+
+    for url in
+        ["https://elsewhere.example/hook", "https://example.com.evil.example/", "https://example.com:8443/"]
+    {
+        let fault = put(url, "").await.unwrap_err();
+        let fault = fault.as_db_error().unwrap();
+        assert_eq!(fault.code(), &SqlState::INVALID_PARAMETER_VALUE, "{url}");
+        assert!(!format!("{fault:?}").contains("hushhush"), "{fault:?}");
+    }
+    put("https://EXAMPLE.com/other?a=b", "").await.unwrap();
+    assert!(database.is("select auth is not null from postrider.endpoint").await);
+    put("https://elsewhere.example/hook", ", auth => 'none'").await.unwrap();
 }
