@@ -110,7 +110,7 @@ fn from_server(db: &DbError) -> String {
     // The detail of a violated constraint is the whole row, payload and all.
     let detail = db.detail().filter(|_| db.code().code().starts_with("22"));
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
-    let hint = db.hint().filter(|_| db.code().code() == "55000");
+    let hint = db.hint().filter(|_| ["54000", "55000"].contains(&db.code().code()));
     let hint = hint.map(|hint| format!(": {}", hint.trim_end_matches('.'))).unwrap_or_default();
     let place = foreign_function(db).map(|place| format!(" (in {place})")).unwrap_or_default();
     let remedy = match *db.code() {

@@ -236,7 +236,9 @@ async fn there_are_no_more_endpoints_than_the_installation_allows() {
 
     assert_eq!(refused.code, Some(1));
     assert!(
-        refused.complaint().contains("endpoint \"three\": the limit of 2 endpoints is reached"),
+        refused
+            .complaint()
+            .contains("endpoint \"three\": the limit of 2 endpoints is reached: Delete endpoints, or raise"),
         "{}",
         refused.stderr
     );
