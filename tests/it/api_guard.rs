@@ -2,9 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Answered, Api, Database, Dispatcher, Ended, Folder, command};
-
-const TOKEN: &str = "correct-horse-battery-staple";
+use crate::support::{Answered, Api, Database, Dispatcher, Ended, Folder, TOKEN, command};
 
 #[tokio::test]
 async fn a_request_that_names_another_host_is_refused() {

@@ -1,106 +1,73 @@
-//! What a dispatcher may call, seen from the outside: where it has no leave, nobody is called at all.
+//! What a dispatcher may call, seen from the outside: where it has no leave, nobody is called at all. Every
+//! URL leads to the canaries.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-
-use crate::support::{Database, Dispatcher, Receiver, command};
-
-/// Somebody who must never be called.
-struct Canary {
-    port: u16,
-    calls: Arc<AtomicUsize>,
-    _listener: JoinSet<()>,
-}
-
-impl Canary {
-    /// Starts listening on a free port of this address.
-    async fn start(address: &str) -> Self {
-        let listener = match TcpListener::bind((address, 0)).await {
-            // A machine without IPv6 has nobody there to call; that the address is refused is seen all the same.
-            Err(_) if address == "::1" => TcpListener::bind(("127.0.0.1", 0)).await.unwrap(),
-            listener => listener.unwrap(),
-        };
-        let port = listener.local_addr().unwrap().port();
-        let calls = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&calls);
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            while let Ok((_socket, _peer)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        Self { port, calls, _listener: task }
-    }
-
-    fn calls(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
-    }
-}
+use crate::support::{Canaries, Database, Dispatcher, QUIET, Receiver, command};
 
 #[tokio::test]
 async fn without_leave_no_special_address_is_dialled() {
-    for (address, host, refused) in [
-        ("127.0.0.1", "127.0.0.1", "127.0.0.1 is not allowed: loopback, 127.0.0.0/8"),
-        ("127.0.0.1", "2130706433", "127.0.0.1 is not allowed: loopback, 127.0.0.0/8"),
-        ("127.0.0.2", "127.0.0.2", "127.0.0.2 is not allowed: loopback, 127.0.0.0/8"),
-        ("127.0.0.1", "[::ffff:127.0.0.1]", "127.0.0.1 is not allowed: loopback, 127.0.0.0/8"),
-        ("::1", "[::1]", "::1 is not allowed: loopback, ::1/128"),
-    ] {
-        let canary = Canary::start(address).await;
-        let url = format!("http://{host}:{}/", canary.port);
+    const LOOPBACK: &str = "127.0.0.1 is not allowed: loopback, 127.0.0.0/8";
+    const QUIET_ONE: &str = "127.0.0.66 is not allowed: loopback, 127.0.0.0/8";
+    let hosts = [
+        ("127.0.0.1", LOOPBACK),
+        ("127.1", LOOPBACK),
+        ("2130706433", LOOPBACK),
+        ("[::ffff:127.0.0.1]", LOOPBACK),
+        ("127.0.0.66", QUIET_ONE),
+        ("127.66", QUIET_ONE),
+        ("2130706498", QUIET_ONE),
+        ("0x7f000042", QUIET_ONE),
+        ("0177.0.0.0102", QUIET_ONE),
+        ("127.0.0.66.", QUIET_ONE),
+        ("１２７.0.0.66", QUIET_ONE),
+        ("①②⑦.⓪.⓪.⑥⑥", QUIET_ONE),
+        ("[::ffff:127.0.0.66]", QUIET_ONE),
+        ("[::ffff:7f00:42]", QUIET_ONE),
+        ("[::1]", "::1 is not allowed: loopback, ::1/128"),
+        ("[::]", ":: is not allowed: unspecified, ::/128"),
+        ("0", "0.0.0.0 is not allowed: this network, 0.0.0.0/8"),
+        ("0.0.0.0", "0.0.0.0 is not allowed: this network, 0.0.0.0/8"),
+    ];
+    let hosts_only = hosts.map(|(host, _)| host);
 
-        let error = error_of_an_attempt(&["--allow-http"], &url).await;
+    let errors = errors_of_attempts(&["--allow-http"], &hosts_only).await;
 
-        assert_eq!(error, format!("address {refused} (--allow-cidr permits it)"), "{url}");
-        assert_eq!(canary.calls(), 0, "{url}");
+    for ((host, refused), error) in hosts.iter().zip(errors) {
+        assert!(error.starts_with(&format!("address {refused}")), "{host}: {error}");
+        assert!(error.ends_with(" (--allow-cidr permits it)"), "{host}: {error}");
     }
 }
 
 #[tokio::test]
 async fn without_leave_a_name_that_leads_to_a_special_address_is_not_dialled() {
-    let (v4, v6) = (Canary::start("127.0.0.1").await, Canary::start("::1").await);
+    let errors = errors_of_attempts(&["--allow-http"], &["localhost", "LOCALHOST."]).await;
 
-    for canary in [&v4, &v6] {
-        let url = format!("http://localhost:{}/", canary.port);
-
-        let error = error_of_an_attempt(&["--allow-http"], &url).await;
-
-        assert!(error.starts_with("address "), "{error}");
-        assert!(error.contains(" is not allowed: loopback, "), "{error}");
-        assert_eq!(canary.calls(), 0, "{url}");
+    for error in errors {
+        assert!(error.starts_with("address ") && error.contains(" is not allowed: loopback, "), "{error}");
     }
 }
 
 #[tokio::test]
 async fn leave_for_one_range_is_no_leave_for_another() {
-    let canary = Canary::start("127.0.0.1").await;
-    let url = format!("http://127.0.0.1:{}/", canary.port);
+    let leave = ["--allow-http", "--allow-cidr", "127.0.0.2/32,10.255.0.0/16"];
 
-    let error = error_of_an_attempt(&["--allow-http", "--allow-cidr", "127.0.0.2/32,10.0.0.0/8"], &url).await;
+    let errors = errors_of_attempts(&leave, &["127.0.0.66", "127.0.0.1"]).await;
 
-    assert!(error.starts_with("address 127.0.0.1 is not allowed"), "{error}");
-    assert_eq!(canary.calls(), 0);
+    assert!(errors[0].starts_with(&format!("address {QUIET} is not allowed")), "{errors:?}");
+    assert!(errors[1].starts_with("address 127.0.0.1 is not allowed"), "{errors:?}");
 }
 
 #[tokio::test]
 async fn without_leave_plain_http_is_not_spoken() {
-    let canary = Canary::start("127.0.0.1").await;
-    let url = format!("http://127.0.0.1:{}/", canary.port);
+    let errors = errors_of_attempts(&["--allow-cidr", "127.0.0.0/8"], &["127.0.0.66", "localhost"]).await;
 
-    let error = error_of_an_attempt(&["--allow-cidr", "127.0.0.0/8"], &url).await;
-
-    assert_eq!(error, "url needs https (--allow-http permits http)");
-    assert_eq!(canary.calls(), 0);
+    assert_eq!(errors, ["url needs https (--allow-http permits http)"; 2]);
 }
 
 #[tokio::test]
 async fn a_redirect_to_somebody_else_is_not_followed() {
     let database = Database::new().await;
-    let (receiver, canary) = (Receiver::start().await, Canary::start("127.0.0.1").await);
-    let location = format!("http://127.0.0.1:{}/", canary.port);
+    let receiver = Receiver::start().await;
+    let location = canary();
     receiver.answer_once(307, &[("location", &location)], b"");
     database.put_endpoint("one", &receiver.url(), "**", "retry_schedule => '{7d}'").await;
     let _dispatcher = Dispatcher::start(&database, &[]).await;
@@ -108,15 +75,15 @@ async fn a_redirect_to_somebody_else_is_not_followed() {
     database.insert("order.created", "{}").await;
     database.until("select exists (select from postrider.attempt_log where status_code = 307)").await;
 
-    assert_eq!(canary.calls(), 0);
+    Canaries::get().assert_untouched();
 }
 
 #[tokio::test]
 async fn proxies_of_the_environment_are_passed_by() {
     let database = Database::new().await;
-    let (receiver, canary) = (Receiver::start().await, Canary::start("127.0.0.1").await);
+    let receiver = Receiver::start().await;
     database.put_endpoint("one", &receiver.url(), "**", "").await;
-    let proxy = format!("http://127.0.0.1:{}", canary.port);
+    let proxy = canary();
     let mut run =
         command(&["run", "--allow-http", "--allow-cidr", "127.0.0.0/8", "--api-listen", "127.0.0.1:0"]);
     run.env("DATABASE_URL", &database.url).env_remove("NO_PROXY").env_remove("no_proxy");
@@ -128,17 +95,28 @@ async fn proxies_of_the_environment_are_passed_by() {
     database.insert("order.created", "{}").await;
     database.until_settled().await;
 
-    assert_eq!((receiver.count(), canary.calls()), (1, 0));
+    assert_eq!(receiver.count(), 1);
+    Canaries::get().assert_untouched();
 }
 
-/// What is recorded of an attempt on this URL by a dispatcher with this leave and no more.
-async fn error_of_an_attempt(leave: &[&str], url: &str) -> String {
+/// A canary that could be called: loopback is allowed to the dispatchers of most tests.
+fn canary() -> String {
+    format!("http://{QUIET}:{}/", Canaries::get().port)
+}
+
+/// What is recorded of an attempt at the canaries by each of these names, by a dispatcher with this leave and no more.
+async fn errors_of_attempts(leave: &[&str], hosts: &[&str]) -> Vec<String> {
     let database = Database::new().await;
-    database.put_endpoint("one", url, "**", "retry_schedule => '{7d}'").await;
+    for (number, host) in hosts.iter().enumerate() {
+        let url = format!("http://{host}:{}/", Canaries::get().port);
+        database.put_endpoint(&number.to_string(), &url, "**", "retry_schedule => '{7d}'").await;
+    }
     let mut run = command(&["run", "--api-listen", "127.0.0.1:0"]);
     run.args(leave).env("DATABASE_URL", &database.url);
     let _dispatcher = Dispatcher::of(run);
     database.insert("order.created", "{}").await;
-    database.until("select exists (select from postrider.attempt_log)").await;
-    database.value("select error from postrider.attempt_log").await
+    database.until(&format!("select count(*) = {} from postrider.attempt_log", hosts.len())).await;
+    let sql = "select error from postrider.attempt_log order by endpoint_id::int";
+    Canaries::get().assert_untouched();
+    database.rows(sql, &[]).await.iter().map(|row| row.get(0)).collect()
 }

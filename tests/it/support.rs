@@ -1,7 +1,7 @@
 //! What every test needs: a database of its own, dispatchers as processes, HTTP peers, and patience with a deadline.
 
 mod api;
-mod canary;
+mod canaries;
 mod cluster;
 mod database;
 mod dispatcher;
@@ -13,6 +13,7 @@ mod proxy;
 mod receiver;
 mod rude;
 mod scraped;
+mod secrets;
 mod server;
 mod skipping;
 mod talker;
@@ -24,7 +25,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use api::{Answered, Api};
-pub(crate) use canary::canary;
+pub(crate) use canaries::{Canaries, QUIET};
 pub(crate) use cluster::Cluster;
 pub(crate) use database::{Database, connect, open, set_up};
 pub(crate) use dispatcher::{Dispatcher, command};
@@ -36,6 +37,7 @@ pub(crate) use proxy::{Door, Proxy, Toxic, Toxics};
 pub(crate) use receiver::{Received, Receiver};
 pub(crate) use rude::{Act, Rude};
 pub(crate) use scraped::Scraped;
+pub(crate) use secrets::TOKEN;
 pub(crate) use server::Server;
 pub(crate) use skipping::skip;
 pub(crate) use talker::Talker;

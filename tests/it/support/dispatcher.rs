@@ -7,9 +7,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{DEADLINE, Database, PASSWORD, SECRET, canary, eventually, variable};
+use super::secrets::assert_no_secret;
+use super::{Canaries, DEADLINE, Database, eventually, variable};
 
-/// A running `postrider run`. Killed when dropped.
+/// A running `postrider run`. Killed when dropped; then it must have shown no secret, and called no canary.
 pub(crate) struct Dispatcher {
     child: Child,
     log: Arc<Mutex<String>>,
@@ -45,6 +46,7 @@ impl Dispatcher {
 
     /// Starts a `postrider run` of any kind, and waits for nothing.
     pub(crate) fn of(mut command: Command) -> Self {
+        Canaries::get();
         command.stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
@@ -133,20 +135,10 @@ impl Dispatcher {
 }
 
 impl Drop for Dispatcher {
-    /// Whatever a test is about: no secret is in any log.
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            let log = self.log();
-            for secret in [
-                "whsec_",
-                "whsk_",
-                SECRET.trim_start_matches("whsec_"),
-                PASSWORD,
-                "hushhush",
-                "hidden-secret",
-            ] {
-                assert!(!log.contains(secret), "a secret is in the log:\n{log}");
-            }
+            assert_no_secret("a log", &self.log());
+            Canaries::get().assert_untouched();
         }
     }
 }
@@ -165,7 +157,7 @@ pub(crate) fn command(args: &[&str]) -> Command {
         }
     }
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
-        command.env(name, format!("http://{}", canary()));
+        command.env(name, format!("http://{}", Canaries::get().address()));
     }
     command.env_remove("NO_PROXY").env_remove("no_proxy");
     command.args(args).current_dir(std::env::temp_dir()).stdin(Stdio::null());

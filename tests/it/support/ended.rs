@@ -6,7 +6,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{DEADLINE, command};
+use super::secrets::assert_no_secret;
+use super::{Canaries, DEADLINE, command};
 
 /// What a command came to.
 #[derive(Debug)]
@@ -25,8 +26,11 @@ impl Ended {
         Self::with_input(command, b"").await
     }
 
-    /// Runs a command to its end; it finds `input` on its stdin.
+    /// Runs a command to its end; it finds `input` on its stdin. It must show no secret.
     pub(crate) async fn with_input(mut command: Command, input: &[u8]) -> Self {
+        // It is what these are for: the secret of a new endpoint, and the one that it has from now on.
+        let shows_a_secret_once =
+            command.as_std().get_args().any(|arg| arg == "put" || arg == "rotate-secret");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -37,11 +41,17 @@ impl Ended {
             child.wait_with_output().await.unwrap()
         };
         let output = timeout(DEADLINE, ended).await.expect("the command ends");
-        Self {
+        let ended = Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        assert_no_secret("stderr", &ended.stderr);
+        if !shows_a_secret_once {
+            assert_no_secret("stdout", &ended.stdout);
         }
+        Canaries::get().assert_untouched();
+        ended
     }
 
     /// Runs `postrider` with these arguments against a database.

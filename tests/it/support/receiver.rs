@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::{DEADLINE, SECRET, canary};
+use super::{Canaries, DEADLINE, SECRET};
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
@@ -239,7 +239,7 @@ async fn answer(
     }
     let mut response = Response::builder().status(answer.status);
     if !answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("location")) {
-        response = response.header("location", format!("http://{}/", canary()));
+        response = response.header("location", format!("http://{}/", Canaries::get().address()));
     }
     for (name, value) in answer.headers {
         response = response.header(name, value);
