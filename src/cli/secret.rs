@@ -12,7 +12,8 @@ pub enum Secret {
     NewKey(Json),
     /// Encrypt every secret of endpoints with the first key: those in the clear, and those of another key
     #[command(
-        after_help = "A new key: put it first in the file of every dispatcher, restart them, run this, then remove the old one. \
+        after_help = "A new key: add it below the old one in the file of every dispatcher and restart them; move it to the top and restart them; \
+        run this; then the old one can go. \
         Exit code 1 if a secret could not be read with any of the keys.\n\n\
         Example: postrider secret seal --encryption-key-file /etc/postrider/keys"
     )]
