@@ -10,10 +10,12 @@ mod endpoints;
 mod events;
 mod gate;
 mod health;
+mod held;
 mod measures;
 mod migrate;
 mod pool;
 mod redo;
+mod registering;
 mod routing;
 mod rows;
 mod secrets;
@@ -38,12 +40,13 @@ pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, ex
 pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack};
 pub use diagnose::{Refusal, is_data_fault, is_duplicate, is_permanent, one_line, refusal};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
-pub use endpoints::{EndpointPut, EndpointSet, PutResult};
+pub use endpoints::EndpointSet;
 pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
 pub use redo::Replay;
+pub use registering::{EndpointPut, PutResult};
 pub use routing::RouteTx;
 pub use rows::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,

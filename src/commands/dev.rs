@@ -102,6 +102,7 @@ fn endpoint(address: SocketAddr, secret: &str) -> EndpointPut {
         ordered: false,
         format: Format::Webhook,
         signing_key: None,
+        is_new_key: false,
         auth: None,
         ca_certificates: None,
         client_certificate: None,
