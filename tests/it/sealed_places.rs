@@ -71,7 +71,7 @@ impl Stage {
 async fn a_sealed_login_that_is_moved_to_another_host_is_sent_to_nobody() {
     let named =
         "auth => (select auth from postrider.endpoint where id = 'one'), client_certificate => 'none'";
-    let moves = [
+    let ways = [
         // As its owner could do it, who need not know what is sealed.
         format!("select postrider.put_endpoint('one', 'URL/', '{{**}}', {named})"),
         // As whoever may write the table could.
@@ -80,7 +80,7 @@ async fn a_sealed_login_that_is_moved_to_another_host_is_sent_to_nobody() {
         format!("select postrider.delete_endpoint('one'); select postrider.put_endpoint('one', 'URL/', '{{**}}', {LOGIN});
                  update postrider.endpoint set auth = SEALED where id = 'one' and state <> 'deleted'"),
     ];
-    for moved in moves {
+    for moved in ways {
         let stage = Stage::new().await;
         let sealed: String = stage.database.value("select quote_literal(auth) from postrider.endpoint").await;
         let moved = moved.replace("URL", &stage.strangers.url()).replace("SEALED", &sealed);

@@ -4,11 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::variable;
+use super::{variable, with_password};
 
 /// A running one.
 pub(crate) struct Cluster {
-    /// Its URL, as superuser.
+    /// Its URL, as superuser; the password is in it.
     pub(crate) url: String,
     /// The folder of its programs.
     pub(crate) bin: String,
@@ -45,7 +45,7 @@ impl Cluster {
         let mut lines = BufReader::new(guard.stdout.take().unwrap());
         lines.read_line(&mut url).expect("scripts/cluster prints a URL");
         assert!(!url.is_empty(), "no cluster, see above");
-        Self { url: url.trim().to_owned(), bin, guard }
+        Self { url: with_password(url.trim()), bin, guard }
     }
 }
 
