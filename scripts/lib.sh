@@ -156,6 +156,7 @@ start_cluster() {
     # shellcheck disable=SC2034 # Read by the callers.
     cluster_url_for_people=$(<"$scratch/cluster.url")
     DATABASE_URL=${cluster_url_for_people%%\?*} PGPASSFILE=${cluster_url_for_people##*passfile=}
+    printf -v PGPASSFILE %b "${PGPASSFILE//%/\\x}" # scripts/cluster writes %20 for a space.
     export DATABASE_URL PGPASSFILE
 }
 

@@ -34,7 +34,7 @@ pub(crate) use ears::Ears;
 pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};
 pub(crate) use ended::Ended;
 pub(crate) use folder::Folder;
-pub(crate) use login::{as_role, login_clause, password, with_password};
+pub(crate) use login::{as_role, login_clause, passfile, password, with_password};
 pub(crate) use proxy::{Door, Proxy, Toxic, Toxics};
 pub(crate) use receiver::{Received, Receiver};
 pub(crate) use rude::{Act, Rude};
