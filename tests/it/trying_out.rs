@@ -147,6 +147,21 @@ fn assert_nobody_cannot(url: &str, passfile: &str, as_stranger: &str) {
 }
 
 #[tokio::test]
+async fn docker_compose_starts_a_dispatcher_that_takes_its_flags_and_opens_no_port_to_the_machine() {
+    let compose =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docker-compose.yml")).unwrap();
+    let (_, service) = compose.split_once("\n  postrider:\n").unwrap();
+    let (_, list) = service.split_once("command:\n").unwrap();
+    let list: Vec<&str> = list.lines().map_while(|line| line.trim().strip_prefix("- ")).collect();
+
+    assert_eq!(list[0], "run");
+    let shown = Ended::run("postgres://me@here/x", &[&["config", "show"], &list[2..]].concat()).await;
+
+    assert_eq!((list[1], shown.code), ("--no-migrate", Some(0)), "{}", shown.stderr);
+    assert!(!compose.contains("ports:"));
+}
+
+#[tokio::test]
 async fn dev_that_is_interrupted_leaves_nothing_behind() {
     let folder = Folder::new();
     let mut talker = Talker::start(dev(&folder, &[]));
