@@ -1,6 +1,6 @@
 -- why: of several first registrations of one id at once, one is told a secret, with an encryption key too; what is sealed (encrypted)
 --      is bound to its field, and a login and a client certificate to scheme, host and port of the URL; neither is taken along to
---      another host; a transaction that has put an endpoint, or rotated its secret, holds up no delivery that refers to it.
+--      another host; a transaction that has put an endpoint, or rotated its secret, holds up neither its circuit nor housekeeping.
 -- old code: survives; it cannot read what is sealed from now on.
 
 create or replace function postrider.is_sealed(secret text) returns boolean
@@ -76,7 +76,8 @@ begin
             using errcode = 'invalid_parameter_value', detail = 'Allowed is ' || wrong;
     end if;
 
-    -- Two calls for one new id at once: the second waits here and then finds the row. Deliveries that refer to it do not wait.
+    -- Two calls for one new id at once: the second waits here and then finds the row. What refers to the row
+    -- (circuit, counts) does not wait: its number stays.
     perform pg_advisory_xact_lock(hashtextextended('postrider.endpoint.' || put_endpoint.id, 0));
     select * into old from postrider.endpoint as e where e.id = put_endpoint.id and e.state <> 'deleted' for no key update;
     endpoint_id := put_endpoint.id;

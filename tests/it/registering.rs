@@ -305,8 +305,9 @@ async fn a_pause_and_a_put_at_once_are_both_kept() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_has_put_an_endpoint_or_rotated_its_secret_holds_up_no_delivery_to_it() {
-    let stage = Stage::new(&[]).await;
+async fn a_transaction_that_has_put_an_endpoint_or_rotated_its_secret_holds_up_neither_circuit_nor_housekeeping()
+ {
+    let stage = Stage::new(&["--lease", "2s", "--request-timeout", "1s"]).await;
     stage.register("one", By::Sql).await;
     let url = stage.receiver.url();
     let open = stage.database.connect().await;
@@ -316,9 +317,21 @@ async fn a_transaction_that_has_put_an_endpoint_or_rotated_its_secret_holds_up_n
         format!("put_endpoint('one', '{url}', max_in_flight => 7)"),
         "rotate_secret('one')".to_owned(),
     ] {
+        // The next rows about it are its first: they refer to the endpoint.
+        stage.database.execute("delete from postrider.circuit; delete from postrider.hourly_tally").await;
         open.batch_execute(&format!("begin; select postrider.{what}")).await.unwrap();
+
+        stage.receiver.answer_once(500, &[], b"");
         stage.delivered("one").await;
+        stage.database.until("select exists (select from postrider.circuit)").await;
+        stage.delivered("one").await;
+        stage.database.until("select exists (select from postrider.hourly_tally where complete > 0)").await;
+
         open.batch_execute("rollback").await.unwrap();
+        stage
+            .database
+            .execute("select postrider.cancel(event_id) from postrider.delivery where status <> 'complete'")
+            .await;
     }
 }
 
