@@ -3,7 +3,8 @@
 use tokio_postgres::Row;
 
 use super::statements::{FORGET_SECRETS, LIST_UNSEALED, READ_SECRETS, SEAL_SECRETS};
-use super::{Store, StoreError, column};
+use super::{Store, StoreError, column, is_row_fault, missing, one_line};
+use crate::halves::Halves;
 use crate::vault::{Field, NoRandomness, Place, Vault};
 
 /// Endpoints whose secrets are sealed by one statement.
@@ -114,16 +115,41 @@ impl Store {
             let rows = self.rows(&LIST_UNSEALED, &[&seal, &after_no, &ENDPOINTS_MAX]).await?;
             let Some(last) = rows.last() else { return Ok(sealing) };
             after_no = column(&LIST_UNSEALED, last, "no")?;
-            let mut swaps = Swaps::default();
+            let mut swaps = Vec::new();
             for row in &rows {
                 self.seal_endpoint(row, which, &mut swaps, &mut sealing.unreadable)?;
             }
-            sealing.sealed += swaps.nos.len();
-            if !swaps.nos.is_empty() {
-                let Swaps { nos, urls, fields, stored, sealed } = &swaps;
-                self.rows(&SEAL_SECRETS, &[nos, urls, fields, stored, sealed]).await?;
+            self.swap(swaps, which, &mut sealing).await?;
+        }
+    }
+
+    /// `sql/seal_secrets.sql`; an endpoint that the database refuses to change keeps no other from being sealed.
+    async fn swap(&self, swaps: Vec<Swap>, which: ToSeal, sealing: &mut Sealing) -> Result<(), StoreError> {
+        let mut halves = Halves::new(swaps);
+        while let Some(part) = halves.next_part() {
+            let nos: Vec<i32> = part.iter().map(|swap| swap.no).collect();
+            let urls: Vec<&str> = part.iter().map(|swap| swap.url.as_str()).collect();
+            let fields: Vec<&str> = part.iter().map(|swap| swap.field).collect();
+            let stored: Vec<&str> = part.iter().map(|swap| swap.stored.as_str()).collect();
+            let sealed: Vec<&str> = part.iter().map(|swap| swap.sealed.as_str()).collect();
+            // A person waits for who holds a row; a dispatcher comes again.
+            let skips_locked = which == ToSeal::Clear;
+            let params: super::Params<'_> = &[&nos, &urls, &fields, &stored, &sealed, &skips_locked];
+            match self.row(&SEAL_SECRETS, params).await {
+                Ok(row) => {
+                    let changed: i64 =
+                        column(&SEAL_SECRETS, &row.ok_or_else(|| missing(&SEAL_SECRETS))?, "sealed")?;
+                    sealing.sealed += if changed > 0 { part.len() } else { 0 };
+                }
+                Err(fault) if is_row_fault(&fault) => {
+                    if let Some(swap) = halves.refused(part) {
+                        sealing.unreadable.push((swap.endpoint_id, one_line(&fault)));
+                    }
+                }
+                Err(fault) => return Err(fault),
             }
         }
+        Ok(())
     }
 
     /// Seals what `sql/list_unsealed.sql` has found of one endpoint.
@@ -131,7 +157,7 @@ impl Store {
         &self,
         row: &Row,
         which: ToSeal,
-        swaps: &mut Swaps,
+        swaps: &mut Vec<Swap>,
         unreadable: &mut Vec<(String, String)>,
     ) -> Result<(), StoreError> {
         let no: i32 = column(&LIST_UNSEALED, row, "no")?;
@@ -149,7 +175,14 @@ impl Store {
             match opened {
                 Ok(opened) => {
                     let sealed = self.vault.seal(&place, &opened).map_err(unsealed)?;
-                    swaps.add(no, &place, stored, sealed);
+                    swaps.push(Swap {
+                        no,
+                        endpoint_id: endpoint_id.to_owned(),
+                        url: url.to_owned(),
+                        field: field.as_str(),
+                        stored: stored.to_owned(),
+                        sealed,
+                    });
                 }
                 Err(fault) => unreadable.push((endpoint_id.to_owned(), fault.to_string())),
             }
@@ -166,24 +199,14 @@ impl Store {
     }
 }
 
-/// The parameters of `sql/seal_secrets.sql`.
-#[derive(Default)]
-struct Swaps {
-    nos: Vec<i32>,
-    urls: Vec<String>,
-    fields: Vec<&'static str>,
-    stored: Vec<String>,
-    sealed: Vec<String>,
-}
-
-impl Swaps {
-    fn add(&mut self, no: i32, place: &Place<'_>, stored: &str, sealed: String) {
-        self.nos.push(no);
-        self.urls.push(place.url.to_owned());
-        self.fields.push(place.field.as_str());
-        self.stored.push(stored.to_owned());
-        self.sealed.push(sealed);
-    }
+/// A secret, and what is to stand in its place: an entry of `sql/seal_secrets.sql`.
+struct Swap {
+    no: i32,
+    endpoint_id: String,
+    url: String,
+    field: &'static str,
+    stored: String,
+    sealed: String,
 }
 
 fn unsealed(fault: NoRandomness) -> StoreError {
