@@ -47,6 +47,7 @@ mod events_by_command;
 mod failing_over;
 mod flooding;
 mod history;
+mod holding;
 mod hostile;
 mod isolating;
 mod lacking_grants;
