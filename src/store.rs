@@ -14,6 +14,7 @@ mod measures;
 mod migrate;
 mod pool;
 mod redo;
+mod refused;
 mod routing;
 mod rows;
 mod secrets;
@@ -36,7 +37,9 @@ use crate::vault::Vault;
 pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack};
-pub use diagnose::{Refusal, is_data_fault, is_duplicate, is_permanent, one_line, refusal};
+pub use diagnose::{
+    Refusal, is_data_fault, is_duplicate, is_lock_timeout, is_permanent, is_row_fault, one_line, refusal,
+};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointSet, PutResult};
 pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, Unrouted, UnroutedEvent};
@@ -44,6 +47,7 @@ pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
 pub use redo::Replay;
+pub use refused::RefusedStage;
 pub use routing::RouteTx;
 pub use rows::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,

@@ -41,6 +41,45 @@ pub fn is_data_fault(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| db.code().code().starts_with("22"))
 }
 
+/// SQLSTATEs, or classes of them, with which the server refuses a row: what it holds, or what it sets off.
+const OF_A_ROW: [&str; 12] = [
+    "09", "21", "22", "23", "27", "2F", "38", "39", "54",
+    "P0",    // Triggers, constraints, values, limits.
+    "53200", // Out of memory: a smaller batch needs less.
+    "57014", // It took too long.
+];
+
+/// What no row is to blame for, though a function of somebody else may have been running.
+const OF_NO_ROW: [&str; 6] = ["08", "25", "40", "55P03", "57P", "58030"];
+
+/// Whether the server refused a row that the statement writes or reads, and would take the others without it: somebody's
+/// trigger or constraint, a value, data that is damaged. Not where the statement as such, the session or the server is in trouble.
+pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
+    let Some(db) = database_error(fault).filter(|db| db.parsed_severity() == Some(Severity::Error)) else {
+        return false;
+    };
+    let code = db.code().code();
+    let is_one_of = |codes: &[&str]| codes.iter().any(|start| code.starts_with(start));
+    // A sequence that lies behind its table gives each row an id that is taken.
+    let is_taken_id = is_duplicate(fault) && db.constraint().is_some_and(|name| name.ends_with("_pkey"));
+    let is_damaged = ["XX001", "XX002"].contains(&code) || is_of_a_value(db);
+    !is_taken_id
+        && !is_one_of(&OF_NO_ROW)
+        && (is_one_of(&OF_A_ROW) || is_damaged || foreign_function(db).is_some())
+}
+
+/// Damage to a value that is stored apart, and a value too large to be handled, are reported as internal errors.
+fn is_of_a_value(db: &DbError) -> bool {
+    let is_told = |part| db.message().contains(part);
+    *db.code() == SqlState::INTERNAL_ERROR
+        && (is_told("toast value") || is_told("invalid memory alloc request"))
+}
+
+/// Whether a lock was not to be had within `lock_timeout`.
+pub fn is_lock_timeout(fault: &(dyn Error + 'static)) -> bool {
+    database_error(fault).is_some_and(|db| *db.code() == SqlState::LOCK_NOT_AVAILABLE)
+}
+
 /// Whether there is such a row already.
 pub fn is_duplicate(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| *db.code() == SqlState::UNIQUE_VIOLATION)
@@ -137,8 +176,9 @@ fn from_server(db: &DbError) -> String {
 /// The function that raised it, if it is not one of ours: somebody's trigger on our tables.
 fn foreign_function(db: &DbError) -> Option<&str> {
     let place = db.where_()?.lines().next()?;
-    let function = place.strip_prefix("PL/pgSQL ")?;
-    (!function.starts_with("function postrider.")).then_some(function)
+    // As "PL/pgSQL function audit() line 3 at RAISE", whatever the language.
+    let (language, function) = place.split_once(' ')?;
+    (language.starts_with("PL/") && !function.starts_with("function postrider.")).then_some(function)
 }
 
 fn from_driver(fault: &(dyn Error + 'static)) -> String {

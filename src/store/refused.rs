@@ -1,0 +1,60 @@
+//! Statements about rows that the database refuses to write: recorded, passed over, tried again alone.
+
+use super::statements::{FORGET_REFUSED, HASTEN_REFUSED, SET_ASIDE};
+use super::{Store, StoreError, one_line};
+
+/// What a row was refused for; the names are those of `postrider.refused.stage`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedStage {
+    /// An event cannot be routed.
+    Route,
+    /// A delivery cannot be claimed.
+    Claim,
+    /// The outcome of an attempt cannot be written.
+    Settle,
+    /// A delivery cannot be made pending again.
+    GiveBack,
+    /// A delivery cannot be given up.
+    GiveUp,
+    /// An event that is old enough cannot be deleted.
+    Delete,
+}
+
+impl RefusedStage {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Claim => "claim",
+            Self::Settle => "settle",
+            Self::GiveBack => "give_back",
+            Self::GiveUp => "give_up",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+impl Store {
+    /// `sql/set_aside.sql`: the row is tried again after 5 s, 5 min, 30 min and so on.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it is not recorded; a second call counts another try.
+    pub async fn set_aside(&self, stage: RefusedStage, id: i64, why: &StoreError) -> Result<(), StoreError> {
+        self.rows(&SET_ASIDE, &[&stage.name(), &vec![id], &one_line(why)]).await.map(drop)
+    }
+
+    /// `sql/hasten_refused.sql`: `id` got through; what was refused for the same reason is tried at once.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the others are tried when it is their time.
+    pub async fn hasten_refused(&self, stage: RefusedStage, id: i64) -> Result<(), StoreError> {
+        self.rows(&HASTEN_REFUSED, &[&stage.name(), &id]).await.map(drop)
+    }
+
+    /// `sql/forget_refused.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a second call is harmless.
+    pub async fn forget_refused(&self) -> Result<(), StoreError> {
+        self.rows(&FORGET_REFUSED, &[]).await.map(drop)
+    }
+}
