@@ -163,7 +163,11 @@ async fn an_endpoint_that_was_committed_before_an_insert_receives_the_event_what
         timeout(super::SOON, scene.database.execute(&put)).await.expect("it waits for nobody");
         scene.database.insert(&format!("late-{number}"), "1").await;
     }
-    scene.soon("select count(*) = 20 and bool_and(status = 'complete' and deliveries = 1) from postrider.outbox").await;
+    scene
+        .soon(
+            "select count(*) = 20 and bool_and(status = 'complete' and deliveries = 1) from postrider.outbox",
+        )
+        .await;
 
     stranger.rollback().await;
 }
@@ -183,7 +187,11 @@ async fn an_endpoint_that_is_put_in_the_transaction_of_an_event_receives_it_what
         );
         timeout(super::SOON, scene.database.execute(&put)).await.expect("it waits for nobody");
     }
-    scene.soon("select count(*) = 20 and bool_and(status = 'complete' and deliveries = 1) from postrider.outbox").await;
+    scene
+        .soon(
+            "select count(*) = 20 and bool_and(status = 'complete' and deliveries = 1) from postrider.outbox",
+        )
+        .await;
 
     stranger.rollback().await;
 }

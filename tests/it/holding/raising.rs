@@ -8,15 +8,18 @@ const RAISE: &str = "raise exception 'not this one'";
 /// Whether the event of a delivery is a bad one.
 const OF_BAD: &str = "(select o.topic from postrider.outbox as o where o.id = new.event_id) like 'bad%'";
 /// Whether the delivery of an attempt is of a bad event.
-const ATTEMPT_OF_BAD: &str = "(select o.topic from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id
+const ATTEMPT_OF_BAD: &str =
+    "(select o.topic from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id
     where d.id = new.delivery_id) like 'bad%'";
 /// Whether a bad event is in a claim.
-const CLAIM_OF_BAD: &str = "exists (select from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id
+const CLAIM_OF_BAD: &str =
+    "exists (select from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id
     where d.id = any (new.delivery_ids) and o.topic like 'bad%')";
 
 #[tokio::test]
 async fn a_trigger_that_raises_when_an_event_is_routed_keeps_back_that_event() {
-    nine_of_ten_go_on("outbox", "before update", "new.topic like 'bad%' and new.status = 'in_progress'").await;
+    nine_of_ten_go_on("outbox", "before update", "new.topic like 'bad%' and new.status = 'in_progress'")
+        .await;
 }
 
 #[tokio::test]
@@ -97,8 +100,8 @@ async fn a_trigger_that_raises_at_commit_when_a_failure_is_recorded_keeps_back_t
 #[tokio::test]
 async fn triggers_that_raise_with_any_code_keep_back_their_events_alone() {
     const CODES: [&str; 14] = [
-        "P0001", "22012", "22P02", "23514", "23505", "42703", "42501", "40001", "40P01", "55P03", "57014", "53400",
-        "XX000", "ZZZZZ",
+        "P0001", "22012", "22P02", "23514", "23505", "42703", "42501", "40001", "40P01", "55P03", "57014",
+        "53400", "XX000", "ZZZZZ",
     ];
     for (table, condition, topic) in [
         ("outbox", "new.topic like 'bad%' and new.status = 'in_progress'", "new.topic"),
@@ -131,7 +134,9 @@ async fn triggers_that_raise_with_any_code_keep_back_their_events_alone() {
 
 #[tokio::test]
 async fn a_trigger_that_fails_by_itself_keeps_back_its_event_alone() {
-    for statement in ["perform 1 / 0", "perform new.no_such_column", "perform 'x'::int", "perform pg_sleep(1/0)"] {
+    for statement in
+        ["perform 1 / 0", "perform new.no_such_column", "perform 'x'::int", "perform pg_sleep(1/0)"]
+    {
         let scene = Scene::start().await;
         refuse(&scene.database, "delivery", "before insert", OF_BAD, statement).await;
 

@@ -59,7 +59,10 @@ async fn the_installation_that_somebody_holds_keeps_nothing_from_going_on() {
     scene.assert_good_ones_are_done().await;
 
     stranger.commit().await;
-    scene.database.until("select state = 'disabled' from postrider.endpoint_health where endpoint_id = 'bad'").await;
+    scene
+        .database
+        .until("select state = 'disabled' from postrider.endpoint_health where endpoint_id = 'bad'")
+        .await;
 }
 
 #[tokio::test]
@@ -92,7 +95,10 @@ async fn an_endpoint_that_is_gone_while_somebody_holds_it_keeps_no_other_outcome
     scene.soon("select count(*) = 3 from postrider.attempt_log where status_code = 410").await;
 
     stranger.commit().await;
-    scene.database.until("select state = 'disabled' from postrider.endpoint_health where endpoint_id = 'bad'").await;
+    scene
+        .database
+        .until("select state = 'disabled' from postrider.endpoint_health where endpoint_id = 'bad'")
+        .await;
     assert_eq!(scene.bad.count(), 3);
 }
 
@@ -128,12 +134,16 @@ async fn a_circuit_that_somebody_holds_keeps_no_other_from_opening() {
     scene.soon("select circuit = 'open' from postrider.endpoint_health where endpoint_id = 'good'").await;
 
     stranger.commit().await;
-    scene.database.until("select circuit = 'open' from postrider.endpoint_health where endpoint_id = 'bad'").await;
+    scene
+        .database
+        .until("select circuit = 'open' from postrider.endpoint_health where endpoint_id = 'bad'")
+        .await;
 }
 
 #[tokio::test]
 async fn a_row_of_the_same_key_that_somebody_has_not_committed_keeps_no_other_outcome_from_being_written() {
-    let attempt = "insert into postrider.attempt (delivery_id, started_at, endpoint_no, duration_ms, attempt, outcome)
+    let attempt =
+        "insert into postrider.attempt (delivery_id, started_at, endpoint_no, duration_ms, attempt, outcome)
         select d.id, now(), d.endpoint_no, 1, 1, 'pending'
         from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id where o.topic like 'bad%'
         returning attempt";
@@ -141,7 +151,8 @@ async fn a_row_of_the_same_key_that_somebody_has_not_committed_keeps_no_other_ou
 }
 
 #[tokio::test]
-async fn a_delivery_of_the_same_event_that_somebody_has_not_committed_keeps_no_other_event_from_being_routed() {
+async fn a_delivery_of_the_same_event_that_somebody_has_not_committed_keeps_no_other_event_from_being_routed()
+{
     let scene = Scene::start().await;
     // The first event of a new database.
     let delivery = "insert into postrider.delivery (event_id, endpoint_no, status, due_at)
@@ -176,12 +187,18 @@ async fn an_event_that_somebody_holds_keeps_no_other_from_being_routed() {
 #[tokio::test]
 async fn a_waiting_delivery_that_somebody_holds_keeps_no_other_from_being_claimed() {
     let scene = Scene::start().await;
-    scene.database.execute("select postrider.pause_endpoint(id) from unnest('{good,bad}'::text[]) as id").await;
+    scene
+        .database
+        .execute("select postrider.pause_endpoint(id) from unnest('{good,bad}'::text[]) as id")
+        .await;
     scene.insert_ten().await;
     scene.database.until("select pending = 10 from postrider.backlog").await;
     let stranger = Stranger::begin(&scene.database, &deliveries("for update")).await;
 
-    scene.database.execute("select postrider.resume_endpoint(id) from unnest('{good,bad}'::text[]) as id").await;
+    scene
+        .database
+        .execute("select postrider.resume_endpoint(id) from unnest('{good,bad}'::text[]) as id")
+        .await;
     scene.assert_good_ones_are_done().await;
     scene.assert_bad_ones_are_not_done().await;
 

@@ -12,7 +12,9 @@ async fn payloads_that_compress_well_and_are_too_large_are_given_up_and_hold_up_
 
     insert_letters(&scene, 8, LETTERS).await;
     scene.assert_good_ones_are_done().await;
-    scene.soon("select count(*) = 8 from postrider.outbox where topic = 'bad.large' and status = 'failed'").await;
+    scene
+        .soon("select count(*) = 8 from postrider.outbox where topic = 'bad.large' and status = 'failed'")
+        .await;
 
     assert!(
         scene
@@ -27,27 +29,36 @@ async fn payloads_that_compress_well_and_are_too_large_are_given_up_and_hold_up_
 
 #[tokio::test]
 async fn payloads_that_compress_well_are_delivered_where_they_may_be_and_hold_up_nobody() {
-    let scene = Scene::start_with("", &["--max-payload", "16MiB"]).await;
+    let scene = Scene::start_with("", &["--max-payload", "2MiB"]).await;
 
-    insert_letters(&scene, 8, 12_000_000).await;
+    // What the receiver takes at most is 2 MB.
+    insert_letters(&scene, 40, 1_900_000).await;
     scene.assert_good_ones_are_done().await;
 
     scene.assert_all_is_done().await;
-    assert_eq!(scene.bad.count(), 8);
-    assert!(scene.bad.all().iter().all(|received| received.body.len() == 12_000_002));
+    assert_eq!(scene.bad.count(), 40);
+    assert!(scene.bad.all().iter().all(|received| received.body.len() == 1_900_002));
 }
 
 #[tokio::test]
 async fn payloads_that_waited_and_compress_well_hold_up_nobody() {
     let scene = Scene::start_with("", &["--max-payload", "1MiB"]).await;
-    scene.database.execute("select postrider.pause_endpoint(id) from unnest('{good,bad}'::text[]) as id").await;
+    scene
+        .database
+        .execute("select postrider.pause_endpoint(id) from unnest('{good,bad}'::text[]) as id")
+        .await;
     insert_letters(&scene, 8, LETTERS).await;
     scene.database.until("select unrouted = 0 and pending >= 8 from postrider.backlog").await;
 
-    scene.database.execute("select postrider.resume_endpoint(id) from unnest('{good,bad}'::text[]) as id").await;
+    scene
+        .database
+        .execute("select postrider.resume_endpoint(id) from unnest('{good,bad}'::text[]) as id")
+        .await;
     scene.assert_good_ones_are_done().await;
 
-    scene.soon("select count(*) = 8 from postrider.outbox where topic = 'bad.large' and status = 'failed'").await;
+    scene
+        .soon("select count(*) = 8 from postrider.outbox where topic = 'bad.large' and status = 'failed'")
+        .await;
 }
 
 #[tokio::test]
@@ -59,7 +70,9 @@ async fn a_payload_that_cannot_be_read_is_given_up_or_kept_back_and_holds_up_nob
 async fn the_size_of_a_payload_that_cannot_be_read_is_known() {
     let scene = unreadable_payloads_hold_up_nobody("", &["--max-payload", "100KiB"]).await;
 
-    scene.soon("select count(*) = 2 from postrider.outbox where topic = 'bad.torn' and status = 'failed'").await;
+    scene
+        .soon("select count(*) = 2 from postrider.outbox where topic = 'bad.torn' and status = 'failed'")
+        .await;
     assert!(
         scene
             .database
@@ -86,7 +99,9 @@ async fn unreadable_payloads_hold_up_nobody(more: &str, flags: &[&str]) -> Scene
     scene.dispatcher.signal("CONT").await;
     scene.assert_good_ones_are_done().await;
     scene.insert_ten().await;
-    scene.soon("select count(*) = 2 from postrider.outbox where topic = 'bad.one' and status = 'complete'").await;
+    scene
+        .soon("select count(*) = 2 from postrider.outbox where topic = 'bad.one' and status = 'complete'")
+        .await;
     scene
 }
 

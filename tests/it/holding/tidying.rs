@@ -4,7 +4,8 @@
 use super::{SHORT_LEASE, SHORT_RETENTION, Scene, Stranger, soon};
 use crate::support::{Dispatcher, eventually};
 
-const BAD_DELIVERY: &str = "select from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id
+const BAD_DELIVERY: &str =
+    "select from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id
     where o.topic like 'bad%' for update";
 
 #[tokio::test]

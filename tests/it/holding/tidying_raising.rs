@@ -16,7 +16,8 @@ async fn a_trigger_that_raises_at_sigterm_keeps_no_other_delivery_from_being_giv
     database.insert_many("bad.one", 1).await;
     database.insert_many("good.one", 9).await;
     eventually("all are on their way", || async { good.under_way() + bad.under_way() == 10 }).await;
-    refuse(&database, "delivery", "before update", &format!("new.status = 'pending' and {OF_BAD}"), RAISE).await;
+    refuse(&database, "delivery", "before update", &format!("new.status = 'pending' and {OF_BAD}"), RAISE)
+        .await;
 
     dispatcher.signal("TERM").await;
     soon(&database, &dispatcher, "select pending = 9 from postrider.backlog").await;
@@ -41,7 +42,8 @@ async fn a_trigger_that_raises_for_a_delivery_of_the_dead_keeps_no_other_from_be
         .await;
     eventually("all are on their way", || async { good.under_way() + bad.under_way() == 10 }).await;
     dispatcher.kill().await;
-    refuse(&database, "delivery", "before update", &format!("new.status = 'pending' and {OF_BAD}"), RAISE).await;
+    refuse(&database, "delivery", "before update", &format!("new.status = 'pending' and {OF_BAD}"), RAISE)
+        .await;
 
     good.release();
     bad.release();
@@ -143,7 +145,10 @@ async fn a_trigger_that_raises_when_an_endpoint_is_disabled_keeps_no_other_from_
     scene.soon(gone).await;
 
     refuse_no_more(&scene.database).await;
-    scene.database.until("select state = 'disabled' from postrider.endpoint_health where endpoint_id = 'bad'").await;
+    scene
+        .database
+        .until("select state = 'disabled' from postrider.endpoint_health where endpoint_id = 'bad'")
+        .await;
 }
 
 #[tokio::test]
@@ -159,7 +164,10 @@ async fn a_trigger_that_raises_when_a_circuit_opens_keeps_no_other_from_it() {
     scene.soon("select circuit = 'open' from postrider.endpoint_health where endpoint_id = 'good'").await;
 
     refuse_no_more(&scene.database).await;
-    scene.database.until("select circuit = 'open' from postrider.endpoint_health where endpoint_id = 'bad'").await;
+    scene
+        .database
+        .until("select circuit = 'open' from postrider.endpoint_health where endpoint_id = 'bad'")
+        .await;
 }
 
 #[tokio::test]
