@@ -3,6 +3,7 @@
 //! and skips what others have locked, so that any dispatcher may do it, side by side with the others.
 
 mod deletions;
+mod leftovers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,8 +22,6 @@ use crate::trouble::Stage;
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Claims taken back in one statement.
-const CLAIMS_MAX: i64 = 20;
 /// Rows touched in one statement of tidying.
 const ROWS_MAX: i64 = 1_000;
 /// A deleted endpoint's name is kept a day longer than the last of its deliveries.
@@ -95,7 +94,9 @@ impl Housekeeping {
         let store = &self.shared.store;
         let begun = Instant::now();
         let may_go_on = || !stop.is_cancelled() && begun.elapsed() < TIDYING_MAX;
-        while store.give_up_deliveries(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
+        while leftovers::give_up(&self.shared, ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
+        while store.fold_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
+        store.forget_refused().await?;
         while store.sum_tallies(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
         while store.fold_tallies(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
         self.seal().await?;
@@ -115,16 +116,11 @@ impl Housekeeping {
     }
 
     async fn rescue(&self) -> Result<(), StoreError> {
-        loop {
-            let (rescued, claims) = self.shared.store.rescue_claims(CLAIMS_MAX).await?;
-            if rescued > 0 {
-                info!("took back {rescued} deliveries of a dispatcher whose lease ended");
-                self.shared.bell.look_now();
-                self.shared.bell.count_again();
-            }
-            if claims < CLAIMS_MAX {
-                break;
-            }
+        let rescued = leftovers::rescue(&self.shared).await?;
+        if rescued > 0 {
+            info!("took back {rescued} deliveries of a dispatcher whose lease ended");
+            self.shared.bell.look_now();
+            self.shared.bell.count_again();
         }
         self.shared.store.remove_dispatchers(None).await
     }
