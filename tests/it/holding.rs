@@ -1,162 +1,249 @@
-//! What one row, one endpoint or one stranger's transaction does costs that row or endpoint, and never the others. Each
-//! test has a bad one, which is kept from its next state, among good ones, which are done while it still is; when the
-//! stranger has gone, the bad one is done, too.
+//! Rows that a stranger's transaction holds while outcomes are written, events are routed and deliveries claimed.
 
-mod calls;
-mod raising;
-mod rows;
-mod swelling;
-mod tidying;
-mod tidying_raising;
+use crate::support::{Dispatcher, IS_BAD, Scene, Stranger, eventually};
 
-use std::time::Duration;
-
-use tokio_postgres::Client;
-
-use crate::support::{Database, Dispatcher, Receiver, eventually};
-
-/// Good ones are done within this: a busy machine has time enough, and no wait for a lock ends so soon.
-const SOON: Duration = Duration::from_secs(8);
-/// Housekeeping steps every second, and a dispatcher that is killed is missed soon.
-const SHORT_LEASE: [&str; 4] = ["--lease", "4s", "--request-timeout", "2s"];
-/// And what stayed is looked at again every three seconds.
-const SHORT_RETENTION: [&str; 6] = ["--lease", "4s", "--request-timeout", "2s", "--retain-complete", "1m"];
-/// Whether an event `o` is a bad one.
-const IS_BAD: &str = "o.topic like 'bad%'";
-
-/// Two endpoints, `good` and `bad`, which receive the topics that begin with their names.
-struct Scene {
-    database: Database,
-    good: Receiver,
-    bad: Receiver,
-    dispatcher: Dispatcher,
+/// The deliveries of bad events.
+fn deliveries(locking: &str) -> String {
+    format!(
+        "select from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id where {IS_BAD} {locking}"
+    )
 }
 
-impl Scene {
-    async fn start() -> Self {
-        Self::start_with("", &[]).await
-    }
-
-    /// The same; `more` as in [`Database::put_endpoint`].
-    async fn start_with(more: &str, flags: &[&str]) -> Self {
-        let database = Database::new().await;
-        let (good, bad) = (Receiver::start().await, Receiver::start().await);
-        database.put_endpoint("good", &good.url(), "good.**", more).await;
-        database.put_endpoint("bad", &bad.url(), "bad.**", more).await;
-        let dispatcher = Dispatcher::start(&database, flags).await;
-        Self { database, good, bad, dispatcher }
-    }
-
-    /// Inserts ten events in one transaction, the fourth of which is bad.
-    async fn insert_ten(&self) {
-        self.insert_ten_with("null").await;
-    }
-
-    /// The same; SQL says after when they are delivered.
-    async fn insert_ten_with(&self, deliver_after: &str) {
-        self.database
-            .execute(&format!(
-                "insert into postrider.outbox (topic, payload, deliver_after)
-                 select case when n = 4 then 'bad.one' else 'good.one' end, '{{}}', {deliver_after}
-                 from generate_series(1, 10) as n"
-            ))
-            .await;
-    }
-
-    /// Requests for so many bad and good events are on their way, and are not answered before `answer`.
-    async fn send(&self, bad: usize, good: usize) {
-        self.bad.hold();
-        self.good.hold();
-        // Claimed apart from each other.
-        self.database.insert_many("bad.one", bad).await;
-        eventually("bad ones are on their way", || async { self.bad.under_way() == bad }).await;
-        self.database.insert_many("good.one", good).await;
-        eventually("good ones are on their way", || async { self.good.under_way() == good }).await;
-    }
-
-    /// Answers what is on its way.
-    fn answer(&self) {
-        self.bad.release();
-        self.good.release();
-    }
-
-    /// Waits a short time until a query's one value is true.
-    async fn soon(&self, sql: &str) {
-        soon(&self.database, &self.dispatcher, sql).await;
-    }
-
-    /// Every good event is complete soon; so are ten more that come now, together and alone.
-    async fn assert_good_ones_are_done(&self) {
-        let is_done = "select not exists (select from postrider.outbox as o where o.topic like 'good%' and o.status <> 'complete')";
-        self.soon(is_done).await;
-        self.database.insert_many("good.two", 5).await;
-        for _ in 0..5 {
-            self.database.insert("good.three", "{}").await;
-        }
-        self.soon(is_done).await;
-    }
-
-    /// No bad event is complete or failed.
-    async fn assert_bad_ones_are_not_done(&self) {
-        let none = "select not exists (select from postrider.outbox as o where o.topic like 'bad%' and o.status in ('complete', 'failed'))";
-        assert!(self.database.is(none).await, "nothing held it up");
-    }
-
-    /// Now that the stranger has gone, everything is complete, and no row contradicts another.
-    async fn assert_all_is_done(&self) {
-        self.database.make_set_aside_due().await;
-        self.database.until_settled().await;
-        assert!(self.database.is("select bool_and(status = 'complete') from postrider.outbox").await);
-        self.database.until("select not exists (select from postrider.claim)").await;
-        self.database.assert_counts_agree().await;
-    }
+#[tokio::test]
+async fn a_delivery_that_somebody_holds_keeps_no_other_outcome_from_being_written() {
+    outcomes_of_others_are_written(1, 200, &deliveries("for update of d")).await;
 }
 
-/// Waits a short time until a query's one value is true.
-async fn soon(database: &Database, dispatcher: &Dispatcher, sql: &str) {
-    let waiting = tokio::time::timeout(SOON, database.until(sql)).await;
-    assert!(waiting.is_ok(), "not within {SOON:?}: {sql}; the log:\n{}", dispatcher.log());
+#[tokio::test]
+async fn several_deliveries_that_somebody_holds_keep_no_other_outcome_from_being_written() {
+    outcomes_of_others_are_written(20, 200, &deliveries("for share of d")).await;
 }
 
-/// Somebody else's transaction: open until it is ended or dropped.
-struct Stranger {
-    client: Client,
+#[tokio::test]
+async fn an_event_that_somebody_holds_keeps_no_other_outcome_from_being_written() {
+    let event = format!("select from postrider.outbox as o where {IS_BAD} for update");
+    outcomes_of_others_are_written(3, 200, &event).await;
 }
 
-impl Stranger {
-    /// Begins with a query that finds or returns something.
-    async fn begin(database: &Database, query: &str) -> Self {
-        let client = database.connect().await;
-        client.batch_execute("begin").await.unwrap();
-        let rows = client.query(query, &[]).await.unwrap_or_else(|fault| panic!("{query}: {fault:?}"));
-        assert!(!rows.is_empty(), "nothing to hold: {query}");
-        Self { client }
-    }
-
-    async fn commit(self) {
-        self.client.batch_execute("commit").await.unwrap();
-    }
-
-    async fn rollback(self) {
-        self.client.batch_execute("rollback").await.unwrap();
-    }
+#[tokio::test]
+async fn an_event_and_its_delivery_that_somebody_holds_keep_no_failure_of_others_from_being_written() {
+    outcomes_of_others_are_written(2, 500, &deliveries("for update")).await;
 }
 
-/// A trigger of somebody else's: for rows of which `condition` is true it does `statement`, which raises.
-async fn refuse(database: &Database, table: &str, when: &str, condition: &str, statement: &str) {
-    let kind = if when.starts_with("deferred") { "constraint trigger" } else { "trigger" };
-    let deferred = if when.starts_with("deferred") { "deferrable initially deferred" } else { "" };
-    let when = when.replace("deferred", "after");
-    database
-        .execute(&format!(
-            "create function public.refuse() returns trigger language plpgsql as
-             $$ begin if {condition} then {statement}; end if; return coalesce(new, old); end $$;
-             create {kind} refuse {when} on postrider.{table} {deferred} for each row execute function public.refuse()"
-        ))
+#[tokio::test]
+async fn a_claim_that_somebody_holds_keeps_no_other_outcome_from_being_written() {
+    let claim = "select from postrider.claim as c
+        where exists (select from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id
+                      where d.id = any (c.delivery_ids) and o.topic like 'bad%') for update";
+    let scene = Scene::start().await;
+    scene.send(1, 10).await;
+    let stranger = Stranger::begin(&scene.database, claim).await;
+
+    scene.answer();
+    scene.assert_good_ones_are_done().await;
+
+    stranger.commit().await;
+    scene.assert_all_is_done().await;
+    assert_eq!(scene.bad.count(), 1);
+}
+
+#[tokio::test]
+async fn the_installation_that_somebody_holds_keeps_nothing_from_going_on() {
+    let scene = Scene::start().await;
+    scene.bad.answer(410);
+    scene.send(1, 10).await;
+    let stranger = Stranger::begin(&scene.database, "select from postrider.installation for update").await;
+
+    scene.answer();
+    scene.assert_good_ones_are_done().await;
+
+    stranger.commit().await;
+    scene
+        .database
+        .until("select state = 'disabled' from postrider.endpoint_health where endpoint_id = 'bad'")
         .await;
 }
 
-/// The trigger is gone.
-async fn refuse_no_more(database: &Database) {
-    database.execute("drop function public.refuse() cascade").await;
+#[tokio::test]
+async fn an_endpoint_that_somebody_holds_is_sent_what_is_for_it() {
+    let scene = Scene::start().await;
+    let hold = "select from postrider.endpoint where id = 'good' for update";
+    let stranger = Stranger::begin(&scene.database, hold).await;
+
+    scene.insert_ten().await;
+    scene.assert_good_ones_are_done().await;
+
+    stranger.commit().await;
+    scene.assert_all_is_done().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_fails_while_somebody_holds_it_keeps_no_other_outcome_from_being_written() {
+    outcomes_of_others_are_written(1, 500, &format!("{} for update", endpoint())).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_gone_while_somebody_holds_it_keeps_no_other_outcome_from_being_written() {
+    let scene = Scene::start().await;
+    scene.bad.answer(410);
+    scene.send(3, 10).await;
+    let stranger = Stranger::begin(&scene.database, &format!("{} for update", endpoint())).await;
+
+    scene.answer();
+    scene.assert_good_ones_are_done().await;
+    scene.soon("select count(*) = 3 from postrider.attempt_log where status_code = 410").await;
+
+    stranger.commit().await;
+    scene
+        .database
+        .until("select state = 'disabled' from postrider.endpoint_health where endpoint_id = 'bad'")
+        .await;
+    assert_eq!(scene.bad.count(), 3);
+}
+
+#[tokio::test]
+async fn many_endpoints_that_are_gone_while_somebody_holds_one_are_disabled() {
+    let scene = Scene::start().await;
+    scene.bad.answer(410);
+    for number in 0..8 {
+        scene.database.put_endpoint(&format!("gone-{number}"), &scene.bad.url(), "bad.**", "").await;
+    }
+    let held = "select from postrider.endpoint where id = 'gone-3' for update";
+    let stranger = Stranger::begin(&scene.database, held).await;
+
+    scene.insert_ten().await;
+    scene.assert_good_ones_are_done().await;
+    scene.soon("select count(*) = 8 from postrider.endpoint_health where state = 'disabled'").await;
+
+    stranger.commit().await;
+    scene.database.until("select count(*) = 9 from postrider.endpoint_health where state = 'disabled'").await;
+}
+
+#[tokio::test]
+async fn a_circuit_that_somebody_holds_keeps_no_other_from_opening() {
+    let scene = Scene::start_with("retry_schedule => '{1h}'", &[]).await;
+    scene.good.answer(500);
+    scene.bad.answer(500);
+    scene.database.insert_many("bad.one", 1).await;
+    scene.database.until("select exists (select from postrider.circuit)").await;
+    let stranger = Stranger::begin(&scene.database, "select from postrider.circuit for update").await;
+
+    scene.database.insert_many("bad.one", 20).await;
+    scene.database.insert_many("good.one", 20).await;
+    scene.soon("select circuit = 'open' from postrider.endpoint_health where endpoint_id = 'good'").await;
+
+    stranger.commit().await;
+    scene
+        .database
+        .until("select circuit = 'open' from postrider.endpoint_health where endpoint_id = 'bad'")
+        .await;
+}
+
+#[tokio::test]
+async fn a_row_of_the_same_key_that_somebody_has_not_committed_keeps_no_other_outcome_from_being_written() {
+    let attempt =
+        "insert into postrider.attempt (delivery_id, started_at, endpoint_no, duration_ms, attempt, outcome)
+        select d.id, now(), d.endpoint_no, 1, 1, 'pending'
+        from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id where o.topic like 'bad%'
+        returning attempt";
+    outcomes_of_others_are_written(1, 500, attempt).await;
+}
+
+#[tokio::test]
+async fn a_delivery_of_the_same_event_that_somebody_has_not_committed_keeps_no_other_event_from_being_routed()
+{
+    let scene = Scene::start().await;
+    // The first event of a new database.
+    let delivery = "insert into postrider.delivery (event_id, endpoint_no, status, due_at)
+        select 1, e.no, 'pending', now() from postrider.endpoint as e where e.id = 'bad' returning id";
+    let stranger = Stranger::begin(&scene.database, delivery).await;
+
+    scene.database.insert_many("bad.one", 1).await;
+    scene.insert_ten().await;
+    scene.assert_good_ones_are_done().await;
+
+    stranger.rollback().await;
+    scene.assert_all_is_done().await;
+}
+
+#[tokio::test]
+async fn an_event_that_somebody_holds_keeps_no_other_from_being_routed() {
+    let scene = Scene::start().await;
+    // Routed by nobody before it is held: the dispatcher stands still.
+    scene.dispatcher.signal("STOP").await;
+    scene.insert_ten().await;
+    let held = "select from postrider.outbox as o where o.topic like 'bad%' for update";
+    let stranger = Stranger::begin(&scene.database, held).await;
+
+    scene.dispatcher.signal("CONT").await;
+    scene.assert_good_ones_are_done().await;
+    scene.assert_bad_ones_are_not_done().await;
+
+    stranger.commit().await;
+    scene.assert_all_is_done().await;
+}
+
+#[tokio::test]
+async fn a_waiting_delivery_that_somebody_holds_keeps_no_other_from_being_claimed() {
+    let scene = Scene::start().await;
+    scene
+        .database
+        .execute("select postrider.pause_endpoint(id) from unnest('{good,bad}'::text[]) as id")
+        .await;
+    scene.insert_ten().await;
+    scene.database.until("select pending = 10 from postrider.backlog").await;
+    let stranger = Stranger::begin(&scene.database, &deliveries("for update")).await;
+
+    scene
+        .database
+        .execute("select postrider.resume_endpoint(id) from unnest('{good,bad}'::text[]) as id")
+        .await;
+    scene.assert_good_ones_are_done().await;
+    scene.assert_bad_ones_are_not_done().await;
+
+    stranger.commit().await;
+    scene.assert_all_is_done().await;
+}
+
+#[tokio::test]
+async fn a_dispatcher_that_somebody_holds_keeps_no_other_from_working() {
+    let scene = Scene::start_with("", &["--lease", "1m"]).await;
+    let held = "select from postrider.dispatcher for update";
+    let stranger = Stranger::begin(&scene.database, held).await;
+    let other = Dispatcher::start(&scene.database, &["--lease", "1m"]).await;
+
+    for _ in 0..10 {
+        scene.database.insert("good.one", "1").await;
+    }
+    scene.soon("select bool_and(status = 'complete') from postrider.outbox").await;
+
+    stranger.commit().await;
+    scene.assert_all_is_done().await;
+    drop(other);
+}
+
+/// The bad endpoint.
+fn endpoint() -> &'static str {
+    "select from postrider.endpoint where id = 'bad'"
+}
+
+/// Bad and good requests are answered, bad ones with this status, while somebody holds what belongs to the bad ones.
+async fn outcomes_of_others_are_written(bad: usize, status: u16, hold: &str) {
+    let scene = Scene::start_with("retry_schedule => '{1ms,1ms,1ms}'", &[]).await;
+    for _ in 0..bad {
+        scene.bad.answer_once(status, &[], b"");
+        scene.good.answer_once(status, &[], b"");
+    }
+    scene.send(bad, 10).await;
+    let stranger = Stranger::begin(&scene.database, hold).await;
+
+    scene.answer();
+    scene.assert_good_ones_are_done().await;
+
+    stranger.rollback().await;
+    scene.assert_all_is_done().await;
+    // What was answered is not sent again: its outcome was kept until it could be written.
+    let expected = if status == 200 { bad } else { 2 * bad };
+    eventually("nothing is on its way", || async { scene.bad.under_way() == 0 }).await;
+    assert_eq!(scene.bad.count(), expected);
 }

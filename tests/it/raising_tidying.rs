@@ -1,8 +1,9 @@
 //! Triggers of somebody else's that raise for one row while deliveries are given back, taken back and given up, endpoints
 //! disabled, circuits opened and old events deleted.
 
-use super::{SHORT_LEASE, SHORT_RETENTION, Scene, refuse, refuse_no_more, soon};
-use crate::support::{Dispatcher, eventually};
+use crate::support::{
+    Dispatcher, SHORT_LEASE, SHORT_RETENTION, Scene, eventually, refuse, refuse_no_more, soon,
+};
 
 const RAISE: &str = "raise exception 'not this one'";
 const OF_BAD: &str = "(select o.topic from postrider.outbox as o where o.id = new.event_id) like 'bad%'";

@@ -1,8 +1,7 @@
 //! Rows that a stranger's transaction holds while deliveries are given back, taken back and given up, and old events
 //! deleted.
 
-use super::{SHORT_LEASE, SHORT_RETENTION, Scene, Stranger, soon};
-use crate::support::{Dispatcher, eventually};
+use crate::support::{Dispatcher, SHORT_LEASE, SHORT_RETENTION, Scene, Stranger, eventually, soon};
 
 const BAD_DELIVERY: &str =
     "select from postrider.delivery as d join postrider.outbox as o on o.id = d.event_id

@@ -1,7 +1,7 @@
 //! Triggers of somebody else's that raise for one row of ten: the nine go on, and the tenth comes through when the trigger
 //! is gone.
 
-use super::{Scene, refuse, refuse_no_more};
+use crate::support::{Scene, refuse, refuse_no_more};
 
 /// What a trigger does unless it matters.
 const RAISE: &str = "raise exception 'not this one'";

@@ -1,6 +1,6 @@
 //! Payloads that are stored small and are large: how large is known without looking into them, and they hold up nobody.
 
-use super::Scene;
+use crate::support::Scene;
 
 /// So many bytes of one letter, stored in a hundredth of that.
 const LETTERS: usize = 60_000_000;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Scene, Stranger};
-use crate::support::SECRET;
+use crate::support::{SECRET, SOON, Scene, Stranger};
 
 /// An endpoint that nobody has put yet, at a URL that nobody calls.
 const PUT_THIRD: &str = "select postrider.put_endpoint('third', 'https://example.com/', '{third}')";
@@ -100,9 +99,9 @@ async fn an_endpoint_can_be_put_while_another_is_not_committed() {
 
     let fourth = format!("select postrider.put_endpoint('fourth', '{}', '{{fourth}}')", scene.good.url());
     let put = scene.database.execute(&fourth);
-    assert!(timeout(super::SOON, put).await.is_ok(), "it waits for another endpoint's transaction");
+    assert!(timeout(SOON, put).await.is_ok(), "it waits for another endpoint's transaction");
     scene.database.insert("fourth", "1").await;
-    timeout(super::SOON, scene.good.next()).await.expect("the new endpoint receives");
+    timeout(SOON, scene.good.next()).await.expect("the new endpoint receives");
 
     stranger.commit().await;
     scene.database.insert("third", "1").await;
@@ -124,7 +123,7 @@ async fn every_endpoint_can_be_changed_while_another_change_is_not_committed() {
         "select postrider.rotate_secret('bad')",
         "select postrider.delete_endpoint('spare')",
     ] {
-        let changed = timeout(super::SOON, scene.database.execute(change)).await;
+        let changed = timeout(SOON, scene.database.execute(change)).await;
         assert!(changed.is_ok(), "it waits: {change}");
     }
     scene.database.insert_many("good.one", 10).await;
@@ -140,10 +139,10 @@ async fn two_transactions_that_change_endpoints_do_not_wait_for_each_other() {
     let stranger = Stranger::begin(&scene.database, "select postrider.pause_endpoint('bad')").await;
 
     let pause = other.client.query("select postrider.pause_endpoint('good')", &[]);
-    timeout(super::SOON, pause).await.expect("it waits for nobody").unwrap();
+    timeout(SOON, pause).await.expect("it waits for nobody").unwrap();
     other.commit().await;
     let resume = stranger.client.query("select postrider.resume_endpoint('third')", &[]);
-    timeout(super::SOON, resume).await.expect("it waits for nobody").unwrap();
+    timeout(SOON, resume).await.expect("it waits for nobody").unwrap();
     stranger.commit().await;
 
     let paused = "select bool_and(state = 'paused') from postrider.endpoint_health where endpoint_id in ('good', 'bad')";
@@ -160,7 +159,7 @@ async fn an_endpoint_that_was_committed_before_an_insert_receives_the_event_what
             "select postrider.put_endpoint('late-{number}', '{}', '{{late-{number}}}', secret => '{SECRET}')",
             scene.good.url()
         );
-        timeout(super::SOON, scene.database.execute(&put)).await.expect("it waits for nobody");
+        timeout(SOON, scene.database.execute(&put)).await.expect("it waits for nobody");
         scene.database.insert(&format!("late-{number}"), "1").await;
     }
     scene
@@ -185,7 +184,7 @@ async fn an_endpoint_that_is_put_in_the_transaction_of_an_event_receives_it_what
              commit",
             scene.good.url()
         );
-        timeout(super::SOON, scene.database.execute(&put)).await.expect("it waits for nobody");
+        timeout(SOON, scene.database.execute(&put)).await.expect("it waits for nobody");
     }
     scene
         .soon(
@@ -206,14 +205,14 @@ async fn an_endpoint_that_commits_long_after_another_is_known_from_then_on() {
     let stranger = Stranger::begin(&scene.database, &first).await;
     // It changed later, and commits earlier.
     let second = first.replace("first", "second");
-    timeout(super::SOON, scene.database.execute(&second)).await.expect("it waits for nobody");
+    timeout(SOON, scene.database.execute(&second)).await.expect("it waits for nobody");
     scene.database.insert("second", "1").await;
-    timeout(super::SOON, scene.good.next()).await.expect("the second one receives");
+    timeout(SOON, scene.good.next()).await.expect("the second one receives");
 
     stranger.commit().await;
     scene.database.insert("first", "1").await;
 
-    timeout(super::SOON, scene.good.next()).await.expect("the first one receives");
+    timeout(SOON, scene.good.next()).await.expect("the first one receives");
 }
 
 /// While a call is not committed, an endpoint that is gone, and others that are not, get what is for them.
