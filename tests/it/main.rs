@@ -104,4 +104,5 @@ mod tallying;
 mod tampering;
 mod terminals;
 mod trying_out;
+mod versions;
 mod waking;
