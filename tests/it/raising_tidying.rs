@@ -53,7 +53,7 @@ async fn a_trigger_that_raises_for_a_delivery_of_the_dead_keeps_no_other_from_be
     soon(&database, &next, "select count(*) = 9 from postrider.outbox where status = 'complete'").await;
 
     refuse_no_more(&database).await;
-    database.make_set_aside_due().await;
+    database.execute("select postrider.retry_set_aside()").await;
     database.until_settled().await;
     database.until("select not exists (select from postrider.claim)").await;
     database.assert_counts_agree().await;
@@ -83,7 +83,7 @@ async fn others_are_given_up(table: &str, condition: &str) {
     scene.soon("select count(*) = 9 from postrider.outbox where status = 'failed'").await;
 
     refuse_no_more(&scene.database).await;
-    scene.database.make_set_aside_due().await;
+    scene.database.execute("select postrider.retry_set_aside()").await;
     scene.database.until_settled().await;
     scene.database.assert_counts_agree().await;
 }
@@ -109,7 +109,7 @@ async fn others_are_deleted(table: &str, condition: &str) {
     scene.soon("select not exists (select from postrider.outbox where topic like 'good%')").await;
 
     refuse_no_more(&scene.database).await;
-    scene.database.make_set_aside_due().await;
+    scene.database.execute("select postrider.retry_set_aside()").await;
     scene.database.until("select not exists (select from postrider.outbox)").await;
 }
 

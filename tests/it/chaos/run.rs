@@ -21,10 +21,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(90);
 /// A fresh event arrives within this, without a restart: the poll is 1 s.
 const FRESH_MAX: Duration = Duration::from_secs(5);
 
-/// What was refused is due, hours from now.
-const TRY_AGAIN: &str = "with due as (update postrider.refused set retry_at = clock_timestamp() returning id)
-    select pg_notify('postrider', '') where exists (select from due)";
-
 /// Carries out a plan; panics with all breaches if an invariant is broken.
 pub(crate) async fn run(plan: Plan) -> Ledger {
     println!("chaos with seed {}, {:?}, {} dispatchers", plan.seed, plan.lasts, plan.dispatchers);
@@ -68,7 +64,8 @@ async fn drain(stage: &Stage) -> Duration {
             stage.history.breach(format!("I1: not drained {DRAIN_MAX:?} after healing: {stuck}"));
             break;
         }
-        database.execute(TRY_AGAIN).await;
+        // What was refused is due minutes from now.
+        database.execute("select postrider.retry_set_aside()").await;
         sleep(Duration::from_millis(50)).await;
     }
     begun.elapsed()

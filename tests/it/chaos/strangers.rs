@@ -147,7 +147,7 @@ async fn refuse(stage: &Stage, planned: Planned, column: &str, value: &str, rema
     sleep(planned.lasts).await;
     let delete = format!("delete from public.refusal where {column} = {value} and remainder = {remainder}");
     stage.execute(&delete).await;
-    stage.execute("update postrider.refused set retry_at = clock_timestamp()").await;
+    stage.execute("select postrider.retry_set_aside()").await;
 }
 
 /// Commits some events that are too large to be sent, and are stored in a hundredth of their size.

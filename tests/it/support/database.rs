@@ -298,14 +298,6 @@ impl Database {
         .await;
     }
 
-    /// Makes time pass for what was set aside: all of it may be tried again now.
-    pub(crate) async fn make_set_aside_due(&self) {
-        self.execute(
-            "update postrider.refused set retry_at = clock_timestamp(); select pg_notify('postrider', '')",
-        )
-        .await;
-    }
-
     /// Makes time pass for waiting deliveries: all of them are due now.
     pub(crate) async fn make_due(&self) {
         // Rings, as the passing of time cannot: a sleeping dispatcher knows when the next delivery was due.

@@ -98,7 +98,7 @@ impl Scene {
 
     /// Now that the stranger has gone, everything is complete, and no row contradicts another.
     pub(crate) async fn assert_all_is_done(&self) {
-        self.database.make_set_aside_due().await;
+        self.database.execute("select postrider.retry_set_aside()").await;
         self.database.until_settled().await;
         assert!(self.database.is("select bool_and(status = 'complete') from postrider.outbox").await);
         self.database.until("select not exists (select from postrider.claim)").await;
