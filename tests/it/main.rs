@@ -92,6 +92,7 @@ mod rotating;
 mod row_security;
 mod schema;
 mod sealing;
+mod set_aside;
 mod sharing;
 mod signing_key;
 mod sql;

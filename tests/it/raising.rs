@@ -44,7 +44,16 @@ async fn a_trigger_that_raises_when_events_are_claimed_keeps_back_its_event() {
 
 #[tokio::test]
 async fn a_trigger_that_raises_when_a_claim_is_done_keeps_back_what_is_in_it() {
-    nine_of_ten_go_on("claim", "before delete", &CLAIM_OF_BAD.replace("new.", "old.")).await;
+    let scene = Scene::start().await;
+    scene.send(1, 9).await;
+    refuse(&scene.database, "claim", "before delete", &CLAIM_OF_BAD.replace("new.", "old."), RAISE).await;
+
+    scene.answer();
+    scene.assert_good_ones_are_done().await;
+
+    refuse_no_more(&scene.database).await;
+    scene.assert_all_is_done().await;
+    assert_eq!(scene.bad.count(), 1);
 }
 
 #[tokio::test]
