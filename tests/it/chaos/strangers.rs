@@ -63,8 +63,8 @@ pub(super) async fn let_in(stage: &Stage, planned: Planned, kind: Stranger) {
     let topic = TOPICS[planned.target % TOPICS.len()];
     let remainder = planned.target / TOPICS.len() % REFUSED_ONE_IN;
     let touched = match kind {
-        Stranger::HoldDeliveries => hold(stage, planned, &some_deliveries()).await.map(events),
-        Stranger::HoldEvents => hold(stage, planned, &some_events()).await.map(events),
+        Stranger::HoldDeliveries => hold(stage, planned, &some_deliveries()).await.as_deref().map(events),
+        Stranger::HoldEvents => hold(stage, planned, &some_events()).await.as_deref().map(events),
         Stranger::HoldEndpoint => {
             let endpoint_row = format!("select from postrider.endpoint where id = '{id}' for update");
             hold(stage, planned, &endpoint_row).await.map(|_| Touched::Endpoint(endpoint))
@@ -119,7 +119,7 @@ fn some_events() -> String {
     )
 }
 
-fn events(rows: Vec<Row>) -> Touched {
+fn events(rows: &[Row]) -> Touched {
     let numbers = rows.iter().map(|row| u64::try_from(row.get::<_, i64>(0)).unwrap());
     Touched::Events(numbers.collect::<BTreeSet<u64>>())
 }
