@@ -13,14 +13,20 @@ has_peers() { case $1 in backlog | idle | live-* | slow | payload-* | history) t
 
 # repeat_scenario SCENARIO: every subject in turn, $runs times.
 repeat_scenario() {
-    local subjects=(postrider)
+    local subjects=(postrider) name index
+    for name in "${!binaries[@]}"; do
+        if [[ $name != postrider ]]; then subjects+=("$name"); fi
+    done
     if has_peers "$1"; then subjects+=("${peers[@]}"); fi
     case $1 in
         commits) scripts/bench-commits && return ;;
         soak | snapshot) local runs=1 ;;
     esac
     for ((run = 1; run <= runs; run++)); do
-        for subject in "${subjects[@]}"; do
+        for ((index = 0; index < ${#subjects[@]}; index++)); do
+            # The machine's speed drifts: nobody is always the first.
+            subject=${subjects[run % 2 ? index : ${#subjects[@]} - 1 - index]}
+            if is_postrider; then binary=${binaries[$subject]}; fi
             measure "$1"
         done
     done
@@ -207,7 +213,7 @@ after_history() {
 
 # fill_history: finished rows as Postrider leaves them behind.
 fill_history() {
-    [[ $subject == postrider ]] || return 0
+    is_postrider || return 0
     # Ids behind those that are kept for what comes, so that the history is older in every order.
     query "
         alter table postrider.outbox set (fillfactor = 100, autovacuum_enabled = off);

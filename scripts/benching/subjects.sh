@@ -1,7 +1,29 @@
 # shellcheck shell=bash
-# What scripts/bench measures: Postrider and its peers behind the same functions, and how much processor time they use.
+# What scripts/bench measures: Postrider, other builds of it, and its peers behind the same functions, and how much processor
+# time they use.
 # Each subject works on a database of its own, and delivers to the same receiver.
 # shellcheck disable=SC2034,SC2154 # What scripts/bench and scripts/lib.sh set, and read.
+
+# build_revisions: Postrider as it was at $revisions, into $binaries.
+build_revisions() {
+    binaries[postrider]=$binary
+    local revision commit source built
+    for revision in "${revisions[@]}"; do
+        commit=$(git rev-parse --short "$revision^{commit}")
+        source=target/against/$commit built=$PWD/target/against/postrider-$commit
+        if [[ ! -x $built ]]; then
+            mkdir -p "$source"
+            git archive "$commit" | tar -x -C "$source"
+            cargo build --locked --release --manifest-path "$source/Cargo.toml" --target-dir target/against/target
+            cp target/against/target/release/postrider "$built"
+            rm -rf "$source"
+        fi
+        binaries[postrider@$commit]=$built
+    done
+}
+
+# is_postrider: whether the subject that is measured is one, of whatever build.
+is_postrider() { [[ -v binaries[$subject] ]]; }
 
 # start_sink: the receiver, its URL in $sink_url.
 start_sink() {
@@ -32,7 +54,7 @@ peer() { "$tools/peer-${subject/_/-}" "$@"; }
 set_up() {
     local path=$1
     shift
-    if [[ $subject == postrider ]]; then
+    if is_postrider; then
         "$binary" migrate >/dev/null
         add_endpoint bench "$sink_url$path" "$@"
     else
@@ -55,7 +77,7 @@ start_workers() {
     if ((in_flight > 448)); then set -- --max-in-flight "$((in_flight * 8 / 7 + 1))" "$@"; fi
     workers=()
     for ((number = 1; number <= count; number++)); do
-        if [[ $subject == postrider ]]; then
+        if is_postrider; then
             start_child "$scratch/worker$number" "$scratch/worker$number.log" \
                 "$binary" run "${dispatcher_options[@]}" "$@"
         else
@@ -64,7 +86,7 @@ start_workers() {
         fi
         workers+=("$child")
     done
-    if [[ $subject == postrider ]]; then
+    if is_postrider; then
         wait_for 20 "the dispatchers" is_true "select count(*) = $count from postrider.dispatcher_status"
     else
         wait_for 20 "the peer" grep -q '^ready' "$scratch/worker1"
@@ -79,7 +101,7 @@ stop_workers() {
 
 # bulk COUNT BYTES [TOPIC]: SQL that inserts events at once; TOPIC is an expression over i.
 bulk() {
-    if [[ $subject == postrider ]]; then
+    if is_postrider; then
         echo "insert into postrider.outbox (topic, payload) select ${3:-'bench'}, $(payload "$2") from generate_series(1, $1) as i"
     else
         peer bulk --events "$1" --bytes "$2"
@@ -88,7 +110,7 @@ bulk() {
 
 # single BYTES: SQL that inserts one event.
 single() {
-    if [[ $subject == postrider ]]; then
+    if is_postrider; then
         echo "insert into postrider.outbox (topic, payload) values ('bench', $(payload "$1"));"
     else
         peer single --bytes "$1"
@@ -102,7 +124,7 @@ payload() {
 
 # left: SQL that tells, once all are delivered, whether some are not settled: 0 if none.
 left() {
-    if [[ $subject == postrider ]]; then
+    if is_postrider; then
         # Once all are delivered: a claim is there until the last of its deliveries is settled.
         echo "select count(*) from postrider.claim"
     else

@@ -107,7 +107,7 @@ comment on column postrider.set_aside.endpoint_id is 'The endpoint of the delive
 comment on column postrider.set_aside.reason is 'What the database said.';
 comment on column postrider.set_aside.tries is 'How often it was refused.';
 comment on column postrider.set_aside.since is 'When it was refused first.';
-comment on column postrider.set_aside.next_try_at is 'When it is tried again: after 5 s, 5 min, 30 min, 2 h and so on; at once when another one of the same reason gets through.';
+comment on column postrider.set_aside.next_try_at is 'When it is tried again: after 5 s, 5 min, 30 min, 2 h and so on (after seconds where a lock or a timeout was the reason); at once when another one of the same reason gets through.';
 
 create function postrider.retry_set_aside(stage text default null) returns bigint
 language sql volatile set search_path = pg_catalog, pg_temp
@@ -128,7 +128,7 @@ revoke all on function postrider.retry_set_aside(text) from public;
 grant execute on function postrider.retry_set_aside(text) to postrider_dispatcher;
 
 revoke all on postrider.endpoint_change, postrider.endpoint_version, postrider.refused, postrider.set_aside from public;
-grant select, delete on postrider.endpoint_change to postrider_dispatcher;
+grant select, update, delete on postrider.endpoint_change to postrider_dispatcher;
 grant select on postrider.endpoint_version to postrider_dispatcher;
 grant select, insert, update, delete on postrider.refused to postrider_dispatcher;
 grant select on postrider.set_aside to postrider_reader, postrider_dispatcher;

@@ -51,8 +51,8 @@ const OF_A_ROW: [&str; 12] = [
     "57014", // It took too long.
 ];
 
-/// What no row is to blame for, though a function of somebody else may have been running.
-const OF_NO_ROW: [&str; 6] = ["08", "25", "40", "55P03", "57P", "58030"];
+/// What may be over soon: a deadlock, a lock, a timeout.
+const PASSING: [&str; 3] = ["40", "55P03", "57014"];
 
 /// Whether the server refused a row that the statement writes or reads, and would take the others without it: somebody's
 /// trigger or constraint, a value, data that is damaged. Not where the statement as such, the session or the server is in trouble.
@@ -64,13 +64,17 @@ pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
         return false;
     };
     let code = db.code().code();
-    let is_one_of = |codes: &[&str]| codes.iter().any(|start| code.starts_with(start));
     // A sequence that lies behind its table gives each row an id that is taken.
     let is_taken_id = is_duplicate(fault) && db.constraint().is_some_and(|name| name.ends_with("_pkey"));
+    let is_of_a_row = OF_A_ROW.iter().any(|start| code.starts_with(start));
     let is_damaged = ["XX001", "XX002"].contains(&code) || is_of_a_value(db);
-    !is_taken_id
-        && !is_one_of(&OF_NO_ROW)
-        && (is_one_of(&OF_A_ROW) || is_damaged || foreign_function(db).is_some())
+    // A trigger of somebody else may raise whatever it likes.
+    foreign_function(db).is_some() || (is_of_a_row && !is_taken_id) || is_damaged
+}
+
+/// Whether what stands in the way may be over soon.
+pub(super) fn is_passing(fault: &(dyn Error + 'static)) -> bool {
+    database_error(fault).is_some_and(|db| PASSING.iter().any(|start| db.code().code().starts_with(start)))
 }
 
 /// Damage to a value that is stored apart, and a value too large to be handled, are reported as internal errors.

@@ -1,5 +1,6 @@
 //! Statements about rows that the database refuses to write: recorded, passed over, tried again alone.
 
+use super::diagnose::is_passing;
 use super::statements::{FORGET_REFUSED, HASTEN_REFUSED, LIST_REFUSED_DUE, SET_ASIDE};
 use super::{Store, StoreError, column, one_line};
 use crate::delivery::DeliveryId;
@@ -35,12 +36,14 @@ impl RefusedStage {
 }
 
 impl Store {
-    /// `sql/set_aside.sql`: the row is tried again after 5 s, 5 min, 30 min and so on.
+    /// `sql/set_aside.sql`: the row is tried again after 5 s, 5 min, 30 min and so on; after seconds, where what stands in the
+    /// way may be over soon.
     ///
     /// # Errors
     /// [`StoreError`]: it is not recorded; a second call counts another try.
     pub async fn set_aside(&self, stage: RefusedStage, id: i64, why: &StoreError) -> Result<(), StoreError> {
-        self.rows(&SET_ASIDE, &[&stage.name(), &vec![id], &one_line(why)]).await.map(drop)
+        let params: super::Params<'_> = &[&stage.name(), &vec![id], &one_line(why), &is_passing(why)];
+        self.rows(&SET_ASIDE, params).await.map(drop)
     }
 
     /// `sql/hasten_refused.sql`: `id` got through; what was refused for the same reason is tried at once.

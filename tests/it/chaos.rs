@@ -7,6 +7,7 @@ mod check;
 mod faults;
 mod history;
 mod kind;
+mod lateness;
 mod ledger;
 mod peer;
 mod plan;
@@ -15,11 +16,12 @@ mod rows;
 mod run;
 mod slot;
 mod stage;
+mod strangers;
 mod watch;
 
 use std::time::Duration;
 
-use self::kind::{Kind, Network, Process, Restart, Session};
+use self::kind::{Kind, Network, Process, Restart, Session, Stranger};
 use self::plan::Plan;
 use self::run::run;
 use crate::support::variable;
@@ -92,6 +94,32 @@ async fn a_network_that_misbehaves_breaks_no_invariant() {
     run(Plan { pause: Duration::from_millis(700), ..plan(6, kinds) }).await;
 }
 
+#[tokio::test]
+async fn strangers_cost_nobody_whose_rows_they_do_not_touch() {
+    let kinds = &[
+        Kind::Stranger(Stranger::HoldDeliveries),
+        Kind::Stranger(Stranger::HoldEvents),
+        Kind::Stranger(Stranger::HoldEndpoint),
+        Kind::Stranger(Stranger::HoldInstallation),
+        Kind::Stranger(Stranger::OpenPut),
+        Kind::Stranger(Stranger::OpenPause),
+        Kind::Stranger(Stranger::RefuseDeliveries),
+        Kind::Stranger(Stranger::RefuseEvents),
+        Kind::Stranger(Stranger::Swell),
+    ];
+    run(Plan { pause: Duration::from_millis(700), ..plan(7, kinds) }).await;
+}
+
+#[test]
+fn strangers_have_times_of_their_own_among_all_faults() {
+    let schedule: Vec<_> = plan(7, Kind::ALL).schedule().take(3 * Kind::ALL.len()).collect();
+
+    let alone = schedule.windows(2).filter(|pair| pair[0].kind.is_strangers() && pair[1].kind.is_strangers());
+    let turns = schedule.windows(2).filter(|pair| pair[0].kind.is_strangers() != pair[1].kind.is_strangers());
+    assert_eq!((alone.count(), turns.clone().count()), (24, 5));
+    assert!(turns.into_iter().all(|pair| pair[1].after >= Duration::from_secs(8)));
+}
+
 #[test]
 fn a_seed_plans_the_same_work_and_the_same_trouble_every_time() {
     let planned = |seed| {
@@ -118,7 +146,14 @@ async fn a_long_run_breaks_no_invariant() {
     let dispatchers =
         number("POSTRIDER_CHAOS_DISPATCHERS").map_or(3, |count| usize::try_from(count).unwrap());
 
-    run(Plan { lasts: Duration::from_secs(60 * minutes), dispatchers, ..plan(seed, Kind::ALL) }).await;
+    let lateness_max = Duration::from_secs(2);
+    run(Plan {
+        lasts: Duration::from_secs(60 * minutes),
+        dispatchers,
+        lateness_max,
+        ..plan(seed, Kind::ALL)
+    })
+    .await;
 }
 
 /// Impatient dispatchers, hostile receivers, a fault a second.
@@ -132,5 +167,7 @@ fn plan(seed: u64, kinds: &'static [Kind]) -> Plan {
         is_hostile: true,
         flags: IMPATIENT,
         lease: Duration::from_secs(4),
+        // Generous: the suite has the machine to share.
+        lateness_max: Duration::from_secs(5),
     }
 }

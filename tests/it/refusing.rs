@@ -54,8 +54,7 @@ async fn a_table_that_is_locked_for_longer_than_a_statement_waits_is_waited_for(
 
     watched.insert_by(&database).await;
     watched.dispatcher.logged("lock timeout").await;
-    watched.until_not_ready().await;
-    watched.assert_calm(&begun);
+    watched.assert_calm_trouble(&begun).await;
     lock.batch_execute("rollback").await.unwrap();
 
     watched.until_all_arrived().await;

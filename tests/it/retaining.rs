@@ -10,16 +10,6 @@ const SHORT_LEASE: [&str; 4] = ["--lease", "4s", "--request-timeout", "2s"];
 /// And what stayed is looked at again every three seconds.
 const SHORT_RETENTION: [&str; 6] = ["--lease", "4s", "--request-timeout", "2s", "--retain-complete", "1m"];
 
-/// Makes time pass for everything inserted so far.
-async fn make_older(database: &Database, days: u32) {
-    database
-        .execute(&format!(
-            "update postrider.outbox set created_at = created_at - interval '{days} days', \
-             completed_at = completed_at - interval '{days} days'"
-        ))
-        .await;
-}
-
 #[tokio::test]
 async fn old_finished_events_are_deleted_with_all_that_belongs_to_them() {
     let database = Database::new().await;
@@ -30,7 +20,7 @@ async fn old_finished_events_are_deleted_with_all_that_belongs_to_them() {
         database.insert("old.event", "{}").await;
     }
     database.until_settled().await;
-    make_older(&database, 8).await;
+    database.make_older(8).await;
     let young = database.insert("young.event", "{}").await;
     database.until_settled().await;
 
@@ -57,7 +47,7 @@ async fn failed_events_are_kept_longer_and_unfinished_ones_for_ever() {
     database
         .until(&format!("select status = 'in_progress' from postrider.outbox where id = {waiting}"))
         .await;
-    make_older(&database, 20).await;
+    database.make_older(20).await;
     let marker = database.insert("nobody.listens", "{}").await;
     database.until_settled_but(waiting).await;
     database
@@ -77,7 +67,7 @@ async fn failed_events_are_kept_longer_and_unfinished_ones_for_ever() {
         .map(|r| r.get(0))
         .collect();
     assert_eq!(left, [failed, waiting]);
-    make_older(&database, 11).await;
+    database.make_older(11).await;
     database.until(&format!("select not exists (select from postrider.outbox where id = {failed})")).await;
     assert!(database.is("select count(*) = 1 from postrider.outbox").await);
     assert!(dispatcher.terminate().await.success());
@@ -94,12 +84,12 @@ async fn an_event_that_was_not_finished_when_it_was_looked_at_is_deleted_later()
         )
         .await;
     database.until_settled_but(waiting).await;
-    make_older(&database, 8).await;
+    database.make_older(8).await;
     database.until("select count(*) = 1 from postrider.outbox").await;
 
     database.execute("select postrider.resume_endpoint('one')").await;
     database.until_settled().await;
-    make_older(&database, 8).await;
+    database.make_older(8).await;
 
     database.until("select count(*) = 0 from postrider.outbox").await;
 }
@@ -115,13 +105,13 @@ async fn an_event_that_is_committed_after_younger_ones_were_deleted_is_deleted_l
     for _ in 0..2 {
         database.insert("early.event", "{}").await;
         database.until_settled().await;
-        make_older(&database, 8).await;
+        database.make_older(8).await;
         database.until("select count(*) = 0 from postrider.outbox").await;
     }
 
     producer.batch_execute("commit").await.unwrap();
     database.until_settled().await;
-    make_older(&database, 8).await;
+    database.make_older(8).await;
 
     database.until("select count(*) = 0 from postrider.outbox").await;
 }

@@ -13,6 +13,7 @@ mod login;
 mod proxy;
 mod receiver;
 mod rude;
+mod scene;
 mod scraped;
 mod secrets;
 mod server;
@@ -38,6 +39,9 @@ pub(crate) use login::{as_role, login_clause, passfile, password, with_password}
 pub(crate) use proxy::{Door, Proxy, Toxic, Toxics};
 pub(crate) use receiver::{Received, Receiver};
 pub(crate) use rude::{Act, Rude};
+pub(crate) use scene::{
+    IS_BAD, SHORT_LEASE, SHORT_RETENTION, SOON, Scene, Stranger, refuse, refuse_no_more, soon,
+};
 pub(crate) use scraped::Scraped;
 pub(crate) use secrets::TOKEN;
 pub(crate) use server::Server;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::history::{Answer, Book, Fate, Injected, Request};
 use super::kind::Kind;
-use super::plan::{CANARY, ENDPOINTS, Plan, STRICT, is_refused, receivers};
+use super::lateness::Lateness;
+use super::plan::{CANARY, ENDPOINTS, Plan, STRICT, is_refused, is_swollen, receivers};
 use super::rows::Rows;
 use super::slot::Slot;
 use super::stage::PASSWORD;
@@ -58,6 +59,7 @@ impl<'a> Check<'a> {
         self.check_duplicates();
         self.check_attempts();
         self.check_bounds();
+        self.check_lateness();
         self.check_logs(slots);
         let mut counts: HashMap<String, usize> = HashMap::new();
         let mut told = std::mem::take(&mut self.breaches);
@@ -119,6 +121,7 @@ impl<'a> Check<'a> {
             let is_answered = requests.iter().any(|request| request.answered.is_success());
             let (id, _) = ENDPOINTS[*endpoint];
             match status.as_str() {
+                "failed" if is_swollen(*number) && requests.is_empty() => {}
                 "complete" if is_answered => {}
                 // It gives up soon, and may have answered in vain.
                 "failed" if *endpoint == STRICT && (is_refused(*number) || self.plan.is_hostile) => {}
@@ -243,13 +246,29 @@ impl<'a> Check<'a> {
             return;
         }
         let why = self
-            .fault_between(request.at, request.at + self.plan.lease, Kind::explains_duplicates)
+            .fault_between(request.at, self.written_by(request.at), Kind::explains_duplicates)
             .map(|fault| format!("{:?}", fault.kind));
         if why.is_none() {
             let (number, attempt, at) = (request.number, request.attempt, request.at);
             self.breach(format!("I6: attempt {attempt} of event {number} at {at:?} is not recorded"));
         }
         *self.unrecorded.entry(why.unwrap_or_else(|| "UNEXPLAINED".to_owned())).or_default() += 1;
+    }
+
+    /// When the outcome of a request is written, unless somebody loses it. As long as a stranger is in the way, it is kept.
+    fn written_by(&self, at: Duration) -> Duration {
+        let in_the_way =
+            self.book.touches.iter().filter(|touch| touch.from <= at + self.plan.lease && touch.to >= at);
+        let gone = in_the_way.map(|touch| touch.to).max().unwrap_or(at);
+        gone.max(at) + self.plan.lease
+    }
+
+    /// I17: a stranger costs those whose rows it touches, and nobody else.
+    fn check_lateness(&mut self) {
+        let lateness = Lateness::of(self.plan, self.book);
+        if lateness.percentile(99).is_some_and(|p99| p99 > self.plan.lateness_max) {
+            self.breach(format!("I17: beside strangers {lateness}"));
+        }
     }
 
     /// I7, I12, I16.

@@ -12,6 +12,7 @@ use super::kind::{Kind, Network, Process, Restart, Session};
 use super::plan::{ENDPOINTS, Planned};
 use super::slot::Slot;
 use super::stage::{Stage, connect};
+use super::strangers::let_in;
 use crate::support::{Door, Toxic, Toxics};
 
 /// Nothing goes wrong any more when there is less time left.
@@ -43,6 +44,7 @@ async fn inject(stage: Arc<Stage>, planned: Planned) {
         Kind::Server(restart) => restart_server(&stage, planned, restart).await,
         Kind::Session(session) => disturb_sessions(&stage, planned, session).await,
         Kind::Network(network) => disturb_network(&stage, slot, planned, network).await,
+        Kind::Stranger(stranger) => let_in(&stage, planned, stranger).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What happened: written down while it happens, judged afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -21,10 +21,14 @@ pub(crate) struct History {
 pub(crate) struct Book {
     /// What became of each event that a producer tried to insert.
     pub(crate) fates: BTreeMap<u64, Fate>,
+    /// When a producer was told that its event is committed.
+    pub(crate) commits: BTreeMap<u64, Duration>,
     /// What receivers got, in order of arrival.
     pub(crate) requests: Vec<Request>,
     /// What went wrong.
     pub(crate) faults: Vec<Injected>,
+    /// What strangers touched.
+    pub(crate) touches: Vec<Touch>,
     /// Connections and log lines of dispatchers that had no database.
     pub(crate) outages: Vec<Outage>,
     /// Invariants seen broken on the way.
@@ -80,6 +84,25 @@ pub(crate) struct Injected {
     pub(crate) to: Duration,
 }
 
+/// What a stranger touched, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Touch {
+    pub(crate) touched: Touched,
+    pub(crate) from: Duration,
+    pub(crate) to: Duration,
+}
+
+/// Which deliveries are held up by a stranger.
+#[derive(Clone, Debug)]
+pub(crate) enum Touched {
+    /// All of these events.
+    Events(BTreeSet<u64>),
+    /// All of this topic.
+    Topic(&'static str),
+    /// All for this endpoint.
+    Endpoint(usize),
+}
+
 /// What one dispatcher did while it had no database.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outage {
@@ -123,6 +146,12 @@ impl History {
         self.write(|book| book.faults.push(fault));
     }
 
+    /// Writes down what a stranger touched from `from` until now.
+    pub(crate) fn touched(&self, touched: Touched, from: Duration) {
+        let touch = Touch { touched, from, to: self.now() };
+        self.write(|book| book.touches.push(touch));
+    }
+
     /// All of it.
     pub(crate) fn book(&self) -> Book {
         self.write(|book| book.clone())
@@ -142,8 +171,13 @@ impl Book {
         });
         let fates =
             self.fates.iter().map(|(number, fate)| json!({"event": number, "fate": format!("{fate:?}")}));
+        let touches = self.touches.iter().map(|t| {
+            let (from, to) = (t.from.as_millis(), t.to.as_millis());
+            json!({"touched": format!("{:?}", t.touched), "from_ms": from, "to_ms": to})
+        });
         let breaches = self.breaches.iter().map(|what| json!({"breach": what}));
-        let lines = breaches.chain(faults).chain(fates).chain(requests).map(|line| line.to_string());
+        let lines =
+            breaches.chain(faults).chain(touches).chain(fates).chain(requests).map(|line| line.to_string());
         lines.collect::<Vec<_>>().join("\n")
     }
 }

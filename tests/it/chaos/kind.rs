@@ -12,6 +12,7 @@ pub(crate) enum Kind {
     Server(Restart),
     Session(Session),
     Network(Network),
+    Stranger(Stranger),
 }
 
 /// What becomes of a dispatcher's process.
@@ -80,6 +81,29 @@ pub(crate) enum Network {
     Deafen,
 }
 
+/// What a stranger does in the database, without harm to anybody but those whose rows it touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stranger {
+    /// Its transaction holds a few deliveries.
+    HoldDeliveries,
+    /// Its transaction holds a few events.
+    HoldEvents,
+    /// Its transaction holds an endpoint.
+    HoldEndpoint,
+    /// Its transaction holds the one row of the installation.
+    HoldInstallation,
+    /// It has put an endpoint, and does not commit.
+    OpenPut,
+    /// It has paused an endpoint, and does not commit.
+    OpenPause,
+    /// Its trigger raises for some deliveries to one endpoint.
+    RefuseDeliveries,
+    /// Its trigger raises for some events of one topic.
+    RefuseEvents,
+    /// Its payloads are stored small, and are too large to be sent.
+    Swell,
+}
+
 impl Kind {
     /// All of them.
     pub(crate) const ALL: &[Self] = &[
@@ -106,14 +130,28 @@ impl Kind {
         Self::Network(Network::LoseCommit),
         Self::Network(Network::LoseSettle),
         Self::Network(Network::Deafen),
+        Self::Stranger(Stranger::HoldDeliveries),
+        Self::Stranger(Stranger::HoldEvents),
+        Self::Stranger(Stranger::HoldEndpoint),
+        Self::Stranger(Stranger::HoldInstallation),
+        Self::Stranger(Stranger::OpenPut),
+        Self::Stranger(Stranger::OpenPause),
+        Self::Stranger(Stranger::RefuseDeliveries),
+        Self::Stranger(Stranger::RefuseEvents),
+        Self::Stranger(Stranger::Swell),
     ];
+
+    /// Whether it is a stranger's, which costs nobody else anything.
+    pub(crate) fn is_strangers(self) -> bool {
+        matches!(self, Self::Stranger(_))
+    }
 
     /// Whether an outcome can be lost by it, and a request be made again. A connection that ends, an answer that is
     /// lost, a statement that waits or is refused are no excuse: who made the request is there to write it again.
     pub(crate) fn explains_duplicates(self) -> bool {
         match self {
             Self::Process(_) | Self::Server(_) => true,
-            Self::Session(_) => false,
+            Self::Session(_) | Self::Stranger(_) => false,
             Self::Network(network) => match network {
                 Network::Narrow
                 | Network::Hole
@@ -158,6 +196,8 @@ impl Kind {
                 Network::Slow | Network::Narrow | Network::CutMidway | Network::Deafen => 1_000..=5_000,
                 Network::Hole | Network::HoleDown | Network::ShutOut => 1_000..=8_000,
             },
+            Self::Stranger(Stranger::Swell) => 0..=0,
+            Self::Stranger(_) => 1_000..=30_000,
         };
         Duration::from_millis(rng.u64(ms))
     }
@@ -170,6 +210,7 @@ impl Debug for Kind {
             Self::Server(kind) => kind.fmt(f),
             Self::Session(kind) => kind.fmt(f),
             Self::Network(kind) => kind.fmt(f),
+            Self::Stranger(kind) => kind.fmt(f),
         }
     }
 }

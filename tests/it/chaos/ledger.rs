@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::check::Check;
 use super::history::{Book, Fate, Outage, Peaks};
+use super::lateness::Lateness;
 use super::plan::Plan;
 use super::rows::Rows;
 
@@ -26,6 +27,7 @@ pub(crate) struct Ledger {
     faults: BTreeMap<String, usize>,
     outages: Vec<Outage>,
     peaks: Peaks,
+    lateness: Lateness,
     /// How long it took until nothing was left to do, and until a fresh event was delivered after that.
     pub(crate) drained: (Duration, Duration),
 }
@@ -57,6 +59,7 @@ impl Ledger {
             faults,
             outages: book.outages.clone(),
             peaks: book.peaks,
+            lateness: Lateness::of(plan, book),
             drained: (Duration::ZERO, Duration::ZERO),
         }
     }
@@ -96,6 +99,7 @@ impl Display for Ledger {
             f,
             "peaks           {memory_mib} MiB, {descriptors} descriptors, {connections} connections"
         )?;
+        writeln!(f, "beside strangers {}", self.lateness)?;
         let (drained, newest) = self.drained;
         write!(f, "after healing   drained in {drained:.1?}, a fresh event was delivered in {newest:.1?}")
     }

@@ -26,10 +26,14 @@ pub(crate) struct Plan {
     pub(crate) flags: &'static [&'static str],
     /// Their lease.
     pub(crate) lease: Duration,
+    /// While nothing but strangers is in the way, 99 of 100 deliveries that they do not touch arrive within this.
+    pub(crate) lateness_max: Duration,
 }
 
 /// How many sessions insert events side by side.
 pub(crate) const PRODUCERS: u64 = 4;
+/// Before strangers have the database to themselves, and after: who was disturbed finds back.
+const QUIET: Duration = Duration::from_secs(8);
 /// In every payload, and in no log.
 pub(crate) const CANARY: &str = "kanarienvogel";
 
@@ -47,19 +51,31 @@ pub(crate) struct Planned {
 }
 
 impl Plan {
-    /// The faults, one after the other, without end. They are dealt like cards: each kind comes before one comes again.
+    /// The faults, one after the other, without end. They are dealt like cards: each kind comes before one comes again,
+    /// first those that disturb everybody, then strangers, alone.
     pub(crate) fn schedule(&self) -> impl Iterator<Item = Planned> + use<> {
         let (kinds, pause) = (self.kinds, self.pause);
         let mut rng = Rng::with_seed(self.seed);
-        let mut deck = Vec::new();
+        let (mut deck, mut before) = (Vec::new(), None);
         std::iter::from_fn(move || {
             if deck.is_empty() {
-                deck.extend_from_slice(kinds);
-                rng.shuffle(&mut deck);
+                let (mut strangers, mut others): (Vec<Kind>, Vec<Kind>) =
+                    kinds.iter().partition(|kind| kind.is_strangers());
+                rng.shuffle(&mut strangers);
+                rng.shuffle(&mut others);
+                deck = [strangers, others].concat();
             }
             let kind: Kind = deck.pop()?;
+            let is_turn =
+                before.replace(kind).is_some_and(|before| before.is_strangers() != kind.is_strangers());
             let lasts = kind.lasts(&mut rng);
-            Some(Planned { after: pause.mul_f64(0.5 + rng.f64()), kind, target: rng.usize(..1000), lasts })
+            let quiet = if is_turn { QUIET } else { Duration::ZERO };
+            Some(Planned {
+                after: quiet + pause.mul_f64(0.5 + rng.f64()),
+                kind,
+                target: rng.usize(..1000),
+                lasts,
+            })
         })
     }
 
@@ -74,7 +90,7 @@ impl Plan {
 
     /// An event by its number.
     pub(crate) fn event(&self, number: u64) -> Event {
-        Event::of(self.seed, number)
+        if is_swollen(number) { Event::swollen() } else { Event::of(self.seed, number) }
     }
 
     /// Chance for one request.
@@ -99,17 +115,26 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    /// One that nobody receives; what is in it does not matter.
+    fn swollen() -> Self {
+        let destination = Some(ENDPOINTS[TARGET].0);
+        Self { topic: SWOLLEN, key: None, destination, deliver_after: None, payload: String::new() }
+    }
+
     fn of(seed: u64, number: u64) -> Self {
         let mut rng = Rng::with_seed(mixed(&[seed, 7, number]));
-        let topic =
-            ["order.created", "order.paid", "invoice.sent", "invoice.line.added", "audit.login", "nobody"]
-                [rng.usize(..6)];
+        let topic = TOPICS[rng.usize(..TOPICS.len())];
         let destination = match rng.u8(..20) {
             0 | 1 => Some("target"),
             2 => Some("all"),
             _ => None,
         };
-        let filler = "x".repeat(if rng.u8(..30) == 0 { rng.usize(..20_000) } else { rng.usize(..200) });
+        // What is long is stored in a hundredth of its length.
+        let filler = "x".repeat(match rng.u8(..240) {
+            0 => rng.usize(100_000..300_000),
+            1..=8 => rng.usize(..20_000),
+            _ => rng.usize(..200),
+        });
         Self {
             topic,
             key: rng.bool().then(|| format!("customer-{}", rng.u8(..10))),
@@ -121,6 +146,10 @@ impl Event {
     }
 }
 
+/// Of events.
+pub(crate) const TOPICS: [&str; 6] =
+    ["order.created", "order.paid", "invoice.sent", "invoice.line.added", "audit.login", "nobody"];
+
 /// Who subscribes to what. The last one takes nothing but what is destined for it.
 pub(crate) const ENDPOINTS: [(&str, &str); 5] = [
     ("all", "**"),
@@ -131,6 +160,22 @@ pub(crate) const ENDPOINTS: [(&str, &str); 5] = [
 ];
 /// The endpoint that refuses some events for good.
 pub(crate) const STRICT: usize = 3;
+
+/// The one that receives what is destined for it.
+const TARGET: usize = 4;
+/// Those that answer at once, whatever others do.
+pub(crate) const PROMPT: [usize; 2] = [0, STRICT];
+
+/// The topic of events that are too large to be sent, and the numbers of them.
+pub(crate) const SWOLLEN: &str = "swollen";
+pub(crate) const SWOLLEN_FROM: u64 = 900_000_000_000;
+/// The number of the event that is inserted last.
+pub(crate) const FRESH: u64 = 999_000_000_000;
+
+/// Whether an event is too large to be sent.
+pub(crate) fn is_swollen(number: u64) -> bool {
+    (SWOLLEN_FROM..FRESH).contains(&number)
+}
 
 /// Whether the strict endpoint refuses an event, as often as it is sent.
 pub(crate) fn is_refused(number: u64) -> bool {

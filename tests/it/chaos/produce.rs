@@ -33,7 +33,12 @@ pub(crate) async fn produce(stage: Arc<Stage>, producer: u64) {
             }
         };
         let (fates, is_intact) = carry_out(&stage, &transaction, &connected).await;
-        stage.history.write(|book| book.fates.extend(fates));
+        let now = stage.history.now();
+        stage.history.write(|book| {
+            let committed = fates.iter().filter(|(_, fate)| *fate == Fate::Committed);
+            book.commits.extend(committed.map(|(number, _)| (*number, now)));
+            book.fates.extend(fates);
+        });
         if is_intact && transaction.end != End::Vanish {
             client = Some(connected);
         }

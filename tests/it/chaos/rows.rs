@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use super::plan::ENDPOINTS;
 use crate::support::Database;
 
+/// SQL: the number of an event `o`. Of a large one it stands elsewhere, too.
+pub(crate) const NUMBER: &str =
+    "case when o.topic = 'swollen' then o.idempotency_key else o.payload ->> 'number' end::bigint";
+
 /// All events, deliveries and attempts, by the numbers of events.
 pub(crate) struct Rows {
     /// Status of each row of the outbox.
@@ -30,7 +34,7 @@ impl Rows {
     /// Reads everything.
     pub(crate) async fn read(database: &Database) -> Self {
         let (mut events, mut deliveries, mut attempts) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
-        let number = "(o.payload ->> 'number')::bigint";
+        let number = NUMBER;
         for row in
             database.rows(&format!("select {number}, o.status::text from postrider.outbox as o"), &[]).await
         {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::check::Check;
 use super::faults::torment;
 use super::ledger::Ledger;
-use super::plan::{ENDPOINTS, PRODUCERS, Plan};
+use super::plan::{ENDPOINTS, FRESH, PRODUCERS, Plan};
 use super::produce::produce;
 use super::rows::Rows;
 use super::stage::Stage;
@@ -20,8 +20,6 @@ use crate::support::{Database, variable};
 const DRAIN_MAX: Duration = Duration::from_secs(90);
 /// A fresh event arrives within this, without a restart: the poll is 1 s.
 const FRESH_MAX: Duration = Duration::from_secs(5);
-/// The number of the event that is inserted last.
-const FRESH: u64 = 999_000_000_000;
 
 /// Carries out a plan; panics with all breaches if an invariant is broken.
 pub(crate) async fn run(plan: Plan) -> Ledger {
@@ -66,6 +64,8 @@ async fn drain(stage: &Stage) -> Duration {
             stage.history.breach(format!("I1: not drained {DRAIN_MAX:?} after healing: {stuck}"));
             break;
         }
+        // What was refused is due minutes from now.
+        database.execute("select postrider.retry_set_aside()").await;
         sleep(Duration::from_millis(50)).await;
     }
     begun.elapsed()

@@ -1,7 +1,7 @@
 //! Where a run takes place: a private server, dispatchers behind a proxy each, receivers, and the history of it all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use postrider::store::{DatabaseUrl, Environment, migrate};
@@ -12,6 +12,7 @@ use super::history::History;
 use super::peer::Peer;
 use super::plan::{ENDPOINTS, Plan, STRICT};
 use super::slot::Slot;
+use super::strangers::prepare_refusals;
 use crate::support::{Database, Proxy, Server};
 
 /// In the database's URL, and in no log.
@@ -27,6 +28,8 @@ pub(crate) struct Stage {
     pub(crate) producers_url: String,
     pub(crate) producers: Proxy,
     pub(crate) slots: Vec<Slot>,
+    /// How many events were inserted that are too large to be sent.
+    pub(crate) swollen: AtomicU64,
     is_over: AtomicBool,
 }
 
@@ -39,6 +42,7 @@ impl Stage {
         let admin_url = format!("{place}/chaos");
         migrate(&DatabaseUrl::parse(&admin_url, &Environment::default()).unwrap()).await.unwrap();
         let database = Database::at(&admin_url).await;
+        prepare_refusals(&database).await;
         let role = database.login(Some("postrider_dispatcher")).await;
         let (login, place) = role.split_once('@').unwrap();
         let name = login.split("//").nth(1).unwrap().split(':').next().unwrap();
@@ -58,6 +62,7 @@ impl Stage {
             producers,
             admin_url,
             slots,
+            swollen: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         });
         let mut peers = Vec::new();

@@ -10,17 +10,25 @@ use super::slot::Slot;
 use super::stage::{Stage, connect};
 
 const INTERVAL: Duration = Duration::from_millis(500);
-/// Claims of dispatchers whose lease ended 15 s ago, while another has lived long enough to take them back.
+/// So often it is seen in a row before it is a breach: one may be just about to take a claim back.
+const LOOKS: u32 = 10;
+/// Claims of dispatchers whose lease ended 15 s ago, while another has lived long enough to take them back, and no stranger
+/// holds or refuses what is in them.
 const STUCK: &str = "select count(*) from postrider.claim as c
     left join postrider.dispatcher as d on d.id = c.dispatcher_id
     where coalesce(d.lease_until, '-infinity') < clock_timestamp() - interval '15 seconds'
       and exists (select from postrider.dispatcher as live
-                  where live.lease_until > clock_timestamp() and live.started_at < clock_timestamp() - interval '20 seconds')";
+                  where live.lease_until > clock_timestamp() and live.started_at < clock_timestamp() - interval '20 seconds')
+      and pg_xact_status(c.xmax::text::xid8) is distinct from 'in progress'
+      and not exists (
+          select from postrider.delivery as held
+          where held.id = any (c.delivery_ids) and held.claim_id = c.id
+            and (pg_xact_status(held.xmax::text::xid8) = 'in progress' or exists (select from postrider.refused as r where r.id = held.id)))";
 
 /// Looks on until it is dropped.
 pub(crate) async fn watch(stage: Arc<Stage>) {
     let mut client = None;
-    let mut is_stuck = false;
+    let mut looks = 0;
     loop {
         sleep(INTERVAL).await;
         for slot in &stage.slots {
@@ -33,14 +41,13 @@ pub(crate) async fn watch(stage: Arc<Stage>) {
             client = None;
             continue;
         };
-        // Seen twice: the first time one may be just about to take it back.
-        if stuck > 0 && is_stuck {
+        looks = if stuck > 0 { looks + 1 } else { 0 };
+        if looks == LOOKS {
             stage.history.breach(format!(
-                "I8: {stuck} claims outlive their lease by 15 s at {:?}",
+                "I8: {stuck} claims outlive their lease by 20 s at {:?}",
                 stage.history.now()
             ));
         }
-        is_stuck = stuck > 0;
     }
 }
 

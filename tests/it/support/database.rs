@@ -280,6 +280,23 @@ impl Database {
         .await;
     }
 
+    /// Makes time pass for everything inserted and finished so far.
+    pub(crate) async fn make_older(&self, days: u32) {
+        self.execute(&format!(
+            "update postrider.outbox set created_at = created_at - interval '{days} days', \
+             completed_at = completed_at - interval '{days} days'"
+        ))
+        .await;
+    }
+
+    /// Makes time pass for a dispatcher that is gone: its lease has ended.
+    pub(crate) async fn make_lease_end(&self, dispatcher_id: i64) {
+        self.execute(&format!(
+            "update postrider.dispatcher set lease_until = clock_timestamp() - interval '1 s' where id = {dispatcher_id}"
+        ))
+        .await;
+    }
+
     /// Makes time pass for waiting deliveries: all of them are due now.
     pub(crate) async fn make_due(&self) {
         // Rings, as the passing of time cannot: a sleeping dispatcher knows when the next delivery was due.
