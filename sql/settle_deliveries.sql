@@ -99,8 +99,9 @@ with outcome as materialized (
       and o.status = 'in_progress'
       and o.unsettled >= f.settled
 ), done as (
+    -- One that somebody has locked is found to be empty later (find_strays).
     delete from postrider.claim as c
-    where c.id = any ($11::bigint[])
+    where c.id in (select f.id from postrider.claim as f where f.id = any ($11::bigint[]) for update skip locked)
       and (not $12 or c.id not in (select h.claim_id from held_up as h))
 )
 select (select count(*) from settled) as settled,

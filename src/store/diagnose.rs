@@ -69,7 +69,13 @@ pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
     let is_of_a_row = OF_A_ROW.iter().any(|start| code.starts_with(start));
     let is_damaged = ["XX001", "XX002"].contains(&code) || is_of_a_value(db);
     // A trigger of somebody else may raise whatever it likes.
-    foreign_function(db).is_some() || (is_of_a_row && !is_taken_id) || is_damaged
+    foreign_function(db).is_some() || (is_of_a_row && !is_taken_id) || is_damaged || is_wait_for_a_row(db)
+}
+
+/// Whether it waited for whoever has locked a row, or has inserted the same one, and not for a lock on a table: the server says
+/// so, as "while inserting index tuple (0,5) in relation ...".
+fn is_wait_for_a_row(db: &DbError) -> bool {
+    *db.code() == SqlState::LOCK_NOT_AVAILABLE && db.where_().is_some_and(|place| place.contains(" tuple ("))
 }
 
 /// Whether what stands in the way may be over soon.
@@ -184,10 +190,11 @@ fn from_server(db: &DbError) -> String {
 
 /// The function that raised it, if it is not one of ours: somebody's trigger on our tables.
 fn foreign_function(db: &DbError) -> Option<&str> {
-    let place = db.where_()?.lines().next()?;
-    // As "PL/pgSQL function audit() line 3 at RAISE", whatever the language.
-    let (language, function) = place.split_once(' ')?;
-    (language.starts_with("PL/") && !function.starts_with("function postrider.")).then_some(function)
+    // As "PL/pgSQL function audit() line 3 at RAISE", whatever the language; what a function calls stands above it.
+    let functions = db.where_()?.lines().filter(|line| line.contains("PL/"));
+    let function =
+        functions.filter_map(|line| line.find("function ").and_then(|at| line.get(at..))).next()?;
+    (!function.starts_with("function postrider.")).then_some(function)
 }
 
 fn from_driver(fault: &(dyn Error + 'static)) -> String {
