@@ -11,19 +11,22 @@ mod extract;
 mod guard;
 mod kept;
 mod page;
+mod places;
 mod problem;
 mod time;
 mod wait;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::IntoResponse;
+use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -34,10 +37,12 @@ use utoipa::{OpenApi as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::connections::Connections;
 use self::describe::Description;
-use self::extract::{Answer, BODY_BYTES_MAX, Text};
+use self::extract::{BODY_BYTES_MAX, Text, legible};
 use self::kept::Kept;
-use self::problem::Problem;
+use self::problem::{Code, Problem};
+use crate::descriptors::Descriptors;
 use crate::egress::EgressPolicy;
 use crate::lease::Lease;
 use crate::scrape::{self, Scrape};
@@ -83,37 +88,62 @@ impl Api {
     }
 }
 
+/// Takes the address of the API.
+///
+/// # Errors
+/// It is in use, or not one of ours.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    connections::listen(address)
+}
+
 /// Does the work of a start, and answers probes meanwhile: alive, and not ready.
-pub async fn serve_while<T>(listener: &TcpListener, work: impl Future<Output = T>) -> T {
+pub async fn serve_while<T>(
+    listener: &TcpListener,
+    descriptors: &Descriptors,
+    work: impl Future<Output = T>,
+) -> T {
     let starting = || async { (StatusCode::SERVICE_UNAVAILABLE, "starting\n") };
     let router = Router::new().route("/healthz", get(async || "ok\n")).fallback(starting);
+    let router = router.layer(map_response(not_sniffed));
+    let mut connections = Connections::new(router, descriptors.clone(), CancellationToken::new());
     tokio::select! {
         // Whoever has no answer yet when the work is done asks again.
         done = work => done,
-        never = connections::serve_for_ever(listener, router) => match never {},
+        never = connections.accept(listener) => match never {},
     }
 }
 
 /// Serves until `stop`; requests that wait for something are answered then.
 pub async fn serve(
     listener: TcpListener,
+    descriptors: Descriptors,
     api: Arc<Api>,
     guard: Guard,
-    stop: impl Future<Output = ()> + Send + 'static,
+    stop: CancellationToken,
 ) {
     let stopping = api.stop.clone();
-    let serving = connections::serve(listener, router(api, guard), stopping.clone());
-    tokio::join!(serving, async {
-        stop.await;
+    let connections = Connections::new(router(api, guard), descriptors, stopping.clone());
+    tokio::join!(connections.serve(listener), async {
+        stop.cancelled().await;
         stopping.cancel();
     });
 }
 
+/// No browser takes an answer for anything but what it says it is.
+async fn not_sniffed(mut response: Response) -> Response {
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
 fn router(api: Arc<Api>, guard: Guard) -> Router {
     let (routes, openapi) = described().split_for_parts();
-    let openapi = Arc::new(openapi);
+    // Written once: that takes longer than to send it.
+    let openapi = legible(&openapi).map(Bytes::from).map_err(|fault| fault.to_string());
     let guarded = routes
-        .route("/openapi.json", get(async move || Answer(StatusCode::OK, OpenApi::clone(&openapi))))
+        .route(
+            "/openapi.json",
+            get(async move || openapi.clone().map(Text).map_err(|fault| Problem::new(Code::Internal, fault))),
+        )
         .route("/metrics", get(metrics))
         .layer(from_fn_with_state(Arc::clone(&api), kept::forget_after_change))
         .layer(from_fn_with_state(Arc::new(guard), guard::admit));
@@ -125,6 +155,7 @@ fn router(api: Arc<Api>, guard: Guard) -> Router {
         .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(guard::explain))
+        .layer(map_response(not_sniffed))
         .with_state(api)
 }
 

@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::deliver::Deliverer;
+use crate::deliver::{Deliverer, NotAsked};
 use crate::delivery::Claimed;
+use crate::descriptors::Shortage;
 use crate::desk::{Desk, MEMORY_KIB_MAX, Next, Ready};
-use crate::endpoint::EndpointNo;
+use crate::endpoint::{Endpoint, EndpointNo};
 use crate::event::{Event, EventId};
 use crate::halves::Halves;
 use crate::lease::Lease;
@@ -27,8 +28,10 @@ use crate::trouble::Trouble;
 
 /// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
 const CHUNK_KIB_MAX: u32 = 8 * 1024;
-/// Before a delivery that the egress proxy did not let through is tried again.
-const PROXY_PAUSE: Duration = Duration::from_secs(1);
+/// Before a delivery that by no fault of its endpoint could not be sent is tried again.
+const NOT_ASKED_PAUSE: Duration = Duration::from_secs(1);
+/// Before one for which no connection was left is.
+const CLOSING_PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs attempts.
 pub struct Attempts {
@@ -260,22 +263,11 @@ impl Attempts {
         if start_at > Instant::now() {
             tokio::time::sleep_until(start_at).await;
         }
-        if !self.lease.covers(claimed.held_by, self.deliverer.timeout(&endpoint)) {
-            return Report::GivenBack { claimed, begun: false };
-        }
         let Some(event) = event else {
             return Report::Unsendable { claimed, why: Unsendable::Deleted };
         };
-        let begun = Instant::now();
-        let attempt = self.deliverer.attempt(&endpoint, &event, claimed.attempt);
-        let outcome = match catch_panic(attempt).await {
-            Ok(outcome) => outcome,
-            Err(fault) => {
-                self.outlets.trouble.mention("requests cannot be sent, trying again", &fault);
-                // It keeps its slot meanwhile, so that no more are tried in vain.
-                tokio::time::sleep(PROXY_PAUSE).await;
-                return Report::GivenBack { claimed, begun: false };
-            }
+        let Some((begun, outcome)) = self.ask(&claimed, &endpoint, &event).await else {
+            return Report::GivenBack { claimed, begun: false };
         };
         self.outlets.metrics.attempt_ended(&outcome, event.age());
         debug!(
@@ -287,6 +279,31 @@ impl Attempts {
             outcome.error().as_deref().unwrap_or("success"),
         );
         Report::Attempted { claimed, outcome, begun }
+    }
+
+    /// When it was begun, and what came of it; none: it was not begun.
+    async fn ask(&self, claimed: &Claimed, endpoint: &Endpoint, event: &Event) -> Option<(Instant, Outcome)> {
+        let given_up = Instant::now() + NOT_ASKED_PAUSE;
+        loop {
+            if !self.lease.covers(claimed.held_by, self.deliverer.timeout(endpoint)) {
+                return None;
+            }
+            let begun = Instant::now();
+            let attempt = self.deliverer.attempt(endpoint, event, claimed.attempt);
+            match catch_panic(attempt).await {
+                Ok(outcome) => return Some((begun, outcome)),
+                // Connections whose requests have ended are about to be closed.
+                Err(NotAsked::Shortage(Shortage::Descriptors(_))) if begun < given_up => {
+                    tokio::time::sleep(CLOSING_PAUSE).await;
+                }
+                Err(fault) => {
+                    self.outlets.trouble.mention("requests cannot be sent, trying again", &fault);
+                    // It keeps its slot meanwhile, so that no more are tried in vain.
+                    tokio::time::sleep(NOT_ASKED_PAUSE).await;
+                    return None;
+                }
+            }
+        }
     }
 
     async fn report(&self, report: Report) {

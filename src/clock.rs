@@ -1,29 +1,62 @@
-//! The database's clock, carried forward by the monotonic one: the only source of wall time (for
+//! The database's clock, carried forward by one of this machine that nothing turns back: the only source of wall time (for
 //! `webhook-timestamp`; leases, due times and order are computed in SQL).
 
+use std::ops::Add;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Receivers refuse a `webhook-timestamp` that is five minutes off: long before that somebody should know.
 const SKEW_MAX_MS: i64 = 30_000;
 
+/// Goes on while the machine is suspended.
+#[cfg(target_os = "linux")]
+const AWAKE_OR_NOT: ClockId = ClockId::Boottime;
+/// Elsewhere the monotonic clock does that.
+#[cfg(not(target_os = "linux"))]
+const AWAKE_OR_NOT: ClockId = ClockId::Monotonic;
+
+/// A moment, for whatever the database measures, too. `Instant` stands still while this machine is suspended: after an hour
+/// of it a lease of a minute would seem to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// This one.
+    pub fn now() -> Self {
+        Self(clock_gettime(AWAKE_OR_NOT).try_into().unwrap_or_default())
+    }
+
+    /// How long ago it was.
+    pub fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, later: Duration) -> Self {
+        Self(self.0 + later)
+    }
+}
+
 /// What time it is in the database.
 #[derive(Debug)]
 pub struct Clock {
-    anchor: Mutex<(Duration, Instant)>,
+    anchor: Mutex<(Duration, Moment)>,
 }
 
 impl Clock {
     /// Starts from the database's time in milliseconds of the Unix epoch, as read just now.
     pub fn new(now_ms: i64) -> Self {
-        Self { anchor: Mutex::new((epoch(now_ms), Instant::now())) }
+        Self { anchor: Mutex::new((epoch(now_ms), Moment::now())) }
     }
 
     /// Corrects itself by a newer reading.
     pub fn set(&self, now_ms: i64) {
-        *self.lock() = (epoch(now_ms), Instant::now());
+        *self.lock() = (epoch(now_ms), Moment::now());
     }
 
     /// Seconds of the Unix epoch.
@@ -32,7 +65,7 @@ impl Clock {
         i64::try_from((at + read.elapsed()).as_secs()).unwrap_or(i64::MAX)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (Duration, Instant)> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, (Duration, Moment)> {
         self.anchor.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

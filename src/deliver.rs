@@ -1,6 +1,7 @@
 //! One signed HTTP attempt under one deadline. Never sees the database; whatever happens is an [`Outcome`].
 
 mod client;
+mod connector;
 mod request;
 mod tokens;
 
@@ -15,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::clock::Clock;
+use crate::descriptors::{Descriptors, Shortage};
 use crate::egress::{EgressPolicy, EgressProxy, ProxyFault, Refused};
 use crate::endpoint::{Auth, Endpoint, OAuth2};
 use crate::event::Event;
@@ -57,20 +59,37 @@ pub struct Bounds {
 /// The HTTP client could not be set up.
 #[derive(Debug, Error)]
 #[error("http client")]
-pub struct ClientError(#[source] reqwest::Error);
+pub enum ClientError {
+    /// With this TLS, or at all.
+    Unfit(#[from] reqwest::Error),
+    /// There is nothing left for it.
+    Shortage(#[from] Shortage),
+}
+
+/// The endpoint was not asked, and nothing is known of it.
+#[derive(Debug, Error)]
+pub enum NotAsked {
+    /// The egress proxy does not do its work.
+    #[error(transparent)]
+    Proxy(#[from] ProxyFault),
+    /// This machine, or the limit of this process, is in the way.
+    #[error(transparent)]
+    Shortage(#[from] Shortage),
+}
 
 impl Deliverer {
-    /// Dials only what the policy allows; `source` is that of CloudEvents.
+    /// Dials only what the policy allows, while descriptors are left; `source` is that of CloudEvents.
     ///
     /// # Errors
     /// [`ClientError`] when the TLS roots of this machine cannot be read.
     pub fn new(
         policy: EgressPolicy,
+        descriptors: Descriptors,
         clock: Arc<Clock>,
         bounds: Bounds,
         source: &str,
     ) -> Result<Self, ClientError> {
-        let clients = Clients::new(policy.clone())?;
+        let clients = Clients::new(policy.clone(), descriptors)?;
         Ok(Self { clients, tokens: Tokens::default(), policy, clock, bounds, source: source.into() })
     }
 
@@ -91,7 +110,7 @@ impl Deliverer {
     /// Makes attempt number `attempt`: one POST of the payload, signed anew.
     ///
     /// # Errors
-    /// [`ProxyFault`]: the endpoint was not asked, and nothing is known of it.
+    /// [`NotAsked`]: by no fault of the endpoint's.
     ///
     /// # Cancel safety
     /// Dropped, the request is cut off; the endpoint may have received it.
@@ -100,14 +119,16 @@ impl Deliverer {
         endpoint: &Endpoint,
         event: &Event,
         attempt: u32,
-    ) -> Result<Outcome, ProxyFault> {
+    ) -> Result<Outcome, NotAsked> {
         let begun = Instant::now();
         let deadline = begun + self.timeout(endpoint);
         let (answer, response_excerpt) = match timeout_at(deadline, self.send(endpoint, event, attempt)).await
         {
             Err(_elapsed) => (self.timed_out(endpoint), None),
             Ok(Err(Fault::Unanswered(unanswered))) => (unanswered.into(), None),
+            Ok(Err(Fault::Shortage(shortage))) => return Err(shortage.into()),
             Ok(Err(Fault::Request(fault))) => {
+                self.judge_machine(endpoint, &fault).await?;
                 self.judge_proxy(&fault).await?;
                 (describe(&fault).into(), None)
             }
@@ -133,8 +154,10 @@ impl Deliverer {
         let url = endpoint.url.as_ref().map_err(Clone::clone)?;
         self.policy.judge(url).map_err(|refused| Unanswered::from(&refused))?;
         let tls = credentials.tls.as_ref().map_err(ToString::to_string)?;
-        let client =
-            self.clients.of(tls.as_deref()).map_err(|fault| format!("tls: {}", innermost(&fault)))?;
+        let client = self.clients.of(tls.as_deref()).map_err(|fault| match Shortage::behind(&fault) {
+            Some(shortage) => Fault::Shortage(shortage),
+            None => format!("tls: {}", innermost(&fault)).into(),
+        })?;
         let auth = credentials.auth.as_ref().map_err(|fault| format!("auth: {fault}"))?;
         let authorization = match auth {
             None => None,
@@ -150,7 +173,7 @@ impl Deliverer {
             authorization: authorization.clone(),
             source: &self.source,
         };
-        let response = client.execute(parts.build()?).await.map_err(Fault::Request)?;
+        let response = client.execute(|| Ok::<_, Fault>(parts.build()?)).await?;
         if let (Some(Auth::OAuth2(login)), Some(refused), StatusCode::UNAUTHORIZED) =
             (auth, &authorization, response.status())
         {
@@ -169,15 +192,30 @@ impl Deliverer {
         if let Err(refused) = self.policy.judge(&login.token_url) {
             return Ok(Err(refused.to_string()));
         }
-        match self.clients.common().execute(tokens::request(login)).await {
+        match self.clients.common().execute(|| Ok(tokens::request(login))).await {
             Ok(response) => {
                 let status_code = response.status().as_u16();
                 Ok(tokens::read(status_code, &read_body(response).await))
             }
             // Perhaps it was the proxy.
             Err(fault) if self.policy.proxy.is_some() => Err(Fault::Request(fault)),
+            Err(fault) if self.lacks(&login.token_url, &fault).await.is_some() => Err(Fault::Request(fault)),
             Err(fault) => Ok(Err(describe(&fault).error)),
         }
+    }
+
+    /// Whether it was this machine that had nothing left for a connection.
+    async fn judge_machine(&self, endpoint: &Endpoint, fault: &reqwest::Error) -> Result<(), Shortage> {
+        let Ok(url) = &endpoint.url else { return Ok(()) };
+        self.lacks(url, fault).await.map_or(Ok(()), Err)
+    }
+
+    /// What lacked, if that was it. All ports towards a host may be taken, which passes; but an address that none of ours
+    /// leads to, as of IPv6 on a machine without it, is the endpoint's.
+    async fn lacks(&self, url: &Url, fault: &reqwest::Error) -> Option<Shortage> {
+        let shortage = Shortage::behind(fault)?;
+        let passes = !Shortage::is_of_addresses(fault) || self.clients.has_way_to(url).await;
+        passes.then_some(shortage)
     }
 
     /// Whether it was the proxy that let no connection come about. What a proxy that is there says of the endpoint is the
@@ -211,13 +249,27 @@ impl Deliverer {
 enum Fault {
     /// No request could be made.
     Unanswered(Unanswered),
-    /// It failed on its way: perhaps at the proxy.
+    /// It failed on its way: perhaps at the proxy, or for want of something here.
     Request(reqwest::Error),
+    /// Something was wanting before there was a request.
+    Shortage(Shortage),
 }
 
-impl<T: Into<Unanswered>> From<T> for Fault {
-    fn from(unanswered: T) -> Self {
-        Self::Unanswered(unanswered.into())
+impl From<Unanswered> for Fault {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Unanswered(unanswered)
+    }
+}
+
+impl From<String> for Fault {
+    fn from(error: String) -> Self {
+        Self::Unanswered(error.into())
+    }
+}
+
+impl From<reqwest::Error> for Fault {
+    fn from(fault: reqwest::Error) -> Self {
+        Self::Request(fault)
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::bell::Bell;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::delivery::DispatcherId;
 use crate::desk::{Desk, Share};
 use crate::metrics::Metrics;
@@ -41,8 +41,8 @@ pub struct Lease {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     id: DispatcherId,
-    /// By our own monotonic clock, counted from before the renewal was sent.
-    until: Instant,
+    /// By a clock of our own, counted from before the renewal was sent.
+    until: Moment,
 }
 
 impl Lease {
@@ -51,7 +51,7 @@ impl Lease {
     /// # Errors
     /// [`StoreError`].
     pub async fn start(store: &Store, who: &Registration, bell: &Bell) -> Result<Self, StoreError> {
-        let until = Instant::now() + who.lease;
+        let until = Moment::now() + who.lease;
         let id = store.register_dispatcher(who, &bell.wake_state()).await?;
         Ok(Self {
             duration: who.lease,
@@ -74,12 +74,12 @@ impl Lease {
     /// from before a lapse is never covered again: others may have taken it back.
     pub fn covers(&self, held_by: DispatcherId, attempt: Duration) -> bool {
         let held = *self.lock();
-        held.id == held_by && Instant::now() + attempt < held.until
+        held.id == held_by && Moment::now() + attempt < held.until
     }
 
     /// Whether it was renewed lately.
     pub fn is_renewed(&self) -> bool {
-        Instant::now() + self.duration / 2 < self.lock().until
+        Moment::now() + self.duration / 2 < self.lock().until
     }
 
     /// Shows that the common runtime works, as long as it does: to be run there.
@@ -94,7 +94,7 @@ impl Lease {
         shown.elapsed() < self.duration * LEASES_WITHOUT_PULSE + PULSE
     }
 
-    fn set(&self, id: DispatcherId, until: Instant) {
+    fn set(&self, id: DispatcherId, until: Moment) {
         *self.lock() = Held { id, until };
     }
 
@@ -177,7 +177,7 @@ impl Renewer {
     /// [`StoreError`]: the old lease goes on until its end.
     pub async fn step(&self) -> Result<(), StoreError> {
         let Held { id, until } = *self.lease.lock();
-        let before = Instant::now();
+        let before = Moment::now();
         let wake = self.bell.wake_state();
         let renewal = if before < until {
             self.store.renew_lease(id, self.lease.duration, self.bell.is_leader(), &wake).await?

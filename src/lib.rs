@@ -22,7 +22,7 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`], [`spelling`] | each other, [`topics`], [`vault`] |
-//! | rules | [`topics`], [`retry`], [`signature`], [`cloudevents`], [`vault`], [`egress`], [`excerpt`], [`halves`], [`headers`], [`circuit`], [`clock`], [`backoff`] | words |
+//! | rules | [`topics`], [`retry`], [`signature`], [`cloudevents`], [`vault`], [`egress`], [`excerpt`], [`halves`], [`headers`], [`circuit`], [`clock`], [`backoff`], [`descriptors`] | words |
 //! | store | [`store`] | words |
 //! | desk | [`desk`], [`directory`], [`metrics`], [`trouble`] | words, store's rows |
 //! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`breaker`], [`lease`], [`housekeeping`] | all above |
@@ -39,6 +39,7 @@ pub mod backoff;
 pub mod circuit;
 pub mod clock;
 pub mod cloudevents;
+pub mod descriptors;
 pub mod egress;
 pub mod excerpt;
 pub mod halves;

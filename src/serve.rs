@@ -30,6 +30,7 @@ use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::deliver::{Bounds, Deliverer};
 use crate::delivery::DispatcherId;
+use crate::descriptors::Descriptors;
 use crate::desk::{Desk, Limits};
 use crate::housekeeping::Housekeeping;
 use crate::lease::{Lease, Renewer};
@@ -49,6 +50,12 @@ const CONNECTIONS: usize = 6;
 /// Requests of the API wait for each other, never claims and settles for them.
 const API_CONNECTIONS: usize = 4;
 
+/// What is there before the database is.
+pub struct Prepared {
+    listener: TcpListener,
+    descriptors: Descriptors,
+}
+
 /// A running dispatcher.
 pub struct Dispatcher {
     config: RunConfig,
@@ -64,21 +71,22 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Takes the address of the API and migrates (unless told not to). Waits with backoff for a database that
-    /// cannot be reached yet, so a caller that is told to stop drops this.
+    /// Raises the limit of file descriptors, takes the address of the API and migrates (unless told not to). Waits with
+    /// backoff for a database that cannot be reached yet, so a caller that is told to stop drops this.
     ///
     /// # Errors
     /// What waiting cannot mend: a wrong password, a missing database, a grant that is missing, a schema that is
     /// newer, an address in use.
-    pub async fn prepare(config: &RunConfig) -> anyhow::Result<TcpListener> {
-        let listener = TcpListener::bind(config.api_listen).await.with_context(|| {
+    pub async fn prepare(config: &RunConfig) -> anyhow::Result<Prepared> {
+        let descriptors = surroundings::divide_descriptors(config.max_in_flight);
+        let listener = api::listen(config.api_listen).with_context(|| {
             format!(
                 "cannot listen on {} (another dispatcher on this machine? give --api-listen 127.0.0.1:0)",
                 config.api_listen
             )
         })?;
-        api::serve_while(&listener, Box::pin(prepare_schema(config))).await?;
-        Ok(listener)
+        api::serve_while(&listener, &descriptors, Box::pin(prepare_schema(config))).await?;
+        Ok(Prepared { listener, descriptors })
     }
 
     /// Registers, sweeps, and starts all stages. Waits for a database that goes away meanwhile, as [`Self::prepare`]
@@ -86,7 +94,8 @@ impl Dispatcher {
     ///
     /// # Errors
     /// What waiting cannot mend.
-    pub async fn start(config: RunConfig, listener: TcpListener) -> anyhow::Result<Self> {
+    pub async fn start(config: RunConfig, prepared: Prepared) -> anyhow::Result<Self> {
+        let Prepared { listener, descriptors } = prepared;
         let store =
             Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?.with_vault(config.vault.clone());
         let bell = Arc::new(Bell::new(match config.wake {
@@ -94,7 +103,7 @@ impl Dispatcher {
             WakeMode::Notify => "starting",
         }));
         let who = Registration { host: host(), lease: config.lease };
-        let desk = Arc::new(Desk::new(Limits::for_in_flight(config.max_in_flight)));
+        let desk = Arc::new(Desk::new(Limits::for_in_flight(descriptors.budget().in_flight)));
         let (clock, metrics) = (Arc::new(Clock::new(0)), Arc::new(Metrics::new()?));
         let starting = async {
             let lease = Arc::new(keep_trying(async || Lease::start(&store, &who, &bell).await).await?);
@@ -102,11 +111,11 @@ impl Dispatcher {
             let renewer = Renewer { store, lease, bell, clock, desk, who: who.clone(), metrics, trouble };
             keep_trying(async || renewer.step().await).await?;
             let floor = keep_trying(async || renewer.store.read_floor().await).await?;
-            keep_trying(async || surroundings::look(&renewer.store).await).await?;
+            keep_trying(async || surroundings::look(&renewer.store, descriptors.budget()).await).await?;
             Ok::<_, StoreError>((renewer, floor))
         };
-        let (renewer, floor) = api::serve_while(&listener, Box::pin(starting)).await?;
-        let dispatcher = Self::assemble(config, renewer, floor, listener)?;
+        let (renewer, floor) = api::serve_while(&listener, &descriptors, Box::pin(starting)).await?;
+        let dispatcher = Self::assemble(config, renewer, floor, Prepared { listener, descriptors })?;
         let id = dispatcher.shared.lease.id().get();
         info!(
             "dispatcher {id} runs, schema version {SCHEMA_VERSION}, API on http://{}",
@@ -119,11 +128,12 @@ impl Dispatcher {
         config: RunConfig,
         renewer: Renewer,
         floor: EventFloor,
-        listener: TcpListener,
+        Prepared { listener, descriptors }: Prepared,
     ) -> anyhow::Result<Self> {
         let Renewer { store, lease, bell, clock, desk, metrics, trouble, .. } = renewer.clone();
+        let source = &config.cloudevents_source;
         let deliverer =
-            Deliverer::new(config.egress.clone(), clock, bounds(&config), &config.cloudevents_source)?;
+            Deliverer::new(config.egress.clone(), descriptors.clone(), clock, bounds(&config), source)?;
         let stop_intake = CancellationToken::new();
         let (reports, settled) = mpsc::channel(config.max_in_flight);
         let attempts = Attempts::new(
@@ -176,7 +186,7 @@ impl Dispatcher {
         // Connections belong to the runtime that opened them.
         let store = Store::new(&dispatcher.config.database.apart(), Session::Lease, 1)?;
         dispatcher.spawn_lease(Renewer { store, ..renewer })?;
-        dispatcher.spawn_upkeep(listener, Arc::new(api));
+        dispatcher.spawn_upkeep(Prepared { listener, descriptors }, Arc::new(api));
         dispatcher.intake.spawn(rounds.run(dispatcher.stop_intake.clone()));
         dispatcher.intake.spawn(housekeeping.run(dispatcher.stop_intake.clone()));
         Ok(dispatcher)
@@ -246,7 +256,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn spawn_upkeep(&mut self, listener: TcpListener, api: Arc<Api>) {
+    fn spawn_upkeep(&mut self, prepared: Prepared, api: Arc<Api>) {
         if self.config.wake == WakeMode::Notify {
             let listener = Listener {
                 url: self.config.listen_database.clone(),
@@ -272,9 +282,11 @@ impl Dispatcher {
         // After settle, which has the last news.
         let stop = self.stop_upkeep.clone();
         self.upkeep.spawn(breaker.run(stop));
-        let guard = Guard::new(self.config.api_tokens.clone(), self.config.api_hosts.clone());
         let stop = self.stop_upkeep.clone();
-        self.upkeep.spawn(api::serve(listener, api, guard, async move { stop.cancelled().await }));
+        let Prepared { listener, descriptors } = prepared;
+        let (tokens, hosts) = (self.config.api_tokens.clone(), self.config.api_hosts.clone());
+        let guard = Guard::new(tokens, hosts, descriptors.budget().api);
+        self.upkeep.spawn(api::serve(listener, descriptors, api, guard, stop));
     }
 }
 

@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderName, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
+use super::places::Place;
 use super::problem::{Code, Problem};
 
+/// What a browser says of the page that asks (Fetch Metadata).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Requests under way at once; waiting ones count.
 const REQUESTS_MAX: usize = 128;
 /// No request takes longer, `?wait=` included.
@@ -47,9 +50,9 @@ pub struct Guard {
 
 impl Guard {
     /// With tokens, every request needs one of them; without, the Host header must be an address, `localhost` or one of
-    /// `hosts`.
-    pub fn new(tokens: Vec<Token>, hosts: Vec<String>) -> Self {
-        Self { tokens, hosts, requests: Semaphore::new(REQUESTS_MAX) }
+    /// `hosts`. Requests that were let in have half of the connections at most, so that others are always heard.
+    pub fn new(tokens: Vec<Token>, hosts: Vec<String>, connections_max: usize) -> Self {
+        Self { tokens, hosts, requests: Semaphore::new(REQUESTS_MAX.min(connections_max / 2)) }
     }
 
     fn judge(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
@@ -77,6 +80,13 @@ impl Guard {
             return Err(Problem::new(
                 Code::Forbidden,
                 "the Host header is neither an address nor localhost; --api-host NAME allows a name",
+            ));
+        }
+        // Browsers say so of links, images and forms, too, which have no Origin.
+        if headers.get(SEC_FETCH_SITE).is_some_and(|site| site.as_bytes() == b"cross-site") {
+            return Err(Problem::new(
+                Code::Forbidden,
+                "the Sec-Fetch-Site header says that another site asks",
             ));
         }
         let origin = headers.get(ORIGIN).map(|value| value.to_str().unwrap_or_default());
@@ -111,6 +121,7 @@ pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, nex
     let Ok(_permit) = guard.requests.try_acquire() else {
         return Problem::new(Code::Busy, "too many requests at once").into_response();
     };
+    let _at_work = request.extensions().get::<Place>().map(Place::work);
     match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => Problem::new(Code::Timeout, "the request took too long").into_response(),
@@ -142,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_host_is_ours_if_it_is_an_address_or_named() {
-        let guard = Guard::new(Vec::new(), vec!["postrider.internal".to_owned()]);
+        let guard = Guard::new(Vec::new(), vec!["postrider.internal".to_owned()], 1);
 
         for host in [
             "127.0.0.1:7678",

@@ -1,6 +1,7 @@
 //! `postrider doctor`: what a dispatcher needs, checked one after the other, each with what mends it. Changes nothing.
 
 mod endpoints;
+mod machine;
 mod notify;
 mod server;
 mod work;
@@ -113,7 +114,7 @@ async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
     if !is_readable {
         checks.push(Check::warn(
             "the rest",
-            "tables, dispatchers, backlog and endpoints were not looked at",
+            "tables, dispatchers, backlog, endpoints and file descriptors were not looked at",
             "mend schema and grants first",
         ));
         return Ok(checks);
@@ -124,6 +125,7 @@ async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
     checks.push(work::backlog(&store).await);
     checks.extend(endpoints::check(config, &store).await);
     checks.push(endpoints::secrets(&store).await);
+    checks.push(machine::descriptors(config, &store).await);
     Ok(checks)
 }
 

@@ -18,14 +18,14 @@ const START_MAX: Duration = Duration::from_secs(2);
 pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Run) -> Result<(), Failure> {
     let config = RunConfig::check(settings, url, typed)?;
     let mut signals = Signals::install()?;
-    let listener = tokio::select! {
-        listener = Box::pin(Dispatcher::prepare(&config)) => listener?,
+    let prepared = tokio::select! {
+        prepared = Box::pin(Dispatcher::prepare(&config)) => prepared?,
         signal = signals.next() => {
             info!("{signal} before there was a database");
             return Ok(());
         }
     };
-    let mut starting = Box::pin(Dispatcher::start(config, listener));
+    let mut starting = Box::pin(Dispatcher::start(config, prepared));
     let dispatcher = tokio::select! {
         dispatcher = &mut starting => dispatcher?,
         signal = signals.next() => {

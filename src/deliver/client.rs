@@ -1,93 +1,167 @@
 //! The HTTP clients: one for all endpoints, and one for each TLS of an endpoint's own.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::{Client, Request, Response};
 use tokio::time::Instant;
+use url::{Host, Url};
 
-use super::ClientError;
+use super::connector::{After, Bounded, NotKept};
+use super::{ClientError, causes};
+use crate::descriptors::Descriptors;
 use crate::egress::{EgressPolicy, GuardedResolver};
 use crate::endpoint::Tls;
 
 /// At most so many response headers.
 const RESPONSE_HEADERS_MAX: usize = 64;
-/// Idle connections kept per host: as many as an endpoint may have requests under way.
+/// Idle connections kept per host: as many as an endpoint may have requests under way. All together are bounded by the
+/// descriptors.
 const IDLE_CONNECTIONS_MAX: usize = 10_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Clients of endpoints with TLS of their own; of more, those that were used last.
 const OWN_MAX: usize = 1_000;
+/// What reading the roots of this machine has open: a folder, and a file of it.
+const FILES: usize = 2;
 
 /// All of them.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     policy: EgressPolicy,
     resolver: GuardedResolver,
-    common: Client,
+    descriptors: Descriptors,
+    common: Arc<Pair>,
     own: Arc<Mutex<HashMap<[u8; 32], Own>>>,
 }
 
 #[derive(Debug)]
 struct Own {
-    client: Client,
+    pair: Arc<Pair>,
     used: Instant,
 }
 
+/// Two clients alike, but for what becomes of a connection after its request.
+#[derive(Debug)]
+pub(super) struct Pair {
+    keeping: Client,
+    closing: Client,
+    descriptors: Descriptors,
+}
+
 impl Clients {
-    pub(super) fn new(policy: EgressPolicy) -> Result<Self, ClientError> {
-        let resolver = GuardedResolver::new(policy.clone());
-        let common = build(&policy, &resolver, None)?;
-        Ok(Self { policy, resolver, common, own: Arc::default() })
+    pub(super) fn new(policy: EgressPolicy, descriptors: Descriptors) -> Result<Self, ClientError> {
+        let resolver = GuardedResolver::new(policy.clone(), descriptors.clone());
+        let common = Arc::new(Pair::build(&policy, &resolver, &descriptors, None)?);
+        Ok(Self { policy, resolver, descriptors, common, own: Arc::default() })
     }
 
     /// For endpoints without TLS of their own, and for whoever issues tokens.
-    pub(super) fn common(&self) -> &Client {
+    pub(super) fn common(&self) -> &Pair {
         &self.common
     }
 
     /// For an endpoint. Its connections are kept however often endpoints are read again.
-    pub(super) fn of(&self, tls: Option<&Tls>) -> Result<Client, ClientError> {
-        let Some(tls) = tls else { return Ok(self.common.clone()) };
+    pub(super) fn of(&self, tls: Option<&Tls>) -> Result<Arc<Pair>, ClientError> {
+        let Some(tls) = tls else { return Ok(Arc::clone(&self.common)) };
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = own.get_mut(&tls.fingerprint) {
             found.used = Instant::now();
-            return Ok(found.client.clone());
+            return Ok(Arc::clone(&found.pair));
         }
-        let client = build(&self.policy, &self.resolver, Some(tls))?;
+        // The roots of this machine are files: without a descriptor some of them would be missing from now on.
+        self.descriptors.open(FILES)?;
+        let pair = Arc::new(Pair::build(&self.policy, &self.resolver, &self.descriptors, Some(tls))?);
         if own.len() >= OWN_MAX
             && let Some(oldest) = own.iter().min_by_key(|(_, own)| own.used).map(|(key, _)| *key)
         {
             own.remove(&oldest);
         }
-        own.insert(tls.fingerprint, Own { client: client.clone(), used: Instant::now() });
-        Ok(client)
+        own.insert(tls.fingerprint, Own { pair: Arc::clone(&pair), used: Instant::now() });
+        Ok(pair)
+    }
+
+    /// Whether this machine has an address from which each address of a host can be reached. Sends nothing.
+    pub(super) async fn has_way_to(&self, url: &Url) -> bool {
+        let port = url.port_or_known_default().unwrap_or_default();
+        let addresses = match url.host() {
+            Some(Host::Ipv4(address)) => vec![SocketAddr::new(address.into(), port)],
+            Some(Host::Ipv6(address)) => vec![SocketAddr::new(address.into(), port)],
+            Some(Host::Domain(name)) => self.resolver.look_up(name).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        addresses.into_iter().all(|to| {
+            let from: IpAddr =
+                if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            // Ports of UDP are others than those that may be used up.
+            UdpSocket::bind((from, 0)).is_ok_and(|socket| socket.connect(to).is_ok())
+        })
     }
 }
 
-/// A client that follows no redirect, uses no proxy but the policy's, decompresses nothing, retries nothing, and dials
-/// only what the policy allows.
+impl Pair {
+    fn build(
+        policy: &EgressPolicy,
+        resolver: &GuardedResolver,
+        descriptors: &Descriptors,
+        tls: Option<&Tls>,
+    ) -> Result<Self, ClientError> {
+        let build = |after| {
+            let bounded = Bounded { descriptors: descriptors.clone(), after };
+            build(policy, resolver, bounded, tls)
+        };
+        let (keeping, closing) = (build(After::Kept)?, build(After::Closed)?);
+        Ok(Self { keeping, closing, descriptors: descriptors.clone() })
+    }
+
+    /// Sends a request over a connection that is idle, else over a new one, which ends with it if too many are kept already.
+    pub(super) async fn execute<E: From<reqwest::Error>>(
+        &self,
+        request: impl Fn() -> Result<Request, E>,
+    ) -> Result<Response, E> {
+        match self.keeping.execute(request()?).await {
+            Err(fault) if causes(&fault).any(|cause| cause.downcast_ref::<NotKept>().is_some()) => {
+                let passing = Arc::new(self.descriptors.passing());
+                let mut response = self.closing.execute(request()?).await?;
+                // Until its body is read.
+                response.extensions_mut().insert(passing);
+                Ok(response)
+            }
+            done => Ok(done?),
+        }
+    }
+}
+
+/// A client that follows no redirect, uses no proxy but the policy's, decompresses nothing, retries nothing, dials only what
+/// the policy allows, and only while descriptors are left.
 fn build(
     policy: &EgressPolicy,
     resolver: &GuardedResolver,
+    bounded: Bounded,
     tls: Option<&Tls>,
 ) -> Result<Client, ClientError> {
+    let idle_max = match bounded.after {
+        // No fewer than may be under way, or they would be closed and opened all the time.
+        After::Kept => IDLE_CONNECTIONS_MAX,
+        After::Closed => 0,
+    };
     let mut builder = Client::builder()
         .use_preconfigured_provider()
         .dns_resolver(resolver.clone())
+        .connector_layer(bounded)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(Duration::from_mins(1))
-        // No fewer than may be under way, or they would be closed and opened all the time.
-        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_max_idle_per_host(idle_max)
         .tcp_nodelay(true)
         .http1_max_headers(RESPONSE_HEADERS_MAX)
         .http2_max_header_list_size(16 * 1024);
     if let Some(proxy) = &policy.proxy {
-        builder = builder.proxy(reqwest::Proxy::all(proxy.url().clone()).map_err(ClientError)?);
+        builder = builder.proxy(reqwest::Proxy::all(proxy.url().clone())?);
     }
     if let Some(authorities) = tls.and_then(|tls| tls.authorities.clone()) {
         builder = builder.tls_certs_only(authorities);
@@ -95,7 +169,7 @@ fn build(
     if let Some(identity) = tls.and_then(|tls| tls.identity.clone()) {
         builder = builder.identity(identity);
     }
-    builder.build().map_err(ClientError)
+    Ok(builder.build()?)
 }
 
 /// Whether an endpoint could be called with this TLS: whether the certificates are some, and the key is theirs.
@@ -110,7 +184,7 @@ pub fn check_tls(tls: &Tls) -> Result<(), ClientError> {
     if let Some(identity) = &tls.identity {
         builder = builder.identity(identity.clone());
     }
-    builder.build().map(drop).map_err(ClientError)
+    Ok(builder.build().map(drop)?)
 }
 
 /// Names reqwest's provider once: it was built without one, so that TLS is ring's, as small as it gets.
@@ -123,5 +197,22 @@ impl PreconfiguredProvider for reqwest::ClientBuilder {
         // An error means that it is installed already.
         drop(rustls::crypto::ring::default_provider().install_default());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::descriptors::Budget;
+
+    #[tokio::test]
+    async fn where_no_address_of_ours_leads_is_told_from_where_ports_are_taken() {
+        let descriptors = Descriptors::new(Budget::new(1 << 20, 1));
+        let clients = Clients::new(EgressPolicy::default(), descriptors).unwrap();
+
+        // The second is on no link in particular.
+        for (url, has_way) in [("http://127.0.0.1:9/", true), ("http://[fe80::1]/", false)] {
+            assert_eq!(clients.has_way_to(&url.parse().unwrap()).await, has_way, "{url}");
+        }
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Parts<'a> {
 
 impl Parts<'_> {
     /// The request, or what is wrong with it in one line.
-    pub(super) fn build(self) -> Result<Request, String> {
+    pub(super) fn build(&self) -> Result<Request, String> {
         let (endpoint, event) = (self.endpoint, self.event);
         let mut request = Request::new(Method::POST, endpoint.url.clone()?);
         let headers = request.headers_mut();
@@ -45,8 +45,8 @@ impl Parts<'_> {
         if !event.headers.is_empty() {
             headers.extend(prepare_headers(&event.headers)?);
         }
-        if let Some(authorization) = self.authorization {
-            headers.insert(AUTHORIZATION, authorization);
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
         }
         let body = content(endpoint.format, event, self.source, headers)?;
         let key = self.credentials.signing_key.as_ref().map_err(|fault| format!("signing_key: {fault}"))?;

@@ -1,5 +1,6 @@
 //! Names, resolved under the policy, by DNS of our own: a look-up that hangs ends with its deadline, and holds up no other.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,10 +9,12 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use thiserror::Error;
 use tokio::time::timeout;
 use tracing::warn;
 
 use super::{EgressPolicy, Refused};
+use crate::descriptors::{Descriptors, Shortage};
 
 /// For all servers and attempts together.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -19,41 +22,63 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Answers kept, for as long as they say.
 const CACHE_SIZE: u64 = 4096;
+/// Sockets of a look-up, beside the one of the connection that it is for: one for each family, mostly.
+const SOCKETS: usize = 1;
 
 /// Resolves names and hands on only addresses that may be called.
 #[derive(Clone, Debug)]
 pub struct GuardedResolver {
     policy: EgressPolicy,
+    descriptors: Descriptors,
     /// Why there is none, where names cannot be resolved.
     resolver: Result<TokioResolver, String>,
 }
 
+/// Why a name leads nowhere.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// It does not resolve, or may not be called.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// There was no socket to ask with.
+    #[error(transparent)]
+    Shortage(#[from] Shortage),
+}
+
 impl GuardedResolver {
     /// A resolver under this policy, with the servers of `/etc/resolv.conf`, after `/etc/hosts`.
-    pub fn new(policy: EgressPolicy) -> Self {
+    pub fn new(policy: EgressPolicy, descriptors: Descriptors) -> Self {
         let resolver = TokioResolver::builder_tokio()
             .and_then(build)
             .map_err(|fault| format!("cannot read this machine's DNS configuration: {fault}"));
         if let Err(why) = &resolver {
             warn!("names of endpoints will not be resolved: {why}");
         }
-        Self { policy, resolver }
+        Self { policy, descriptors, resolver }
     }
 
     /// The addresses of a name that may be called. The port comes from the URL.
-    async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Refused> {
+    pub(crate) async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Unknown> {
         let resolver = self.resolver.as_ref().map_err(|why| Refused::Unresolved(why.clone()))?;
         let late = |_elapsed| Refused::Unresolved(format!("no answer within {} s", DEADLINE.as_secs()));
+        self.descriptors.open(SOCKETS)?;
         let found = timeout(DEADLINE, resolver.lookup_ip(name)).await.map_err(late)?;
-        let found = found.map_err(|fault| {
-            let why = if fault.is_no_records_found() { "no address".to_owned() } else { fault.to_string() };
-            Refused::Unresolved(why)
-        })?;
+        let found = found.map_err(|fault| judge(&fault))?;
         let found = found.iter().map(|address| SocketAddr::new(address, 0));
         // The operator named the proxy, wherever it is.
         let is_proxy = self.policy.proxy.as_ref().is_some_and(|proxy| proxy.host() == name);
-        if is_proxy { Ok(found.collect()) } else { self.policy.choose(found) }
+        if is_proxy { Ok(found.collect()) } else { Ok(self.policy.choose(found)?) }
     }
+}
+
+fn judge(fault: &NetError) -> Unknown {
+    if let NetError::Io(io) = fault
+        && let Some(shortage) = Shortage::of(io)
+    {
+        return shortage.into();
+    }
+    let why = if fault.is_no_records_found() { "no address".to_owned() } else { fault.to_string() };
+    Refused::Unresolved(why).into()
 }
 
 fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, NetError> {
@@ -69,7 +94,11 @@ impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = self.clone();
         Box::pin(async move {
-            let addresses: Addrs = Box::new(resolver.look_up(name.as_str()).await?.into_iter());
+            let found = resolver.look_up(name.as_str()).await.map_err(|unknown| match unknown {
+                Unknown::Refused(refused) => Box::<dyn Error + Send + Sync>::from(refused),
+                Unknown::Shortage(shortage) => shortage.into(),
+            })?;
+            let addresses: Addrs = Box::new(found.into_iter());
             Ok(addresses)
         })
     }
@@ -89,6 +118,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::descriptors::Budget;
 
     /// What a DNS server says of names; of what it does not know it says that it is not there.
     type Zone = HashMap<&'static str, Says>;
@@ -131,6 +161,7 @@ mod tests {
             let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
             let resolver = GuardedResolver {
                 policy: EgressPolicy::default(),
+                descriptors: Descriptors::new(Budget::new(1 << 20, 1)),
                 resolver: build(builder).map_err(|fault| fault.to_string()),
             };
             Self { zone, resolver, _server: server }
@@ -141,8 +172,11 @@ mod tests {
         }
 
         async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, Refused> {
-            let found = self.resolver.look_up(name).await?;
-            Ok(found.into_iter().map(|address| address.ip()).collect())
+            match self.resolver.look_up(name).await {
+                Ok(found) => Ok(found.into_iter().map(|address| address.ip()).collect()),
+                Err(Unknown::Refused(refused)) => Err(refused),
+                Err(Unknown::Shortage(shortage)) => panic!("{shortage}"),
+            }
         }
     }
 
@@ -232,6 +266,19 @@ mod tests {
         let refused = dns.look_up("nowhere.example").await.unwrap_err();
 
         assert_eq!(refused.to_string(), "dns: no address");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_cannot_be_asked_for_here_is_not_one_without_an_address() {
+        let mut dns = Dns::start(Zone::from([("one.example", Says::Addresses(&["1.1.1.1"]))])).await;
+        dns.resolver.descriptors = Descriptors::new(Budget { outgoing: 0, ..Budget::new(1024, 1) });
+
+        let full = dns.resolver.look_up("one.example").await;
+        // EMFILE, as `bind` says it.
+        let refused = judge(&NetError::from(std::io::Error::from_raw_os_error(24)));
+
+        assert_eq!(full, Err(Unknown::Shortage(Shortage::Descriptors(1024))));
+        assert!(matches!(refused, Unknown::Shortage(Shortage::Machine(_))), "{refused}");
     }
 
     #[tokio::test]

@@ -1,12 +1,27 @@
-//! What of the server an operator should know when a dispatcher starts: all works, and something may be lost.
+//! What of the server and the machine an operator should know when a dispatcher starts: all works, and something may be lost
+//! or slow.
 
 use tracing::warn;
 
 use crate::clock::{machine_ms, skew};
+use crate::descriptors::{Budget, Descriptors, raise_limit};
 use crate::store::{Store, StoreError};
 
+/// Raises the limit of file descriptors as far as it goes, and says what it is not enough for.
+pub(super) fn divide_descriptors(max_in_flight: usize) -> Descriptors {
+    let budget = Budget::new(raise_limit(), max_in_flight);
+    if let Some(says) = budget.lacks_requests(max_in_flight) {
+        warn!("{says}; {}", budget.remedy(0, max_in_flight));
+    }
+    Descriptors::new(budget)
+}
+
 /// Looks once, and says it in a line each. `postrider doctor` shows the same at any time.
-pub(super) async fn look(store: &Store) -> Result<(), StoreError> {
+pub(super) async fn look(store: &Store, budget: Budget) -> Result<(), StoreError> {
+    let hosts = store.count_hosts().await?;
+    if let Some(says) = budget.lacks_connections(hosts) {
+        warn!("{says}; {}", budget.remedy(hosts, budget.in_flight));
+    }
     let before = machine_ms();
     let row = store.read_server().await?;
     if row.synchronous_commit == "off" {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::statements::{
-    LIST_HIDDEN_TABLES, LIST_LACKING_GRANTS, LIST_OLD_TRANSACTIONS, LIST_TABLES, READ_LATENESS, READ_SERVER,
-    READ_TIME,
+    COUNT_HOSTS, LIST_HIDDEN_TABLES, LIST_LACKING_GRANTS, LIST_OLD_TRANSACTIONS, LIST_TABLES, READ_LATENESS,
+    READ_SERVER, READ_TIME,
 };
 use super::{Store, StoreError, column, from_millis, json_row, millis, missing};
 
@@ -84,6 +84,16 @@ impl Store {
     pub async fn read_server(&self) -> Result<ServerRow, StoreError> {
         let row = self.row(&READ_SERVER, &[]).await?.ok_or_else(|| missing(&READ_SERVER))?;
         json_row(&READ_SERVER, &row)
+    }
+
+    /// `sql/count_hosts.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count_hosts(&self) -> Result<usize, StoreError> {
+        let row = self.row(&COUNT_HOSTS, &[]).await?.ok_or_else(|| missing(&COUNT_HOSTS))?;
+        let hosts: i64 = column(&COUNT_HOSTS, &row, "hosts")?;
+        Ok(usize::try_from(hosts).unwrap_or_default())
     }
 
     /// `sql/list_lacking_grants.sql`.

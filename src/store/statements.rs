@@ -23,6 +23,7 @@ statements! {
     CLAIM_DELIVERIES "claim_deliveries"
     CLAIM_EVENTS "claim_events"
     CLOSE_CIRCUIT "close_circuit"
+    COUNT_HOSTS "count_hosts"
     DELETE_ENDPOINT "delete_endpoint"
     DELETE_FINISHED "delete_finished"
     DISABLE_ENDPOINT "disable_endpoint"

@@ -44,6 +44,36 @@ async fn a_page_of_another_site_can_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_can_ask_for_nothing() {
+    let database = Database::new().await;
+    let dispatcher = Dispatcher::start(&database, &[]).await;
+    let api = Api::of(&dispatcher).await;
+    let get = |path: &str, site: &str| api.request("GET", path).header("sec-fetch-site", site.to_owned());
+
+    for path in ["/v1/status", "/v1/endpoints", "/metrics", "/openapi.json"] {
+        let foreign = Answered::to(get(path, "cross-site")).await;
+
+        assert_eq!(foreign.refused(), (403, "forbidden".to_owned()), "{path}");
+        for site in ["same-origin", "none"] {
+            assert_eq!(Answered::to(get(path, site)).await.status, 200, "{path} {site}");
+        }
+    }
+    // A link to the page itself is followed.
+    assert_eq!(Answered::to(get("/", "cross-site")).await.status, 200);
+}
+
+#[tokio::test]
+async fn no_answer_is_taken_for_what_it_does_not_say_it_is() {
+    let database = Database::new().await;
+    let dispatcher = Dispatcher::start(&database, &[]).await;
+    let api = Api::of(&dispatcher).await;
+
+    for path in ["/", "/dashboard.js", "/healthz", "/readyz", "/metrics", "/v1/status", "/v1/nothing"] {
+        assert_eq!(api.get(path).await.headers["x-content-type-options"], "nosniff", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_say_it_is_json_is_refused() {
     let database = Database::new().await;
     let dispatcher = Dispatcher::start(&database, &[]).await;

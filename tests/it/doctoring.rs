@@ -33,6 +33,7 @@ async fn a_healthy_installation_passes_every_check() {
         "backlog",
         "endpoints",
         "secrets",
+        "file descriptors",
     ];
     assert_eq!(checked, expected.map(|name| (name.to_owned(), "ok".to_owned())));
 }

@@ -32,6 +32,7 @@ mod database_faults;
 mod deleting;
 mod deliveries_by_command;
 mod delivering;
+mod descriptors;
 mod desk;
 mod disabling;
 mod disk_full;

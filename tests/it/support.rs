@@ -30,7 +30,7 @@ pub(crate) use api::{Answered, Api};
 pub(crate) use canaries::{Canaries, QUIET};
 pub(crate) use cluster::Cluster;
 pub(crate) use database::{Database, connect, open, set_up};
-pub(crate) use dispatcher::{Dispatcher, command};
+pub(crate) use dispatcher::{Dispatcher, command, limited};
 pub(crate) use ears::Ears;
 pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};
 pub(crate) use ended::Ended;

@@ -44,6 +44,16 @@ impl Dispatcher {
         Self::of(command)
     }
 
+    /// Starts one with a limit of file descriptors, as `-n 1024` of ulimit, and waits until its API is there.
+    pub(crate) async fn start_limited(database: &Database, ulimit: &str, flags: &[&str]) -> Self {
+        let mut run =
+            command(&["run", "--allow-http", "--allow-cidr", "127.0.0.0/8", "--api-listen", "127.0.0.1:0"]);
+        run.args(flags).env("DATABASE_URL", &database.url);
+        let dispatcher = Self::of(limited(ulimit, &run));
+        dispatcher.api().await;
+        dispatcher
+    }
+
     /// Starts a `postrider run` of any kind, and waits for nothing.
     pub(crate) fn of(mut command: Command) -> Self {
         Canaries::get();
@@ -87,6 +97,17 @@ impl Dispatcher {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
+    /// How many file descriptors it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// Sets its soft limit of file descriptors.
+    pub(crate) async fn limit_files(&self, limit: usize) {
+        let (pid, limit) = (format!("--pid={}", self.pid()), format!("--nofile={limit}:"));
+        assert!(Command::new("prlimit").args([pid, limit]).status().await.unwrap().success());
     }
 
     /// Where its API is, as `127.0.0.1:PORT`.
@@ -162,4 +183,20 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command.env_remove("NO_PROXY").env_remove("no_proxy");
     command.args(args).current_dir(std::env::temp_dir()).stdin(Stdio::null());
     command
+}
+
+/// The same command after `ulimit` with these arguments; the process id stays that of the binary.
+pub(crate) fn limited(ulimit: &str, command: &Command) -> Command {
+    let command = command.as_std();
+    let script = format!("ulimit {ulimit} && exec \"$@\"");
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    limited.current_dir(std::env::temp_dir()).stdin(Stdio::null());
+    limited
 }

@@ -95,7 +95,16 @@ impl Answer {
 impl Receiver {
     /// Starts listening on a free port of 127.0.0.1.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    /// Starts listening on a free port of every address of this machine: all of 127.0.0.0/8 are hosts of their own.
+    pub(crate) async fn start_everywhere() -> Self {
+        Self::start_at("0.0.0.0:0").await
+    }
+
+    async fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (arrived, arrivals) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -121,6 +130,11 @@ impl Receiver {
     /// Its URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/hook", self.address)
+    }
+
+    /// Its URL at another address of this machine.
+    pub(crate) fn url_at(&self, host: &str) -> String {
+        format!("http://{host}:{}/hook", self.address.port())
     }
 
     /// From now on it answers with this status.
