@@ -24,6 +24,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use deadpool::managed::{BuildError, Object};
+use futures_util::future::join;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio_postgres::types::ToSql;
@@ -106,8 +107,9 @@ pub enum StoreError {
 /// One pooled connection, held for a transaction.
 pub struct Connection {
     object: Object<Opener>,
-    /// Whether prepared statements outlive a transaction: not where a transaction pooler stands in between.
+    /// Whether prepared statements and settings outlive a transaction: not where a transaction pooler stands in between.
     is_direct: bool,
+    session: Session,
 }
 
 impl Connection {
@@ -117,9 +119,13 @@ impl Connection {
             let prepared = self.object.prepare_cached(sql).await?;
             return self.object.query(&prepared, params).await;
         }
-        // A transaction has one server connection to itself, and what is prepared in it is closed before it ends.
+        // A transaction has one server connection to itself, and what is prepared in it is closed before it ends. The
+        // settings travel with the statement, in front of it: names are looked up under them.
+        let settings = self.session.for_transaction();
         let tx = self.object.transaction().await?;
-        let prepared = tx.prepare(sql).await?;
+        let (set, prepared) = join(tx.batch_execute(&settings), tx.prepare(sql)).await;
+        set?;
+        let prepared = prepared?;
         let rows = tx.query(&prepared, params).await;
         drop(prepared);
         let rows = rows?;
@@ -154,7 +160,8 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn connection(&self) -> Result<Connection, StoreError> {
         let object = self.pool.get().await.map_err(|fault| StoreError::Unavailable(Box::new(fault)))?;
-        Ok(Connection { object, is_direct: self.url.is_direct() })
+        let session = self.pool.manager().session();
+        Ok(Connection { object, is_direct: self.url.is_direct(), session })
     }
 
     /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew: nothing of the
