@@ -14,6 +14,7 @@ mod measures;
 mod migrate;
 mod pool;
 mod redo;
+mod rights;
 mod routing;
 mod rows;
 mod secrets;
@@ -43,8 +44,11 @@ pub use endpoints::{EndpointPut, EndpointSet, PutResult};
 pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
-pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
+pub use migrate::{
+    MigrateError, SCHEMA_VERSION, check_schema, describe_schema, migrate, print_migrations, schema_version,
+};
 pub use redo::Replay;
+pub use rights::{BellHolder, ForeignName, ForeignRight, SharingDatabase, StrangeOwner};
 pub use routing::RouteTx;
 pub use rows::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
