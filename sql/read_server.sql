@@ -12,6 +12,7 @@ from (
            current_setting('synchronous_commit') as synchronous_commit,
            current_setting('autovacuum')::boolean as is_autovacuum_on,
            current_user::text as role,
+           (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) as is_superuser,
            pg_has_role('pg_read_all_stats', 'usage') as sees_all_sessions,
            exists (select from pg_catalog.pg_class as c
                    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace

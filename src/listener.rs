@@ -132,12 +132,13 @@ impl Listener {
         broken: CancellationToken,
     ) -> Result<ListenSession, ListenError> {
         // Without a prepared statement: a transaction pooler may stand in front.
-        let listen = "listen postrider; listen postrider_canary; select pg_backend_pid()";
+        let listen = "listen postrider; listen postrider_canary; select pg_catalog.pg_backend_pid()";
         let answer = answered(client.simple_query(listen)).await?;
         let pid = first_value(&answer).and_then(|pid| pid.parse().ok());
         ears.pid.store(pid.unwrap_or_default(), Ordering::Relaxed);
         self.prove(ears).await?;
         answered(async {
+            client.batch_execute(Session::LISTENER_PATH).await?;
             client.batch_execute(Session::LISTENER_GUARD).await?;
             ListenSession::new(client, broken).await
         })

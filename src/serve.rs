@@ -300,7 +300,7 @@ async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
     loop {
         let done = if config.no_migrate {
-            check_schema(&config.database).await
+            check_schema(&config.database).await.map(drop)
         } else {
             migrate(&config.database).await.map(|applied| {
                 if !applied.is_empty() {
@@ -315,6 +315,7 @@ async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
                 | MigrateError::Database(_)
                 | MigrateError::Deadline
                 | MigrateError::Busy
+                | MigrateError::Locked(_)
         ) && !is_permanent(&fault);
         if !can_wait {
             return Err(fault.into());

@@ -18,6 +18,7 @@ mod pool;
 mod redo;
 mod refused;
 mod registering;
+mod rights;
 mod routing;
 mod rows;
 mod secrets;
@@ -28,6 +29,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use deadpool::managed::{BuildError, Object};
+use futures_util::future::join;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio_postgres::types::ToSql;
@@ -51,10 +53,13 @@ pub use events::{
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use leftovers::{DeadClaim, Rescued, Stray};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
-pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
+pub use migrate::{
+    MigrateError, SCHEMA_VERSION, check_schema, describe_schema, migrate, print_migrations, schema_version,
+};
 pub use redo::Replay;
 pub use refused::RefusedStage;
 pub use registering::{EndpointPut, PutResult};
+pub use rights::{BellHolder, ForeignName, ForeignRight, SharingDatabase, StrangeOwner};
 pub use routing::RouteTx;
 pub use rows::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
@@ -117,8 +122,9 @@ pub enum StoreError {
 /// One pooled connection, held for a transaction.
 pub struct Connection {
     object: Object<Opener>,
-    /// Whether prepared statements outlive a transaction: not where a transaction pooler stands in between.
+    /// Whether prepared statements and settings outlive a transaction: not where a transaction pooler stands in between.
     is_direct: bool,
+    session: Session,
 }
 
 impl Connection {
@@ -128,9 +134,13 @@ impl Connection {
             let prepared = self.object.prepare_cached(sql).await?;
             return self.object.query(&prepared, params).await;
         }
-        // A transaction has one server connection to itself, and what is prepared in it is closed before it ends.
+        // A transaction has one server connection to itself, and what is prepared in it is closed before it ends. The
+        // settings travel with the statement, in front of it: names are looked up under them.
+        let settings = self.session.for_transaction();
         let tx = self.object.transaction().await?;
-        let prepared = tx.prepare(sql).await?;
+        let (set, prepared) = join(tx.batch_execute(&settings), tx.prepare(sql)).await;
+        set?;
+        let prepared = prepared?;
         let rows = tx.query(&prepared, params).await;
         drop(prepared);
         let rows = rows?;
@@ -165,7 +175,8 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn connection(&self) -> Result<Connection, StoreError> {
         let object = self.pool.get().await.map_err(|fault| StoreError::Unavailable(Box::new(fault)))?;
-        Ok(Connection { object, is_direct: self.url.is_direct() })
+        let session = self.pool.manager().session();
+        Ok(Connection { object, is_direct: self.url.is_direct(), session })
     }
 
     /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew: nothing of the

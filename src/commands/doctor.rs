@@ -3,6 +3,7 @@
 mod endpoints;
 mod machine;
 mod notify;
+mod rights;
 mod server;
 mod work;
 
@@ -13,7 +14,7 @@ use super::{Failure, count, output};
 use crate::cli;
 use crate::clock::machine_ms;
 use crate::config::{RunConfig, Settings};
-use crate::store::{self, SCHEMA_VERSION, Session, Store, one_line};
+use crate::store::{self, MigrateError, Session, Store, one_line};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -120,6 +121,7 @@ async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
         return Ok(checks);
     }
     checks.extend(server::row_security(&store).await);
+    checks.extend(rights::check(&row, &store).await);
     checks.push(work::tables(&row, &store).await);
     checks.push(work::dispatchers(&store).await);
     checks.push(work::backlog(&store).await);
@@ -131,11 +133,11 @@ async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
 
 async fn schema(config: &RunConfig, exists: bool) -> Check {
     const NAME: &str = "schema";
-    if !exists {
-        return Check::fail(NAME, "there is no schema postrider in this database", "postrider migrate");
-    }
     match store::check_schema(&config.database).await {
-        Ok(()) => Check::ok(NAME, format!("version {SCHEMA_VERSION}, as this binary needs it")),
+        Err(MigrateError::Older { .. }) if !exists => {
+            Check::fail(NAME, "there is no schema postrider in this database", "postrider migrate")
+        }
+        Ok(owner) => Check::ok(NAME, store::describe_schema(owner.as_deref())),
         Err(fault) => Check::broken(NAME, &fault),
     }
 }

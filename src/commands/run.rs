@@ -65,12 +65,16 @@ pub(super) async fn migrate(
     let url = settings.database(url);
     let url = settings.problems.unless_any(url)?;
     if typed.check {
-        store::check_schema(&url).await.map_err(anyhow::Error::from)?;
+        let owner = store::check_schema(&url).await.map_err(anyhow::Error::from)?;
         let version = store::SCHEMA_VERSION;
         if typed.json {
-            return Ok(output::json(&serde_json::json!({ "version": version }))?);
+            let answer = owner.map_or_else(
+                || serde_json::json!({ "version": version }),
+                |owner| serde_json::json!({ "version": version, "other_owner": owner }),
+            );
+            return Ok(output::json(&answer)?);
         }
-        return Ok(output::line(&format!("schema version {version}, as this binary needs it"))?);
+        return Ok(output::line(&format!("schema {}", store::describe_schema(owner.as_deref())))?);
     }
     let applied = store::migrate(&url).await.map_err(anyhow::Error::from)?;
     if typed.json {

@@ -33,6 +33,15 @@ pub(super) async fn look(store: &Store, budget: Budget) -> Result<(), StoreError
     if let Some(skew) = skew(row.now_ms, before, machine_ms()) {
         warn!("{skew}: set the clocks (NTP) of both");
     }
+    if row.is_superuser
+        && let Some(owner) = store.read_owner().await?
+    {
+        warn!(
+            "the schema belongs to role \"{owner}\", whose functions run with all rights of {}, a superuser: run as a role with \
+             postrider_dispatcher alone",
+            row.role
+        );
+    }
     let hidden = store.list_hidden_tables().await?;
     if !hidden.is_empty() {
         warn!(

@@ -37,6 +37,7 @@ use super::{first_value, is_permanent, one_line};
 
 pub use self::options::Environment;
 pub use self::passfile::{exposed, is_public};
+pub(super) use self::session::PIN_SEARCH_PATH;
 pub use self::session::Session;
 
 /// A connection string, with what the service file, the environment and the password file add to it. Its password shows
@@ -271,8 +272,8 @@ impl DatabaseUrl {
     fn note_pooler(&self) {
         if !self.has_pooler.swap(true, Ordering::Relaxed) {
             warn!(
-                "a connection pooler stands in front of the database: statements are planned anew each time, without our \
-                 settings, and with --listen-database-url alone notifications are heard; a direct connection is better"
+                "a connection pooler stands in front of the database: statements are planned anew each time, and with \
+                 --listen-database-url alone notifications are heard; a direct connection is better"
             );
         }
     }
@@ -280,7 +281,8 @@ impl DatabaseUrl {
 
 /// Whether the settings of the session have reached the server.
 async fn is_marked(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let answer = client.simple_query(&format!("select current_setting('{MARK}', true)")).await?;
+    // Qualified: where they have not, a function of that name may come first.
+    let answer = client.simple_query(&format!("select pg_catalog.current_setting('{MARK}', true)")).await?;
     Ok(first_value(&answer) == Some("on"))
 }
 

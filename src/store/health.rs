@@ -1,6 +1,7 @@
 //! Statements of a person who asks whether all is well: the server, this role, its tables, what is late. Most of them read
 //! PostgreSQL's own catalogs, and work before there is a schema.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -22,6 +23,7 @@ pub struct ServerRow {
     pub synchronous_commit: String,
     pub is_autovacuum_on: bool,
     pub role: String,
+    pub is_superuser: bool,
     pub sees_all_sessions: bool,
     pub has_schema: bool,
     /// 0 to 1.
@@ -30,10 +32,10 @@ pub struct ServerRow {
     pub now_ms: i64,
 }
 
-/// What holds back vacuum, or the floor of routing.
+/// What holds back vacuum, the floor of routing, or a migration.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OldTransaction {
-    /// `session`, `prepared transaction` or `replication slot`.
+    /// `session`, `process`, `prepared transaction` or `replication slot`.
     pub kind: String,
     /// Its process id, global id or name.
     pub name: String,
@@ -41,6 +43,14 @@ pub struct OldTransaction {
     pub says: String,
     /// How long it has been open; none: unknown.
     pub age_ms: Option<i64>,
+}
+
+impl fmt::Display for OldTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.kind, self.name, self.says)?;
+        let Some(ms) = self.age_ms else { return Ok(()) };
+        write!(f, ", for {}", humantime::format_duration(Duration::from_secs(ms.unsigned_abs() / 1000)))
+    }
 }
 
 /// What the statistics say of a table.

@@ -1,10 +1,18 @@
 //! Migrations: refinery under an advisory lock, because refinery takes none; a newer database is refused.
 
+mod apply;
+mod print;
+
 use deadpool_postgres::ClientWrapper;
 use thiserror::Error;
 use tokio_postgres::Client;
 
-use super::{ConnectError, DatabaseUrl, STATEMENT_DEADLINE, Session, first_value};
+use self::apply::{Migrator, is_lock_fault};
+use super::connect::PIN_SEARCH_PATH;
+use super::statements::{FIND_HISTORY, LIST_LOCK_HOLDERS, READ_OWNER};
+use super::{ConnectError, DatabaseUrl, OldTransaction, STATEMENT_DEADLINE, Session, first_value};
+
+pub use self::print::print_migrations;
 
 mod embedded {
     refinery::embed_migrations!("sql/migrations");
@@ -56,6 +64,26 @@ pub enum MigrateError {
     /// Somebody else holds the migration lock for too long.
     #[error("another migration is still running")]
     Busy,
+    /// A table that has to change was in use at every try; nothing has changed.
+    #[error("could not lock the tables of the schema, nothing is changed: {0}")]
+    Locked(String),
+    /// What should say which migrations were applied may say anything.
+    #[error(
+        "table {HISTORY_TABLE} belongs to role \"{owner}\", who could change what it does, or is no plain table: drop it, or make \
+         it its schema's owner's"
+    )]
+    ForeignHistory {
+        /// The role.
+        owner: String,
+    },
+    /// There is a schema of the name, nothing of ours in it, and it is somebody else's.
+    #[error(
+        "schema postrider belongs to role \"{owner}\", who could change what is in it: migrate as that role, or make it yours first"
+    )]
+    Foreign {
+        /// The role.
+        owner: String,
+    },
 }
 
 /// Brings the schema to [`SCHEMA_VERSION`] and returns the versions applied now.
@@ -73,22 +101,36 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, MigrateError> {
     // Waits for another migrator, at most the session's lock_timeout.
     client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(busy)?;
     refuse_newer(schema_version_of(&client).await?)?;
-    client.batch_execute("create schema if not exists postrider").await.map_err(MigrateError::Database)?;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name(HISTORY_TABLE);
-    let report =
-        runner.run_async(&mut *client).await.map_err(|fault| MigrateError::Migration(Box::new(fault)))?;
-    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+    match runner.run_async(&mut Migrator(&mut client)).await {
+        Ok(report) => Ok(report.applied_migrations().iter().map(ToString::to_string).collect()),
+        Err(fault) if is_locked_out(&fault) => Err(MigrateError::Locked(lock_holders(&client).await)),
+        Err(fault) => Err(MigrateError::Migration(Box::new(fault))),
+    }
 }
 
-/// Verifies that the schema is exactly what this binary needs; changes nothing.
+/// Verifies that the schema is exactly what this binary needs; changes nothing. Returns the role that owns it, if that is
+/// neither this one nor one that it is a member of.
 ///
 /// # Errors
-/// [`MigrateError::Older`] or [`MigrateError::Newer`].
-pub async fn check_schema(url: &DatabaseUrl) -> Result<(), MigrateError> {
-    let found = schema_version(url).await?;
+/// [`MigrateError::Older`], [`MigrateError::Newer`] or [`MigrateError::Foreign`].
+pub async fn check_schema(url: &DatabaseUrl) -> Result<Option<String>, MigrateError> {
+    let client = connect(url).await?;
+    let found = schema_version_of(&client).await?;
     refuse_newer(found)?;
-    if found < SCHEMA_VERSION { Err(MigrateError::Older { found }) } else { Ok(()) }
+    let owner = value_of(&client, READ_OWNER.sql).await?;
+    match owner {
+        Some(owner) if found == 0 => Err(MigrateError::Foreign { owner }),
+        _ if found < SCHEMA_VERSION => Err(MigrateError::Older { found }),
+        owner => Ok(owner),
+    }
+}
+
+/// The schema that was checked, in words.
+pub fn describe_schema(other_owner: Option<&str>) -> String {
+    let owner = other_owner.map(|owner| format!("; it belongs to role \"{owner}\"")).unwrap_or_default();
+    format!("version {SCHEMA_VERSION}, as this binary needs it{owner}")
 }
 
 /// The schema version of the database; 0: no schema.
@@ -100,51 +142,48 @@ pub async fn schema_version(url: &DatabaseUrl) -> Result<i32, MigrateError> {
     schema_version_of(&client).await
 }
 
-/// The migrations after a version (0: all) as SQL, with the history that `--no-migrate` and later versions go by, for people
-/// who apply it by hand. One transaction, which refuses a database that has another version: nothing is done by half or twice.
-pub fn print_migrations(after: i32) -> String {
-    let mut migrations: Vec<refinery::Migration> = embedded::migrations::runner().get_migrations().clone();
-    migrations.retain(|migration| migration.version() > after);
-    migrations.sort_by_key(refinery::Migration::version);
-    let head = format!(
-        "-- From schema version {after} to {SCHEMA_VERSION}. Apply it as the role that is to own the schema:\n\
-         -- psql -v ON_ERROR_STOP=1 -f FILE; then postrider migrate --check.\n\
-         begin;\n\
-         create schema if not exists postrider;\ncreate table if not exists {HISTORY_TABLE} (\n    \
-         version int4 primary key, name varchar(255), applied_on varchar(255), checksum varchar(255));\n\
-         do $$\nbegin\n    \
-         if (select coalesce(max(version), 0) from {HISTORY_TABLE}) <> {after} then\n        \
-         raise exception 'database has schema version %, this script is for version {after}', \
-         (select coalesce(max(version), 0) from {HISTORY_TABLE});\n    end if;\nend\n$$;\n"
-    );
-    let script = |migration: &refinery::Migration| {
-        let (version, name, checksum) = (migration.version(), migration.name(), migration.checksum());
-        let sql = migration.sql().unwrap_or_default();
-        format!(
-            "\n-- {migration}\n{sql}\ninsert into {HISTORY_TABLE} (version, name, applied_on, checksum) values \
-             ({version}, '{name}', to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '{checksum}');\n"
-        )
-    };
-    let end = "\ncommit;".to_owned();
-    std::iter::once(head).chain(migrations.iter().map(script)).chain(std::iter::once(end)).collect()
-}
-
 async fn connect(url: &DatabaseUrl) -> Result<ClientWrapper, MigrateError> {
     Box::pin(url.open(Session::Command)).await.map_err(MigrateError::Connect)
 }
 
+fn is_locked_out(fault: &refinery::Error) -> bool {
+    let source = std::error::Error::source(fault);
+    source.and_then(|source| source.downcast_ref()).is_some_and(is_lock_fault)
+}
+
+/// Who is in the way, and what ends that, as well as this role may know.
+async fn lock_holders(client: &Client) -> String {
+    let rows = tokio::time::timeout(STATEMENT_DEADLINE, client.query(LIST_LOCK_HOLDERS.sql, &[])).await;
+    let rows = rows.ok().and_then(Result::ok).unwrap_or_default();
+    let holders: Vec<String> = rows
+        .iter()
+        .filter_map(|row| serde_json::from_str::<OldTransaction>(row.try_get("row").ok()?).ok())
+        .map(|holder| holder.to_string())
+        .collect();
+    if holders.is_empty() {
+        return "others were using them; try again".to_owned();
+    }
+    format!("{}; end it or try again", holders.join("; "))
+}
+
 /// Asked without a prepared statement: a pooler may stand in between.
 async fn schema_version_of(client: &Client) -> Result<i32, MigrateError> {
-    if value_of(client, &format!("select to_regclass('{HISTORY_TABLE}')")).await?.is_none() {
-        return Ok(0);
+    // In the catalog, which everybody may read: in a schema of somebody else there may be nothing for us, and no right to look.
+    // To look into what only seems to be a table would run code of its owner's.
+    match value_of(client, FIND_HISTORY.sql).await?.as_deref() {
+        None => return Ok(0),
+        Some("") => {}
+        Some(owner) => return Err(MigrateError::ForeignHistory { owner: owner.to_owned() }),
     }
     let version = value_of(client, &format!("select max(version) from {HISTORY_TABLE}")).await?;
     Ok(version.and_then(|version| version.parse().ok()).unwrap_or_default())
 }
 
-/// The one value of a query; none: null.
+/// The one value of a query; none: null, or no row. What one message holds is one transaction, so that the search path
+/// is pinned for the query, and for nobody else behind a pooler.
 async fn value_of(client: &Client, query: &str) -> Result<Option<String>, MigrateError> {
-    let answer = tokio::time::timeout(STATEMENT_DEADLINE, client.simple_query(query));
+    let query = format!("{PIN_SEARCH_PATH}; {query}");
+    let answer = tokio::time::timeout(STATEMENT_DEADLINE, client.simple_query(&query));
     let answer = answer.await.map_err(|_elapsed| MigrateError::Deadline)?.map_err(MigrateError::Database)?;
     Ok(first_value(&answer).map(str::to_owned))
 }

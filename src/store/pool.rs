@@ -20,6 +20,11 @@ pub(super) struct Opener {
 }
 
 impl Opener {
+    /// What its connections are for.
+    pub(super) fn session(&self) -> Session {
+        self.session
+    }
+
     /// How many connections were opened.
     pub(super) fn opened(&self) -> u64 {
         self.opened.load(Ordering::Acquire)

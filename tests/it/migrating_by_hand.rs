@@ -101,7 +101,7 @@ async fn a_version_that_is_none_is_refused() {
 }
 
 /// An empty database, and the URL of a role that may create a schema in it and nothing else.
-async fn with_owner() -> (Database, String) {
+pub(crate) async fn with_owner() -> (Database, String) {
     // The roles belong to the cluster: with them, the owner needs no right to create any.
     drop(Database::new().await);
     let database = Database::without_schema().await;
@@ -111,20 +111,20 @@ async fn with_owner() -> (Database, String) {
     (database, owner)
 }
 
-async fn print(flags: &[&str]) -> String {
+pub(crate) async fn print(flags: &[&str]) -> String {
     let ended = Ended::run("", &[&["migrate", "--print"], flags].concat()).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     ended.stdout
 }
 
 /// What a printed script does up to a version, as a script of its own.
-fn up_to(version: i32, script: &str) -> String {
+pub(crate) fn up_to(version: i32, script: &str) -> String {
     let (begun, _) = script.split_once(&format!("\n-- V{}__", version + 1)).unwrap();
     format!("{begun}\ncommit;\n")
 }
 
 /// Without `ON_ERROR_STOP`: goes on after an error, as it does when nobody tells it otherwise.
-async fn psql(url: &str, script: &str) -> Ended {
+pub(crate) async fn psql(url: &str, script: &str) -> Ended {
     let root = env!("CARGO_MANIFEST_DIR");
     let found = Command::new(format!("{root}/scripts/postgres")).arg("--psql").output().await.unwrap();
     let path = String::from_utf8(found.stdout).unwrap();

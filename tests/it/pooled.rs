@@ -14,8 +14,8 @@ use crate::support::{
 };
 
 /// How PgBouncer treats what it does not know of a session.
-const REFUSED: &str = "";
-const IGNORED: &str = "ignore_startup_parameters = options";
+pub(crate) const REFUSED: &str = "";
+pub(crate) const IGNORED: &str = "ignore_startup_parameters = options";
 
 #[tokio::test]
 async fn a_dispatcher_behind_a_transaction_pooler_delivers_polls_and_says_why() {
@@ -99,7 +99,7 @@ async fn commands_work_behind_a_pooler_and_only_a_migration_wants_a_direct_conne
 }
 
 /// A migrated database with an endpoint, and a pooler in front; none: skipped.
-async fn behind_pooler(test: &str, settings: &str) -> Option<(Database, Receiver, Pooler)> {
+pub(crate) async fn behind_pooler(test: &str, settings: &str) -> Option<(Database, Receiver, Pooler)> {
     static FOUND: OnceCell<Result<String, String>> = OnceCell::const_new();
     let program = match FOUND.get_or_init(find).await {
         Ok(program) => program,
@@ -124,7 +124,7 @@ async fn find() -> Result<String, String> {
 }
 
 /// A running PgBouncer. Killed when dropped.
-struct Pooler {
+pub(crate) struct Pooler {
     port: u16,
     _child: Child,
     _folder: Folder,
@@ -169,7 +169,7 @@ impl Pooler {
     }
 
     /// A database's URL by way of it.
-    fn url(&self, database: &Database) -> String {
+    pub(crate) fn url(&self, database: &Database) -> String {
         let (server, name) = database.url.rsplit_once('/').unwrap();
         let (login, _) = server.rsplit_once('@').unwrap();
         format!("{login}@127.0.0.1:{}/{name}", self.port)

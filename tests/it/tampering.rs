@@ -3,7 +3,7 @@
 use crate::support::{Database, Dispatcher, Ended, Receiver, connect, one_endpoint};
 
 /// Raises, whatever stands in for it.
-const LED_ASTRAY: &str = "
+pub(crate) const LED_ASTRAY: &str = "
     create schema astray;
     create function astray.raise() returns bool language plpgsql as $$ begin raise exception 'led astray'; end $$;
     create function astray.now() returns timestamptz language sql as

@@ -100,8 +100,13 @@ fn failing(rows: &[EndpointRow]) -> Option<Check> {
 }
 
 /// The first of them, and how many more there are; none: there are none.
-fn some(names: &[String]) -> Option<String> {
-    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+pub(super) fn some(names: &[String]) -> Option<String> {
+    some_by(names, ", ")
+}
+
+/// The same, with something else between them.
+pub(super) fn some_by(names: &[String], separator: &str) -> Option<String> {
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(separator);
     match names.len().checked_sub(SHOWN) {
         _ if names.is_empty() => None,
         None | Some(0) => Some(shown),

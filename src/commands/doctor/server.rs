@@ -133,15 +133,13 @@ fn judge_old_transactions(row: &ServerRow, old: &[OldTransaction]) -> Check {
 }
 
 fn describe(old: &OldTransaction) -> (String, String) {
-    let OldTransaction { kind, name, says, age_ms } = old;
-    let age = age_ms.map(|ms| Duration::from_secs(ms.unsigned_abs() / 1000));
-    let age = age.map(|age| format!(", for {}", humantime::format_duration(age))).unwrap_or_default();
+    let OldTransaction { kind, name, says: _, age_ms: _ } = old;
     let mend = match kind.as_str() {
         "session" => format!("end it, or: select pg_terminate_backend({name})"),
         "prepared transaction" => format!("commit prepared '{name}', or: rollback prepared '{name}'"),
         _ => format!("let its subscriber catch up, or: select pg_drop_replication_slot('{name}')"),
     };
-    (format!("{kind} {name} ({says}){age}"), mend)
+    (old.to_string(), mend)
 }
 
 /// A server that is as it should be.
@@ -155,6 +153,7 @@ pub(super) fn server() -> ServerRow {
         synchronous_commit: "on".to_owned(),
         is_autovacuum_on: true,
         role: "postrider".to_owned(),
+        is_superuser: false,
         sees_all_sessions: true,
         has_schema: true,
         notification_queue_usage: 0.0,

@@ -7,8 +7,11 @@ use super::super::STATEMENT_DEADLINE;
 /// A setting that says nothing but that settings have reached the server.
 pub(super) const MARK: &str = "postrider.session";
 
-/// What our statements call is PostgreSQL's own, whatever stands in the schemas that this role or database looks into first.
-const SEARCH_PATH: (&str, &str) = ("search_path", "pg_catalog");
+/// What our statements call is PostgreSQL's own, whatever stands in the schemas that this role or database looks into first,
+/// and in the temporary one, which is first unless it is named.
+const SEARCH_PATH: (&str, &str) = ("search_path", "pg_catalog,pg_temp");
+/// The same for one transaction, or for what a simple query has behind it.
+pub(in crate::store) const PIN_SEARCH_PATH: &str = "set local search_path = pg_catalog, pg_temp";
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +64,8 @@ impl Session {
     }
 
     /// What the server is told of it at the start. Not by SET: a transaction pooler in between would leave that behind
-    /// in a connection that it gives to others. Values have no spaces.
+    /// in a connection that it gives to others, so there each transaction begins with [`Self::for_transaction`]. Values have
+    /// no spaces.
     pub const fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             // Planned while a table was empty, a cached plan with a scan or a hash join is kept until the next
@@ -107,6 +111,20 @@ impl Session {
                 ("statement_timeout", "4s"),
             ],
         }
+    }
+
+    /// The same for a listening session that notifications come back to: a pooler that keeps sessions, and drops what they are
+    /// told at the start, may stand in front of it.
+    pub const LISTENER_PATH: &'static str = "set search_path = pg_catalog, pg_temp";
+
+    /// The settings and [`PIN_SEARCH_PATH`] for the transaction in which it stands, and nothing beyond.
+    pub(in crate::store) fn for_transaction(self) -> String {
+        let ours = self.settings().iter().map(|(name, value)| {
+            // That one is read when a transaction begins.
+            let name = if *name == "default_transaction_read_only" { "transaction_read_only" } else { name };
+            format!("; set local {name} = '{value}'")
+        });
+        std::iter::once(PIN_SEARCH_PATH.to_owned()).chain(ours).collect()
     }
 
     /// The settings as `options` of the connection, with the caller's own behind them, [`MARK`] and [`SEARCH_PATH`].

@@ -1,0 +1,138 @@
+//! What strangers have to do with the schema: code of theirs that it calls, objects and rights that they hold, databases that
+//! share its roles, locks of ours that they took. Each is a check only where there is something to say.
+
+use super::Check;
+use super::endpoints::{some, some_by};
+use crate::store::{BellHolder, ForeignName, ForeignRight, ServerRow, SharingDatabase, Store, StoreError};
+
+/// One check for each thing that was found.
+pub(super) async fn check(row: &ServerRow, store: &Store) -> Vec<Check> {
+    let checks = [
+        owners(row, store).await,
+        found("names", store.list_foreign_names().await, |names| judge_names(&names)),
+        found("rights", store.list_foreign_rights().await, |rights| judge_rights(&rights)),
+        found("roles", store.list_sharing_databases().await, |databases| judge_databases(&databases)),
+        found("bell", store.list_bell_holders().await, |holders| judge_holders(&holders)),
+    ];
+    checks.into_iter().flatten().collect()
+}
+
+fn found<T>(
+    name: &'static str,
+    rows: Result<T, StoreError>,
+    judge: impl FnOnce(T) -> Option<Check>,
+) -> Option<Check> {
+    rows.map_or_else(|fault| Some(Check::broken(name, &fault)), judge)
+}
+
+/// Who owns a function that others call runs code with their rights.
+async fn owners(row: &ServerRow, store: &Store) -> Option<Check> {
+    const NAME: &str = "owners";
+    let strange = match store.list_strange_owners().await {
+        Ok(strange) => strange,
+        Err(fault) => return Some(Check::broken(NAME, &fault)),
+    };
+    let named: Vec<String> =
+        strange.iter().map(|strange| format!("{} ({})", strange.object, strange.owner)).collect();
+    if let Some(names) = some(&named) {
+        return Some(Check::fail(
+            NAME,
+            format!("not everything in the schema belongs to its owner: {names}"),
+            "look at what it does, then drop it, or: alter ... owner to the schema's owner",
+        ));
+    }
+    if !row.is_superuser {
+        return None;
+    }
+    match store.read_owner().await {
+        Err(fault) => Some(Check::broken(NAME, &fault)),
+        Ok(None) => None,
+        Ok(Some(owner)) => Some(Check::warn(
+            NAME,
+            format!(
+                "the schema belongs to role \"{owner}\", and this role, {}, is a superuser: what {owner} writes into its \
+                 functions runs with all rights",
+                row.role
+            ),
+            "run as a role with postrider_dispatcher alone, or: alter schema postrider owner to another role",
+        )),
+    }
+}
+
+fn judge_names(names: &[ForeignName]) -> Option<Check> {
+    const NAME: &str = "names";
+    let described = |is_added: bool| -> Vec<String> {
+        let those = names.iter().filter(|name| name.is_added == is_added);
+        those
+            .map(|name| {
+                let owner = name.owner.as_ref().map(|owner| format!(" of {owner}")).unwrap_or_default();
+                format!("{} uses {}{owner}", name.object, name.depends_on)
+            })
+            .collect()
+    };
+    if let Some(bound) = some(&described(false)) {
+        return Some(Check::fail(
+            NAME,
+            format!(
+                "the schema uses what stands neither in it nor in pg_catalog, and runs with the rights of its callers: {bound}"
+            ),
+            "see who made that, and what it does; then, with search_path = pg_catalog, pg_temp, make the object anew as \
+             postrider migrate --print has it",
+        ));
+    }
+    let added = some(&described(true))?;
+    Some(Check::ok(NAME, format!("somebody added to the schema, and dispatchers run: {added}")))
+}
+
+fn judge_rights(rights: &[ForeignRight]) -> Option<Check> {
+    let held: Vec<String> = rights.iter().map(|right| right.held.clone()).collect();
+    let commands: Vec<String> = rights.iter().map(|right| right.take_back.clone()).collect();
+    Some(Check::warn(
+        "rights",
+        format!("others than the owner and the three roles hold rights: {}", some(&held)?),
+        format!("unless that is meant: {}", some_by(&commands, "; ")?),
+    ))
+}
+
+/// Roles belong to all databases of a server.
+fn judge_databases(databases: &[SharingDatabase]) -> Option<Check> {
+    const NAME: &str = "roles";
+    let others: Vec<String> = databases.iter().filter(|d| !d.is_this).map(|d| d.name.clone()).collect();
+    let says = format!(
+        "the three roles are the server's, and have rights in other databases too: {}",
+        some(&others)?
+    );
+    let open: Vec<String> = databases.iter().filter(|d| d.is_open).map(|d| d.name.clone()).collect();
+    let Some(names) = some(&open) else {
+        return Some(Check::ok(NAME, format!("{says}; not everybody may connect to them")));
+    };
+    Some(Check::warn(
+        NAME,
+        format!(
+            "{says}; whoever has one of them in one database has it in each, for every role may connect to {names}"
+        ),
+        format!(
+            "revoke connect on database {} from public, and grant it to those who work there",
+            open.iter().map(|name| format!("\"{name}\"")).next().unwrap_or_default()
+        ),
+    ))
+}
+
+fn judge_holders(holders: &[BellHolder]) -> Option<Check> {
+    let described: Vec<String> = holders
+        .iter()
+        .map(|BellHolder { what, pid, role, application }| {
+            let application = if application.is_empty() { "no name" } else { application };
+            format!("session {pid} (role {role}, {application}) holds the {what}")
+        })
+        .collect();
+    let pid = holders.first()?.pid;
+    Some(Check::warn(
+        "bell",
+        format!(
+            "{}, which is a dispatcher's: events are found by polling, later, and none is lost",
+            some(&described)?
+        ),
+        format!("end it, or: select pg_terminate_backend({pid}); and ask who may connect"),
+    ))
+}

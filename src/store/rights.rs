@@ -1,0 +1,154 @@
+//! Statements of a person who asks what strangers have to do with the schema: names, owners, rights, roles, locks. They read
+//! PostgreSQL's own catalogs.
+
+use super::statements::{
+    LIST_BELL_HOLDERS, LIST_FOREIGN_NAMES, LIST_FOREIGN_RIGHTS, LIST_SHARING_DATABASES, LIST_STRANGE_OWNERS,
+    READ_OWNER,
+};
+use super::{Store, StoreError, column};
+
+/// Something of the schema that depends on something outside of it, and of PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct ForeignName {
+    /// What depends, in words.
+    pub object: String,
+    /// On what.
+    pub depends_on: String,
+    /// Whose that is; none: nobody's, or the first superuser's.
+    pub owner: Option<String>,
+    /// A trigger, a policy or an operator class: somebody added it.
+    pub is_added: bool,
+}
+
+/// Something in the schema that is not its owner's.
+#[derive(Clone, Debug)]
+pub struct StrangeOwner {
+    /// What it is, in words.
+    pub object: String,
+    /// Whose it is.
+    pub owner: String,
+}
+
+/// Somebody may do something in the schema who is neither its owner nor one of our roles.
+#[derive(Clone, Debug)]
+pub struct ForeignRight {
+    /// What, on what, and who.
+    pub held: String,
+    /// The command that ends it.
+    pub take_back: String,
+}
+
+/// A database in which our roles may do something.
+#[derive(Clone, Debug)]
+pub struct SharingDatabase {
+    /// Its name.
+    pub name: String,
+    /// It is the one that was asked.
+    pub is_this: bool,
+    /// Every role may connect to it.
+    pub is_open: bool,
+}
+
+/// A session that holds a lock of ours, and is none of ours.
+#[derive(Clone, Debug)]
+pub struct BellHolder {
+    /// `bell` or `leadership`.
+    pub what: String,
+    /// Its process id.
+    pub pid: i32,
+    /// Its role.
+    pub role: String,
+    /// What it calls itself; may be empty.
+    pub application: String,
+}
+
+impl Store {
+    /// `sql/read_owner.sql`
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_owner(&self) -> Result<Option<String>, StoreError> {
+        let row = self.row(&READ_OWNER, &[]).await?;
+        row.map(|row| column(&READ_OWNER, &row, "owner")).transpose()
+    }
+
+    /// `sql/list_foreign_names.sql`
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_foreign_names(&self) -> Result<Vec<ForeignName>, StoreError> {
+        let rows = self.rows(&LIST_FOREIGN_NAMES, &[]).await?;
+        let name = |row| {
+            Ok(ForeignName {
+                object: column(&LIST_FOREIGN_NAMES, row, "object")?,
+                depends_on: column(&LIST_FOREIGN_NAMES, row, "depends_on")?,
+                owner: column(&LIST_FOREIGN_NAMES, row, "owner")?,
+                is_added: column(&LIST_FOREIGN_NAMES, row, "is_added")?,
+            })
+        };
+        rows.iter().map(name).collect()
+    }
+
+    /// `sql/list_strange_owners.sql`
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_strange_owners(&self) -> Result<Vec<StrangeOwner>, StoreError> {
+        let rows = self.rows(&LIST_STRANGE_OWNERS, &[]).await?;
+        let owner = |row| {
+            Ok(StrangeOwner {
+                object: column(&LIST_STRANGE_OWNERS, row, "object")?,
+                owner: column(&LIST_STRANGE_OWNERS, row, "owner")?,
+            })
+        };
+        rows.iter().map(owner).collect()
+    }
+
+    /// `sql/list_foreign_rights.sql`
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_foreign_rights(&self) -> Result<Vec<ForeignRight>, StoreError> {
+        let rows = self.rows(&LIST_FOREIGN_RIGHTS, &[]).await?;
+        let right = |row| {
+            Ok(ForeignRight {
+                held: column(&LIST_FOREIGN_RIGHTS, row, "held")?,
+                take_back: column(&LIST_FOREIGN_RIGHTS, row, "take_back")?,
+            })
+        };
+        rows.iter().map(right).collect()
+    }
+
+    /// `sql/list_sharing_databases.sql`
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_sharing_databases(&self) -> Result<Vec<SharingDatabase>, StoreError> {
+        let rows = self.rows(&LIST_SHARING_DATABASES, &[]).await?;
+        let database = |row| {
+            Ok(SharingDatabase {
+                name: column(&LIST_SHARING_DATABASES, row, "database")?,
+                is_this: column(&LIST_SHARING_DATABASES, row, "is_this")?,
+                is_open: column(&LIST_SHARING_DATABASES, row, "is_open")?,
+            })
+        };
+        rows.iter().map(database).collect()
+    }
+
+    /// `sql/list_bell_holders.sql`
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_bell_holders(&self) -> Result<Vec<BellHolder>, StoreError> {
+        let rows = self.rows(&LIST_BELL_HOLDERS, &[]).await?;
+        let holder = |row| {
+            Ok(BellHolder {
+                what: column(&LIST_BELL_HOLDERS, row, "what")?,
+                pid: column(&LIST_BELL_HOLDERS, row, "pid")?,
+                role: column(&LIST_BELL_HOLDERS, row, "role")?,
+                application: column(&LIST_BELL_HOLDERS, row, "application")?,
+            })
+        };
+        rows.iter().map(holder).collect()
+    }
+}
