@@ -4,7 +4,7 @@
 --         $11 format, $12 signing_key or null, $13 public_key or null, $14 auth or null, $15 ca_certificates or null,
 --         $16 client_certificate or null, $17 new_secret_if_created or null: the secret, if it is created and $5 is null
 -- rows:   one: endpoint_id, result (created | changed | unchanged), new_secret (when it was created and $5 is null)
--- locks:  the endpoint's id, until the transaction ends
+-- locks:  the endpoint's row, or its id where there is none, until the transaction ends; waits
 -- repeat: unchanged
 select p.endpoint_id, p.result, p.new_secret
 from postrider.put_endpoint($1, $2, $3, $4::text::jsonb, $5, $6, $7, $8::bigint * interval '1 millisecond',

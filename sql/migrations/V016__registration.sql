@@ -76,10 +76,14 @@ begin
             using errcode = 'invalid_parameter_value', detail = 'Allowed is ' || wrong;
     end if;
 
-    -- Two calls for one new id at once: the second waits here and then finds the row. What refers to the row
-    -- (circuit, counts) does not wait: its number stays.
-    perform pg_advisory_xact_lock(hashtextextended('postrider.endpoint.' || put_endpoint.id, 0));
+    -- What refers to the row (circuit, counts) does not wait: its number stays.
     select * into old from postrider.endpoint as e where e.id = put_endpoint.id and e.state <> 'deleted' for no key update;
+    if not found then
+        -- Two calls for one new id at once: the second waits here and then finds the row. Not before it has looked for the row, or
+        -- it would hold this lock, and wait for a transaction that has deleted the endpoint and puts it again.
+        perform pg_advisory_xact_lock(hashtextextended('postrider.endpoint.' || put_endpoint.id, 0));
+        select * into old from postrider.endpoint as e where e.id = put_endpoint.id and e.state <> 'deleted' for no key update;
+    end if;
     endpoint_id := put_endpoint.id;
     new := old;
     new.url := put_endpoint.url;

@@ -18,16 +18,11 @@ pub(super) struct HeldEndpoint<'a> {
 }
 
 impl Store {
-    /// `sql/lock_endpoint.sql` and `sql/read_secrets.sql` in a new transaction: what is stored of an endpoint, if it exists.
+    /// `sql/read_secrets.sql` in a new transaction, and `sql/lock_endpoint.sql` before a second look where there is nothing: what is
+    /// stored of an endpoint. Locks are taken in the order of `postrider.put_endpoint`.
     pub(super) async fn hold_endpoint(&self, id: &str) -> Result<(HeldEndpoint<'_>, Stored), StoreError> {
         let held = HeldEndpoint { store: self, connection: Some(self.connection().await?) };
-        // Two statements: the second sees what was committed while the first waited.
-        let locked = held.run(&LOCK_ENDPOINT, &[&id], Bound::Begins).await;
-        let read = match locked {
-            Ok(_) => held.run(&READ_SECRETS, &[&id], Bound::GoesOn).await,
-            Err(fault) => Err(fault),
-        };
-        match read.and_then(|rows| stored(rows.first())) {
+        match held.read(id).await.and_then(|rows| stored(rows.first())) {
             Ok(stored) => Ok((held, stored)),
             Err(fault) => Err(held.fail(fault, true).await),
         }
@@ -35,6 +30,16 @@ impl Store {
 }
 
 impl HeldEndpoint<'_> {
+    async fn read(&self, id: &str) -> Result<Vec<Row>, StoreError> {
+        let rows = self.run(&READ_SECRETS, &[&id], Bound::Begins).await?;
+        if !rows.is_empty() {
+            return Ok(rows);
+        }
+        self.run(&LOCK_ENDPOINT, &[&id], Bound::GoesOn).await?;
+        // A statement of its own sees what was committed while that one waited.
+        self.run(&READ_SECRETS, &[&id], Bound::GoesOn).await
+    }
+
     /// Runs a statement whose answer is one row, or none, and commits.
     ///
     /// # Errors

@@ -91,6 +91,21 @@ async fn commands_work_behind_a_pooler_and_only_a_migration_wants_a_direct_conne
 
         assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
     }
+    // Several statements in one transaction; one that is refused leaves nothing behind on the server's connection.
+    let key = ["--encryption-key", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="];
+    for (url_of_it, result) in [
+        ("https://a.example", "two created\n"),
+        ("https://b.example", ""),
+        ("https://a.example", "two unchanged\n"),
+    ] {
+        let put = ["endpoint", "put", "two", "--url", url_of_it];
+        let login: &[&str] = if result.is_empty() { &[] } else { &["--bearer-token", "hushhush"] };
+
+        let ended = Ended::run(&url, &[&put[..], &key, login].concat()).await;
+
+        assert!(ended.stdout.starts_with(result), "{ended:?}");
+        assert_eq!(ended.code, Some(i32::from(result.is_empty())), "{}", ended.stderr);
+    }
     database.execute("delete from postrider.schema_history where version > 1").await;
 
     let ended = Ended::run(&url, &["migrate"]).await;

@@ -78,6 +78,22 @@ async fn a_generated_secret_is_returned_once_and_is_valid() {
 }
 
 #[tokio::test]
+async fn a_secret_for_a_new_endpoint_is_stored_and_returned_by_the_call_that_creates_it_alone() {
+    let database = Database::new().await;
+    let put = async |secret: &str| {
+        let put = "select new_secret from postrider.put_endpoint('one', 'https://example.com/', new_secret_if_created => $1)";
+        let row = database.client.query_one(put, &[&secret]).await.unwrap();
+        row.get::<_, Option<String>>(0)
+    };
+
+    assert_eq!(put(SECRET).await.as_deref(), Some(SECRET));
+    assert_eq!(put("whsec_bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3").await, None);
+
+    let stored: String = database.value("select secret from postrider.endpoint").await;
+    assert_eq!(stored, SECRET);
+}
+
+#[tokio::test]
 async fn no_two_endpoints_get_the_same_secret() {
     let database = Database::new().await;
 
@@ -191,6 +207,7 @@ async fn an_invalid_argument_is_named_with_what_is_allowed() {
         ("headers", "'one', 'https://example.com/', headers => '{\"host\": \"x\"}'"),
         ("headers", "'one', 'https://example.com/', headers => '{\"x-a\": 1}'"),
         ("secret", "'one', 'https://example.com/', secret => 'whsec_c2hvcnQ='"),
+        ("new_secret_if_created", "'one', 'https://example.com/', new_secret_if_created => 'whsec_c2hvcnQ='"),
         ("max_in_flight", "'one', 'https://example.com/', max_in_flight => 0"),
         ("max_in_flight", "'one', 'https://example.com/', max_in_flight => null"),
         ("rate_limit", "'one', 'https://example.com/', rate_limit => '0/s'"),

@@ -73,9 +73,13 @@ impl Stage {
     /// A transaction that keeps everybody from putting that endpoint.
     async fn hold(&self, id: &str) -> Client {
         let holder = self.database.connect().await;
-        let hold = "select pg_advisory_xact_lock(hashtextextended('postrider.endpoint.' || $1::text, 0))";
         holder.batch_execute("begin").await.unwrap();
-        holder.execute(hold, &[&id]).await.unwrap();
+        for hold in [
+            "select 1 from postrider.endpoint where id = $1 for update",
+            "select pg_advisory_xact_lock(hashtextextended('postrider.endpoint.' || $1::text, 0))",
+        ] {
+            holder.execute(hold, &[&id]).await.unwrap();
+        }
         holder
     }
 
@@ -202,21 +206,24 @@ async fn a_put_that_waits_sees_what_was_sealed_meanwhile() {
     let receiver = Receiver::start().await;
     database.put_endpoint("one", &receiver.url(), "**", "").await;
     database.execute(&format!("select postrider.rotate_secret('one', '{NEW_SECRET}')")).await;
+    Ended::run(&database.url, &[&["secret", "seal"][..], &WITH_KEY].concat()).await;
+    let sealed: String = database.value("select secret from postrider.endpoint").await;
+    database.execute(&format!("update postrider.endpoint set secret = '{NEW_SECRET}'")).await;
     let url = receiver.url();
     let put = ["endpoint", "put", "one", "--url", &url, "--allow-http", "--allow-cidr", "127.0.0.0/8"];
     let put = [&put[..], &WITH_KEY, &["--secret", NEW_SECRET]].concat();
-    let holder = database.connect().await;
-    let hold = "begin; select pg_advisory_xact_lock(hashtextextended('postrider.endpoint.one', 0))";
-    holder.batch_execute(hold).await.unwrap();
+    // A dispatcher that seals, halfway.
+    let dispatcher = database.connect().await;
+    let seal = format!("begin; update postrider.endpoint set secret = '{sealed}'");
+    dispatcher.batch_execute(&seal).await.unwrap();
 
     let (ended, ()) = tokio::join!(Ended::run(&database.url, &put), async {
         database.until_somebody_waits_for_a_lock().await;
-        Ended::run(&database.url, &[&["secret", "seal"][..], &WITH_KEY].concat()).await;
-        holder.batch_execute("commit").await.unwrap();
+        dispatcher.batch_execute("commit").await.unwrap();
     });
 
     assert_eq!(ended.stdout, "one unchanged\n", "{}", ended.stderr);
-    assert!(database.is("select secret like 'sealed:2:%' from postrider.endpoint").await);
+    assert!(database.is(&format!("select secret = '{sealed}' from postrider.endpoint")).await);
     assert!(database.is("select count(*) = 1 from postrider.old_secret").await);
 }
 
@@ -282,6 +289,29 @@ async fn a_put_that_waits_for_a_deletion_creates_the_endpoint_and_tells_its_secr
 }
 
 #[tokio::test]
+async fn a_transaction_that_has_the_endpoint_and_puts_it_meets_no_deadlock_with_others_who_put_it() {
+    for by in [By::Command, By::Api, By::Sql] {
+        for first in ["delete_endpoint", "pause_endpoint", "rotate_secret"] {
+            let stage = Stage::new(&WITH_KEY).await;
+            stage.register("one", By::Sql).await;
+            let open = stage.database.connect().await;
+            open.batch_execute(&format!("begin; select postrider.{first}('one')")).await.unwrap();
+
+            let (told, put) = tokio::join!(stage.register("one", by), async {
+                stage.until_waiting(1).await;
+                let put = "select result, new_secret from postrider.put_endpoint('one', $1)";
+                let row = open.query_one(put, &[&stage.receiver.url()]).await.unwrap();
+                open.batch_execute("commit").await.unwrap();
+                Told { result: row.get(0), secret: row.get(1) }
+            });
+
+            assert_eq!((told.result.as_str(), told.secret), ("unchanged", None), "{first}, {by:?}");
+            assert_eq!(put.secret.is_some(), first == "delete_endpoint", "{first}, {by:?}: {put:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_pause_and_a_put_at_once_are_both_kept() {
     let database = Database::new().await;
     let put = "select postrider.put_endpoint('one', 'https://example.com/', '{a}', max_in_flight => ";
@@ -312,10 +342,11 @@ async fn a_transaction_that_has_put_an_endpoint_or_rotated_its_secret_holds_up_n
     let url = stage.receiver.url();
     let open = stage.database.connect().await;
 
-    for what in [
-        format!("put_endpoint('one', '{url}')"),
-        format!("put_endpoint('one', '{url}', max_in_flight => 7)"),
-        "rotate_secret('one')".to_owned(),
+    // One that changes nothing holds nothing but the endpoint's row.
+    for (is_change, what) in [
+        (false, format!("put_endpoint('one', '{url}')")),
+        (true, format!("put_endpoint('one', '{url}', max_in_flight => 7)")),
+        (true, "rotate_secret('one')".to_owned()),
     ] {
         // The next rows about it are its first: they refer to the endpoint.
         stage.database.execute("delete from postrider.circuit; delete from postrider.hourly_tally").await;
@@ -325,7 +356,12 @@ async fn a_transaction_that_has_put_an_endpoint_or_rotated_its_secret_holds_up_n
         stage.delivered("one").await;
         stage.database.until("select exists (select from postrider.circuit)").await;
         stage.delivered("one").await;
-        stage.database.until("select exists (select from postrider.hourly_tally where complete > 0)").await;
+        if !is_change {
+            stage
+                .database
+                .until("select exists (select from postrider.hourly_tally where complete > 0)")
+                .await;
+        }
 
         open.batch_execute("rollback").await.unwrap();
         stage
