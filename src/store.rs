@@ -18,8 +18,10 @@ mod refused;
 mod routing;
 mod rows;
 mod secrets;
+mod sequences;
 mod statements;
 mod status;
+mod tallies;
 
 use std::future::Future;
 use std::time::Duration;
@@ -42,7 +44,9 @@ pub use diagnose::{
 };
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointSet, PutResult};
-pub use events::{Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, Unrouted, UnroutedEvent};
+pub use events::{
+    Birth, Deletion, DeletionRange, EventFloor, NewEvent, Retention, RoutePlan, Unrouted, UnroutedEvent,
+};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
@@ -54,8 +58,10 @@ pub use rows::{
     DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
 };
 pub use secrets::{Sealing, ToSeal};
+pub use sequences::LaggingSequence;
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use status::DeliveryFilter;
+pub use tallies::Tallied;
 
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
@@ -97,6 +103,11 @@ pub enum StoreError {
         /// So much it had.
         deadline: Duration,
     },
+    /// The event was not inserted: the id that its sequence gave out is another event's.
+    #[error(
+        "event not inserted: the sequence postrider.outbox_id_seq lies behind the ids of postrider.outbox; run \"postrider doctor --mend\""
+    )]
+    IdTaken,
     /// A row is not what its statement's header says.
     #[error("{statement} returned an unexpected row: {fault}")]
     Row {
@@ -161,12 +172,13 @@ impl Store {
         Ok(Connection { object, is_direct: self.url.is_direct() })
     }
 
-    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew: nothing of the
-    /// statement was done.
+    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew, and so is an id that
+    /// was taken: nothing of the statement was done.
     async fn rows(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         for _ in 0..PREPARE_AGAIN_MAX {
             match self.rows_once(statement, params).await {
                 Err(fault) if is_stale_plan(&fault) => {}
+                Err(fault) if self.is_mended_after(&fault).await => {}
                 done => return done,
             }
         }

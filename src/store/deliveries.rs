@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::circuits::{CircuitRow, circuit};
 use super::statements::{
-    CLAIM_DELIVERIES, FIND_DUE, FOLD_TALLIES, GIVE_UP_DELIVERIES, RELEASE_DELIVERIES, RELEASE_STRAYS,
-    RESCUE_CLAIMS, SETTLE_DELIVERIES, SUM_TALLIES,
+    CLAIM_DELIVERIES, FIND_DUE, GIVE_UP_DELIVERIES, RELEASE_DELIVERIES, RELEASE_STRAYS, RESCUE_CLAIMS,
+    SETTLE_DELIVERIES,
 };
 use super::{Store, StoreError, column, from_millis, millis, missing};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -226,24 +226,6 @@ impl Store {
     pub async fn give_up_deliveries(&self, deliveries_max: i64) -> Result<i64, StoreError> {
         let row = self.row(&GIVE_UP_DELIVERIES, &[&deliveries_max]).await?;
         column(&GIVE_UP_DELIVERIES, &row.ok_or_else(|| missing(&GIVE_UP_DELIVERIES))?, "given_up")
-    }
-
-    /// `sql/sum_tallies.sql`: how many rows; as many as `rows_max`: there may be more.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the next call goes on.
-    pub async fn sum_tallies(&self, rows_max: i64) -> Result<i64, StoreError> {
-        let row = self.row(&SUM_TALLIES, &[&rows_max]).await?;
-        column(&SUM_TALLIES, &row.ok_or_else(|| missing(&SUM_TALLIES))?, "summed")
-    }
-
-    /// `sql/fold_tallies.sql`: how many rows; as many as `rows_max`: there may be more.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the next call goes on.
-    pub async fn fold_tallies(&self, rows_max: i64) -> Result<i64, StoreError> {
-        let row = self.row(&FOLD_TALLIES, &[&rows_max]).await?;
-        column(&FOLD_TALLIES, &row.ok_or_else(|| missing(&FOLD_TALLIES))?, "folded")
     }
 }
 

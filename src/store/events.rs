@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 
 use super::statements::{
-    CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LOAD_EVENTS, READ_FLOOR,
-    RESTORE_EVENTS, ROUTE_EVENTS, SAVE_FLOOR,
+    CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_REFUSED_DELETIONS, FIND_UNROUTED, INSERT_EVENT,
+    LOAD_EVENTS, NOTE_RESTORE, READ_FLOOR, READ_RESTORED, RESTORE_EVENTS, ROUTE_EVENTS, SAVE_FLOOR,
 };
 use super::{Statement, Store, StoreError, column, from_millis, headers, millis, missing};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -86,6 +86,15 @@ pub struct Retention {
     pub failed: Duration,
 }
 
+/// Where a deletion ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeletionRange {
+    /// At the first event that is younger than this, among those that were inserted in this cluster.
+    UpToYoungerThan(Duration),
+    /// Before the events of this transaction; younger events on the way are passed over.
+    UpToTransaction(u64),
+}
+
 /// How far a step of deletion came.
 #[derive(Clone, Copy, Debug)]
 pub struct Deletion {
@@ -141,11 +150,12 @@ impl Store {
         Ok(Unrouted { floor: horizon.min(first).max(floor), is_any: true })
     }
 
-    /// `sql/read_floor.sql`: where the sweep at start begins.
+    /// `sql/note_restore.sql`, then `sql/read_floor.sql`: where the sweep at start begins.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn read_floor(&self) -> Result<EventFloor, StoreError> {
+        self.rows(&NOTE_RESTORE, &[]).await?;
         let row = self.row(&READ_FLOOR, &[]).await?.ok_or_else(|| missing(&READ_FLOOR))?;
         Ok(EventFloor { xid: xid(&READ_FLOOR, column(&READ_FLOOR, &row, "routed_below")?)?, id: 0 })
     }
@@ -167,8 +177,7 @@ impl Store {
         self.rows(&SAVE_FLOOR, &[&floor.xid.to_string()]).await.map(drop)
     }
 
-    /// `sql/delete_finished.sql`: among the next events behind `after`, at most `rows_max`, up to the first that is younger
-    /// than `young`.
+    /// `sql/delete_finished.sql`: among the next events behind `after`, at most `rows_max`.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
@@ -177,12 +186,19 @@ impl Store {
         after: EventFloor,
         rows_max: u32,
         retention: Retention,
-        young: Duration,
+        range: DeletionRange,
     ) -> Result<Deletion, StoreError> {
+        let (young, until) = match range {
+            DeletionRange::UpToYoungerThan(young) => (young, None),
+            DeletionRange::UpToTransaction(until) => (Duration::ZERO, Some(until.to_string())),
+        };
         let (xid, rows_max) = (after.xid.to_string(), i64::from(rows_max));
         let (complete_ms, failed_ms) = (millis(retention.complete), millis(retention.failed));
         let row = self
-            .row(&DELETE_FINISHED, &[&xid, &after.id, &rows_max, &complete_ms, &failed_ms, &millis(young)])
+            .row(
+                &DELETE_FINISHED,
+                &[&xid, &after.id, &rows_max, &complete_ms, &failed_ms, &millis(young), &until],
+            )
             .await?
             .ok_or_else(|| missing(&DELETE_FINISHED))?;
         let count =
@@ -194,6 +210,28 @@ impl Store {
             kept: place(&DELETE_FINISHED, &row, "kept_xid", "kept_id")?,
             is_end: column(&DELETE_FINISHED, &row, "is_end")?,
         })
+    }
+
+    /// `sql/find_refused_deletions.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_refused_deletions(&self, events_max: i64) -> Result<Vec<EventFloor>, StoreError> {
+        let rows = self.rows(&FIND_REFUSED_DELETIONS, &[&events_max]).await?;
+        let places = rows.iter().map(|row| place(&FIND_REFUSED_DELETIONS, row, "created_xid", "id"));
+        Ok(places.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// `sql/read_restored.sql`: the first transaction and the last one; none: nothing was restored.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_restored(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        let row = self.row(&READ_RESTORED, &[]).await?.ok_or_else(|| missing(&READ_RESTORED))?;
+        let [from, until] =
+            ["from_xid", "until_xid"].map(|name| column::<Option<&str>>(&READ_RESTORED, &row, name));
+        let (Some(from), Some(until)) = (from?, until?) else { return Ok(None) };
+        Ok(Some((xid(&READ_RESTORED, from)?, xid(&READ_RESTORED, until)?)))
     }
 
     /// `sql/load_events.sql`.
@@ -209,8 +247,25 @@ impl Store {
     /// `sql/insert_event.sql`: the new event, or none if its idempotency key is known.
     ///
     /// # Errors
-    /// [`StoreError`]; a violated CHECK is a [`StoreError::Failed`].
+    /// [`StoreError`]; a violated CHECK is a [`StoreError::Failed`], a sequence that lies behind and that this role may not
+    /// mend is a [`StoreError::IdTaken`].
     pub async fn insert_event(&self, new: &NewEvent) -> Result<Option<EventId>, StoreError> {
+        let mut is_mended = false;
+        loop {
+            match self.insert_event_once(new).await {
+                Err(StoreError::IdTaken) if !is_mended => {
+                    is_mended = true;
+                    // A role that may not is told so by the same error.
+                    if !self.keep_sequences_ahead().await.unwrap_or_default() {
+                        return Err(StoreError::IdTaken);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn insert_event_once(&self, new: &NewEvent) -> Result<Option<EventId>, StoreError> {
         let delay_ms = new.delay.map(millis);
         let row = self
             .row(
@@ -226,8 +281,12 @@ impl Store {
                     &new.deliver_after,
                 ],
             )
-            .await?;
-        row.map(|row| column(&INSERT_EVENT, &row, "id").map(EventId::new)).transpose()
+            .await?
+            .ok_or_else(|| missing(&INSERT_EVENT))?;
+        if column(&INSERT_EVENT, &row, "is_taken")? {
+            return Err(StoreError::IdTaken);
+        }
+        Ok(column::<Option<i64>>(&INSERT_EVENT, &row, "id")?.map(EventId::new))
     }
 
     /// `sql/find_event.sql`.

@@ -81,6 +81,7 @@ mod replaying;
 mod replaying_by_command;
 mod request;
 mod retaining;
+mod retaining_apart;
 mod retrying;
 mod roles;
 mod rotating;
