@@ -1,7 +1,8 @@
 -- does:   claims due deliveries, for each endpoint no more than it has free slots: the first that were due; of one that we
 --         probe the last, of one whose circuit is open otherwise none
 -- params: $1 dispatcher_id bigint; $2 endpoint_nos int[], $3 slots bigint[], $4 floors_us bigint[] (due at or after this
---         many microseconds of the epoch; 0: all): one entry per endpoint
+--         many microseconds of the epoch; 0: all): one entry per endpoint; $5 passes_over boolean: what was refused alone
+--         and is not to be tried yet is left out (false: there is none)
 -- rows:   delivery_id, event_id, endpoint_no, attempt int, attempts_before int, claim_id, due_us bigint, payload_bytes int (null: the event is
 --         gone), endpoint_version bigint; order unspecified; served by delivery_due
 -- locks:  for update on the deliveries, skipping locked ones; key share on the dispatcher's row; never waits
@@ -23,6 +24,9 @@ with asked as materialized (
           -- Not clock_timestamp() itself: a volatile function cannot end an index scan.
           and d.due_at <= (select clock_timestamp())
           and d.cancelled_at is null
+          and (not $5::boolean or not exists (
+                select from postrider.refused as r
+                where r.stage = 'claim' and r.id = d.id and r.retry_at > (select clock_timestamp())))
         order by d.due_at, d.id
         limit a.slots
         for update skip locked) as due
@@ -37,6 +41,9 @@ with asked as materialized (
         where d.endpoint_no = a.endpoint_no
           and d.due_at <= (select clock_timestamp())
           and d.cancelled_at is null
+          and (not $5 or not exists (
+                select from postrider.refused as r
+                where r.stage = 'claim' and r.id = d.id and r.retry_at > (select clock_timestamp())))
         order by d.due_at desc, d.id desc
         limit least(a.slots, 1)
         for update skip locked) as due
@@ -70,8 +77,9 @@ select c.id as delivery_id,
        coalesce(c.attempts_before, 0) as attempts_before,
        c.claim_id,
        (extract(epoch from c.due_at) * 1000000)::bigint as due_us,
-       case when pg_column_size(o.payload) < 2000 and pg_column_compression(o.payload) is null then pg_column_size(o.payload)
+       case when o.payload_bytes is not null then o.payload_bytes
+           when pg_column_size(o.payload) < 2000 and pg_column_compression(o.payload) is null then pg_column_size(o.payload)
            else octet_length(o.payload::text) end as payload_bytes,
-       (select i.endpoint_version from postrider.installation as i) as endpoint_version
+       (select v.version from postrider.endpoint_version as v) as endpoint_version
 from claimed as c
 left join postrider.outbox as o on o.id = c.event_id

@@ -1,5 +1,6 @@
--- does:   locks the first unrouted events at or above a floor, for the transaction that routes them
--- params: $1 floor_xid text (an xid8), $2 floor_id bigint, $3 batch_max bigint 1..=1000
+-- does:   locks the first unrouted events of a stretch of the order, for the transaction that routes them
+-- params: $1 from_xid text (an xid8), $2 from_id bigint, $3 until_xid text (an xid8), $4 until_id bigint: both ends belong to it;
+--         $5 batch_max bigint 1..=1000; $6 passes_over boolean: what was refused alone is left out (false: there is none)
 -- rows:   id, created_xid text, topic, destination, delay_ms (bigint, null: at once), payload_bytes int,
 --         endpoint_version bigint; webhook_id, headers, payload, created_at, since, now: as in load_events; webhook_id and payload are null
 --         where the payload is not small; in order of (created_xid, id), at most batch_max; served by outbox_by_transaction
@@ -8,14 +9,19 @@
 with claimed as materialized (
     select o.id, o.created_xid, o.created_at, o.topic, o.destination, o.deliver_after, o.headers,
            -- Not looked into where it is large; compressed, it may be much larger than what is stored.
-           case when pg_column_size(o.payload) < 2000 and pg_column_compression(o.payload) is null then o.payload end as payload,
-           case when pg_column_size(o.payload) < 2000 and pg_column_compression(o.payload) is null then pg_column_size(o.payload)
+           case when o.payload_bytes is null and pg_column_size(o.payload) < 2000 and pg_column_compression(o.payload) is null
+               then o.payload end as payload,
+           case when o.payload_bytes is not null then o.payload_bytes
+               when pg_column_size(o.payload) < 2000 and pg_column_compression(o.payload) is null then pg_column_size(o.payload)
                else octet_length(o.payload::text) end as payload_bytes
     from postrider.outbox as o
     where (o.created_xid, o.id) >= ($1::text::xid8, $2::bigint)
+      and (o.created_xid, o.id) <= ($3::text::xid8, $4::bigint)
       and o.status = 'pending'
+      and (not $6::boolean or not exists (
+            select from postrider.refused as r where r.stage = 'route' and r.id = o.id))
     order by o.created_xid, o.id
-    limit $3
+    limit $5::bigint
     for update skip locked
 )
 select c.id,
@@ -26,7 +32,7 @@ select c.id,
        (extract(epoch from case when c.deliver_after > '294275-01-01' then '294275-01-01' else c.deliver_after end
                            - clock_timestamp()) * 1000)::bigint as delay_ms,
        c.payload_bytes,
-       (select i.endpoint_version from postrider.installation as i) as endpoint_version,
+       (select v.version from postrider.endpoint_version as v) as endpoint_version,
        case when c.payload is not null then
            postrider.webhook_id((select i.code from postrider.installation as i), c.id, c.created_at) end as webhook_id,
        c.headers::text as headers,

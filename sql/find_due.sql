@@ -2,7 +2,8 @@
 -- params: none
 -- rows:   endpoint_no int, delay_ms bigint (at most 0: due now; null: the row is of a circuit), endpoint_version bigint;
 --         state, failures int, failed_probes int, probe_ms bigint (until probe_at; null: closed), probe_by bigint: of a
---         circuit, else null. One row per endpoint with waiting deliveries, by one index descent each, served by
+--         circuit, else null; has_refused boolean: a delivery was refused alone when it was claimed (false on rows of
+--         circuits). One row per endpoint with waiting deliveries, by one index descent each, served by
 --         delivery_due; and one per circuit
 -- locks:  none
 -- repeat: the same
@@ -24,20 +25,22 @@ with recursive waiting as (
 )
 select w.endpoint_no,
        ceil(extract(epoch from least(w.due_at, clock_timestamp() + interval '1 day') - clock_timestamp()) * 1000)::bigint as delay_ms,
-       (select i.endpoint_version from postrider.installation as i) as endpoint_version,
+       (select v.version from postrider.endpoint_version as v) as endpoint_version,
        null::text as state,
        null::int as failures,
        null::int as failed_probes,
        null::bigint as probe_ms,
-       null::bigint as probe_by
+       null::bigint as probe_by,
+       exists (select from postrider.refused as r where r.stage = 'claim') as has_refused
 from waiting as w
 union all
 select c.endpoint_no,
        null,
-       (select i.endpoint_version from postrider.installation as i),
+       (select v.version from postrider.endpoint_version as v),
        c.state,
        c.failures,
        c.failed_probes,
        ceil(extract(epoch from c.probe_at - clock_timestamp()) * 1000)::bigint,
-       c.probe_by
+       c.probe_by,
+       false
 from postrider.circuit as c

@@ -1,39 +1,33 @@
 -- does:   gives up waiting deliveries that nobody wants any more: their endpoint was deleted, or their event cancelled
 --         while an attempt was under way
--- params: $1 deliveries_max bigint 1..=1000 (of either kind)
--- rows:   one: given_up bigint (at least deliveries_max: go again)
--- locks:  for update on the deliveries, skipping locked ones; then their events in order of id, may wait for a settle of
---         the same event
--- repeat: nothing is left to give up
-with cancelled as materialized (
-    select d.id
+-- params: $1 delivery_ids bigint[] (others among them are left alone)
+-- rows:   one: given_up bigint
+-- locks:  for update on the deliveries, then on their events, skipping locked ones; never waits
+-- repeat: gives up what was locked before
+with free as materialized (
+    select d.id, d.event_id, d.cancelled_at is not null as is_cancelled
     from postrider.delivery as d
-    where d.cancelled_at is not null and d.due_at is not null
-    limit $1
-    for update skip locked
-), orphaned as materialized (
-    select waiting.id
-    from postrider.endpoint as e
-    cross join lateral (
-        select d.id
-        from postrider.delivery as d
-        where d.endpoint_no = e.no and d.due_at is not null
-        limit $1
-        for update skip locked) as waiting
-    where e.state = 'deleted'
-    limit $1
+    where d.id = any ($1::bigint[])
+      and d.due_at is not null
+      and (d.cancelled_at is not null
+           or exists (select from postrider.endpoint as e where e.no = d.endpoint_no and e.state = 'deleted'))
+    for update of d skip locked
+), free_event as materialized (
+    select o.id
+    from (select distinct f.event_id from free as f) as f
+    join postrider.outbox as o on o.id = f.event_id
+    for update of o skip locked
 ), given_up as (
     update postrider.delivery as d
     set status = 'failed',
         due_at = null,
         completed_at = clock_timestamp(),
         failed_at = clock_timestamp(),
-        last_error = u.error
-    from (select c.id, 'cancelled' as error from cancelled as c
-          union
-          select o.id, 'the endpoint was deleted' from orphaned as o
-          where not exists (select from cancelled as c where c.id = o.id)) as u
-    where d.id = u.id
+        last_error = case when f.is_cancelled then 'cancelled' else 'the endpoint was deleted' end
+    from free as f
+    where d.id = f.id
+      and (f.event_id in (select e.id from free_event as e)
+           or not exists (select from postrider.outbox as gone where gone.id = f.event_id))
     returning d.event_id
 ), events as (
     update postrider.outbox as o
@@ -41,7 +35,7 @@ with cancelled as materialized (
         failed = o.failed + g.deliveries,
         status = case when o.unsettled > g.deliveries then 'in_progress' else 'failed' end::postrider.status,
         completed_at = case when o.unsettled = g.deliveries then clock_timestamp() end
-    from (select event_id, count(*)::int as deliveries from given_up group by event_id order by event_id) as g
+    from (select event_id, count(*)::int as deliveries from given_up group by event_id) as g
     where o.id = g.event_id
       -- As in settle_deliveries.
       and o.status = 'in_progress'

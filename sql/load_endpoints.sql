@@ -5,7 +5,7 @@
 --         retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate; one per endpoint, or one whose no is null
 -- locks:  none
 -- repeat: the same
-select i.endpoint_version,
+select v.version as endpoint_version,
        e.no,
        e.id,
        e.url,
@@ -25,7 +25,7 @@ select i.endpoint_version,
        e.auth,
        e.ca_certificates,
        e.client_certificate
-from postrider.installation as i
+from postrider.endpoint_version as v
 left join postrider.endpoint as e on e.state <> 'deleted'
 left join lateral (
     select array_agg(s.secret order by s.valid_until desc) as secrets,

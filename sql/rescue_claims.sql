@@ -1,9 +1,10 @@
 -- does:   takes back what dispatchers hold whose lease ended: pending and due at once
--- params: $1 claims_max bigint 1..=1000: how many claims in one go
--- rows:   one: rescued bigint (deliveries), claims bigint (as many as claims_max: go again)
--- locks:  for update on dead dispatchers and their claims, skipping locked ones; the deliveries in order of
---         id, may wait for a cancel of the same ones
--- repeat: nothing is left to take back
+-- params: $1 claims_max bigint 1..=1000: how many claims in one go; $2 after_claim_id bigint: claims with a higher id alone;
+--         $3 delivery_ids bigint[]: these alone (null: all)
+-- rows:   one: rescued bigint (deliveries), claims bigint (as many as claims_max: go on behind the last), last_claim_id bigint
+--         (null: none)
+-- locks:  for update on dead dispatchers, their claims and the deliveries, skipping locked ones; never waits
+-- repeat: takes back what was locked or refused before
 with dead as materialized (
     select d.id
     from postrider.dispatcher as d
@@ -11,24 +12,43 @@ with dead as materialized (
     for update skip locked
 ), claims as materialized (
     select c.id, c.delivery_ids
-    from dead
-    cross join lateral (
-        select c.id, c.delivery_ids
-        from postrider.claim as c
-        where c.dispatcher_id = dead.id
-        limit $1
-        for update skip locked) as c
+    from (select mine.id, mine.delivery_ids
+          from dead
+          cross join lateral (
+              select c.id, c.delivery_ids
+              from postrider.claim as c
+              where c.dispatcher_id = dead.id and c.id > $2::bigint
+              order by c.id
+              limit $1::bigint
+              for update skip locked) as mine) as c
+    order by c.id
     limit $1
+), held as materialized (
+    select c.id as claim_id, d.id
+    from claims as c
+    cross join lateral unnest(c.delivery_ids) as held (id)
+    join postrider.delivery as d on d.id = held.id and d.claim_id = c.id
+), free as materialized (
+    select d.id, h.claim_id
+    from held as h
+    join postrider.delivery as d on d.id = h.id
+    where ($3::bigint[] is null or h.id = any ($3))
+      and not exists (select from postrider.refused as r
+                      where r.stage = 'give_back' and r.id = h.id and r.retry_at > clock_timestamp())
+    for update of d skip locked
 ), rescued as (
     update postrider.delivery as d
     set status = 'pending', claim_id = null, due_at = clock_timestamp()
-    from (select c.id as claim_id, held.id
-          from claims as c
-          cross join lateral unnest(c.delivery_ids) as held (id)
-          order by held.id) as held
-    where d.id = held.id and d.claim_id = held.claim_id
+    from free as f
+    where d.id = f.id and d.claim_id = f.claim_id
     returning d.id
 ), done as (
-    delete from postrider.claim as c using claims where c.id = claims.id
+    delete from postrider.claim as c
+    using claims
+    where c.id = claims.id
+      and not exists (select from held as h
+                      where h.claim_id = c.id and not exists (select from free as f where f.id = h.id))
 )
-select (select count(*) from rescued) as rescued, (select count(*) from claims) as claims
+select (select count(*) from rescued) as rescued,
+       (select count(*) from claims) as claims,
+       (select max(c.id) from claims as c) as last_claim_id

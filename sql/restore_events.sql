@@ -1,14 +1,18 @@
 -- does:   gives events that are routed, and that somebody made pending by hand, the state that their deliveries are in
 -- params: $1 event_ids bigint[]
 -- rows:   id bigint, one per event; order unspecified
--- locks:  the deliveries in order of id, then the events; may wait for a settle of the same ones
+-- locks:  the events, then their deliveries, leaving events of which something is locked; never waits
 -- repeat: no rows: they are not pending any more
-with held as materialized (
+with free as materialized (
+    select o.id
+    from postrider.outbox as o
+    where o.id = any ($1::bigint[]) and o.status = 'pending'
+    for update skip locked
+), held as materialized (
     select d.id, d.event_id, d.status
-    from postrider.delivery as d
-    where d.event_id = any ($1::bigint[])
-    order by d.id
-    for update
+    from free as f
+    join postrider.delivery as d on d.event_id = f.id
+    for update of d skip locked
 ), counted as materialized (
     select h.event_id,
            count(*)::int as deliveries,
@@ -16,7 +20,6 @@ with held as materialized (
            (count(*) filter (where h.status = 'failed'))::int as failed
     from held as h
     group by h.event_id
-    order by h.event_id
 )
 update postrider.outbox as o
 set status = case when c.unsettled > 0 then 'in_progress'::postrider.status when c.failed > 0 then 'failed' else 'complete' end,
@@ -26,5 +29,5 @@ set status = case when c.unsettled > 0 then 'in_progress'::postrider.status when
     completed_at = case when c.unsettled = 0 then clock_timestamp() end
 from counted as c
 where o.id = c.event_id
-  and o.status = 'pending'
+  and c.deliveries = (select count(*) from postrider.delivery as d where d.event_id = c.event_id)
 returning o.id

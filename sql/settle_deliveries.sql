@@ -4,9 +4,10 @@
 --         failed); $4 delays_ms bigint[] (until the next attempt; null unless pending); $5 status_codes smallint[];
 --         $6 errors text[]; $7 ages_ms bigint[] (since the request began); $8 durations_ms int[];
 --         $9 response_excerpts text[]; $10 are_plain boolean[] (the delivery's row can tell it all): one entry per
---         delivery; $11 claim_ids bigint[]: claims this finishes
--- rows:   one: settled bigint, how many; deliveries whose claims were lost are not among them
--- locks:  deliveries in order of id, then events in order of id; may wait for another settle of the same event
+--         delivery; $11 claim_ids bigint[]: claims this finishes; $12 skips_locked boolean: what somebody has locked is left
+-- rows:   one: settled bigint, how many; held_up bigint[], deliveries that are left because they or their events are locked
+--         (none unless $12); deliveries whose claims were lost are in neither
+-- locks:  deliveries in order of id, then events in order of id; waits for whoever holds one, at most lock_timeout; with $12 never
 -- repeat: settles none: the claims are gone
 with outcome as materialized (
     select u.delivery_id, u.claim_id, u.delay_ms, u.status_code, u.error, u.age_ms, u.duration_ms, u.response_excerpt,
@@ -19,6 +20,26 @@ with outcome as materialized (
         as u (delivery_id, claim_id, status, delay_ms, status_code, error, age_ms, duration_ms, response_excerpt, is_plain)
 ), moment as materialized (
     select clock_timestamp() as now
+), free as materialized (
+    select d.id, d.event_id
+    from outcome as o
+    join postrider.delivery as d on d.id = o.delivery_id and d.claim_id = o.claim_id
+    where $12::boolean
+    for update of d skip locked
+), free_event as materialized (
+    select o.id
+    from (select distinct f.event_id from free as f) as f
+    join postrider.outbox as o on o.id = f.event_id
+    for update of o skip locked
+), held_up as materialized (
+    select o.delivery_id, o.claim_id
+    from outcome as o
+    join postrider.delivery as d on d.id = o.delivery_id and d.claim_id = o.claim_id
+    where $12
+      and not (exists (select from free as f where f.id = d.id)
+               and (exists (select from free_event as e where e.id = d.event_id)
+                    -- A deleted event needs no lock.
+                    or not exists (select from postrider.outbox as gone where gone.id = d.event_id)))
 ), settled as (
     update postrider.delivery as d
     -- What was cancelled meanwhile is not tried again.
@@ -36,6 +57,8 @@ with outcome as materialized (
     from outcome as o
     where d.id = o.delivery_id
       and d.claim_id = o.claim_id
+      and (not $12 or d.id in (select f.id from free as f))
+      and (not $12 or d.id not in (select h.delivery_id from held_up as h))
     returning d.id, d.event_id, d.endpoint_no, d.attempts, d.status, o.status_code, o.error, o.age_ms, o.duration_ms,
         o.response_excerpt, d.first_duration_ms
 ), logged as (
@@ -76,6 +99,9 @@ with outcome as materialized (
       and o.status = 'in_progress'
       and o.unsettled >= f.settled
 ), done as (
-    delete from postrider.claim as c where c.id = any ($11::bigint[])
+    delete from postrider.claim as c
+    where c.id = any ($11::bigint[])
+      and (not $12 or c.id not in (select h.claim_id from held_up as h))
 )
-select count(*) as settled from settled
+select (select count(*) from settled) as settled,
+       array(select h.delivery_id from held_up as h) as held_up

@@ -17,11 +17,12 @@ use crate::delivery::Claimed;
 use crate::desk::{Desk, MEMORY_KIB_MAX, Next, Ready};
 use crate::endpoint::EndpointNo;
 use crate::event::{Event, EventId};
+use crate::halves::Halves;
 use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
 use crate::settle::Report;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, is_row_fault, one_line};
 use crate::trouble::Trouble;
 
 /// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
@@ -55,6 +56,14 @@ struct Chunk {
     permits: BTreeMap<EventId, OwnedSemaphorePermit>,
     claimed: Vec<(Claimed, u32)>,
     kib: u32,
+}
+
+/// What reading a chunk came to.
+#[derive(Default)]
+struct Read {
+    events: Vec<Event>,
+    /// Events that the database cannot read, and why.
+    unreadable: HashMap<EventId, String>,
 }
 
 impl Chunk {
@@ -114,9 +123,13 @@ impl Attempts {
         if chunk.claimed.is_empty() {
             return;
         }
+        let mut chunk = chunk;
         let mut events: Vec<Event> = chunk.permits.keys().filter_map(|id| loaded.remove(id)).collect();
         match self.load(&chunk, &events).await {
-            Ok(others) => events.extend(others),
+            Ok(read) => {
+                events.extend(read.events);
+                self.report_unreadable(&mut chunk, &read.unreadable).await;
+            }
             Err(fault) => {
                 self.outlets.trouble.mention("claimed events cannot be read, giving them back", &fault);
                 for (claimed, payload_kib) in &chunk.claimed {
@@ -140,14 +153,46 @@ impl Attempts {
         self.spawn(runners);
     }
 
-    /// The events of a chunk that are not among the loaded ones.
-    async fn load(&self, chunk: &Chunk, loaded: &[Event]) -> Result<Vec<Event>, StoreError> {
+    /// The events of a chunk that are not among the loaded ones. What is damaged keeps no other from being read.
+    async fn load(&self, chunk: &Chunk, loaded: &[Event]) -> Result<Read, StoreError> {
+        let mut read = Read::default();
         if loaded.len() == chunk.permits.len() {
-            return Ok(Vec::new());
+            return Ok(read);
         }
         let known: HashSet<EventId> = loaded.iter().map(|event| event.id).collect();
-        let ids: Vec<EventId> = chunk.permits.keys().filter(|id| !known.contains(id)).copied().collect();
-        self.store.load_events(&ids).await
+        let ids = chunk.permits.keys().filter(|id| !known.contains(id)).copied();
+        let mut halves = Halves::new(ids.collect());
+        while let Some(part) = halves.next_part() {
+            match self.store.load_events(&part).await {
+                Ok(events) => read.events.extend(events),
+                Err(fault) if is_row_fault(&fault) => {
+                    if let Some(id) = halves.refused(part) {
+                        self.outlets.trouble.mention("an event cannot be read", &fault);
+                        read.unreadable.insert(id, one_line(&fault));
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(read)
+    }
+
+    /// Takes what cannot be read out of a chunk: it is tried again later, each by itself.
+    async fn report_unreadable(&self, chunk: &mut Chunk, unreadable: &HashMap<EventId, String>) {
+        if unreadable.is_empty() {
+            return;
+        }
+        let claimed = std::mem::take(&mut chunk.claimed);
+        for (claimed, payload_kib) in claimed {
+            let Some(why) = unreadable.get(&claimed.event_id) else {
+                chunk.claimed.push((claimed, payload_kib));
+                continue;
+            };
+            chunk.permits.remove(&claimed.event_id);
+            self.desk.give_memory(claimed.endpoint_no, payload_kib);
+            self.desk.unreserve_lane(claimed.endpoint_no);
+            self.report(Report::Unreadable { claimed, why: why.clone() }).await;
+        }
     }
 
     /// Starts runners for what is queued and can be begun by now.

@@ -14,7 +14,7 @@ use crate::desk::{Desk, News};
 use crate::endpoint::{CircuitState, EndpointNo};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
-use crate::store::{Circuit, NotedFailures, Store, StoreError};
+use crate::store::{Circuit, NotedFailures, Store, StoreError, Written, is_lock_timeout, is_row_fault};
 use crate::trouble::Trouble;
 
 /// What was not urgent waits no longer than this.
@@ -69,15 +69,22 @@ impl Breaker {
         drop(tokio::time::timeout(LAST_WRITES, self.step()).await);
     }
 
-    /// Writes what there is.
+    /// Writes what there is. An endpoint whose row somebody has locked, or is refused, is left for a later step.
     ///
     /// # Errors
     /// [`StoreError`]: what is not written is kept for the next step.
     pub async fn step(&self) -> Result<(), StoreError> {
+        for no in self.desk.gone() {
+            self.pass_over(self.disable_gone(no).await)?;
+        }
         let mut news = self.desk.take_news().into_iter();
         while let Some((no, what)) = news.next() {
-            if let Err(fault) = self.write(no, &what).await {
-                for (no, what) in std::iter::once((no, what)).chain(news) {
+            let done = self.write(no, &what).await;
+            if !matches!(done, Ok(Written::Done(()))) {
+                self.desk.restore_news(no, what);
+            }
+            if let Err(fault) = self.pass_over(done.map(drop)) {
+                for (no, what) in news {
                     self.desk.restore_news(no, what);
                 }
                 return Err(fault);
@@ -86,18 +93,48 @@ impl Breaker {
         Ok(())
     }
 
+    /// Does without what one row alone is to blame for.
+    fn pass_over(&self, done: Result<(), StoreError>) -> Result<(), StoreError> {
+        match done {
+            Err(fault) if is_row_fault(&fault) || is_lock_timeout(&fault) => {
+                self.trouble.mention(UNRECORDED, &fault);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// An endpoint answered 410: it is disabled as soon as nobody has locked it.
+    async fn disable_gone(&self, no: EndpointNo) -> Result<(), StoreError> {
+        let as_of = self.desk.endpoints_read();
+        let Written::Done(disabled) = self.store.disable_endpoint(no, "answered 410 Gone", None).await?
+        else {
+            return Ok(());
+        };
+        if let Some(id) = disabled {
+            warn!(endpoint.id = id, "endpoint {id} answered 410 Gone and is disabled; its deliveries wait");
+        }
+        self.desk.set_disabled(no, as_of);
+        Ok(())
+    }
+
     /// A success first, then what failed after it.
-    async fn write(&self, no: EndpointNo, news: &News) -> Result<(), StoreError> {
+    async fn write(&self, no: EndpointNo, news: &News) -> Result<Written<()>, StoreError> {
         if news.has_succeeded {
-            let was = self.store.close_circuit(no).await?;
+            let Written::Done(was) = self.store.close_circuit(no).await? else {
+                return Ok(Written::Locked);
+            };
             if was.is_some_and(|state| state != CircuitState::Closed) {
                 self.tell_closed(no);
             }
         }
-        let noted = match news.failures() {
-            Some(failures) => self.store.note_failures(no, self.lease.id(), &failures, OPEN_AFTER).await?,
-            None => None,
-        };
+        let mut noted = None;
+        if let Some(failures) = news.failures() {
+            match self.store.note_failures(no, self.lease.id(), &failures, OPEN_AFTER).await? {
+                Written::Done(done) => noted = done,
+                Written::Locked => return Ok(Written::Locked),
+            }
+        }
         let on_record = noted.map(|noted| noted.circuit);
         self.desk.news_written(no, on_record.as_ref(), self.lease.id());
         // The sleeping loop does not know yet whom it may claim for, and when it may probe.
@@ -108,7 +145,7 @@ impl Breaker {
         {
             self.trouble.mention(UNRECORDED, &fault);
         }
-        Ok(())
+        Ok(Written::Done(()))
     }
 
     async fn follow(&self, no: EndpointNo, noted: &NotedFailures) -> Result<(), StoreError> {
@@ -125,7 +162,8 @@ impl Breaker {
         let after = humantime::format_duration(self.disable_after).to_string();
         let reason = format!("no attempt succeeded for {after}");
         let as_of = self.desk.endpoints_read();
-        if let Some(id) = self.store.disable_endpoint(no, &reason, Some(self.disable_after)).await? {
+        let disabled = self.store.disable_endpoint(no, &reason, Some(self.disable_after)).await?;
+        if let Written::Done(Some(id)) = disabled {
             warn!(endpoint.id = id, "{reason}: endpoint {id} is disabled; its deliveries wait");
             self.desk.set_disabled(no, as_of);
         }

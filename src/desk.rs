@@ -112,6 +112,8 @@ struct Inner {
     with_news: BTreeSet<EndpointNo>,
     /// Lanes with something on record, or whose circuit is not closed.
     failing: BTreeSet<EndpointNo>,
+    /// Endpoints that answered 410 and are not disabled in the database yet.
+    gone: BTreeSet<EndpointNo>,
     /// Attempts under way, and the memory of their payloads in KiB.
     begun: HashMap<DeliveryId, (Claimed, u32)>,
     /// Unsettled deliveries per claim.
@@ -134,6 +136,7 @@ impl Desk {
             active: BTreeSet::new(),
             with_news: BTreeSet::new(),
             failing: BTreeSet::new(),
+            gone: BTreeSet::new(),
             begun: HashMap::new(),
             claims: HashMap::new(),
             runners: 0,

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use crate::desk::Origin;
 use crate::directory::Directory;
 use crate::endpoint::EndpointNo;
+use crate::halves::Halves;
 use crate::rounds::{Look, Progress, Shared};
-use crate::store::{DueClaim, EndpointRoom, StoreError};
+use crate::store::{DueClaim, EndpointRoom, RefusedStage, StoreError, is_row_fault};
 
 /// Deliveries claimed in one statement.
 const BATCH_MAX: usize = 500;
@@ -36,12 +37,21 @@ pub struct Dispatch {
     swept: Option<Instant>,
     /// After the last search for waiting endpoints: not before then again.
     search_at: Option<Instant>,
+    /// Whether a delivery was refused alone when it was claimed, by whichever dispatcher.
+    has_refused: bool,
 }
 
 impl Dispatch {
     /// A stage that knows of nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, waiting: HashMap::new(), floors_us: HashMap::new(), swept: None, search_at: None }
+        Self {
+            shared,
+            waiting: HashMap::new(),
+            floors_us: HashMap::new(),
+            swept: None,
+            search_at: None,
+            has_refused: false,
+        }
     }
 
     /// Claims one batch.
@@ -57,8 +67,12 @@ impl Dispatch {
         if rooms.is_empty() {
             return Ok(Progress::Idle);
         }
-        let claims = match self.shared.store.claim_deliveries(self.shared.lease.id(), &rooms).await {
-            Ok(claims) => claims,
+        let worked = match self.claim(&rooms).await {
+            Ok(claims) => {
+                self.book(&rooms, &claims);
+                self.begin(claims, directory).await?
+            }
+            Err(fault) if is_row_fault(&fault) => self.claim_in_halves(&rooms, directory).await?,
             Err(fault) => {
                 for room in &rooms {
                     self.shared.desk.unreserve(room.endpoint_no, room.slots);
@@ -66,7 +80,15 @@ impl Dispatch {
                 return Err(fault);
             }
         };
-        self.book(&rooms, &claims);
+        Ok(if worked > 0 { Progress::Worked(worked) } else { Progress::Idle })
+    }
+
+    async fn claim(&self, rooms: &[EndpointRoom]) -> Result<Vec<DueClaim>, StoreError> {
+        self.shared.store.claim_deliveries(self.shared.lease.id(), rooms, self.has_refused).await
+    }
+
+    /// Hands claimed deliveries on; returns how many.
+    async fn begin(&self, claims: Vec<DueClaim>, directory: &mut Directory) -> Result<usize, StoreError> {
         let claimed: Vec<_> =
             claims.iter().map(|c| (c.claimed, c.payload_bytes.unwrap_or_default())).collect();
         let worked = claimed.len();
@@ -81,7 +103,69 @@ impl Dispatch {
             }
         }
         self.shared.attempts.admit(claimed, HashMap::new()).await;
-        Ok(if worked > 0 { Progress::Worked(worked) } else { Progress::Idle })
+        Ok(worked)
+    }
+
+    /// The database refuses one of these deliveries: claims them in halves, and sets the one aside.
+    async fn claim_in_halves(
+        &mut self,
+        rooms: &[EndpointRoom],
+        directory: &mut Directory,
+    ) -> Result<usize, StoreError> {
+        let slots = rooms.iter().flat_map(|room| std::iter::repeat_n(room.endpoint_no, room.slots));
+        let mut halves = Halves::new(slots.collect());
+        let mut worked = 0;
+        while let Some(part) = halves.next_part() {
+            match self.claim_part(&part, directory).await {
+                Ok(claimed) => worked += claimed,
+                Err(fault) if is_row_fault(&fault) => {
+                    if let Some(no) = halves.refused(part) {
+                        self.shared.desk.unreserve(no, 1);
+                    }
+                }
+                Err(fault) => {
+                    for no in part.into_iter().chain(halves.rest()) {
+                        self.shared.desk.unreserve(no, 1);
+                    }
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(worked)
+    }
+
+    /// Claims as many deliveries of each endpoint as it stands there times. The one delivery that is refused alone is set aside.
+    async fn claim_part(
+        &mut self,
+        part: &[EndpointNo],
+        directory: &mut Directory,
+    ) -> Result<usize, StoreError> {
+        let mut rooms: Vec<EndpointRoom> = Vec::new();
+        for no in part {
+            match rooms.last_mut() {
+                Some(room) if room.endpoint_no == *no => room.slots += 1,
+                _ => rooms.push(EndpointRoom { endpoint_no: *no, slots: 1, floor_us: 0 }),
+            }
+        }
+        let store = &self.shared.store;
+        let alone = match part {
+            [no] => store.find_claimable(*no, self.shared.lease.id()).await?,
+            _ => None,
+        };
+        match self.claim(&rooms).await {
+            Ok(claims) => {
+                self.book(&rooms, &claims);
+                self.begin(claims, directory).await
+            }
+            Err(fault) => {
+                if let Some(id) = alone.filter(|_| is_row_fault(&fault)) {
+                    self.shared.trouble.mention("a delivery cannot be claimed and is set aside", &fault);
+                    store.set_aside(RefusedStage::Claim, id.get(), &fault).await?;
+                    self.has_refused = true;
+                }
+                Err(fault)
+            }
+        }
     }
 
     /// These endpoints have deliveries waiting that are due now.
@@ -128,6 +212,7 @@ impl Dispatch {
         let now = Instant::now();
         let took = now - asked;
         self.search_at = (took > SEARCH_CHEAP).then(|| now + (took * SEARCH_PART).min(SEARCH_PAUSE_MAX));
+        self.has_refused = found.has_refused;
         if let Some(version) = found.endpoint_version {
             self.shared.refresh(directory, version).await?;
         }

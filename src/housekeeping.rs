@@ -3,6 +3,7 @@
 //! and skips what others have locked, so that any dispatcher may do it, side by side with the others.
 
 mod deletions;
+mod leftovers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,14 +16,12 @@ use tracing::info;
 use self::deletions::Deletions;
 use crate::backoff::Backoff;
 use crate::rounds::{Progress, Shared};
-use crate::store::{EventFloor, Retention, Store, StoreError, ToSeal};
+use crate::store::{EventFloor, Retention, StoreError, ToSeal};
 use crate::trouble::Stage;
 
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Claims taken back in one statement.
-const CLAIMS_MAX: i64 = 20;
 /// Rows touched in one statement of tidying.
 const ROWS_MAX: i64 = 1_000;
 /// A deleted endpoint's name is kept a day longer than the last of its deliveries.
@@ -89,8 +88,9 @@ impl Housekeeping {
         note(self.rescue().await);
         note(self.shared.store.remove_dispatchers(None).await);
         note(self.save_floor().await);
-        let tidying = Tidying { store: &self.shared.store, begun: Instant::now(), stop };
+        let tidying = Tidying { shared: &self.shared, begun: Instant::now(), stop };
         note(tidying.give_up().await);
+        note(tidying.fold_endpoint_changes().await);
         note(tidying.tally(Tally::Sum).await);
         note(tidying.tally(Tally::Fold).await);
         note(self.seal().await);
@@ -122,17 +122,13 @@ impl Housekeeping {
     }
 
     async fn rescue(&self) -> Result<(), StoreError> {
-        loop {
-            let (rescued, claims) = self.shared.store.rescue_claims(CLAIMS_MAX).await?;
-            if rescued > 0 {
-                info!("took back {rescued} deliveries of a dispatcher whose lease ended");
-                self.shared.bell.look_now();
-                self.shared.bell.count_again();
-            }
-            if claims < CLAIMS_MAX {
-                return Ok(());
-            }
+        let rescued = leftovers::rescue(&self.shared).await?;
+        if rescued > 0 {
+            info!("took back {rescued} deliveries of a dispatcher whose lease ended");
+            self.shared.bell.look_now();
+            self.shared.bell.count_again();
         }
+        Ok(())
     }
 }
 
@@ -147,7 +143,7 @@ enum Tally {
 
 /// A tidying under way: each kind of work is done once, and more of it as long as there is time.
 struct Tidying<'a> {
-    store: &'a Store,
+    shared: &'a Shared,
     begun: Instant,
     stop: &'a CancellationToken,
 }
@@ -159,7 +155,12 @@ impl Tidying<'_> {
 
     /// What nobody wants any more.
     async fn give_up(&self) -> Result<(), StoreError> {
-        while self.store.give_up_deliveries(ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+        while leftovers::give_up(self.shared, ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+        Ok(())
+    }
+
+    async fn fold_endpoint_changes(&self) -> Result<(), StoreError> {
+        while self.shared.store.fold_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
         Ok(())
     }
 
@@ -168,8 +169,8 @@ impl Tidying<'_> {
         let mut busy = Vec::new();
         loop {
             let tallied = match tally {
-                Tally::Sum => self.store.sum_tallies(ROWS_MAX, &busy).await?,
-                Tally::Fold => self.store.fold_tallies(ROWS_MAX, &busy).await?,
+                Tally::Sum => self.shared.store.sum_tallies(ROWS_MAX, &busy).await?,
+                Tally::Fold => self.shared.store.fold_tallies(ROWS_MAX, &busy).await?,
             };
             busy.extend(tallied.busy);
             if tallied.looked_at < ROWS_MAX || !self.may_go_on() {

@@ -1,6 +1,8 @@
 //! The loop that everything hangs on: one round claims what is due and routes what is new; when a round finds nothing,
 //! the bell is armed, one more look is taken, and the dispatcher sleeps.
 
+mod strays;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -315,8 +317,7 @@ impl Rounds {
 
     /// A claim whose answer was lost is ours without our knowing: gives it back. No claim runs beside this.
     async fn release_strays(&mut self) -> Result<(), StoreError> {
-        let known = self.shared.desk.known_claims();
-        let released = self.shared.store.release_strays(self.shared.lease.id(), &known).await?;
+        let released = strays::release(&self.shared).await?;
         if released > 0 {
             warn!("gave back {released} deliveries whose claim was answered by nobody");
         }

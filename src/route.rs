@@ -6,6 +6,8 @@
 //! While some long transaction holds the safe floor back, rounds start from a *near* floor behind the last claim, and
 //! return to the safe one as often as it is cheap, and before every sleep.
 
+mod refused;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +22,7 @@ use crate::dispatch::Dispatch;
 use crate::endpoint::EndpointNo;
 use crate::event::EventId;
 use crate::rounds::{Look, Progress, Shared};
-use crate::store::{Birth, EventFloor, RoutePlan, RouteTx, StoreError, UnroutedEvent, is_duplicate};
+use crate::store::{Birth, EventFloor, RoutePlan, RouteTx, StoreError, Stretch, UnroutedEvent, is_row_fault};
 
 /// Events routed in one transaction.
 const BATCH_MAX: usize = 500;
@@ -43,6 +45,8 @@ pub struct Route {
     held_up: Option<(EndpointNo, Instant)>,
     /// Of an event of the last batch, on average; at least 1.
     receivers: usize,
+    /// Whether an event was refused alone, by whichever dispatcher.
+    has_refused: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +57,19 @@ struct Floor {
     near: EventFloor,
     /// When the last look from the safe floor ended, and how long it took.
     safe_look: (Instant, Duration),
+}
+
+/// What there is to route.
+#[derive(Clone, Copy)]
+struct Found {
+    is_any: bool,
+    /// An event that was refused before is to be tried again.
+    is_retry_due: bool,
+}
+
+impl Found {
+    /// Nobody has looked.
+    const PERHAPS: Self = Self { is_any: true, is_retry_due: false };
 }
 
 /// A plan and what must be known to carry it out.
@@ -78,10 +95,11 @@ impl Route {
             has_left_some: false,
             held_up: None,
             receivers: 1,
+            has_refused: false,
         }
     }
 
-    /// Routes one batch.
+    /// Routes one batch. An event that the database refuses alone is set aside, and tried again now and then.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is routed, unless the commit's answer was lost.
@@ -98,11 +116,21 @@ impl Route {
         self.check_floor().await?;
         let begun = Instant::now();
         let is_safe = self.floor.is_safe_look(look);
-        let plan = if is_safe && !self.find_unrouted().await? {
-            None
-        } else {
+        let found = if is_safe { self.find_unrouted().await? } else { Found::PERHAPS };
+        if found.is_retry_due {
+            self.try_refused(directory).await?;
+        }
+        let plan = if found.is_any {
             let from = if is_safe { self.floor.safe } else { self.floor.near };
-            self.route_batch(from, (room / self.receivers).clamp(1, BATCH_MAX), directory).await?
+            let batch_max = (room / self.receivers).clamp(1, BATCH_MAX);
+            match self.route_batch(Stretch::from(from), batch_max, directory).await {
+                Err(fault) if is_row_fault(&fault) => {
+                    return self.route_in_halves(from, batch_max, directory).await;
+                }
+                routed => routed?,
+            }
+        } else {
+            None
         };
         if is_safe {
             self.floor.safe_look = (Instant::now(), begun.elapsed());
@@ -113,6 +141,12 @@ impl Route {
             return Ok(if is_sure { Progress::Idle } else { Progress::Worked(0) });
         };
         self.receivers = plan.rows.births.len().div_ceil(plan.rows.events.len().max(1)).max(1);
+        self.follow(&plan, room, dispatch);
+        Ok(Progress::Worked(plan.rows.events.len()))
+    }
+
+    /// Remembers what the next batch has to know of this one.
+    fn follow(&mut self, plan: &Plan, room: usize, dispatch: &mut Dispatch) {
         // Even where a look from the safe floor found late rows far below: they come first, then the floor rises again.
         self.floor.near = plan.last.max(self.floor.safe);
         dispatch.note_waiting(&plan.waiting);
@@ -120,7 +154,6 @@ impl Route {
         // As long as it is the desk's room that limits batches, the next one waits for more, too.
         let still = self.held_up.filter(|_| plan.rows.births.len() >= room);
         self.held_up = plan.held_up.or(still.map(|(no, _)| no)).map(|no| (no, Instant::now()));
-        Ok(Progress::Worked(plan.rows.events.len()))
     }
 
     /// A new connection may lead to a server that has crashed meanwhile, and gives ids again that it had given to transactions
@@ -139,13 +172,14 @@ impl Route {
     }
 
     /// Looks from the safe floor, and raises it: whether there is something to route.
-    async fn find_unrouted(&mut self) -> Result<bool, StoreError> {
+    async fn find_unrouted(&mut self) -> Result<Found, StoreError> {
         let found = self.shared.store.find_unrouted(self.floor.safe).await?;
+        self.has_refused = found.has_refused;
         if self.shared.store.opened() == self.floor.opened {
             self.floor.set(found.floor);
             self.shared.routed_below.store(self.floor.safe.xid, Ordering::Relaxed);
         }
-        Ok(found.is_any)
+        Ok(Found { is_any: found.is_any, is_retry_due: found.is_retry_due })
     }
 
     /// For how many deliveries there is room; 0: wait until there is some.
@@ -172,13 +206,33 @@ impl Route {
         self.has_left_some = false;
     }
 
+    /// Routes at most so many of the next events, without those that were refused before.
     async fn route_batch(
         &self,
-        from: EventFloor,
+        stretch: Stretch,
         batch_max: usize,
         directory: &mut Directory,
     ) -> Result<Option<Plan>, StoreError> {
-        let claimed = RouteTx::claim_events(&self.shared.store, from, batch_max).await?;
+        let store = &self.shared.store;
+        let claimed = RouteTx::claim_events(store, stretch, batch_max, self.has_refused).await?;
+        self.route_claimed(claimed, directory).await
+    }
+
+    /// Routes one event, whether it was refused before or not.
+    async fn route_alone(
+        &self,
+        stretch: Stretch,
+        directory: &mut Directory,
+    ) -> Result<Option<Plan>, StoreError> {
+        let claimed = RouteTx::claim_events(&self.shared.store, stretch, 1, false).await?;
+        self.route_claimed(claimed, directory).await
+    }
+
+    async fn route_claimed(
+        &self,
+        claimed: Option<(RouteTx<'_>, Vec<UnroutedEvent>)>,
+        directory: &mut Directory,
+    ) -> Result<Option<Plan>, StoreError> {
         let Some((mut tx, mut events)) = claimed else {
             return Ok(None);
         };
@@ -196,9 +250,6 @@ impl Route {
                 for no in &plan.reserved {
                     self.shared.desk.unreserve(*no, 1);
                 }
-                if is_duplicate(&fault) {
-                    self.restore(&plan.rows).await?;
-                }
                 return Err(fault);
             }
         };
@@ -209,19 +260,6 @@ impl Route {
         let loaded = loaded.map(|event| (event.id, event)).collect();
         self.shared.attempts.admit(claimed, loaded).await;
         Ok(Some(plan))
-    }
-
-    /// An event is routed once. One that somebody made pending by hand would keep those that it is claimed with from being
-    /// routed, for ever.
-    async fn restore(&self, rows: &RoutePlan) -> Result<(), StoreError> {
-        let ids: Vec<EventId> = rows.events.iter().map(|(id, _)| *id).collect();
-        let restored = self.shared.store.restore_events(&ids).await?;
-        if restored > 0 {
-            warn!(
-                "{restored} routed events had been made pending by hand: what their deliveries say counts; postrider.replay sends events again"
-            );
-        }
-        Ok(())
     }
 
     fn plan(&self, events: &[UnroutedEvent], directory: &mut Directory) -> Plan {

@@ -1,23 +1,26 @@
 //! Writes what attempts came to, in batches: gathered for a few milliseconds, one statement each. Never sees HTTP. A
-//! delivery whose claim was lost is not written, and that is a normal result.
+//! delivery whose claim was lost is not written, and that is a normal result. A delivery that somebody has locked, or that the
+//! database refuses, is written later and alone; the others are not held up.
+
+mod late;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
-use tracing::warn;
 
-use crate::backoff::Backoff;
+use self::writer::Writer;
 use crate::bell::Bell;
-use crate::delivery::{ClaimId, Claimed};
+use crate::delivery::Claimed;
 use crate::desk::Desk;
+use crate::endpoint::Endpoint;
 use crate::metrics::Metrics;
-use crate::outcome::{Outcome, Unsendable};
+use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
 use crate::retry::{DEFAULT_SCHEDULE, Verdict, judge};
-use crate::store::{Attempted, GivenBack, Store, StoreError, is_data_fault};
-use crate::trouble::{Stage, Trouble};
+use crate::store::{Attempted, GivenBack, Store};
+use crate::trouble::Trouble;
 
 /// Reports settled in one statement.
 const BATCH_MAX: usize = 500;
@@ -27,8 +30,6 @@ const GATHER_MUCH: Duration = Duration::from_millis(20);
 const BATCH_SMALL: usize = 100;
 /// At most so much of an error is kept.
 const ERROR_CHARS_MAX: usize = 500;
-const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// What became of a claimed delivery.
 #[derive(Debug)]
@@ -49,6 +50,13 @@ pub enum Report {
         /// Why.
         why: Unsendable,
     },
+    /// The database cannot read what is to be sent: tried again later.
+    Unreadable {
+        /// By this right.
+        claimed: Claimed,
+        /// What the database said.
+        why: String,
+    },
     /// It goes back to pending.
     GivenBack {
         /// By this right.
@@ -58,7 +66,7 @@ pub enum Report {
     },
 }
 
-/// The stage. It ends when every sender of reports is gone and all reports are written.
+/// The stage. It ends when every sender of reports is gone and all reports are written, or cannot be.
 pub struct Settle {
     /// The database.
     pub store: Store,
@@ -74,17 +82,11 @@ pub struct Settle {
     pub reports: mpsc::Receiver<Report>,
 }
 
-/// Somebody else took the deliveries over meanwhile. How many there are is counted, and said once.
-#[derive(Debug, Error)]
-#[error("their claims were lost")]
-struct ClaimsLost;
-
 /// One statement's worth of reports.
 #[derive(Default)]
 struct Batch {
     attempted: Vec<Attempted>,
     given_back: Vec<GivenBack>,
-    gone: Vec<Claimed>,
     /// Whether some of them are pending again.
     has_pending: bool,
 }
@@ -93,17 +95,32 @@ impl Settle {
     /// Settles until no report can come any more.
     pub async fn run(mut self) {
         let mut gather = GATHER;
-        while let Some(reports) = self.gather(gather).await {
+        let mut writer = Writer::new(&self);
+        loop {
+            let first = tokio::select! {
+                // Both branches only wait; a report that is not taken stays in the channel.
+                first = self.reports.recv() => first,
+                () = writer.is_due() => {
+                    writer.write_late().await;
+                    continue;
+                }
+            };
+            let Some(first) = first else { break };
+            let reports = self.gather(first, gather).await;
             gather = if reports.len() < BATCH_SMALL { GATHER } else { GATHER_MUCH };
             let batch = self.judge(reports);
-            self.write(batch).await;
+            writer.write(batch).await;
+            if writer.is_late() {
+                writer.write_late().await;
+            }
         }
+        writer.finish().await;
     }
 
-    /// Waits for reports; none: all senders are gone.
-    async fn gather(&mut self, gather: Duration) -> Option<Vec<Report>> {
+    /// Waits for more reports after the first one.
+    async fn gather(&mut self, first: Report, gather: Duration) -> Vec<Report> {
         let mut reports = Vec::with_capacity(BATCH_MAX);
-        reports.push(self.reports.recv().await?);
+        reports.push(first);
         let until = Instant::now() + gather;
         while reports.len() < BATCH_MAX {
             let left = BATCH_MAX - reports.len();
@@ -113,7 +130,7 @@ impl Settle {
                 Ok(0) | Err(_) => break,
             }
         }
-        Some(reports)
+        reports
     }
 
     fn judge(&self, reports: Vec<Report>) -> Batch {
@@ -133,12 +150,17 @@ impl Settle {
                     self.desk.note_unattempted(&claimed);
                     batch.attempted.push(unsendable(&claimed, why));
                 }
+                Report::Unreadable { claimed, why } => {
+                    self.desk.note_unattempted(&claimed);
+                    let unread = self.unreadable(&claimed, &why);
+                    batch.has_pending |= unread.delay.is_some();
+                    batch.attempted.push(unread);
+                }
                 Report::Attempted { claimed, outcome, begun } => {
                     let verdict = self.verdict(&claimed, &outcome, begun);
                     batch.has_pending |= matches!(verdict, Verdict::RetryIn(_));
                     if matches!(verdict, Verdict::Gone(_)) {
                         self.desk.set_gone(claimed.endpoint_no);
-                        batch.gone.push(claimed);
                     }
                     batch.attempted.push(attempted(&claimed, outcome, begun, verdict));
                 }
@@ -151,80 +173,24 @@ impl Settle {
 
     fn verdict(&self, claimed: &Claimed, outcome: &Outcome, begun: Instant) -> Verdict {
         let endpoint = self.desk.note_outcome(claimed, outcome, begun);
-        let schedule =
-            endpoint.as_ref().and_then(|e| e.retry_schedule.as_deref()).unwrap_or(&DEFAULT_SCHEDULE);
-        let attempt = claimed.attempt.saturating_sub(claimed.attempts_before);
-        judge(outcome, attempt, schedule, fastrand::f64())
+        verdict(endpoint.as_deref(), claimed, outcome)
     }
 
-    /// Writes a batch, however long that takes: outcomes are kept in memory until they are written, or until the
-    /// claim behind them is lost.
-    async fn write(&self, mut batch: Batch) {
-        let claims = batch.claim_ids();
-        let finished = self.desk.finishing(&claims);
-        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
-        while let Err(fault) = self.write_once(&mut batch, &finished).await {
-            if is_data_fault(&fault) {
-                // A text that this database's encoding cannot hold must not keep the outcome from being recorded.
-                batch.drop_foreign_characters();
-            }
-            self.trouble.began(Stage::Settle, &fault);
-            tokio::time::sleep(backoff.pause()).await;
-        }
-        self.trouble.ended(Stage::Settle);
-        self.desk.settled(&claims);
-        if batch.has_pending {
-            // The sleeping loop does not know yet when these are due.
-            self.bell.look_now();
-        }
-    }
-
-    /// Writes what is left of a batch; what is written is taken out of it.
-    async fn write_once(&self, batch: &mut Batch, finished: &[ClaimId]) -> Result<(), StoreError> {
-        if !batch.attempted.is_empty() {
-            // A claim goes with the last of its deliveries: nobody could take back what is left without it.
-            let finished = if batch.given_back.is_empty() { finished } else { &[] };
-            let settled = self.store.settle_deliveries(&batch.attempted, finished).await?;
-            let lost = batch.attempted.len().saturating_sub(settled);
-            self.metrics.settled(settled, lost);
-            if lost > 0 {
-                self.trouble.mention("outcomes not written", &ClaimsLost);
-            }
-            batch.attempted.clear();
-        }
-        if !batch.given_back.is_empty() {
-            self.store.release_deliveries(&batch.given_back, finished).await?;
-            batch.given_back.clear();
-        }
-        while let Some(claimed) = batch.gone.last() {
-            let as_of = self.desk.endpoints_read();
-            let disabled =
-                self.store.disable_endpoint(claimed.endpoint_no, "answered 410 Gone", None).await?;
-            if let Some(id) = disabled {
-                warn!(
-                    endpoint.id = id,
-                    "endpoint {id} answered 410 Gone and is disabled; its deliveries wait"
-                );
-            }
-            self.desk.set_disabled(claimed.endpoint_no, as_of);
-            batch.gone.pop();
-        }
-        Ok(())
+    /// An event that cannot be read may be read later: tried again like one that could not be sent.
+    fn unreadable(&self, claimed: &Claimed, why: &str) -> Attempted {
+        let error = format!("the event cannot be read: {why}");
+        let answer = Answer::NoAnswer { why: NoAnswer::Broken, error };
+        let outcome = Outcome { answer, duration: Duration::ZERO, response_excerpt: None };
+        let verdict = verdict(self.desk.endpoint(claimed.endpoint_no).as_deref(), claimed, &outcome);
+        Attempted { age: None, ..attempted(claimed, outcome, Instant::now(), verdict) }
     }
 }
 
-impl Batch {
-    fn drop_foreign_characters(&mut self) {
-        for attempted in &mut self.attempted {
-            for text in attempted.error.iter_mut().chain(&mut attempted.response_excerpt) {
-                text.retain(|c| c.is_ascii());
-            }
-        }
-    }
-    /// The claim of each delivery.
-    fn claim_ids(&self) -> Vec<ClaimId> {
-        self.attempted.iter().map(|a| a.claim_id).chain(self.given_back.iter().map(|g| g.claim_id)).collect()
-    }
+/// By the endpoint's schedule, or the usual one.
+fn verdict(endpoint: Option<&Endpoint>, claimed: &Claimed, outcome: &Outcome) -> Verdict {
+    let schedule = endpoint.and_then(|e| e.retry_schedule.as_deref()).unwrap_or(&DEFAULT_SCHEDULE);
+    let attempt = claimed.attempt.saturating_sub(claimed.attempts_before);
+    judge(outcome, attempt, schedule, fastrand::f64())
 }
 
 fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: Verdict) -> Attempted {

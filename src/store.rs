@@ -10,6 +10,7 @@ mod endpoints;
 mod events;
 mod gate;
 mod health;
+mod leftovers;
 mod measures;
 mod migrate;
 mod pool;
@@ -36,18 +37,20 @@ use self::diagnose::{is_stale_plan, leaves_connection_usable};
 use self::pool::{Opener, Pool, PoolError};
 use crate::vault::Vault;
 
-pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures};
+pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
-pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack};
+pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, Settled};
 pub use diagnose::{
     Refusal, is_data_fault, is_duplicate, is_lock_timeout, is_permanent, is_row_fault, one_line, refusal,
 };
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::{EndpointPut, EndpointSet, PutResult};
 pub use events::{
-    Birth, Deletion, DeletionRange, EventFloor, NewEvent, Retention, RoutePlan, Unrouted, UnroutedEvent,
+    Birth, Deletion, DeletionRange, EventFloor, NewEvent, Retention, RoutePlan, Stretch, Unrouted,
+    UnroutedEvent,
 };
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
+pub use leftovers::{DeadClaim, Rescued, Stray};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
 pub use redo::Replay;

@@ -48,7 +48,6 @@ end
 $$;
 comment on function postrider.size_payload() is 'Stores the size of a payload that is not small, or arrives compressed.';
 revoke all on function postrider.size_payload() from public;
-grant execute on function postrider.size_payload() to postrider_producer, postrider_dispatcher;
 
 create trigger size_payload before insert on postrider.outbox
     for each row

@@ -27,9 +27,22 @@ impl Desk {
 
     /// These deliveries, named by their claims, are settled or given back: there is room again.
     pub fn settled(&self, settled: &[ClaimId]) {
+        self.put_off(settled.len());
+        self.settled_late(settled);
+    }
+
+    /// So many deliveries cannot be settled for now. Their claims stay known, but others have the room.
+    pub fn put_off(&self, count: usize) {
+        let mut inner = self.lock();
+        inner.held = inner.held.saturating_sub(count);
+        drop(inner);
+        self.room.notify_one();
+    }
+
+    /// These deliveries, named by their claims, are settled after they were put off.
+    pub fn settled_late(&self, settled: &[ClaimId]) {
         let mut inner = self.lock();
         for claim in settled {
-            inner.held = inner.held.saturating_sub(1);
             if let Some(left) = inner.claims.get_mut(claim) {
                 *left = left.saturating_sub(1);
                 if *left == 0 {
@@ -37,8 +50,6 @@ impl Desk {
                 }
             }
         }
-        drop(inner);
-        self.room.notify_one();
     }
 
     /// Claims with unsettled deliveries.

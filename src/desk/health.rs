@@ -49,11 +49,19 @@ impl Desk {
         }
     }
 
-    /// An endpoint answered 410 and is being disabled: nothing more is claimed or begun for it.
+    /// An endpoint answered 410 and is to be disabled: nothing more is claimed or begun for it.
     pub fn set_gone(&self, no: EndpointNo) {
-        if let Some(lane) = self.lock().lanes.get_mut(&no) {
+        let mut inner = self.lock();
+        if let Some(lane) = inner.lanes.get_mut(&no) {
             lane.set_gone(true);
+            inner.gone.insert(no);
+            self.news.notify_one();
         }
+    }
+
+    /// Endpoints that answered 410 and are not disabled in the database yet.
+    pub fn gone(&self) -> Vec<EndpointNo> {
+        self.lock().gone.iter().copied().collect()
     }
 
     /// How often the endpoints were taken over: to be asked before one is disabled in the database.
@@ -61,10 +69,11 @@ impl Desk {
         self.lock().endpoints_read
     }
 
-    /// It was disabled in the database; what is queued for it goes back when the endpoints are read again. If they were read
+    /// It is disabled in the database; what is queued for it goes back when the endpoints are read again. If they were read
     /// since `as_of`, they are believed: somebody may have resumed it meanwhile.
     pub fn set_disabled(&self, no: EndpointNo, as_of: u64) {
         let mut inner = self.lock();
+        inner.gone.remove(&no);
         let is_newest = inner.endpoints_read == as_of;
         if let Some(lane) = inner.lanes.get_mut(&no) {
             if is_newest {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::statements::{CLOSE_CIRCUIT, HASTEN_PROBE, NOTE_FAILURES, TAKE_PROBES};
-use super::{Statement, Store, StoreError, column, from_millis, millis};
+use super::{Statement, Store, StoreError, column, from_millis, millis, missing};
 use crate::delivery::DispatcherId;
 use crate::endpoint::{CircuitState, EndpointNo};
 
@@ -46,6 +46,15 @@ pub struct Failures {
     pub delay: Duration,
 }
 
+/// What a change of one row came to, where somebody else may have locked the row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written<T> {
+    /// It was done.
+    Done(T),
+    /// Somebody has locked the row: nothing was done.
+    Locked,
+}
+
 /// What noting failures came to.
 #[derive(Clone, Copy, Debug)]
 pub struct NotedFailures {
@@ -68,7 +77,7 @@ impl Store {
         by: DispatcherId,
         failures: &Failures,
         open_after: u32,
-    ) -> Result<Option<NotedFailures>, StoreError> {
+    ) -> Result<Written<Option<NotedFailures>>, StoreError> {
         let row = self
             .row(
                 &NOTE_FAILURES,
@@ -84,23 +93,31 @@ impl Store {
                 ],
             )
             .await?;
-        let noted = |row: tokio_postgres::Row| {
-            Ok(NotedFailures {
-                circuit: circuit(&NOTE_FAILURES, &row)?,
-                is_changed: column(&NOTE_FAILURES, &row, "is_changed")?,
-                failing_for: from_millis(column(&NOTE_FAILURES, &row, "failing_ms")?),
-            })
-        };
-        row.map(noted).transpose()
+        let row = row.ok_or_else(|| missing(&NOTE_FAILURES))?;
+        if column(&NOTE_FAILURES, &row, "is_locked")? {
+            return Ok(Written::Locked);
+        }
+        if column::<Option<&str>>(&NOTE_FAILURES, &row, "state")?.is_none() {
+            return Ok(Written::Done(None));
+        }
+        Ok(Written::Done(Some(NotedFailures {
+            circuit: circuit(&NOTE_FAILURES, &row)?,
+            is_changed: column(&NOTE_FAILURES, &row, "is_changed")?,
+            failing_for: from_millis(column(&NOTE_FAILURES, &row, "failing_ms")?),
+        })))
     }
 
     /// `sql/close_circuit.sql`: what it was; none: nothing was on record.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
-    pub async fn close_circuit(&self, no: EndpointNo) -> Result<Option<CircuitState>, StoreError> {
-        let row = self.row(&CLOSE_CIRCUIT, &[&no.get()]).await?;
-        row.map(|row| state(&CLOSE_CIRCUIT, &row)).transpose()
+    pub async fn close_circuit(&self, no: EndpointNo) -> Result<Written<Option<CircuitState>>, StoreError> {
+        let row = self.row(&CLOSE_CIRCUIT, &[&no.get()]).await?.ok_or_else(|| missing(&CLOSE_CIRCUIT))?;
+        if column(&CLOSE_CIRCUIT, &row, "is_locked")? {
+            return Ok(Written::Locked);
+        }
+        let was: Option<&str> = column(&CLOSE_CIRCUIT, &row, "state")?;
+        was.map(|_| state(&CLOSE_CIRCUIT, &row)).transpose().map(Written::Done)
     }
 
     /// `sql/hasten_probe.sql`.

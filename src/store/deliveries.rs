@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::circuits::{CircuitRow, circuit};
-use super::statements::{
-    CLAIM_DELIVERIES, FIND_DUE, GIVE_UP_DELIVERIES, RELEASE_DELIVERIES, RELEASE_STRAYS, RESCUE_CLAIMS,
-    SETTLE_DELIVERIES,
-};
+use super::statements::{CLAIM_DELIVERIES, FIND_CLAIMABLE, FIND_DUE, RELEASE_DELIVERIES, SETTLE_DELIVERIES};
 use super::{Store, StoreError, column, from_millis, millis, missing};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::endpoint::EndpointNo;
@@ -41,6 +38,26 @@ pub struct DueSet {
     pub due: Vec<Due>,
     /// Endpoints that fail.
     pub circuits: Vec<CircuitRow>,
+    /// Whether a delivery was refused alone when it was claimed.
+    pub has_refused: bool,
+}
+
+/// What a settle came to.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// Outcomes that are written.
+    pub count: usize,
+    /// Deliveries whose outcomes are not, because somebody has locked them or their events.
+    pub held_up: Vec<DeliveryId>,
+}
+
+/// How a settle treats what somebody has locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locked {
+    /// Waits for it, at most `lock_timeout`, and then fails.
+    WaitedFor,
+    /// Leaves it.
+    Left,
 }
 
 /// A claimed delivery with what the claim knows of it.
@@ -106,6 +123,7 @@ impl Store {
             let endpoint_no = EndpointNo::new(column(&FIND_DUE, row, "endpoint_no")?);
             let delay_ms: Option<i64> = column(&FIND_DUE, row, "delay_ms")?;
             found.endpoint_version = Some(column(&FIND_DUE, row, "endpoint_version")?);
+            found.has_refused |= column::<bool>(&FIND_DUE, row, "has_refused")?;
             if let Some(ms) = delay_ms {
                 found.due.push(Due { endpoint_no, delay: from_millis(ms) });
                 continue;
@@ -115,7 +133,7 @@ impl Store {
         Ok(found)
     }
 
-    /// `sql/claim_deliveries.sql`.
+    /// `sql/claim_deliveries.sql`; `passes_over`: leaves out what was refused alone and is not to be tried yet.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is claimed, unless the answer was lost.
@@ -123,17 +141,31 @@ impl Store {
         &self,
         dispatcher: DispatcherId,
         rooms: &[EndpointRoom],
+        passes_over: bool,
     ) -> Result<Vec<DueClaim>, StoreError> {
         let endpoint_nos: Vec<i32> = rooms.iter().map(|room| room.endpoint_no.get()).collect();
         let slots: Vec<i64> =
             rooms.iter().map(|room| i64::try_from(room.slots).unwrap_or(i64::MAX)).collect();
         let floors_us: Vec<i64> = rooms.iter().map(|room| room.floor_us).collect();
-        let rows =
-            self.rows(&CLAIM_DELIVERIES, &[&dispatcher.get(), &endpoint_nos, &slots, &floors_us]).await?;
+        let params: super::Params<'_> = &[&dispatcher.get(), &endpoint_nos, &slots, &floors_us, &passes_over];
+        let rows = self.rows(&CLAIM_DELIVERIES, params).await?;
         rows.iter().map(|row| due_claim(dispatcher, row)).collect()
     }
 
-    /// `sql/settle_deliveries.sql`: how many were settled; the others' claims were lost. `attempted` is sorted by
+    /// `sql/find_claimable.sql`: the delivery that a claim of one for this endpoint would take.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_claimable(
+        &self,
+        no: EndpointNo,
+        dispatcher: DispatcherId,
+    ) -> Result<Option<DeliveryId>, StoreError> {
+        let row = self.row(&FIND_CLAIMABLE, &[&no.get(), &dispatcher.get()]).await?;
+        row.map(|row| column(&FIND_CLAIMABLE, &row, "delivery_id").map(DeliveryId::new)).transpose()
+    }
+
+    /// `sql/settle_deliveries.sql`: what is neither settled nor held up had lost its claim. `attempted` is sorted by
     /// delivery; `finished` are claims of which nothing is left after this.
     ///
     /// # Errors
@@ -142,7 +174,8 @@ impl Store {
         &self,
         attempted: &[Attempted],
         finished: &[ClaimId],
-    ) -> Result<usize, StoreError> {
+        locked: Locked,
+    ) -> Result<Settled, StoreError> {
         let delivery_ids: Vec<i64> = attempted.iter().map(|a| a.delivery_id.get()).collect();
         let claim_ids: Vec<i64> = attempted.iter().map(|a| a.claim_id.get()).collect();
         let statuses: Vec<&str> = attempted.iter().map(|a| a.status).collect();
@@ -171,15 +204,20 @@ impl Store {
                     &excerpts,
                     &are_plain,
                     &finished,
+                    &(locked == Locked::Left),
                 ],
             )
             .await?
             .ok_or_else(|| missing(&SETTLE_DELIVERIES))?;
         let settled: i64 = column(&SETTLE_DELIVERIES, &row, "settled")?;
-        Ok(usize::try_from(settled).unwrap_or_default())
+        let held_up: Vec<i64> = column(&SETTLE_DELIVERIES, &row, "held_up")?;
+        Ok(Settled {
+            count: usize::try_from(settled).unwrap_or_default(),
+            held_up: held_up.into_iter().map(DeliveryId::new).collect(),
+        })
     }
 
-    /// `sql/release_deliveries.sql`: how many were given back.
+    /// `sql/release_deliveries.sql`: those that are not given back because somebody has locked them.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -187,45 +225,19 @@ impl Store {
         &self,
         given_back: &[GivenBack],
         finished: &[ClaimId],
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Vec<DeliveryId>, StoreError> {
         let delivery_ids: Vec<i64> = given_back.iter().map(|g| g.delivery_id.get()).collect();
         let claim_ids: Vec<i64> = given_back.iter().map(|g| g.claim_id.get()).collect();
         let begun: Vec<bool> = given_back.iter().map(|g| g.begun).collect();
         let finished: Vec<i64> = finished.iter().map(|id| id.get()).collect();
         let rows = self.rows(&RELEASE_DELIVERIES, &[&delivery_ids, &claim_ids, &begun, &finished]).await?;
-        Ok(rows.len())
-    }
-
-    /// `sql/release_strays.sql`: how many were given back. Must not run beside a claim of the same dispatcher.
-    ///
-    /// # Errors
-    /// [`StoreError`]: a second call is harmless.
-    pub async fn release_strays(
-        &self,
-        dispatcher: DispatcherId,
-        known: &[ClaimId],
-    ) -> Result<i64, StoreError> {
-        let known: Vec<i64> = known.iter().map(|id| id.get()).collect();
-        let row = self.row(&RELEASE_STRAYS, &[&dispatcher.get(), &known]).await?;
-        column(&RELEASE_STRAYS, &row.ok_or_else(|| missing(&RELEASE_STRAYS))?, "released")
-    }
-
-    /// `sql/rescue_claims.sql`: deliveries and claims taken back from dead dispatchers.
-    ///
-    /// # Errors
-    /// [`StoreError`]: a second call is harmless.
-    pub async fn rescue_claims(&self, claims_max: i64) -> Result<(i64, i64), StoreError> {
-        let row = self.row(&RESCUE_CLAIMS, &[&claims_max]).await?.ok_or_else(|| missing(&RESCUE_CLAIMS))?;
-        Ok((column(&RESCUE_CLAIMS, &row, "rescued")?, column(&RESCUE_CLAIMS, &row, "claims")?))
-    }
-
-    /// `sql/give_up_deliveries.sql`: how many; as many as `deliveries_max`: there may be more.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the next call goes on.
-    pub async fn give_up_deliveries(&self, deliveries_max: i64) -> Result<i64, StoreError> {
-        let row = self.row(&GIVE_UP_DELIVERIES, &[&deliveries_max]).await?;
-        column(&GIVE_UP_DELIVERIES, &row.ok_or_else(|| missing(&GIVE_UP_DELIVERIES))?, "given_up")
+        let mut held_up = Vec::new();
+        for row in &rows {
+            if column(&RELEASE_DELIVERIES, row, "is_held_up")? {
+                held_up.push(DeliveryId::new(column(&RELEASE_DELIVERIES, row, "delivery_id")?));
+            }
+        }
+        Ok(held_up)
     }
 }
 

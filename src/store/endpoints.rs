@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use super::rows::{DeletedEndpoint, RotatedSecret};
 use super::secrets::Stored;
 use super::statements::{
-    DELETE_ENDPOINT, DISABLE_ENDPOINT, FORGET_ENDPOINTS, LOAD_ENDPOINTS, PAUSE_ENDPOINT, PUT_ENDPOINT,
-    RESUME_ENDPOINT, ROTATE_SECRET,
+    DELETE_ENDPOINT, DISABLE_ENDPOINT, FOLD_ENDPOINT_CHANGES, FORGET_ENDPOINTS, LOAD_ENDPOINTS,
+    PAUSE_ENDPOINT, PUT_ENDPOINT, RESUME_ENDPOINT, ROTATE_SECRET,
 };
-use super::{Store, StoreError, column, from_millis, headers, json_row, millis, missing};
+use super::{Store, StoreError, Written, column, from_millis, headers, json_row, millis, missing};
 use crate::endpoint::{
     Credentials, Endpoint, EndpointNo, EndpointState, Format, OldSecret, SigningKey, SigningSecret, Tls,
     prepare_headers,
@@ -76,6 +76,15 @@ impl Store {
         endpoint_set(&self.rows(&LOAD_ENDPOINTS, &[]).await?, &self.vault)
     }
 
+    /// `sql/fold_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the next call goes on.
+    pub async fn fold_endpoint_changes(&self, rows_max: i64) -> Result<i64, StoreError> {
+        let row = self.row(&FOLD_ENDPOINT_CHANGES, &[&rows_max]).await?;
+        column(&FOLD_ENDPOINT_CHANGES, &row.ok_or_else(|| missing(&FOLD_ENDPOINT_CHANGES))?, "folded")
+    }
+
     /// `sql/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
     /// case).
     ///
@@ -86,9 +95,13 @@ impl Store {
         no: EndpointNo,
         reason: &str,
         failing_for: Option<Duration>,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Written<Option<String>>, StoreError> {
         let row = self.row(&DISABLE_ENDPOINT, &[&no.get(), &reason, &failing_for.map(millis)]).await?;
-        row.map(|row| column(&DISABLE_ENDPOINT, &row, "endpoint_id")).transpose()
+        let row = row.ok_or_else(|| missing(&DISABLE_ENDPOINT))?;
+        if column(&DISABLE_ENDPOINT, &row, "is_locked")? {
+            return Ok(Written::Locked);
+        }
+        column(&DISABLE_ENDPOINT, &row, "endpoint_id").map(Written::Done)
     }
 
     /// `sql/put_endpoint.sql`. Where there is a key, nothing secret reaches the database in the clear.

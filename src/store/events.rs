@@ -8,7 +8,8 @@ use tokio_postgres::Row;
 
 use super::statements::{
     CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_REFUSED_DELETIONS, FIND_UNROUTED, INSERT_EVENT,
-    LOAD_EVENTS, NOTE_RESTORE, READ_FLOOR, READ_RESTORED, RESTORE_EVENTS, ROUTE_EVENTS, SAVE_FLOOR,
+    LIST_REFUSED_EVENTS, LIST_UNROUTED, LOAD_EVENTS, NOTE_RESTORE, READ_FLOOR, READ_RESTORED, RESTORE_EVENTS,
+    ROUTE_EVENTS, SAVE_FLOOR,
 };
 use super::{Statement, Store, StoreError, column, from_millis, headers, millis, missing};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -122,10 +123,30 @@ impl Birth {
 /// What a look from the safe floor saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unrouted {
-    /// Every event below is routed, for good.
+    /// Every event below is routed, for good, or recorded as refused.
     pub floor: EventFloor,
     /// Whether there may be some above.
     pub is_any: bool,
+    /// Whether some were refused alone.
+    pub has_refused: bool,
+    /// Whether one of those is to be tried again.
+    pub is_retry_due: bool,
+}
+
+/// A part of the order of events; both ends belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first place.
+    pub from: EventFloor,
+    /// The last place.
+    pub until: EventFloor,
+}
+
+impl Stretch {
+    /// From there on.
+    pub const fn from(from: EventFloor) -> Self {
+        Self { from, until: EventFloor { xid: u64::MAX, id: i64::MAX } }
+    }
 }
 
 impl Store {
@@ -139,15 +160,45 @@ impl Store {
         let row = row.ok_or_else(|| missing(&FIND_UNROUTED))?;
         let horizon =
             EventFloor { xid: xid(&FIND_UNROUTED, column(&FIND_UNROUTED, &row, "horizon")?)?, id: 0 };
-        if horizon.xid < floor.xid {
-            return Ok(Unrouted { floor: EventFloor::default(), is_any: true });
-        }
-        let first: Option<&str> = column(&FIND_UNROUTED, &row, "created_xid")?;
-        let Some(first) = first else {
-            return Ok(Unrouted { floor: horizon.max(floor), is_any: false });
+        let found = |floor, is_any| {
+            Ok(Unrouted {
+                floor,
+                is_any,
+                has_refused: column(&FIND_UNROUTED, &row, "has_refused")?,
+                is_retry_due: column(&FIND_UNROUTED, &row, "is_retry_due")?,
+            })
         };
-        let first = EventFloor { xid: xid(&FIND_UNROUTED, first)?, id: column(&FIND_UNROUTED, &row, "id")? };
-        Ok(Unrouted { floor: horizon.min(first).max(floor), is_any: true })
+        if horizon.xid < floor.xid {
+            return found(EventFloor::default(), true);
+        }
+        match place(&FIND_UNROUTED, &row, "created_xid", "id")? {
+            Some(first) => found(horizon.min(first).max(floor), true),
+            None => found(horizon.max(floor), false),
+        }
+    }
+
+    /// `sql/list_unrouted.sql`: the places of the first unrouted events that nobody has locked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_unrouted(
+        &self,
+        floor: EventFloor,
+        events_max: usize,
+    ) -> Result<Vec<EventFloor>, StoreError> {
+        let events_max = i64::try_from(events_max).unwrap_or(i64::MAX);
+        let rows = self.rows(&LIST_UNROUTED, &[&floor.xid.to_string(), &floor.id, &events_max]).await?;
+        places(&LIST_UNROUTED, &rows)
+    }
+
+    /// `sql/list_refused_events.sql`: the places of refused events that are to be tried again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_refused_events(&self, events_max: usize) -> Result<Vec<EventFloor>, StoreError> {
+        let events_max = i64::try_from(events_max).unwrap_or(i64::MAX);
+        let rows = self.rows(&LIST_REFUSED_EVENTS, &[&events_max]).await?;
+        places(&LIST_REFUSED_EVENTS, &rows)
     }
 
     /// `sql/note_restore.sql`, then `sql/read_floor.sql`: where the sweep at start begins.
@@ -304,6 +355,11 @@ fn xid(statement: &Statement, text: &str) -> Result<u64, StoreError> {
         statement: statement.name,
         fault: fault.to_string(),
     })
+}
+
+fn places(statement: &Statement, rows: &[Row]) -> Result<Vec<EventFloor>, StoreError> {
+    let place = |row| place(statement, row, "created_xid", "id").transpose();
+    rows.iter().filter_map(place).collect()
 }
 
 /// An event's place; none where the columns are null.

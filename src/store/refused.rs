@@ -1,7 +1,8 @@
 //! Statements about rows that the database refuses to write: recorded, passed over, tried again alone.
 
-use super::statements::{FORGET_REFUSED, HASTEN_REFUSED, SET_ASIDE};
-use super::{Store, StoreError, one_line};
+use super::statements::{FORGET_REFUSED, HASTEN_REFUSED, LIST_REFUSED_DUE, SET_ASIDE};
+use super::{Store, StoreError, column, one_line};
+use crate::delivery::DeliveryId;
 
 /// What a row was refused for; the names are those of `postrider.refused.stage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,20 @@ impl Store {
     /// [`StoreError`]: the others are tried when it is their time.
     pub async fn hasten_refused(&self, stage: RefusedStage, id: i64) -> Result<(), StoreError> {
         self.rows(&HASTEN_REFUSED, &[&stage.name(), &id]).await.map(drop)
+    }
+
+    /// `sql/list_refused_due.sql`: those of these deliveries that are to be tried again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_refused_due(
+        &self,
+        stage: RefusedStage,
+        ids: &[DeliveryId],
+    ) -> Result<Vec<DeliveryId>, StoreError> {
+        let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
+        let rows = self.rows(&LIST_REFUSED_DUE, &[&stage.name(), &ids]).await?;
+        rows.iter().map(|row| column(&LIST_REFUSED_DUE, row, "id").map(DeliveryId::new)).collect()
     }
 
     /// `sql/forget_refused.sql`.

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 
 use super::diagnose::leaves_connection_usable;
 use super::endpoints::endpoint_set;
-use super::events::{EventFloor, RoutePlan, UnroutedEvent, first_claim, unrouted_event};
+use super::events::{RoutePlan, Stretch, UnroutedEvent, first_claim, unrouted_event};
 use super::statements::{CLAIM_EVENTS, LOAD_ENDPOINTS, ROUTE_EVENTS};
 use super::{Connection, EndpointSet, Params, STATEMENT_DEADLINE, Statement, Store, StoreError, in_time};
 use crate::delivery::{Claimed, DispatcherId};
@@ -21,18 +21,22 @@ pub struct RouteTx<'a> {
 
 impl<'a> RouteTx<'a> {
     /// `sql/claim_events.sql`, in a new transaction; none: there is nothing to claim, and the transaction has ended.
+    /// `passes_over`: leaves out what was refused alone.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is locked any more.
     pub async fn claim_events(
         store: &'a Store,
-        floor: EventFloor,
+        stretch: Stretch,
         batch_max: usize,
+        passes_over: bool,
     ) -> Result<Option<(Self, Vec<UnroutedEvent>)>, StoreError> {
         let batch_max = i64::try_from(batch_max).unwrap_or(i64::MAX);
-        let floor_xid = floor.xid.to_string();
+        let Stretch { from, until } = stretch;
+        let (from_xid, until_xid) = (from.xid.to_string(), until.xid.to_string());
         let tx = Self { store, connection: Some(store.connection().await?) };
-        let rows = tx.run(&CLAIM_EVENTS, &[&floor_xid, &floor.id, &batch_max], Bound::Begins).await;
+        let params: Params<'_> = &[&from_xid, &from.id, &until_xid, &until.id, &batch_max, &passes_over];
+        let rows = tx.run(&CLAIM_EVENTS, params, Bound::Begins).await;
         let events = rows.and_then(|rows| rows.iter().map(unrouted_event).collect::<Result<Vec<_>, _>>());
         match events {
             Ok(events) if events.is_empty() => tx.roll_back().await.map(|()| None),

@@ -263,7 +263,7 @@ async fn doctor_changes_nothing() {
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     let state =
         "select concat((select count(*) from postrider.outbox), (select count(*) from postrider.dispatcher),
-                               (select endpoint_version from postrider.installation))";
+                               (select version from postrider.endpoint_version))";
     let before: String = database.value(state).await;
 
     doctor(&database.url, &[]).await;

@@ -8,14 +8,14 @@ use crate::support::{Database, Dispatcher, Receiver, set_up};
 
 /// Statements of the hot path, and the one that all events meet when they are old; arguments for them.
 const HOT_PATH: [(&str, &str); 9] = [
-    ("claim_events", "('0', 0, 500)"),
+    ("claim_events", "('0', 0, '18446744073709551615', 9223372036854775807, 500, true)"),
     ("route_events", "(1, '{20001}', '{1}', '{20001}', '{1}', '{null}')"),
     ("find_unrouted", "('0', 0)"),
     ("find_due", ""),
-    ("claim_deliveries", "(1, '{1}', '{500}', '{0}')"),
+    ("claim_deliveries", "(1, '{1}', '{500}', '{0}', true)"),
     (
         "settle_deliveries",
-        "('{20001}', '{1}', '{complete}', '{null}', '{200}', '{null}', '{1}', '{1}', '{null}', '{true}', '{1}')",
+        "('{20001}', '{1}', '{complete}', '{null}', '{200}', '{null}', '{1}', '{1}', '{null}', '{true}', '{1}', true)",
     ),
     ("release_deliveries", "('{20001}', '{1}', '{true}', '{1}')"),
     ("load_events", "('{20001}')"),
@@ -95,8 +95,8 @@ async fn one_free_slot_claims_one_delivery_under_every_plan() {
         let mut client = database.connect().await;
         client.batch_execute(forced).await.unwrap();
         let tx = client.transaction().await.unwrap();
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-            [&1_i64, &vec![1_i32], &vec![1_i64], &vec![0_i64]];
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            [&1_i64, &vec![1_i32], &vec![1_i64], &vec![0_i64], &true];
 
         let claimed = tx.query(sql("claim_deliveries"), &params).await.unwrap().len();
 
@@ -116,7 +116,9 @@ async fn a_batch_of_one_claims_one_event_under_every_plan() {
         client.batch_execute(forced).await.unwrap();
         let tx = client.transaction().await.unwrap();
 
-        let claimed = tx.query(sql("claim_events"), &[&"0", &0_i64, &1_i64]).await.unwrap();
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+            [&"0", &0_i64, &"18446744073709551615", &i64::MAX, &1_i64, &true];
+        let claimed = tx.query(sql("claim_events"), &params).await.unwrap();
 
         let free = "select count(*) from (
                         select from postrider.outbox where status = 'pending' for update skip locked) as free";

@@ -81,7 +81,7 @@ async fn an_endpoint_that_was_deleted_has_no_circuit() {
     database.execute("select postrider.delete_endpoint('one')").await;
     let noted = run(&database, "note_failures", &[&1, &ONE, &false, &1, &0_i64, &false, &0_i64, &10]).await;
 
-    assert!(noted.is_empty());
+    assert_eq!(noted[0].get::<_, Option<&str>>("state"), None);
     assert!(database.is("select not exists (select from postrider.circuit)").await);
 }
 
@@ -104,7 +104,7 @@ async fn failing_endpoint(state_and_probe_at: &str, probe_by: &str) -> Database 
 }
 
 async fn claim(database: &Database, dispatcher: i64) -> usize {
-    let params: [&(dyn ToSql + Sync); 4] = [&dispatcher, &vec![1], &vec![5_i64], &vec![0_i64]];
+    let params: [&(dyn ToSql + Sync); 5] = [&dispatcher, &vec![1], &vec![5_i64], &vec![0_i64], &false];
     run(database, "claim_deliveries", &params).await.len()
 }
 

@@ -9,7 +9,7 @@ use crate::support::{Database, Ended, SECRET};
 async fn the_same_call_twice_changes_nothing() {
     let database = Database::new().await;
     let put = "select result from postrider.put_endpoint('one', 'https://example.com/', '{a.*}', retry_schedule => '{5s}')";
-    let version = "select endpoint_version from postrider.installation";
+    let version = "select version from postrider.endpoint_version";
     let first: String = database.value(put).await;
     let before: i64 = database.value(version).await;
 

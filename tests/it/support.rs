@@ -46,7 +46,7 @@ pub(crate) use tls::{Authority, Tls, TlsReceiver};
 pub(crate) use watched::Watched;
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(25);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The secret of endpoints in tests.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

@@ -1,0 +1,82 @@
+//! Events that the database refuses to route: a trigger, a constraint, damaged data stand in the way of one, not of the others.
+
+use tracing::warn;
+
+use super::Route;
+use crate::directory::Directory;
+use crate::event::EventId;
+use crate::halves::Halves;
+use crate::rounds::Progress;
+use crate::store::{EventFloor, RefusedStage, StoreError, Stretch, is_duplicate, is_row_fault};
+
+/// Events that were refused alone, tried again in one step.
+const RETRIES_MAX: usize = 50;
+
+impl Route {
+    /// The database refuses one of the next events: routes them in halves, and sets the one aside. What is left over for
+    /// want of slots is found by the next look for what is due.
+    pub(super) async fn route_in_halves(
+        &mut self,
+        from: EventFloor,
+        batch_max: usize,
+        directory: &mut Directory,
+    ) -> Result<Progress, StoreError> {
+        let places = self.shared.store.list_unrouted(from, batch_max).await?;
+        let mut routed = 0;
+        let mut halves = Halves::new(places);
+        while let Some(part) = halves.next_part() {
+            let (Some(from), Some(until)) = (part.first().copied(), part.last().copied()) else { continue };
+            match self.route_batch(Stretch { from, until }, part.len(), directory).await {
+                Ok(plan) => routed += plan.map_or(0, |plan| plan.rows.events.len()),
+                Err(fault) if is_row_fault(&fault) => {
+                    if let Some(place) = halves.refused(part) {
+                        self.set_aside(place, &fault).await?;
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(Progress::Worked(routed))
+    }
+
+    async fn set_aside(&mut self, place: EventFloor, fault: &StoreError) -> Result<(), StoreError> {
+        if is_duplicate(fault) {
+            match self.restore(EventId::new(place.id)).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(refused) if is_row_fault(&refused) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        self.shared.trouble.mention("an event cannot be routed and is set aside", fault);
+        self.has_refused = true;
+        self.shared.store.set_aside(RefusedStage::Route, place.id, fault).await
+    }
+
+    /// Tries events again that were refused before, each alone.
+    pub(super) async fn try_refused(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
+        for place in self.shared.store.list_refused_events(RETRIES_MAX).await? {
+            let alone = Stretch { from: place, until: place };
+            match self.route_alone(alone, directory).await {
+                Ok(Some(_)) => self.shared.store.hasten_refused(RefusedStage::Route, place.id).await?,
+                Ok(None) => {} // Somebody has locked it.
+                Err(fault) if is_row_fault(&fault) => self.set_aside(place, &fault).await?,
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// An event is routed once. One that somebody made pending by hand gets back the state that its deliveries are in:
+    /// whether it did.
+    async fn restore(&self, id: EventId) -> Result<bool, StoreError> {
+        let is_restored = self.shared.store.restore_events(&[id]).await? > 0;
+        if is_restored {
+            warn!(
+                "event {} was routed before, and had been made pending by hand: what its deliveries say counts; postrider.replay sends events again",
+                id.get()
+            );
+        }
+        Ok(is_restored)
+    }
+}

@@ -1,0 +1,363 @@
+//! Writes batches of outcomes, and later those that could not be written with their batch.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::warn;
+
+use super::late::Late;
+use super::{BATCH_MAX, Batch, Settle};
+use crate::backoff::Backoff;
+use crate::bell::Bell;
+use crate::delivery::{ClaimId, DeliveryId};
+use crate::desk::Desk;
+use crate::halves::Halves;
+use crate::metrics::Metrics;
+use crate::store::{
+    Attempted, GivenBack, Locked, RefusedStage, Store, StoreError, is_data_fault, is_lock_timeout,
+    is_row_fault,
+};
+use crate::trouble::{Stage, Trouble};
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// After somebody's lock was met, locked rows are left at once for so long; it costs a little more than to wait for none.
+const LOCKS_EXPECTED: Duration = Duration::from_secs(30);
+/// So many outcomes wait without taking room from other deliveries.
+const LATE_MAX: usize = 2_000;
+/// How long a dispatcher that stops waits for locked rows.
+const LAST_TRIES: Duration = Duration::from_secs(2);
+
+/// Somebody else took the deliveries over meanwhile. How many there are is counted, and said once.
+#[derive(Debug, Error)]
+#[error("their claims were lost")]
+struct ClaimsLost;
+
+/// Their rows are locked by transactions that are none of ours.
+#[derive(Debug, Error)]
+#[error("somebody's open transaction holds their rows; they are written when it ends")]
+struct HeldUp;
+
+/// See the module.
+pub(super) struct Writer {
+    store: Store,
+    desk: Arc<Desk>,
+    bell: Arc<Bell>,
+    metrics: Arc<Metrics>,
+    trouble: Arc<Trouble>,
+    late: Late<Attempted>,
+    late_given_back: Late<GivenBack>,
+    /// So many of those that wait take room from other deliveries: they came when there were too many.
+    holding_room: usize,
+    leaves_locked_until: Option<Instant>,
+}
+
+/// What is written of a claimed delivery.
+pub(super) trait Outgoing: Sized + Send + Sync {
+    /// What the database refuses, when it refuses it.
+    const STAGE: RefusedStage;
+    fn delivery_id(&self) -> DeliveryId;
+    fn claim_id(&self) -> ClaimId;
+    /// A text that this database's encoding cannot hold must not keep the outcome from being recorded.
+    fn drop_foreign_characters(&mut self) {}
+    /// Those of its kind that wait.
+    fn late(writer: &mut Writer) -> &mut Late<Self>;
+    /// Writes them in one statement; returns those that somebody has locked.
+    fn write(
+        part: &[Self],
+        writer: &Writer,
+        finished: &[ClaimId],
+    ) -> impl Future<Output = Result<Vec<DeliveryId>, StoreError>> + Send;
+}
+
+impl Writer {
+    pub(super) fn new(settle: &Settle) -> Self {
+        Self {
+            store: settle.store.clone(),
+            desk: Arc::clone(&settle.desk),
+            bell: Arc::clone(&settle.bell),
+            metrics: Arc::clone(&settle.metrics),
+            trouble: Arc::clone(&settle.trouble),
+            late: Late::new(),
+            late_given_back: Late::new(),
+            holding_room: 0,
+            leaves_locked_until: None,
+        }
+    }
+
+    /// Writes a batch, however long the database is away: outcomes are kept in memory until they are written, or until the
+    /// claim behind them is lost.
+    pub(super) async fn write(&mut self, batch: Batch) {
+        let has_pending = batch.has_pending;
+        self.write_all(batch.attempted).await;
+        self.write_all(batch.given_back).await;
+        self.trouble.ended(Stage::Settle);
+        if has_pending {
+            // The sleeping loop does not know yet when these are due.
+            self.bell.look_now();
+        }
+    }
+
+    /// Waits until something that was put off may be written.
+    pub(super) async fn is_due(&self) {
+        match self.next() {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether something that was put off should be written by now.
+    pub(super) fn is_late(&self) -> bool {
+        self.next().is_some_and(|at| at <= Instant::now())
+    }
+
+    /// Writes what was put off and can be written now.
+    pub(super) async fn write_late(&mut self) {
+        self.try_late::<Attempted>().await;
+        self.try_late::<GivenBack>().await;
+        self.trouble.ended(Stage::Settle);
+    }
+
+    /// No report can come any more: waits a little for what somebody has locked, and leaves the rest to the end of the lease.
+    pub(super) async fn finish(mut self) {
+        let until = Instant::now() + LAST_TRIES;
+        while let Some(at) = self.next().filter(|at| *at <= until) {
+            sleep_until(at).await;
+            self.write_late().await;
+        }
+        let left = self.late.len() + self.late_given_back.len();
+        if left > 0 {
+            warn!(
+                "{left} outcomes could not be written; their deliveries are attempted again after the lease"
+            );
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        [self.late.next(), self.late_given_back.next()].into_iter().flatten().min()
+    }
+
+    /// Writes a batch in one statement; in halves, if the database refuses one of them.
+    async fn write_all<T: Outgoing>(&mut self, batch: Vec<T>) {
+        let mut halves = Halves::new(batch);
+        while let Some(mut part) = halves.next_part() {
+            match self.write_part(&mut part).await {
+                Ok(held_up) => {
+                    let (held_up, written) = split(part, &held_up);
+                    self.desk.settled(&claim_ids(&written));
+                    for outcome in held_up {
+                        self.put_off();
+                        T::late(self).add_locked(outcome, None);
+                    }
+                }
+                Err(fault) => {
+                    if let Some(one) = halves.refused(part) {
+                        self.put_off();
+                        self.set_aside(one, &fault).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One more outcome waits. It takes no room from others, as long as there are not too many.
+    fn put_off(&mut self) {
+        if self.late.len() + self.late_given_back.len() < LATE_MAX {
+            self.desk.put_off(1);
+        } else {
+            self.holding_room += 1;
+        }
+    }
+
+    /// These need not wait any more.
+    fn settled_late<T: Outgoing>(&mut self, written: &[T]) {
+        let holding = self.holding_room.min(written.len());
+        self.holding_room -= holding;
+        self.desk.put_off(holding);
+        self.desk.settled_late(&claim_ids(written));
+    }
+
+    /// Tries what was put off: locked rows whose time has come together, refused ones each alone.
+    async fn try_late<T: Outgoing>(&mut self) {
+        let now = Instant::now();
+        let (locked, pauses): (Vec<T>, Vec<Duration>) =
+            T::late(self).take_locked(now, BATCH_MAX).into_iter().unzip();
+        let pause = pauses.into_iter().max();
+        let mut halves = Halves::new(locked);
+        while let Some(mut part) = halves.next_part() {
+            match self.write_part(&mut part).await {
+                Ok(held_up) => {
+                    let (held_up, written) = split(part, &held_up);
+                    self.settled_late(&written);
+                    for outcome in held_up {
+                        T::late(self).add_locked(outcome, pause);
+                    }
+                }
+                Err(fault) => {
+                    if let Some(one) = halves.refused(part) {
+                        self.set_aside(one, &fault).await;
+                    }
+                }
+            }
+        }
+        self.try_refused::<T>(now).await;
+    }
+
+    async fn try_refused<T: Outgoing>(&mut self, now: Instant) {
+        let asked = T::late(self).refused_to_ask_for(now);
+        if asked.is_empty() {
+            return;
+        }
+        // What cannot be asked for now is asked for next time.
+        let due = self.store.list_refused_due(T::STAGE, &asked).await.unwrap_or_default();
+        for outcome in T::late(self).take_refused(&due) {
+            let mut alone = vec![outcome];
+            match self.write_part(&mut alone).await {
+                Ok(held_up) => {
+                    let (held_up, written) = split(alone, &held_up);
+                    self.settled_late(&written);
+                    for outcome in &written {
+                        let hastened = self.store.hasten_refused(T::STAGE, outcome.delivery_id().get()).await;
+                        drop(hastened); // The others are tried when it is their time.
+                    }
+                    for outcome in held_up {
+                        T::late(self).add_locked(outcome, None);
+                    }
+                }
+                Err(fault) => {
+                    for outcome in alone {
+                        self.set_aside(outcome, &fault).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps an outcome that the database refuses alone, and records why.
+    async fn set_aside<T: Outgoing>(&mut self, outcome: T, fault: &StoreError) {
+        self.trouble.mention("an outcome is refused and set aside", fault);
+        if let Err(fault) = self.store.set_aside(T::STAGE, outcome.delivery_id().get(), fault).await {
+            // Without a record it is tried again as if its row were locked.
+            self.trouble.mention("a refused outcome is not recorded", &fault);
+            return T::late(self).add_locked(outcome, Some(BACKOFF_MAX));
+        }
+        T::late(self).add_refused(outcome);
+    }
+
+    /// Writes a part, however long the database is away; returns what somebody has locked.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the database refuses one of them.
+    async fn write_part<T: Outgoing>(&mut self, part: &mut [T]) -> Result<Vec<DeliveryId>, StoreError> {
+        let finished = self.desk.finishing(&claim_ids(part));
+        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
+        let mut is_ascii = false;
+        loop {
+            let fault = match T::write(part, self, &finished).await {
+                Ok(held_up) => {
+                    if !held_up.is_empty() {
+                        self.expect_locks();
+                        self.trouble.mention("outcomes wait", &HeldUp);
+                    }
+                    return Ok(held_up);
+                }
+                Err(fault) => fault,
+            };
+            if is_lock_timeout(&fault) && !self.leaves_locked() {
+                self.expect_locks();
+            } else if is_data_fault(&fault) && !is_ascii {
+                self.trouble.mention("outcomes not written, trying again without foreign characters", &fault);
+                part.iter_mut().for_each(T::drop_foreign_characters);
+                is_ascii = true;
+            } else if is_row_fault(&fault) {
+                return Err(fault);
+            } else {
+                self.trouble.began(Stage::Settle, &fault);
+                sleep(backoff.pause()).await;
+            }
+        }
+    }
+
+    fn expect_locks(&mut self) {
+        self.leaves_locked_until = Some(Instant::now() + LOCKS_EXPECTED);
+    }
+
+    fn leaves_locked(&self) -> bool {
+        self.leaves_locked_until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+impl Outgoing for Attempted {
+    const STAGE: RefusedStage = RefusedStage::Settle;
+
+    fn delivery_id(&self) -> DeliveryId {
+        self.delivery_id
+    }
+
+    fn claim_id(&self) -> ClaimId {
+        self.claim_id
+    }
+
+    fn drop_foreign_characters(&mut self) {
+        for text in self.error.iter_mut().chain(&mut self.response_excerpt) {
+            text.retain(|c| c.is_ascii());
+        }
+    }
+
+    fn late(writer: &mut Writer) -> &mut Late<Self> {
+        &mut writer.late
+    }
+
+    async fn write(
+        part: &[Self],
+        writer: &Writer,
+        finished: &[ClaimId],
+    ) -> Result<Vec<DeliveryId>, StoreError> {
+        let locked = if writer.leaves_locked() { Locked::Left } else { Locked::WaitedFor };
+        let settled = writer.store.settle_deliveries(part, finished, locked).await?;
+        let lost = part.len().saturating_sub(settled.count + settled.held_up.len());
+        writer.metrics.settled(settled.count, lost);
+        if lost > 0 {
+            writer.trouble.mention("outcomes not written", &ClaimsLost);
+        }
+        Ok(settled.held_up)
+    }
+}
+
+impl Outgoing for GivenBack {
+    const STAGE: RefusedStage = RefusedStage::GiveBack;
+
+    fn delivery_id(&self) -> DeliveryId {
+        self.delivery_id
+    }
+
+    fn claim_id(&self) -> ClaimId {
+        self.claim_id
+    }
+
+    fn late(writer: &mut Writer) -> &mut Late<Self> {
+        &mut writer.late_given_back
+    }
+
+    async fn write(
+        part: &[Self],
+        writer: &Writer,
+        finished: &[ClaimId],
+    ) -> Result<Vec<DeliveryId>, StoreError> {
+        writer.store.release_deliveries(part, finished).await
+    }
+}
+
+/// The claim of each delivery.
+fn claim_ids<T: Outgoing>(outcomes: &[T]) -> Vec<ClaimId> {
+    outcomes.iter().map(T::claim_id).collect()
+}
+
+/// Those that are held up, and the others.
+fn split<T: Outgoing>(part: Vec<T>, held_up: &[DeliveryId]) -> (Vec<T>, Vec<T>) {
+    let held_up: HashSet<DeliveryId> = held_up.iter().copied().collect();
+    part.into_iter().partition(|outcome| held_up.contains(&outcome.delivery_id()))
+}

@@ -1,0 +1,112 @@
+//! Statements about deliveries that nobody works on any more: of the dead, of lost answers, of deleted endpoints.
+
+use super::statements::{FIND_DEAD_CLAIM, FIND_STRAYS, FIND_UNWANTED, GIVE_UP_DELIVERIES, RESCUE_CLAIMS};
+use super::{Store, StoreError, column, missing};
+use crate::delivery::{ClaimId, DeliveryId, DispatcherId};
+
+/// What one rescue came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Rescued {
+    /// Deliveries that were taken back.
+    pub deliveries: i64,
+    /// Claims that were looked at.
+    pub claims: i64,
+    /// The last of them: the next call goes on behind it.
+    pub last: Option<ClaimId>,
+}
+
+/// A claim of a dead dispatcher.
+#[derive(Clone, Debug)]
+pub struct DeadClaim {
+    /// The claim.
+    pub claim_id: ClaimId,
+    /// What it still holds.
+    pub delivery_ids: Vec<DeliveryId>,
+}
+
+/// A delivery that a dispatcher holds without knowing it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stray {
+    /// The claim that holds it.
+    pub claim_id: ClaimId,
+    /// The delivery; none: the claim holds this one no more.
+    pub delivery_id: Option<DeliveryId>,
+    /// It was refused alone, and is not to be tried yet.
+    pub is_refused: bool,
+}
+
+impl Store {
+    /// `sql/rescue_claims.sql`: of at most `claims_max` claims behind `after`, everything or these deliveries alone.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a second call is harmless.
+    pub async fn rescue_claims(
+        &self,
+        claims_max: i64,
+        after: ClaimId,
+        only: Option<&[DeliveryId]>,
+    ) -> Result<Rescued, StoreError> {
+        let only: Option<Vec<i64>> = only.map(|ids| ids.iter().map(|id| id.get()).collect());
+        let row = self.row(&RESCUE_CLAIMS, &[&claims_max, &after.get(), &only]).await?;
+        let row = row.ok_or_else(|| missing(&RESCUE_CLAIMS))?;
+        Ok(Rescued {
+            deliveries: column(&RESCUE_CLAIMS, &row, "rescued")?,
+            claims: column(&RESCUE_CLAIMS, &row, "claims")?,
+            last: column::<Option<i64>>(&RESCUE_CLAIMS, &row, "last_claim_id")?.map(ClaimId::new),
+        })
+    }
+
+    /// `sql/find_dead_claim.sql`: the first behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_dead_claim(&self, after: ClaimId) -> Result<Option<DeadClaim>, StoreError> {
+        let Some(row) = self.row(&FIND_DEAD_CLAIM, &[&after.get()]).await? else { return Ok(None) };
+        let ids: Vec<i64> = column(&FIND_DEAD_CLAIM, &row, "delivery_ids")?;
+        Ok(Some(DeadClaim {
+            claim_id: ClaimId::new(column(&FIND_DEAD_CLAIM, &row, "claim_id")?),
+            delivery_ids: ids.into_iter().map(DeliveryId::new).collect(),
+        }))
+    }
+
+    /// `sql/find_strays.sql`. Must not run beside a claim of the same dispatcher.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_strays(
+        &self,
+        dispatcher: DispatcherId,
+        known: &[ClaimId],
+        claims_max: i64,
+    ) -> Result<Vec<Stray>, StoreError> {
+        let known: Vec<i64> = known.iter().map(|id| id.get()).collect();
+        let rows = self.rows(&FIND_STRAYS, &[&dispatcher.get(), &known, &claims_max]).await?;
+        let stray = |row| {
+            Ok(Stray {
+                claim_id: ClaimId::new(column(&FIND_STRAYS, row, "claim_id")?),
+                delivery_id: column::<Option<i64>>(&FIND_STRAYS, row, "delivery_id")?.map(DeliveryId::new),
+                is_refused: column(&FIND_STRAYS, row, "is_refused")?,
+            })
+        };
+        rows.iter().map(stray).collect()
+    }
+
+    /// `sql/find_unwanted.sql`: at most `deliveries_max` of either kind.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_unwanted(&self, deliveries_max: i64) -> Result<Vec<DeliveryId>, StoreError> {
+        let rows = self.rows(&FIND_UNWANTED, &[&deliveries_max]).await?;
+        rows.iter().map(|row| column(&FIND_UNWANTED, row, "delivery_id").map(DeliveryId::new)).collect()
+    }
+
+    /// `sql/give_up_deliveries.sql`: how many; what is locked is left.
+    ///
+    /// # Errors
+    /// [`StoreError`]: none is given up, unless the answer was lost.
+    pub async fn give_up_deliveries(&self, ids: &[DeliveryId]) -> Result<i64, StoreError> {
+        let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
+        let row = self.row(&GIVE_UP_DELIVERIES, &[&ids]).await?;
+        column(&GIVE_UP_DELIVERIES, &row.ok_or_else(|| missing(&GIVE_UP_DELIVERIES))?, "given_up")
+    }
+}
