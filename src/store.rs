@@ -192,6 +192,11 @@ impl Store {
         let mut connection = self.connection().await?;
         let done = in_time(statement.name, self.deadline, connection.query(statement.sql, params)).await;
         if let Err(fault) = &done {
+            if leaves_connection_usable(fault) {
+                // The server says what failed before it gives back the locks: who tries again at once, by another connection,
+                // would find the rows locked by us.
+                drop(in_time(statement.name, self.deadline, connection.object.batch_execute("")).await);
+            }
             self.take_back(connection, fault);
         }
         done

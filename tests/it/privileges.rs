@@ -41,7 +41,6 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
                 "execute on function bell_key",
                 "execute on function has_event",
                 "execute on function ring",
-                "execute on function size_payload",
                 "insert on table outbox (deliver_after destination headers idempotency_key key payload topic)",
                 "usage on schema postrider",
                 "usage on sequence outbox_id_seq",

@@ -146,7 +146,7 @@ async fn producers_and_readers_may_call_only_what_their_inserts_and_views_call()
     let database = Database::new().await;
 
     for (role, functions) in [
-        ("postrider_producer", "{are_headers_valid,bell_key,has_event,ring,size_payload}"),
+        ("postrider_producer", "{are_headers_valid,bell_key,has_event,ring}"),
         ("postrider_reader", "{routed_below,server_identity,webhook_id}"),
         ("public", "{}"),
     ] {
