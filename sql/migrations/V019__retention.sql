@@ -17,21 +17,19 @@ comment on function postrider.server_identity() is
 
 alter table postrider.installation
     add column server text,
-    add column restored_from xid8 not null default '0',
+    add column restored_at timestamptz,
     add column restored_until xid8 not null default '0';
 update postrider.installation set server = postrider.server_identity();
 comment on column postrider.installation.server is 'The cluster whose transactions routed_below counts: postrider.server_identity.';
-comment on column postrider.installation.restored_from is
-    'The first transaction of this cluster after the last restore; from there events of another cluster may stand among ours.';
+comment on column postrider.installation.restored_at is 'When a dispatcher noticed that the rows were brought here from another cluster.';
 comment on column postrider.installation.restored_until is
-    'The highest transaction among the restored events; 0: nothing was restored, or all of it lies below restored_from.';
+    'The highest transaction of an event at that time: up to there events of another cluster stand among ours. 0: there was none.';
 
 -- Asked at every start, and by every new connection: notes that the rows were brought here from another cluster.
 create function postrider.note_restore() returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     identity text := postrider.server_identity();
-    next_xid xid8 := pg_snapshot_xmax(pg_current_snapshot());
 begin
     if identity = '' or exists (select from postrider.installation as i where i.server = identity) then
         return false;
@@ -39,11 +37,10 @@ begin
     update postrider.installation as i
     set server = identity,
         routed_below = '0',
-        restored_from = next_xid,
+        restored_at = now(),
         restored_until = coalesce((
             -- Index: outbox_by_transaction.
-            select o.created_xid from postrider.outbox as o where o.created_xid >= next_xid
-            order by o.created_xid desc, o.id desc limit 1), '0')
+            select o.created_xid from postrider.outbox as o order by o.created_xid desc, o.id desc limit 1), '0')
     where i.server is distinct from identity;
     return found;
 end

@@ -1,7 +1,9 @@
-//! `postrider doctor`: what a dispatcher needs, checked one after the other, each with what mends it. Changes nothing.
+//! `postrider doctor`: what a dispatcher needs, checked one after the other, each with what mends it. Changes nothing, but
+//! sequences with `--mend`.
 
 mod endpoints;
 mod notify;
+mod sequences;
 mod server;
 mod work;
 
@@ -58,7 +60,7 @@ impl Check {
 /// Checks everything with the settings that `run` would have.
 pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Doctor) -> Result<(), Failure> {
     let config = RunConfig::check(settings, url, typed.run)?;
-    let checks = Box::pin(check_all(&config)).await?;
+    let checks = Box::pin(check_all(&config, typed.mend)).await?;
     let worst = checks.iter().map(|check| check.result).max().unwrap_or(Verdict::Ok);
     if typed.json {
         output::json(&json!({ "result": worst, "checks": checks }))?;
@@ -90,7 +92,7 @@ fn print(checks: &[Check]) -> std::io::Result<()> {
 }
 
 /// From the outside to the inside: what cannot be reached is not looked at.
-async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
+async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Check>, Failure> {
     let store = Store::new(&config.database, Session::Command, 2).map_err(anyhow::Error::from)?;
     let store = store.with_vault(config.vault.clone());
     let before = machine_ms();
@@ -119,6 +121,7 @@ async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
         return Ok(checks);
     }
     checks.extend(server::row_security(&store).await);
+    checks.push(sequences::check(&store, mend).await);
     checks.push(work::tables(&row, &store).await);
     checks.push(work::dispatchers(&store).await);
     checks.push(work::backlog(&store).await);

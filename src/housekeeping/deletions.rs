@@ -40,6 +40,8 @@ const AGAIN_MAX: i64 = 20;
 /// So many events that are refused one after the other are recorded, others are passed over: the record stays short where
 /// somebody forbids all deletions.
 const RECORDED_MAX: u32 = 100;
+/// What was restored is finished and looked at so much later than it could go at the earliest.
+const RESTORED_LATE_MAX: Duration = Duration::from_hours(7 * 24);
 /// Longer than anything is kept.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 1000);
 
@@ -50,7 +52,7 @@ pub(super) struct Deletions {
     own: Walk,
     /// Through what was restored; over before it has begun if nothing was.
     restored: Walk,
-    /// The first transaction of that range and the last one; it is kept although ours pass it by.
+    /// The first transaction of that range and the last one.
     restored_range: Option<(u64, u64)>,
     /// When that was asked last.
     range_read: Option<Instant>,
@@ -201,12 +203,8 @@ impl Deletions {
         if !self.restored.is_over || self.range_read.is_some_and(|read| read.elapsed() < pause) {
             return Ok(());
         }
-        let found = store.read_restored().await?;
-        self.restored_range = match (self.restored_range, found) {
-            (Some((from, until)), Some((first, last))) => Some((from.min(first), until.max(last))),
-            (range, None) => range,
-            (None, range) => range,
-        };
+        let longest = self.retention.complete.max(self.retention.failed);
+        self.restored_range = store.read_restored(longest + RESTORED_LATE_MAX).await?;
         self.range_read = Some(Instant::now());
         // What lies below was met on the other walk.
         let ahead = self.restored_range.filter(|(_, until)| self.own.after.xid <= *until);

@@ -273,12 +273,13 @@ impl Store {
         Ok(places.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
-    /// `sql/read_restored.sql`: the first transaction and the last one; none: nothing was restored.
+    /// `sql/read_restored.sql`: the first transaction and the last one; none: nothing was restored, or it is so long ago that
+    /// nothing of it is kept.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn read_restored(&self) -> Result<Option<(u64, u64)>, StoreError> {
-        let row = self.row(&READ_RESTORED, &[]).await?.ok_or_else(|| missing(&READ_RESTORED))?;
+    pub async fn read_restored(&self, kept: Duration) -> Result<Option<(u64, u64)>, StoreError> {
+        let row = self.row(&READ_RESTORED, &[&millis(kept)]).await?.ok_or_else(|| missing(&READ_RESTORED))?;
         let [from, until] =
             ["from_xid", "until_xid"].map(|name| column::<Option<&str>>(&READ_RESTORED, &row, name));
         let (Some(from), Some(until)) = (from?, until?) else { return Ok(None) };
