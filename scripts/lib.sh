@@ -141,7 +141,8 @@ wait_for() {
     done
 }
 
-# start_cluster BINDIR [SETTING=VALUE ...]: a private cluster, its URL in $DATABASE_URL. Its stdin
+# start_cluster BINDIR [SETTING=VALUE ...]: a private cluster, its URL in $DATABASE_URL, its password in the file $PGPASSFILE, which
+# psql, pgbench and postrider read: it is in no command line. $cluster_url_for_people is all of it, for another terminal. Its stdin
 # is our descriptor 9: should this script be killed, the cluster goes with the command it was running.
 start_cluster() {
     psql=$(scripts/postgres --psql)
@@ -152,8 +153,11 @@ start_cluster() {
         kill -0 "$child" 2>/dev/null || die "no database"
         sleep 0.1
     done
-    DATABASE_URL=$(<"$scratch/cluster.url")
-    export DATABASE_URL
+    # shellcheck disable=SC2034 # Read by the callers.
+    cluster_url_for_people=$(<"$scratch/cluster.url")
+    DATABASE_URL=${cluster_url_for_people%%\?*} PGPASSFILE=${cluster_url_for_people##*passfile=}
+    printf -v PGPASSFILE %b "${PGPASSFILE//%/\\x}" # scripts/cluster writes %20 for a space.
+    export DATABASE_URL PGPASSFILE
 }
 
 # query SQL: its rows, unaligned. start_cluster has found psql.

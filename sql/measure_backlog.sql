@@ -3,6 +3,7 @@
 -- rows:   one: unrouted, pending, in_progress, failed bigint; oldest_unrouted_age_ms bigint; oldest_due_age_ms bigint, of the
 --         most overdue delivery to an enabled endpoint that is not left alone by its circuit (others wait on purpose); ages are 0 if there is none; open_circuits
 --         bigint, of enabled endpoints, half open ones too
+--         set_aside bigint: events and deliveries that the database refused, and that are tried again later
 -- locks:  none
 -- repeat: measures again
 select b.unrouted, b.pending, b.in_progress, b.failed,
@@ -12,7 +13,8 @@ select b.unrouted, b.pending, b.in_progress, b.failed,
            as oldest_due_age_ms,
        (select count(*) from postrider.circuit as c
         join postrider.endpoint as e on e.no = c.endpoint_no and e.state = 'enabled'
-        where c.state <> 'closed') as open_circuits
+        where c.state <> 'closed') as open_circuits,
+       (select count(*) from postrider.refused) as set_aside
 from postrider.backlog as b
 cross join (
     select min(first.due_at) as oldest_due_at

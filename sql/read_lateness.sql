@@ -1,7 +1,9 @@
--- does:   reads how late the oldest event and the most overdue delivery are, of those that nobody holds up on purpose
+-- does:   reads how late the oldest event and the most overdue delivery are, of those that nobody holds up on purpose; and what
+--         the database refuses
 -- params: none
 -- rows:   one: unrouted_ms bigint or null: age of the oldest unrouted event; overdue_ms bigint or null: how long the most
---         overdue delivery of an enabled endpoint has waited
+--         overdue delivery of an enabled endpoint has waited; set_aside bigint: events and deliveries that the database refused,
+--         reason text: of the one that was refused first (null: none)
 -- locks:  none
 -- repeat: the same
 select (select (extract(epoch from clock_timestamp() - b.oldest_unrouted_at) * 1000)::bigint
@@ -12,4 +14,6 @@ select (select (extract(epoch from clock_timestamp() - b.oldest_unrouted_at) * 1
         cross join lateral (select d.due_at from postrider.delivery as d
                             where d.endpoint_no = e.no and d.due_at is not null
                             order by d.due_at limit 1) as first
-        where e.state = 'enabled' and first.due_at <= clock_timestamp()) as overdue_ms
+        where e.state = 'enabled' and first.due_at <= clock_timestamp()) as overdue_ms,
+       (select count(*) from postrider.refused) as set_aside,
+       (select r.reason from postrider.refused as r order by r.since limit 1) as reason

@@ -30,6 +30,7 @@ pub struct Metrics {
     dispatched: Histogram,
     settled: Histogram,
     lost_claims: IntCounter,
+    put_off: IntCounter,
     rings_sent: IntCounter,
     rings_heard: IntCounter,
     naps: IntCounter,
@@ -90,6 +91,10 @@ impl Metrics {
                 "postrider_lost_claims_total",
                 "Outcomes that were not written because their claim was gone.",
             )?,
+            put_off: make.counter(
+                "postrider_outcomes_put_off_total",
+                "Outcomes that were not written with their batch: somebody had locked their row, or the database refused them.",
+            )?,
             rings_sent: make.counter(
                 "postrider_rings_sent_total",
                 "Times this dispatcher rang its siblings: awake and leading, or leaving work that they may have slots for.",
@@ -143,6 +148,11 @@ impl Metrics {
     pub fn settled(&self, outcomes: usize, lost: usize) {
         self.settled.observe(size(outcomes));
         self.lost_claims.inc_by(u64::try_from(lost).unwrap_or(u64::MAX));
+    }
+
+    /// An outcome is written later than those that it came with.
+    pub fn put_off(&self) {
+        self.put_off.inc();
     }
 
     /// The siblings were rung.

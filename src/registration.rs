@@ -17,6 +17,8 @@ use crate::topics::{TopicPattern, check_topic};
 pub const IN_FLIGHT_MAX: usize = 10_000;
 /// What is kept unless it is named is removed by this word.
 const NONE: &str = "none";
+/// A key is made.
+const NEW: &str = "new";
 const PEM_BYTES_MAX: usize = 64 * 1024;
 
 /// An endpoint as somebody asks for it; texts as typed.
@@ -62,6 +64,7 @@ impl Registration {
         if let Err(fault) = &format {
             problems.add("format", &fault.to_string(), self.format.as_deref());
         }
+        let is_new_key = self.signing_key.as_deref() == Some(NEW);
         let signing_key = check_signing_key(self.signing_key, problems);
         check_auth(self.auth.as_deref(), &self.headers, policy, problems);
         check_tls(self.ca_certificates.as_deref(), self.client_certificate.as_deref(), problems);
@@ -91,6 +94,7 @@ impl Registration {
             ordered: self.ordered,
             format: format.ok()?,
             signing_key,
+            is_new_key,
             auth: self.auth,
             ca_certificates: self.ca_certificates,
             client_certificate: self.client_certificate,
@@ -170,7 +174,7 @@ pub fn check_secret(secret: Option<&str>, problems: &mut Problems) {
 fn check_signing_key(given: Option<String>, problems: &mut Problems) -> Option<String> {
     match given.as_deref() {
         None | Some(NONE) => given,
-        Some("new") => {
+        Some(NEW) => {
             SigningKey::generate().map_err(|fault| problems.add("signing_key", &fault.to_string(), None)).ok()
         }
         Some(text) => {

@@ -10,12 +10,14 @@ mod endpoints;
 mod events;
 mod gate;
 mod health;
+mod held;
 mod leftovers;
 mod measures;
 mod migrate;
 mod pool;
 mod redo;
 mod refused;
+mod registering;
 mod routing;
 mod rows;
 mod secrets;
@@ -44,7 +46,7 @@ pub use diagnose::{
     Refusal, is_data_fault, is_duplicate, is_lock_timeout, is_permanent, is_row_fault, one_line, refusal,
 };
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
-pub use endpoints::{EndpointPut, EndpointSet, PutResult};
+pub use endpoints::EndpointSet;
 pub use events::{
     Birth, Deletion, DeletionRange, EventFloor, NewEvent, Retention, RoutePlan, Stretch, Unrouted,
     UnroutedEvent,
@@ -55,6 +57,7 @@ pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeas
 pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_migrations, schema_version};
 pub use redo::Replay;
 pub use refused::RefusedStage;
+pub use registering::{EndpointPut, PutResult};
 pub use routing::RouteTx;
 pub use rows::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,

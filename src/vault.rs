@@ -1,6 +1,8 @@
-//! Rules: secrets of endpoints at rest. With a key they are sealed: `sealed:KEY_ID:base64(nonce, ciphertext, tag)`, AES-256-GCM,
-//! the endpoint's id as associated data, so that what is sealed for one endpoint opens for no other. Without a key they stand
-//! as they are.
+//! Rules: secrets of endpoints at rest. With a key they are sealed: `sealed:2:KEY_ID:base64(nonce, ciphertext, tag)`, AES-256-GCM,
+//! their place as associated data, so that what is sealed for one [`Place`] opens in no other. Without a key they stand as they
+//! are. Earlier versions wrote `sealed:KEY_ID:…` and bound the endpoint's id alone.
+
+mod place;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,8 +14,12 @@ use ring::digest::{Context, SHA256};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use thiserror::Error;
 
+pub use place::{Field, Place};
+
 const KEY_BYTES: usize = 32;
 const PREFIX: &str = "sealed:";
+/// Follows the prefix where the whole place is bound. No key has that id.
+const BOUND: &str = "2:";
 
 /// The keys: the first seals, all of them open. None: nothing is sealed, and nothing sealed can be opened.
 #[derive(Clone, Debug, Default)]
@@ -48,9 +54,17 @@ pub enum OpenError {
     /// This dispatcher does not have its key.
     #[error("sealed with key {0}, which is not among --encryption-key and --encryption-key-file")]
     UnknownKey(String),
-    /// Somebody changed it, or moved it here from another endpoint.
-    #[error("sealed with key {0}, and damaged")]
+    /// Somebody changed it, or moved it here, or moved the endpoint.
+    #[error(
+        "sealed with key {0}, and damaged, or moved here from another endpoint, field or host: name it again"
+    )]
     Damaged(String),
+    /// An earlier version sealed it, and nothing says for which field and host.
+    #[error(
+        "sealed with key {0} by an earlier version, which did not say for which field and host: look at the URLs of the \
+         endpoints, then run \"postrider secret seal --accept-unbound\""
+    )]
+    Unbound(String),
 }
 
 /// The random source of the system has failed.
@@ -90,44 +104,84 @@ impl Vault {
         self.keys.first().map(|key| key.id.as_str())
     }
 
-    /// Whether this is a secret that the first key has not sealed.
-    pub fn is_to_be_sealed(&self, text: &str) -> bool {
-        self.key_id().is_some_and(|id| parts(text).is_none_or(|(key_id, _)| key_id != id))
+    /// What a secret begins with that the first key has sealed for its place; none: there is no key.
+    pub fn seal_of_first_key(&self) -> Option<String> {
+        self.key_id().map(|id| format!("{PREFIX}{BOUND}{id}:"))
     }
 
     /// The secret as it is to be stored.
     ///
     /// # Errors
     /// [`NoRandomness`].
-    pub fn seal(&self, endpoint_id: &str, secret: &str) -> Result<String, NoRandomness> {
+    pub fn seal(&self, place: &Place<'_>, secret: &str) -> Result<String, NoRandomness> {
         let Some(Key { id, key }) = self.keys.first() else { return Ok(secret.to_owned()) };
         let nonce = random::<NONCE_LEN>()?;
         let mut bytes = secret.as_bytes().to_vec();
-        let aad = Aad::from(endpoint_id.as_bytes());
+        let aad = Aad::from(place.bytes());
         #[expect(clippy::map_err_ignore, reason = "ring tells nothing; it fails beyond 64 GiB")]
         let tag = key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut bytes)
             .map_err(|_| NoRandomness)?;
         let sealed = [&nonce, bytes.as_slice(), tag.as_ref()].concat();
-        Ok(format!("{PREFIX}{id}:{}", BASE64.encode(sealed)))
+        Ok(format!("{PREFIX}{BOUND}{id}:{}", BASE64.encode(sealed)))
     }
 
     /// The secret as it was given. What is not sealed is it already.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open<'a>(&self, endpoint_id: &str, stored: &'a str) -> Result<Cow<'a, str>, OpenError> {
-        let Some((id, encoded)) = parts(stored) else { return Ok(Cow::Borrowed(stored)) };
+    pub fn open<'a>(&self, place: &Place<'_>, stored: &'a str) -> Result<Cow<'a, str>, OpenError> {
+        let Some(sealed) = Sealed::parse(stored) else { return Ok(Cow::Borrowed(stored)) };
+        if sealed.is_bound {
+            self.unseal(&sealed, &place.bytes()).map(Cow::Owned)
+        } else {
+            Err(OpenError::Unbound(sealed.key_id.to_owned()))
+        }
+    }
+
+    /// The same, and what an earlier version sealed for this endpoint: only where a person has said so, because it may have been
+    /// moved here from another field or host.
+    ///
+    /// # Errors
+    /// [`OpenError`], but not [`OpenError::Unbound`].
+    pub fn open_unbound<'a>(&self, place: &Place<'_>, stored: &'a str) -> Result<Cow<'a, str>, OpenError> {
+        match Sealed::parse(stored) {
+            Some(sealed) if !sealed.is_bound => {
+                self.unseal(&sealed, place.endpoint_id.as_bytes()).map(Cow::Owned)
+            }
+            _ => self.open(place, stored),
+        }
+    }
+
+    fn unseal(&self, sealed: &Sealed<'_>, bound: &[u8]) -> Result<String, OpenError> {
+        let id = sealed.key_id;
         let found = self.keys.iter().find(|key| key.id == id);
         let Key { key, .. } = found.ok_or_else(|| OpenError::UnknownKey(id.to_owned()))?;
         let opened = || {
-            let mut bytes = BASE64.decode(encoded).ok()?;
+            let mut bytes = BASE64.decode(sealed.encoded).ok()?;
             let (nonce, sealed) = bytes.split_first_chunk_mut::<NONCE_LEN>()?;
             let nonce = Nonce::assume_unique_for_key(*nonce);
-            let opened = key.open_in_place(nonce, Aad::from(endpoint_id.as_bytes()), sealed).ok()?;
+            let opened = key.open_in_place(nonce, Aad::from(bound), sealed).ok()?;
             String::from_utf8(opened.to_vec()).ok()
         };
-        opened().map(Cow::Owned).ok_or_else(|| OpenError::Damaged(id.to_owned()))
+        opened().ok_or_else(|| OpenError::Damaged(id.to_owned()))
+    }
+}
+
+/// What is sealed, in its parts.
+struct Sealed<'a> {
+    /// Whether its whole place is bound in.
+    is_bound: bool,
+    key_id: &'a str,
+    encoded: &'a str,
+}
+
+impl<'a> Sealed<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let rest = text.strip_prefix(PREFIX)?;
+        let bound = rest.strip_prefix(BOUND);
+        let (key_id, encoded) = bound.unwrap_or(rest).split_once(':')?;
+        Some(Self { is_bound: bound.is_some(), key_id, encoded })
     }
 }
 
@@ -145,11 +199,6 @@ impl Key {
 
 fn first_four(bytes: &[u8]) -> u32 {
     bytes.first_chunk().copied().map_or(0, u32::from_be_bytes)
-}
-
-/// Key id and base64 of what is sealed.
-fn parts(text: &str) -> Option<(&str, &str)> {
-    text.strip_prefix(PREFIX)?.split_once(':')
 }
 
 /// Bytes that nobody can guess.
@@ -171,21 +220,103 @@ mod tests {
         Vault::parse(&keys.join("\n")).unwrap()
     }
 
+    /// The field of an endpoint `one` at that URL.
+    fn at(url: &str, field: Field) -> Place<'_> {
+        Place { endpoint_id: "one", url, field }
+    }
+
+    fn here() -> Place<'static> {
+        at("https://example.com/hook", Field::Secret)
+    }
+
     #[test]
     fn what_is_sealed_opens_with_its_key_for_its_endpoint_alone() {
-        let sealed = vault(&[1]).seal("one", SECRET).unwrap();
+        let sealed = vault(&[1]).seal(&here(), SECRET).unwrap();
 
         assert!(!sealed.contains("whsec_"));
-        assert_eq!(vault(&[1]).open("one", &sealed).unwrap(), SECRET);
-        assert_eq!(vault(&[2, 1]).open("one", &sealed).unwrap(), SECRET);
-        assert!(matches!(vault(&[1]).open("two", &sealed), Err(OpenError::Damaged(_))));
-        assert!(matches!(vault(&[2]).open("one", &sealed), Err(OpenError::UnknownKey(_))));
-        assert!(matches!(Vault::default().open("one", &sealed), Err(OpenError::UnknownKey(_))));
+        assert_eq!(vault(&[1]).open(&here(), &sealed).unwrap(), SECRET);
+        assert_eq!(vault(&[2, 1]).open(&here(), &sealed).unwrap(), SECRET);
+        let there = Place { endpoint_id: "two", ..here() };
+        assert!(matches!(vault(&[1]).open(&there, &sealed), Err(OpenError::Damaged(_))));
+        assert!(matches!(vault(&[2]).open(&here(), &sealed), Err(OpenError::UnknownKey(_))));
+        assert!(matches!(Vault::default().open(&here(), &sealed), Err(OpenError::UnknownKey(_))));
+    }
+
+    #[test]
+    fn what_is_sealed_for_one_field_opens_in_no_other() {
+        let url = "https://example.com/hook";
+        for sealed_for in Field::ALL {
+            let sealed = vault(&[1]).seal(&at(url, sealed_for), SECRET).unwrap();
+            for opened_in in Field::ALL {
+                let opened = vault(&[1]).open(&at(url, opened_in), &sealed);
+                assert_eq!(opened.is_ok(), sealed_for == opened_in, "{sealed_for:?} in {opened_in:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_login_and_a_certificate_open_for_scheme_host_and_port_of_their_url_alone() {
+        let url = "https://Example.com/hook";
+        let same = ["https://example.com", "https://example.com:443/other?x=y"];
+        let others = [
+            "http://example.com/hook",
+            "https://example.com:8443/hook",
+            "https://www.example.com/hook",
+            "https://example.com.attacker.example/hook",
+            "https:///attacker.example/hook",
+            "https://attacker.example/https://example.com/hook",
+            "https://[::1]/hook",
+            "not a URL",
+        ];
+        for field in [Field::Auth, Field::ClientCertificate] {
+            let sealed = vault(&[1]).seal(&at(url, field), SECRET).unwrap();
+            for same in same {
+                assert_eq!(vault(&[1]).open(&at(same, field), &sealed).unwrap(), SECRET, "{same}");
+            }
+            for other in others {
+                assert!(vault(&[1]).open(&at(other, field), &sealed).is_err(), "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_signs_opens_wherever_its_endpoint_is() {
+        for field in [Field::Secret, Field::SigningKey] {
+            let sealed = vault(&[1]).seal(&at("https://example.com/hook", field), SECRET).unwrap();
+
+            assert_eq!(vault(&[1]).open(&at("https://elsewhere.example/", field), &sealed).unwrap(), SECRET);
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_version_sealed_opens_only_where_a_person_says_so() {
+        let vault = vault(&[1]);
+        let old = sealed_by_an_earlier_version(&vault, "one");
+        let two = Place { endpoint_id: "two", ..here() };
+
+        assert!(matches!(vault.open(&here(), &old), Err(OpenError::Unbound(_))));
+        assert_eq!(vault.open_unbound(&here(), &old).unwrap(), SECRET);
+        assert!(matches!(vault.open_unbound(&two, &old), Err(OpenError::Damaged(_))));
+        // Neither form passes for the other.
+        let new = vault.seal(&here(), SECRET).unwrap();
+        assert!(vault.open(&here(), &old.replace("sealed:", "sealed:2:")).is_err());
+        assert!(vault.open_unbound(&here(), &new.replace("sealed:2:", "sealed:")).is_err());
+        assert_eq!(vault.open_unbound(&here(), &new).unwrap(), SECRET);
+    }
+
+    fn sealed_by_an_earlier_version(vault: &Vault, endpoint_id: &str) -> String {
+        let Key { id, key } = &vault.keys[0];
+        let mut bytes = SECRET.as_bytes().to_vec();
+        let nonce = [7; NONCE_LEN];
+        let aad = Aad::from(endpoint_id.as_bytes());
+        let tag =
+            key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut bytes).unwrap();
+        format!("sealed:{id}:{}", BASE64.encode([&nonce, bytes.as_slice(), tag.as_ref()].concat()))
     }
 
     #[test]
     fn a_bit_that_is_changed_is_noticed() {
-        let sealed = vault(&[1]).seal("one", SECRET).unwrap();
+        let sealed = vault(&[1]).seal(&here(), SECRET).unwrap();
         let (head, encoded) = sealed.rsplit_once(':').unwrap();
         let bytes = BASE64.decode(encoded).unwrap();
 
@@ -193,32 +324,34 @@ mod tests {
             let mut changed = bytes.clone();
             changed[place] ^= 1;
             let changed = format!("{head}:{}", BASE64.encode(changed));
-            assert!(vault(&[1]).open("one", &changed).is_err(), "byte {place}");
+            assert!(vault(&[1]).open(&here(), &changed).is_err(), "byte {place}");
         }
-        assert!(vault(&[1]).open("one", &format!("{head}:AAAA")).is_err());
+        assert!(vault(&[1]).open(&here(), &format!("{head}:AAAA")).is_err());
     }
 
     #[test]
     fn the_same_secret_is_sealed_differently_each_time() {
-        assert_ne!(vault(&[1]).seal("one", SECRET).unwrap(), vault(&[1]).seal("one", SECRET).unwrap());
+        assert_ne!(vault(&[1]).seal(&here(), SECRET).unwrap(), vault(&[1]).seal(&here(), SECRET).unwrap());
     }
 
     #[test]
     fn without_a_key_secrets_stand_as_they_are() {
         let none = Vault::parse("# no key\n\n").unwrap();
 
-        assert_eq!(none.seal("one", SECRET).unwrap(), SECRET);
-        assert_eq!(none.open("one", SECRET).unwrap(), SECRET);
-        assert!(!none.is_to_be_sealed(SECRET));
+        assert_eq!(none.seal(&here(), SECRET).unwrap(), SECRET);
+        assert_eq!(none.open(&here(), SECRET).unwrap(), SECRET);
+        assert_eq!(none.seal_of_first_key(), None);
     }
 
     #[test]
-    fn what_stands_in_the_clear_or_is_sealed_by_another_key_is_to_be_sealed() {
+    fn what_the_first_key_has_sealed_for_its_place_is_known_by_its_beginning() {
         let (old, new) = (vault(&[1]), vault(&[2, 1]));
+        let seal = new.seal_of_first_key().unwrap();
 
-        assert!(new.is_to_be_sealed(SECRET));
-        assert!(new.is_to_be_sealed(&old.seal("one", SECRET).unwrap()));
-        assert!(!new.is_to_be_sealed(&new.seal("one", SECRET).unwrap()));
+        assert!(!SECRET.starts_with(&seal));
+        assert!(!old.seal(&here(), SECRET).unwrap().starts_with(&seal));
+        assert!(!sealed_by_an_earlier_version(&new, "one").starts_with(&seal));
+        assert!(new.seal(&here(), SECRET).unwrap().starts_with(&seal));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub enum Secret {
     #[command(
         after_help = "A new key: add it below the old one in the file of every dispatcher and restart them; move it to the top and restart them; \
         run this; then the old one can go. \
-        Exit code 1 if a secret could not be read with any of the keys.\n\n\
+        Exit code 1 if a secret could not be read with any of the keys, or stands where it was not sealed for.\n\n\
         Example: postrider secret seal --encryption-key-file /etc/postrider/keys"
     )]
     Seal(SecretSeal),
@@ -26,6 +26,10 @@ pub struct SecretSeal {
     /// The keys.
     #[command(flatten)]
     pub encryption: Encryption,
+    /// Seal again what an earlier version has sealed; needed once, after the upgrade. Look at the URLs of the endpoints first:
+    /// logins and client certificates are bound to the hosts that these name now
+    #[arg(long)]
+    pub accept_unbound: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

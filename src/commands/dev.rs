@@ -30,11 +30,15 @@ pub(super) async fn run(mut settings: Settings, url: Option<String>, typed: cli:
         (Duration::from_millis(10), Duration::from_hours(1)),
         &mut settings.problems,
     );
-    let given = std::mem::take(&mut settings.problems).unless_any(address.zip(every))?;
+    let (address, every) = std::mem::take(&mut settings.problems).unless_any(address.zip(every))?;
+    let given = Given { address, every, events: typed.events };
     let cluster = if settings.names_database(url.as_ref()) { None } else { Some(Cluster::start().await?) };
     let url = cluster.as_ref().map(|cluster| cluster.url().to_owned()).or(url);
+    // Or everybody on this machine could register an endpoint, and read what comes by.
+    let token_file = cluster.as_ref().map(Cluster::write_token).transpose()?;
     let run = cli::Run {
         api_listen: Some("127.0.0.1:0".to_owned()),
+        api_token_file: token_file.clone(),
         egress: cli::Egress {
             allow_http: Some("true".to_owned()),
             allow_cidr: vec!["127.0.0.0/8".to_owned()],
@@ -43,20 +47,27 @@ pub(super) async fn run(mut settings: Settings, url: Option<String>, typed: cli:
         ..cli::Run::default()
     };
     let config = RunConfig::check(settings, url.clone(), run)?;
-    let done = Box::pin(work(config, given, typed.events, &mut signals)).await;
+    let done = Box::pin(work(config, given, token_file, &mut signals)).await;
     if let Some(cluster) = cluster {
         cluster.stop().await;
     }
     done
 }
 
+/// What was typed.
+struct Given {
+    address: SocketAddr,
+    every: Duration,
+    events: Option<u32>,
+}
+
 async fn work(
     config: RunConfig,
-    given: (SocketAddr, Duration),
-    events: Option<u32>,
+    given: Given,
+    token_file: Option<String>,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
-    let (address, every) = given;
+    let Given { address, every, events } = given;
     let database = config.database.clone();
     let health = tokio::select! {
         health = Dispatcher::prepare(&config) => health?,
@@ -79,7 +90,7 @@ async fn work(
         dispatcher = Box::pin(Dispatcher::start(config, health)) => dispatcher?,
         _ = signals.next() => return Ok(()),
     };
-    introduce(&database, address, &dispatcher)?;
+    introduce(&database, address, &dispatcher, token_file.as_deref())?;
     let done = tokio::select! {
         done = publish(&store, every, events) => done,
         _ = signals.next() => Ok(()),
@@ -102,18 +113,28 @@ fn endpoint(address: SocketAddr, secret: &str) -> EndpointPut {
         ordered: false,
         format: Format::Webhook,
         signing_key: None,
+        is_new_key: false,
         auth: None,
         ca_certificates: None,
         client_certificate: None,
     }
 }
 
-fn introduce(database: &DatabaseUrl, receiver: SocketAddr, dispatcher: &Dispatcher) -> std::io::Result<()> {
-    let shown = database.without_password();
+fn introduce(
+    database: &DatabaseUrl,
+    receiver: SocketAddr,
+    dispatcher: &Dispatcher,
+    token_file: Option<&str>,
+) -> std::io::Result<()> {
+    // In quotes: a shell may take a question mark to mean a file.
+    let shown = format!("'{}'", database.without_password());
+    let api = dispatcher.api_address();
+    let token = token_file.map(|path| format!(", its token is in {path}")).unwrap_or_default();
     for line in [
         format!("database    psql {shown}"),
         format!("receiver    http://{receiver}/hook, endpoint \"{ENDPOINT}\", prints every webhook here"),
-        format!("health      curl http://{}/readyz", dispatcher.api_address()),
+        format!("health      curl http://{api}/readyz"),
+        format!("dashboard   http://{api}/{token}"),
         "try         insert into postrider.outbox (topic, payload) values ('order.created', '{\"order_id\": 42}');".to_owned(),
         "watch       select * from postrider.delivery_status order by delivery_id desc limit 5;".to_owned(),
         format!("status      postrider status --database-url {shown}"),

@@ -37,7 +37,8 @@ async fn seal(mut settings: Settings, url: Option<String>, typed: &cli::SecretSe
     let (store, _) = open(settings, url)?;
     let vault = vault.unwrap_or_default();
     let key_id = vault.key_id().unwrap_or_default().to_owned();
-    let sealing = store.with_vault(vault).seal_secrets(ToSeal::All).await?;
+    let which = if typed.accept_unbound { ToSeal::Unbound } else { ToSeal::All };
+    let sealing = store.with_vault(vault).seal_secrets(which).await?;
     if typed.json {
         let unreadable: Vec<&str> = sealing.unreadable.iter().map(|(id, _)| id.as_str()).collect();
         output::json(&json!({ "key_id": key_id, "sealed": sealing.sealed, "unreadable": unreadable }))?;

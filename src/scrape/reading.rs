@@ -134,6 +134,11 @@ impl Reading {
             "Enabled endpoints that do not answer: their deliveries wait for a probe.",
             backlog.open_circuits,
         )?;
+        gauges.set(
+            "postrider_set_aside",
+            "Events and deliveries that the database refuses to write, and that are tried again later; see postrider.set_aside.",
+            backlog.set_aside,
+        )?;
         Ok(())
     }
 

@@ -165,6 +165,7 @@ impl Writer {
 
     /// One more outcome waits. It takes no room from others, as long as there are not too many.
     fn put_off(&mut self) {
+        self.metrics.put_off();
         if self.late.len() + self.late_given_back.len() < LATE_MAX {
             self.desk.put_off(1);
         } else {

@@ -165,7 +165,8 @@ impl DatabaseUrl {
             .options
             .shown()
             .filter(|(name, _)| !in_front.contains(name))
-            .map(|(name, value)| format!("{name}={}", parse::encode(value)))
+            // Of a path, as of passfile, a person sees more so; a slash means nothing there.
+            .map(|(name, value)| format!("{name}={}", parse::encode(value).replace("%2F", "/")))
             .collect();
         let mark = if others.is_empty() { "" } else { "?" };
         let database = parse::encode(self.database());

@@ -6,6 +6,8 @@ use std::io;
 use rustls::CertificateError;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use super::StoreError;
+
 /// What the driver says before there is a session, where waiting does not help; and what does.
 const REFUSALS: [(&str, &str); 4] = [
     ("password missing", "; give it as PGPASSWORD, in ~/.pgpass, or in the connection string"),
@@ -55,6 +57,9 @@ const OF_NO_ROW: [&str; 6] = ["08", "25", "40", "55P03", "57P", "58030"];
 /// Whether the server refused a row that the statement writes or reads, and would take the others without it: somebody's
 /// trigger or constraint, a value, data that is damaged. Not where the statement as such, the session or the server is in trouble.
 pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
+    if let Some(StoreError::Row { .. }) = fault.downcast_ref() {
+        return true; // It was read, and is not what its statement's header says.
+    }
     let Some(db) = database_error(fault).filter(|db| db.parsed_severity() == Some(Severity::Error)) else {
         return false;
     };

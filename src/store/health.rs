@@ -55,12 +55,16 @@ pub struct TableRow {
 }
 
 /// How late the oldest work is; none: there is none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Lateness {
     /// Age of the oldest unrouted event.
     pub unrouted: Option<Duration>,
     /// How long the most overdue delivery of an enabled endpoint has waited.
     pub overdue: Option<Duration>,
+    /// Events and deliveries that the database refused.
+    pub set_aside: i64,
+    /// Why the first of them was.
+    pub reason: Option<String>,
 }
 
 impl Store {
@@ -129,6 +133,11 @@ impl Store {
         let row = self.row(&READ_LATENESS, &[]).await?.ok_or_else(|| missing(&READ_LATENESS))?;
         let unrouted: Option<i64> = column(&READ_LATENESS, &row, "unrouted_ms")?;
         let overdue: Option<i64> = column(&READ_LATENESS, &row, "overdue_ms")?;
-        Ok(Lateness { unrouted: unrouted.map(from_millis), overdue: overdue.map(from_millis) })
+        Ok(Lateness {
+            unrouted: unrouted.map(from_millis),
+            overdue: overdue.map(from_millis),
+            set_aside: column(&READ_LATENESS, &row, "set_aside")?,
+            reason: column(&READ_LATENESS, &row, "reason")?,
+        })
     }
 }

@@ -17,6 +17,7 @@ pub struct BacklogMeasure {
     pub oldest_unrouted_age: Duration,
     pub oldest_due_age: Duration,
     pub open_circuits: i64,
+    pub set_aside: i64,
 }
 
 /// The rows of `sql/measure_endpoints.sql`.
@@ -74,6 +75,7 @@ impl Store {
             oldest_unrouted_age: age(&MEASURE_BACKLOG, &row, "oldest_unrouted_age_ms")?,
             oldest_due_age: age(&MEASURE_BACKLOG, &row, "oldest_due_age_ms")?,
             open_circuits: column(&MEASURE_BACKLOG, &row, "open_circuits")?,
+            set_aside: column(&MEASURE_BACKLOG, &row, "set_aside")?,
         })
     }
 

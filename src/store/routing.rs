@@ -136,7 +136,7 @@ impl Drop for RouteTx<'_> {
 
 /// Where a statement stands in its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bound {
+pub(super) enum Bound {
     Begins,
     GoesOn,
     Commits,
@@ -144,7 +144,7 @@ enum Bound {
 
 impl Connection {
     /// Runs a statement of a transaction.
-    async fn query_at(
+    pub(super) async fn query_at(
         &self,
         bound: Bound,
         sql: &str,

@@ -1,8 +1,11 @@
 //! Statements about secrets at rest: sealed before they are stored, opened when they are read.
 
+use tokio_postgres::Row;
+
 use super::statements::{FORGET_SECRETS, LIST_UNSEALED, READ_SECRETS, SEAL_SECRETS};
-use super::{Store, StoreError, column};
-use crate::vault::{NoRandomness, Vault};
+use super::{Store, StoreError, column, is_row_fault, missing, one_line};
+use crate::halves::Halves;
+use crate::vault::{Field, NoRandomness, Place, Vault};
 
 /// Endpoints whose secrets are sealed by one statement.
 const ENDPOINTS_MAX: i64 = 200;
@@ -14,6 +17,8 @@ pub enum ToSeal {
     Clear,
     /// Those of another key, too.
     All,
+    /// And those that an earlier version sealed and bound to no field and no host: a person has looked at the URLs.
+    Unbound,
 }
 
 /// What sealing came to.
@@ -28,11 +33,43 @@ pub struct Sealing {
 /// What is stored of one endpoint, secret by secret.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    pub(super) exists: bool,
-    pub(super) secret: Vec<String>,
-    pub(super) signing_key: Vec<String>,
-    pub(super) auth: Vec<String>,
-    pub(super) client_certificate: Vec<String>,
+    /// The old ones, too.
+    secret: Vec<String>,
+    signing_key: Vec<String>,
+    auth: Vec<String>,
+    client_certificate: Vec<String>,
+    /// What verifies the signatures of the signing key.
+    pub(super) public_key: Option<String>,
+}
+
+impl Stored {
+    /// What is stored of a field.
+    pub(super) fn of(&self, field: Field) -> &[String] {
+        match field {
+            Field::Secret => &self.secret,
+            Field::SigningKey => &self.signing_key,
+            Field::Auth => &self.auth,
+            Field::ClientCertificate => &self.client_certificate,
+        }
+    }
+}
+
+/// The answer of `sql/read_secrets.sql`; nothing for an endpoint that does not exist.
+pub(super) fn stored(row: Option<&Row>) -> Result<Stored, StoreError> {
+    let Some(row) = row else { return Ok(Stored::default()) };
+    let one = |field: Field| {
+        let text: Option<String> = column(&READ_SECRETS, row, field.as_str())?;
+        Ok::<Vec<String>, StoreError>(text.into_iter().collect())
+    };
+    let mut secret = one(Field::Secret)?;
+    secret.extend(column::<Vec<String>>(&READ_SECRETS, row, "old_secrets")?);
+    Ok(Stored {
+        secret,
+        signing_key: one(Field::SigningKey)?,
+        auth: one(Field::Auth)?,
+        client_certificate: one(Field::ClientCertificate)?,
+        public_key: column(&READ_SECRETS, row, "public_key")?,
+    })
 }
 
 impl Store {
@@ -42,40 +79,23 @@ impl Store {
         Self { vault, ..self }
     }
 
-    /// `sql/read_secrets.sql`: nothing for an endpoint that does not exist.
-    pub(super) async fn read_secrets(&self, id: &str) -> Result<Stored, StoreError> {
-        let Some(row) = self.row(&READ_SECRETS, &[&id]).await? else { return Ok(Stored::default()) };
-        let one = |name| {
-            Ok::<_, StoreError>(column::<Option<String>>(&READ_SECRETS, &row, name)?.into_iter().collect())
-        };
-        let mut secret: Vec<String> = one("secret")?;
-        secret.extend(column::<Vec<String>>(&READ_SECRETS, &row, "old_secrets")?);
-        Ok(Stored {
-            exists: true,
-            secret,
-            signing_key: one("signing_key")?,
-            auth: one("auth")?,
-            client_certificate: one("client_certificate")?,
-        })
-    }
-
     /// The text to store for a secret: the one that stands there and means the same, or a new one, sealed. `none` stays as
     /// it is.
     pub(super) fn to_store(
         &self,
-        id: &str,
+        place: &Place<'_>,
         given: Option<&str>,
         stored: &[String],
     ) -> Result<Option<String>, StoreError> {
         let Some(given) = given else { return Ok(None) };
-        let is_same = |text: &&String| self.vault.open(id, text).is_ok_and(|opened| opened == given);
+        let is_same = |text: &&String| self.vault.open(place, text).is_ok_and(|opened| opened == given);
         if let Some(same) = stored.iter().find(is_same) {
             return Ok(Some(same.clone()));
         }
         if given == "none" {
             Ok(Some(given.to_owned()))
         } else {
-            self.vault.seal(id, given).map(Some).map_err(unsealed)
+            self.vault.seal(place, given).map(Some).map_err(unsealed)
         }
     }
 
@@ -85,36 +105,89 @@ impl Store {
     /// [`StoreError`]: what was sealed before stays so.
     pub async fn seal_secrets(&self, which: ToSeal) -> Result<Sealing, StoreError> {
         let mut sealing = Sealing::default();
-        let Some(key_id) = self.vault.key_id() else { return Ok(sealing) };
-        let mut after_no = 0_i32;
+        let Some(seal) = self.vault.seal_of_first_key() else { return Ok(sealing) };
         let seal = match which {
             ToSeal::Clear => "sealed:".to_owned(),
-            ToSeal::All => format!("sealed:{key_id}:"),
+            ToSeal::All | ToSeal::Unbound => seal,
         };
+        let mut after_no = 0_i32;
         loop {
             let rows = self.rows(&LIST_UNSEALED, &[&seal, &after_no, &ENDPOINTS_MAX]).await?;
             let Some(last) = rows.last() else { return Ok(sealing) };
             after_no = column(&LIST_UNSEALED, last, "no")?;
-            let (mut nos, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
+            let mut swaps = Vec::new();
             for row in &rows {
-                let id: String = column(&LIST_UNSEALED, row, "id")?;
-                for stored in column::<Vec<String>>(&LIST_UNSEALED, row, "stored")? {
-                    match self.vault.open(&id, &stored) {
-                        Ok(opened) => {
-                            nos.push(column::<i32>(&LIST_UNSEALED, row, "no")?);
-                            new.push(self.vault.seal(&id, &opened).map_err(unsealed)?);
-                            drop(opened);
-                            old.push(stored);
-                        }
-                        Err(fault) => sealing.unreadable.push((id.clone(), fault.to_string())),
+                self.seal_endpoint(row, which, &mut swaps, &mut sealing.unreadable)?;
+            }
+            self.swap(swaps, which, &mut sealing).await?;
+        }
+    }
+
+    /// `sql/seal_secrets.sql`; an endpoint that the database refuses to change keeps no other from being sealed.
+    async fn swap(&self, swaps: Vec<Swap>, which: ToSeal, sealing: &mut Sealing) -> Result<(), StoreError> {
+        let mut halves = Halves::new(swaps);
+        while let Some(part) = halves.next_part() {
+            let nos: Vec<i32> = part.iter().map(|swap| swap.no).collect();
+            let urls: Vec<&str> = part.iter().map(|swap| swap.url.as_str()).collect();
+            let fields: Vec<&str> = part.iter().map(|swap| swap.field).collect();
+            let stored: Vec<&str> = part.iter().map(|swap| swap.stored.as_str()).collect();
+            let sealed: Vec<&str> = part.iter().map(|swap| swap.sealed.as_str()).collect();
+            // A person waits for who holds a row; a dispatcher comes again.
+            let skips_locked = which == ToSeal::Clear;
+            let params: super::Params<'_> = &[&nos, &urls, &fields, &stored, &sealed, &skips_locked];
+            match self.row(&SEAL_SECRETS, params).await {
+                Ok(row) => {
+                    let changed: i64 =
+                        column(&SEAL_SECRETS, &row.ok_or_else(|| missing(&SEAL_SECRETS))?, "sealed")?;
+                    sealing.sealed += if changed > 0 { part.len() } else { 0 };
+                }
+                Err(fault) if is_row_fault(&fault) => {
+                    if let Some(swap) = halves.refused(part) {
+                        sealing.unreadable.push((swap.endpoint_id, one_line(&fault)));
                     }
                 }
-            }
-            sealing.sealed += nos.len();
-            if !nos.is_empty() {
-                self.rows(&SEAL_SECRETS, &[&nos, &old, &new]).await?;
+                Err(fault) => return Err(fault),
             }
         }
+        Ok(())
+    }
+
+    /// Seals what `sql/list_unsealed.sql` has found of one endpoint.
+    fn seal_endpoint(
+        &self,
+        row: &Row,
+        which: ToSeal,
+        swaps: &mut Vec<Swap>,
+        unreadable: &mut Vec<(String, String)>,
+    ) -> Result<(), StoreError> {
+        let no: i32 = column(&LIST_UNSEALED, row, "no")?;
+        let endpoint_id: &str = column(&LIST_UNSEALED, row, "id")?;
+        let url: &str = column(&LIST_UNSEALED, row, "url")?;
+        let names: Vec<&str> = column(&LIST_UNSEALED, row, "fields")?;
+        let stored: Vec<&str> = column(&LIST_UNSEALED, row, "stored")?;
+        for (name, stored) in names.into_iter().zip(stored) {
+            let Some(field) = Field::ALL.into_iter().find(|field| field.as_str() == name) else { continue };
+            let place = Place { endpoint_id, url, field };
+            let opened = match which {
+                ToSeal::Clear | ToSeal::All => self.vault.open(&place, stored),
+                ToSeal::Unbound => self.vault.open_unbound(&place, stored),
+            };
+            match opened {
+                Ok(opened) => {
+                    let sealed = self.vault.seal(&place, &opened).map_err(unsealed)?;
+                    swaps.push(Swap {
+                        no,
+                        endpoint_id: endpoint_id.to_owned(),
+                        url: url.to_owned(),
+                        field: field.as_str(),
+                        stored: stored.to_owned(),
+                        sealed,
+                    });
+                }
+                Err(fault) => unreadable.push((endpoint_id.to_owned(), fault.to_string())),
+            }
+        }
+        Ok(())
     }
 
     /// `sql/forget_secrets.sql`.
@@ -124,6 +197,16 @@ impl Store {
     pub async fn forget_secrets(&self) -> Result<(), StoreError> {
         self.rows(&FORGET_SECRETS, &[]).await.map(drop)
     }
+}
+
+/// A secret, and what is to stand in its place: an entry of `sql/seal_secrets.sql`.
+struct Swap {
+    no: i32,
+    endpoint_id: String,
+    url: String,
+    field: &'static str,
+    stored: String,
+    sealed: String,
 }
 
 fn unsealed(fault: NoRandomness) -> StoreError {

@@ -56,6 +56,7 @@ statements! {
     LIST_UNSEALED "list_unsealed"
     LOAD_ENDPOINTS "load_endpoints"
     LOAD_EVENTS "load_events"
+    LOCK_ENDPOINT "lock_endpoint"
     MEASURE_BACKLOG "measure_backlog"
     MEASURE_ENDPOINTS "measure_endpoints"
     MEASURE_SERVER "measure_server"

@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, Ended, eventually};
 
@@ -41,7 +42,15 @@ async fn a_database_that_does_not_exist_is_named() {
 #[tokio::test]
 async fn a_role_that_does_not_exist_is_named() {
     let database = Database::new().await;
-    let stranger = database.url.replacen("://postgres@", "://stranger:hunter2@", 1);
+    // Who is asked for a password does not hear that there is no such role.
+    ask_for_passwords(&database).await;
+    let (_, place) = database.url.split_once('@').unwrap();
+    let stranger = format!("postgres://stranger:hunter2@{place}");
+    eventually("a stranger is not asked", || async {
+        let fault = tokio_postgres::connect(&stranger, NoTls).await.err().unwrap();
+        fault.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+    })
+    .await;
 
     for args in COMMANDS {
         let ended = failed(&stranger, args).await;
@@ -189,24 +198,32 @@ async fn failed(url: &str, args: &[&str]) -> Ended {
     ended
 }
 
-/// Members are asked for their password; everybody else is trusted by the cluster of the tests.
+/// Members are asked for their password, also by a server that trusts everybody else. There is no role `stranger`.
 const ASKED: &str = "postrider_test_asked_for_password";
 
 /// The URL of a new role that the server asks for a password.
 async fn with_password(database: &Database, password: &str) -> String {
-    static RULE: OnceCell<()> = OnceCell::const_new();
-    RULE.get_or_init(|| ask_for_passwords(database)).await;
+    ask_for_passwords(database).await;
     let login = database.login(Some(ASKED)).await;
-    let role = login.split("://").nth(1).unwrap().split('@').next().unwrap();
+    let (login, place) = login.split_once('@').unwrap();
+    let role = login.split("://").nth(1).unwrap().split(':').next().unwrap();
     let typed = password.replace("%40", "@");
     database.execute(&format!("alter role {role} password '{typed}'")).await;
-    eventually("a password is asked for", || async { tokio_postgres::connect(&login, NoTls).await.is_err() })
-        .await;
-    login.replacen(role, &format!("{role}:{password}"), 1)
+    let without = format!("postgres://{role}@{place}");
+    eventually("a password is asked for", || async {
+        tokio_postgres::connect(&without, NoTls).await.is_err()
+    })
+    .await;
+    format!("postgres://{role}:{password}@{place}")
 }
 
-/// Puts a rule in front of the server's `pg_hba.conf`, once in its life.
+/// Puts two rules in front of the server's `pg_hba.conf`, once in its life.
 async fn ask_for_passwords(database: &Database) {
+    static RULES: OnceCell<()> = OnceCell::const_new();
+    RULES.get_or_init(|| put_rules(database)).await;
+}
+
+async fn put_rules(database: &Database) {
     database
         .execute(&format!(
             "do $$
@@ -217,7 +234,8 @@ async fn ask_for_passwords(database: &Database) {
                  if not exists (select from pg_roles where rolname = '{ASKED}') then
                      create role {ASKED};
                      large := lo_from_bytea(0, convert_to(
-                         'host all +{ASKED} all scram-sha-256' || chr(10) || pg_read_file(file), 'UTF8'));
+                         'host all +{ASKED} all scram-sha-256' || chr(10) || 'host all stranger all trust' || chr(10)
+                         || pg_read_file(file), 'UTF8'));
                      perform lo_export(large, file), lo_unlink(large);
                      perform pg_reload_conf();
                  end if;

@@ -2,7 +2,7 @@
 
 use tokio_postgres::NoTls;
 
-use crate::support::{Database, Dispatcher, Proxy, Server, Watched, eventually};
+use crate::support::{Database, Dispatcher, Proxy, Server, Watched, eventually, password};
 
 #[tokio::test]
 async fn a_server_that_is_a_standby_for_a_while_is_waited_for() {
@@ -111,11 +111,9 @@ async fn with_standby() -> (Server, Server, Watched, Proxy) {
     let (receiver, proxy) = Watched::prepare(primary.url()).await;
     let standby = primary.standby().await;
     let to_standby = Proxy::to_postgres(standby.url()).await;
-    let url = format!(
-        "postgres://postgres@{},{}/postgres?target_session_attrs=read-write",
-        proxy.address(),
-        to_standby.address()
-    );
+    let hosts = format!("{},{}", proxy.address(), to_standby.address());
+    let url = format!("postgres://postgres@{hosts}/postgres?target_session_attrs=read-write");
+    let url = url.replacen('@', &format!(":{}@", password(primary.url()).unwrap()), 1);
     let dispatcher = Dispatcher::spawn(&url, &["--lease", "4s", "--request-timeout", "1s"]);
     let watched = Watched::of(primary.url(), receiver, proxy, dispatcher);
     watched.until_ready().await;

@@ -9,7 +9,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::support::{Database, Dispatcher, Ended, Folder, Receiver, connect, eventually, get, skip};
+use crate::support::{
+    Database, Dispatcher, Ended, Folder, Receiver, connect, eventually, get, password, skip,
+};
 
 /// How PgBouncer treats what it does not know of a session.
 const REFUSED: &str = "";
@@ -136,12 +138,14 @@ impl Pooler {
         let (_, place) = database.url.split_once('@').unwrap();
         let (server, _) = place.split_once('/').unwrap();
         let (host, server_port) = server.split_once(':').unwrap();
-        let users = folder.write("users.txt", "\"postgres\" \"\"\n");
+        // It is asked for the server's own password: behind it everybody would be let in otherwise.
+        let (password, kind) = password(&database.url).map_or(("", "trust"), |it| (it, "scram-sha-256"));
+        let users = folder.write("users.txt", &format!("\"postgres\" \"{password}\"\n"));
         let config = folder.write(
             "pgbouncer.ini",
             &format!(
                 "[databases]\n* = host={host} port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-                 listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {users}\n\
+                 listen_port = {port}\nunix_socket_dir =\nauth_type = {kind}\nauth_file = {users}\n\
                  pool_mode = transaction\ndefault_pool_size = 4\nmax_client_conn = 100\n{settings}\n"
             ),
         );
@@ -166,7 +170,8 @@ impl Pooler {
 
     /// A database's URL by way of it.
     fn url(&self, database: &Database) -> String {
-        let (_, name) = database.url.rsplit_once('/').unwrap();
-        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+        let (server, name) = database.url.rsplit_once('/').unwrap();
+        let (login, _) = server.rsplit_once('@').unwrap();
+        format!("{login}@127.0.0.1:{}/{name}", self.port)
     }
 }

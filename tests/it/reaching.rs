@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use crate::support::{
-    ASKED, Database, Dispatcher, Encrypted, Ended, Folder, PASSWORD, Receiver, command, open,
+    ASKED, Database, Dispatcher, Encrypted, Ended, Folder, PASSWORD, Receiver, command, open, password,
 };
 
 /// Nobody listens here.
@@ -21,6 +21,7 @@ async fn variables_of_the_environment_alone_name_a_database() {
     let (host, port, name) = parts(&database.url);
     let mut check = command(&["migrate", "--check"]);
     check.envs([("PGHOST", host), ("PGPORT", port), ("PGUSER", "postgres"), ("PGDATABASE", name)]);
+    check.env("PGPASSWORD", password(&database.url).unwrap_or_default());
 
     let ended = Ended::of(check).await;
 
@@ -32,7 +33,9 @@ async fn a_service_alone_names_a_database() {
     let database = Database::new().await;
     let (host, port, name) = parts(&database.url);
     let folder = Folder::new();
-    let lines = format!("[shop]\nhost={host}\nport={port}\nuser=postgres\ndbname={name}\n");
+    let password = password(&database.url).unwrap_or_default();
+    let lines =
+        format!("[shop]\nhost={host}\nport={port}\nuser=postgres\ndbname={name}\npassword={password}\n");
     let file = folder.write("services", &lines);
     let mut check = command(&["migrate", "--check"]);
     check.envs([("PGSERVICE", "shop"), ("PGSERVICEFILE", &file)]);
@@ -151,10 +154,16 @@ async fn the_primary_is_found_among_the_hosts() {
     let standby = server.database_named(name).await;
     standby.execute(&format!("alter database {name} set default_transaction_read_only = on")).await;
     let hosts = format!("{DEAD},{},{host}:{port}", server.address());
+    let folder = Folder::new();
+    // Each has a password of its own.
+    let passwords = [(server.port(), server.password()), (port, password(&primary.url).unwrap_or_default())];
+    let lines = passwords.map(|(port, password)| format!("*:{port}:*:*:{password}\n")).concat();
+    let passwords = folder.write("passwords", &lines);
+    set_mode(&passwords);
     let receiver = Receiver::start().await;
 
     let dispatcher = Dispatcher::spawn(
-        &format!("postgres://postgres@{hosts}/{name}?target_session_attrs=read-write"),
+        &format!("postgres://postgres@{hosts}/{name}?target_session_attrs=read-write&passfile={passwords}"),
         &["--wake", "notify", "--poll-interval", "1h"],
     );
 

@@ -217,7 +217,7 @@ async fn as_a_role() -> (Database, String, Watched) {
     let database = Database::new().await;
     let login = database.login(Some("postrider_dispatcher")).await;
     let (_, rest) = login.split_once("://").unwrap();
-    let role = rest.split_once('@').unwrap().0.to_owned();
+    let role = rest.split_once([':', '@']).unwrap().0.to_owned();
     let watched = Watched::start_as(&database.url, &login, &["--no-migrate"]).await;
     (database, role, watched)
 }

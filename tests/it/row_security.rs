@@ -5,7 +5,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::doctoring::{doctor, found, text};
 use crate::promises_named::read;
-use crate::support::{Database, Dispatcher, Ended, Receiver, connect};
+use crate::support::{Database, Dispatcher, Ended, Receiver, as_role, connect, login_clause};
 
 #[tokio::test]
 async fn a_tenant_inserts_topics_of_its_own_and_they_are_delivered() {
@@ -215,10 +215,9 @@ impl Tenants {
 impl Tenant {
     async fn new(database: &Database, suffix: &str) -> Self {
         let name: String = database.value(&format!("select current_database() || '_{suffix}'")).await;
-        database.execute(&format!("create role {name} login in role postrider_producer")).await;
-        let (scheme, rest) = database.url.split_once("://").unwrap();
-        let host = rest.split_once('@').map_or(rest, |(_, host)| host);
-        let client = connect(&format!("{scheme}://{name}@{host}")).await;
+        let login = login_clause(&database.url);
+        database.execute(&format!("create role {name} {login} in role postrider_producer")).await;
+        let client = connect(&as_role(&database.url, &name)).await;
         let receiver = Receiver::start().await;
         database.put_endpoint(&format!("{name}.crm"), &receiver.url(), &format!("{name}.**"), "").await;
         Self { name, client, receiver }

@@ -1,14 +1,20 @@
 //! A private PostgreSQL cluster for as long as this process lives: `scripts/cluster` guards it, and takes it down when
 //! its stdin closes, however we end.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use url::Url;
 
 use crate::commands::Failure;
+use crate::vault::random;
 
 const GUARD: &str = include_str!("../../../scripts/cluster");
 const START_DEADLINE: Duration = Duration::from_secs(90);
@@ -48,9 +54,20 @@ impl Cluster {
         }
     }
 
-    /// Its superuser's URL.
+    /// Its superuser's URL, which names the file of the password and may be shown.
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// A file with a new token for the API, which nobody else on this machine may read. It goes with the cluster.
+    pub(super) fn write_token(&self) -> Result<String, Failure> {
+        let url = Url::parse(&self.url).map_err(anyhow::Error::from)?;
+        let passfile = url.query_pairs().find(|(name, _)| name == "passfile").map(|(_, path)| path);
+        let path = Path::new(passfile.as_deref().unwrap_or_default()).with_file_name("api-token");
+        let token = BASE64.encode(random::<32>().map_err(anyhow::Error::from)?);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        writeln!(file, "{token}")?;
+        Ok(path.display().to_string())
     }
 
     /// Takes it down and waits for that.

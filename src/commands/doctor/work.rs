@@ -78,10 +78,18 @@ fn is_polling_in_need(row: &DispatcherRow) -> bool {
 
 pub(super) async fn backlog(store: &Store) -> Check {
     const NAME: &str = "backlog";
-    let Lateness { unrouted, overdue } = match store.read_lateness().await {
+    let Lateness { unrouted, overdue, set_aside, reason } = match store.read_lateness().await {
         Ok(lateness) => lateness,
         Err(fault) => return Check::broken(NAME, &fault),
     };
+    if set_aside > 0 {
+        let number = count(set_aside, "event or delivery is", "events and deliveries are");
+        return Check::warn(
+            NAME,
+            format!("{number} refused by the database: {}", reason.unwrap_or_default()),
+            "select * from postrider.set_aside; mend what stands in the way; then: select postrider.retry_set_aside()",
+        );
+    }
     let late = |age: Option<Duration>| age.filter(|age| *age > LATE).map(whole_seconds);
     if let Some(age) = late(unrouted) {
         return Check::warn(

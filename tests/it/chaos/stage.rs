@@ -40,8 +40,11 @@ impl Stage {
         migrate(&DatabaseUrl::parse(&admin_url, &Environment::default()).unwrap()).await.unwrap();
         let database = Database::at(&admin_url).await;
         let role = database.login(Some("postrider_dispatcher")).await;
-        // Everybody is trusted, whatever the password.
-        let role = role.replacen('@', &format!(":{PASSWORD}@"), 1);
+        let (login, place) = role.split_once('@').unwrap();
+        let name = login.split("//").nth(1).unwrap().split(':').next().unwrap();
+        // One that is looked for in all that was logged.
+        database.execute(&format!("alter role {name} password '{PASSWORD}'")).await;
+        let role = format!("postgres://{name}:{PASSWORD}@{place}");
         let producers = Proxy::to_postgres(&admin_url).await;
         let mut slots = Vec::new();
         for number in 0..plan.dispatchers {

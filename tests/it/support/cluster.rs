@@ -4,12 +4,14 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::variable;
+use super::{variable, with_password};
 
 /// A running one.
 pub(crate) struct Cluster {
-    /// Its URL, as superuser.
+    /// Its URL, as superuser; the password is in it.
     pub(crate) url: String,
+    /// The same as `scripts/cluster` prints it: it names the file of the password.
+    pub(crate) named: String,
     /// The folder of its programs.
     pub(crate) bin: String,
     /// Holds its stdin open: that closes when this process ends, and the cluster with it.
@@ -45,7 +47,7 @@ impl Cluster {
         let mut lines = BufReader::new(guard.stdout.take().unwrap());
         lines.read_line(&mut url).expect("scripts/cluster prints a URL");
         assert!(!url.is_empty(), "no cluster, see above");
-        Self { url: url.trim().to_owned(), bin, guard }
+        Self { url: with_password(url.trim()), named: url.trim().to_owned(), bin, guard }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 
 use super::cluster::Cluster;
-use super::{SECRET, variable};
+use super::{SECRET, as_role, login_clause, variable, with_password};
 
 /// A migrated database of its own.
 pub(crate) struct Database {
@@ -54,10 +54,9 @@ impl Database {
         let database: String = self.value("select current_database()::text").await;
         let role = format!("{database}_{}", member_of.unwrap_or("nobody"));
         let grant = member_of.map(|group| format!("grant {group} to {role}"));
-        self.execute(&format!("create role {role} login; {}", grant.unwrap_or_default())).await;
-        let (scheme, rest) = self.url.split_once("://").unwrap();
-        let host = rest.split_once('@').map_or(rest, |(_, host)| host);
-        format!("{scheme}://{role}@{host}")
+        let login = login_clause(&self.url);
+        self.execute(&format!("create role {role} {login}; {}", grant.unwrap_or_default())).await;
+        as_role(&self.url, &role)
     }
 
     /// Another connection to it.
@@ -298,7 +297,8 @@ fn superuser_url() -> &'static str {
         let cluster = Cluster::start(&["fsync=off", "max_prepared_transactions=10"]);
         (cluster.url.clone(), Some(cluster))
     };
-    &CLUSTER.get_or_init(|| variable("POSTRIDER_TEST_DATABASE_URL").map_or_else(start, |url| (url, None))).0
+    let given = || variable("POSTRIDER_TEST_DATABASE_URL").map(|url| (with_password(&url), None));
+    &CLUSTER.get_or_init(|| given().unwrap_or_else(start)).0
 }
 
 fn url_of(database: &str) -> String {

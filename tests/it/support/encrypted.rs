@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use tokio::sync::OnceCell;
 
 use super::cluster::Cluster;
-use super::{Database, connect, eventually};
+use super::{Database, connect, eventually, password};
 
 /// A role that may only come with its certificate.
 pub(crate) const CARDHOLDER: &str = "cardholder";
@@ -109,7 +109,8 @@ impl Encrypted {
     pub(crate) fn url(&self, user: &str, host: &str, options: &str) -> String {
         let options = options.replace("=ca.crt", &format!("={}", self.file("ca.crt")));
         let options = options.replace("=other.crt", &format!("={}", self.file("other.crt")));
-        format!("postgres://{user}@{host}:{}/postgres?{options}", self.port())
+        let login = if user == "postgres" { self.login() } else { user.to_owned() };
+        format!("postgres://{login}@{host}:{}/postgres?{options}", self.port())
     }
 
     /// A database of its own, without the schema.
@@ -123,12 +124,22 @@ impl Encrypted {
     pub(crate) async fn database_named(&self, name: &str) -> Database {
         let client = connect(&self.cluster.url).await;
         client.batch_execute(&format!("create database {name} template template0")).await.unwrap();
-        Database::at(&format!("postgres://postgres@{}/{name}", self.address())).await
+        Database::at(&format!("postgres://{}@{}/{name}", self.login(), self.address())).await
+    }
+
+    /// The superuser and its password.
+    fn login(&self) -> String {
+        format!("postgres:{}", self.password())
+    }
+
+    /// The superuser's password.
+    pub(crate) fn password(&self) -> &str {
+        password(&self.cluster.url).unwrap()
     }
 }
 
 fn rules() -> String {
-    format!("hostssl all {CARDHOLDER} all cert\nhost all {ASKED} all scram-sha-256\nhost all all all trust\n")
+    format!("hostssl all {CARDHOLDER} all cert\nhost all all all scram-sha-256\n")
 }
 
 fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {

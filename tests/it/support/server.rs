@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::{Cluster, Database, eventually};
+use super::{Cluster, Database, eventually, password};
 
 /// A running one; with its data, as long as this lives.
 pub(crate) struct Server {
@@ -44,8 +44,9 @@ impl Server {
         let data = self.data.with_file_name("standby");
         let (place, port) = self.url.rsplit_once(':').unwrap();
         let primary = format!(
-            "primary_conninfo = 'host=127.0.0.1 port={} user=postgres'",
-            port.split_once('/').unwrap().0
+            "primary_conninfo = 'host=127.0.0.1 port={} user=postgres password={}'",
+            port.split_once('/').unwrap().0,
+            password(&self.url).unwrap()
         );
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let standby = Self {

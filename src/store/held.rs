@@ -1,0 +1,91 @@
+//! One endpoint, held by a transaction: nobody else creates, replaces, rotates or seals it between a look at what is stored and
+//! the statement that goes by it.
+
+use deadpool::managed::Object;
+use tokio_postgres::Row;
+
+use super::diagnose::leaves_connection_usable;
+use super::routing::Bound;
+use super::secrets::{Stored, stored};
+use super::statements::{LOCK_ENDPOINT, READ_SECRETS};
+use super::{Connection, Params, Statement, Store, StoreError, in_time};
+
+/// The transaction. Dropped halfway, its connection is given up, and the server rolls it back.
+pub(super) struct HeldEndpoint<'a> {
+    store: &'a Store,
+    /// None: it has ended.
+    connection: Option<Connection>,
+}
+
+impl Store {
+    /// `sql/lock_endpoint.sql` and `sql/read_secrets.sql` in a new transaction: what is stored of an endpoint, if it exists.
+    pub(super) async fn hold_endpoint(&self, id: &str) -> Result<(HeldEndpoint<'_>, Stored), StoreError> {
+        let held = HeldEndpoint { store: self, connection: Some(self.connection().await?) };
+        // Two statements: the second sees what was committed while the first waited.
+        let locked = held.run(&LOCK_ENDPOINT, &[&id], Bound::Begins).await;
+        let read = match locked {
+            Ok(_) => held.run(&READ_SECRETS, &[&id], Bound::GoesOn).await,
+            Err(fault) => Err(fault),
+        };
+        match read.and_then(|rows| stored(rows.first())) {
+            Ok(stored) => Ok((held, stored)),
+            Err(fault) => Err(held.fail(fault, true).await),
+        }
+    }
+}
+
+impl HeldEndpoint<'_> {
+    /// Runs a statement whose answer is one row, or none, and commits.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing happened, unless the commit's answer was lost.
+    pub(super) async fn end_with(
+        mut self,
+        statement: &Statement,
+        params: Params<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        match self.run(statement, params, Bound::Commits).await {
+            Ok(rows) => {
+                drop(self.connection.take());
+                Ok(rows.into_iter().next())
+            }
+            Err(fault) => {
+                // Sent together with its COMMIT, it has ended by now.
+                let is_open = self.connection.as_ref().is_some_and(|connection| !connection.is_direct);
+                Err(self.fail(fault, is_open).await)
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        statement: &Statement,
+        params: Params<'_>,
+        bound: Bound,
+    ) -> Result<Vec<Row>, StoreError> {
+        let Some(connection) = &self.connection else { return Ok(Vec::new()) };
+        in_time(statement.name, self.store.deadline, connection.query_at(bound, statement.sql, params)).await
+    }
+
+    /// Ends it after a failure, if it is still open, and gives the connection up only if it must.
+    async fn fail(mut self, fault: StoreError, is_open: bool) -> StoreError {
+        let Some(connection) = self.connection.take() else { return fault };
+        if is_open && leaves_connection_usable(&fault) {
+            let rollback = connection.object.batch_execute("ROLLBACK");
+            if in_time("rollback", self.store.deadline, rollback).await.is_err() {
+                drop(Object::take(connection.object));
+                return fault;
+            }
+        }
+        self.store.take_back(connection, &fault);
+        fault
+    }
+}
+
+impl Drop for HeldEndpoint<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(Object::take(connection.object));
+        }
+    }
+}
