@@ -35,8 +35,17 @@ async fn a_dispatcher_that_meets_a_sequence_behind_its_table_sets_it_forward_and
         receiver.hold();
         database.insert("order.created", "1").await;
         receiver.next().await;
-        // The claim is held, and the delivery is there.
-        database.execute(&format!("select setval('postrider.{sequence}', 1, false)")).await;
+        // More than failures in a row would use up.
+        database
+            .execute(&format!(
+                "insert into postrider.dispatcher (id, host, version, lease_until, wake_mode) overriding system value
+                 values (1000, 'other', '0', now() + interval '1 h', 'poll');
+                 insert into postrider.claim (dispatcher_id, delivery_ids) select 1000, '{{0}}' from generate_series(1, 2000);
+                 insert into postrider.delivery (event_id, endpoint_no, status, attempts, completed_at)
+                 select -n, 1, 'complete', 1, now() from generate_series(1, 2000) as n;
+                 select setval('postrider.{sequence}', 1, false)"
+            ))
+            .await;
 
         database.insert("order.created", "2").await;
 
