@@ -18,6 +18,7 @@ mod pool;
 mod redo;
 mod refused;
 mod registering;
+mod retention;
 mod routing;
 mod rows;
 mod secrets;
@@ -47,10 +48,7 @@ pub use diagnose::{
 };
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
-pub use events::{
-    Birth, Deletion, DeletionRange, EventFloor, NewEvent, Retention, RoutePlan, Stretch, Unrouted,
-    UnroutedEvent,
-};
+pub use events::{Birth, EventFloor, NewEvent, RoutePlan, Stretch, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use leftovers::{DeadClaim, Rescued, Stray};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
@@ -58,6 +56,7 @@ pub use migrate::{MigrateError, SCHEMA_VERSION, check_schema, migrate, print_mig
 pub use redo::Replay;
 pub use refused::RefusedStage;
 pub use registering::{EndpointPut, PutResult};
+pub use retention::{Deletion, DeletionRange, Retention};
 pub use routing::RouteTx;
 pub use rows::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
