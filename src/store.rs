@@ -18,12 +18,15 @@ mod pool;
 mod redo;
 mod refused;
 mod registering;
+mod retention;
 mod rights;
 mod routing;
 mod rows;
 mod secrets;
+mod sequences;
 mod statements;
 mod status;
+mod tallies;
 
 use std::future::Future;
 use std::time::Duration;
@@ -47,9 +50,7 @@ pub use diagnose::{
 };
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
-pub use events::{
-    Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, Stretch, Unrouted, UnroutedEvent,
-};
+pub use events::{Birth, EventFloor, NewEvent, RoutePlan, Stretch, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use leftovers::{DeadClaim, Rescued, Stray};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
@@ -59,6 +60,7 @@ pub use migrate::{
 pub use redo::Replay;
 pub use refused::RefusedStage;
 pub use registering::{EndpointPut, PutResult};
+pub use retention::{Deletion, DeletionRange, Retention};
 pub use rights::{BellHolder, ForeignName, ForeignRight, SharingDatabase, StrangeOwner};
 pub use routing::RouteTx;
 pub use rows::{
@@ -66,8 +68,10 @@ pub use rows::{
     DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
 };
 pub use secrets::{Sealing, ToSeal};
+pub use sequences::LaggingSequence;
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use status::DeliveryFilter;
+pub use tallies::Tallied;
 
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
@@ -109,6 +113,11 @@ pub enum StoreError {
         /// So much it had.
         deadline: Duration,
     },
+    /// The event was not inserted: the id that its sequence gave out is another event's.
+    #[error(
+        "event not inserted: the sequence postrider.outbox_id_seq lies behind the ids of postrider.outbox; run \"postrider doctor --mend\""
+    )]
+    IdTaken,
     /// A row is not what its statement's header says.
     #[error("{statement} returned an unexpected row: {fault}")]
     Row {
@@ -179,12 +188,13 @@ impl Store {
         Ok(Connection { object, is_direct: self.url.is_direct(), session })
     }
 
-    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew: nothing of the
-    /// statement was done.
+    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew, and so is an id that
+    /// was taken: nothing of the statement was done.
     async fn rows(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         for _ in 0..PREPARE_AGAIN_MAX {
             match self.rows_once(statement, params).await {
                 Err(fault) if is_stale_plan(&fault) => {}
+                Err(fault) if self.is_mended_after(&fault).await => {}
                 done => return done,
             }
         }
@@ -195,6 +205,11 @@ impl Store {
         let mut connection = self.connection().await?;
         let done = in_time(statement.name, self.deadline, connection.query(statement.sql, params)).await;
         if let Err(fault) = &done {
+            if leaves_connection_usable(fault) {
+                // The server says what failed before it gives back the locks: who tries again at once, by another connection,
+                // would find the rows locked by us.
+                drop(in_time(statement.name, self.deadline, connection.object.batch_execute("")).await);
+            }
             self.take_back(connection, fault);
         }
         done

@@ -64,12 +64,13 @@ pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
         return false;
     };
     let code = db.code().code();
-    // A sequence that lies behind its table gives each row an id that is taken.
-    let is_taken_id = is_duplicate(fault) && db.constraint().is_some_and(|name| name.ends_with("_pkey"));
     let is_of_a_row = OF_A_ROW.iter().any(|start| code.starts_with(start));
     let is_damaged = ["XX001", "XX002"].contains(&code) || is_of_a_value(db);
     // A trigger of somebody else may raise whatever it likes.
-    foreign_function(db).is_some() || (is_of_a_row && !is_taken_id) || is_damaged || is_wait_for_a_row(db)
+    foreign_function(db).is_some()
+        || (is_of_a_row && !is_taken_id(fault))
+        || is_damaged
+        || is_wait_for_a_row(db)
 }
 
 /// Whether it waited for whoever has locked a row, or has inserted the same one, and not for a lock on a table: the server says
@@ -93,6 +94,24 @@ fn is_of_a_value(db: &DbError) -> bool {
 /// Whether a lock was not to be had within `lock_timeout`.
 pub fn is_lock_timeout(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| *db.code() == SqlState::LOCK_NOT_AVAILABLE)
+}
+
+/// Tables whose ids come from a sequence.
+const NUMBERED: [&str; 6] = [
+    "outbox_pkey",
+    "delivery_pkey",
+    "claim_pkey",
+    "dispatcher_pkey",
+    "endpoint_pkey",
+    "endpoint_change_pkey",
+];
+
+/// Whether an id was taken: a sequence that lies behind its table gives each new row such a one.
+pub(super) fn is_taken_id(fault: &(dyn Error + 'static)) -> bool {
+    is_duplicate(fault)
+        && database_error(fault).is_some_and(|db| {
+            db.schema() == Some("postrider") && db.constraint().is_some_and(|name| NUMBERED.contains(&name))
+        })
 }
 
 /// Whether there is such a row already.
@@ -182,6 +201,9 @@ fn from_server(db: &DbError) -> String {
         }
         SqlState::INVALID_CATALOG_NAME => "; create it first: createdb",
         SqlState::READ_ONLY_SQL_TRANSACTION => "; this server is a standby or read-only: use the primary",
+        SqlState::UNIQUE_VIOLATION if is_taken_id(db) => {
+            "; the sequence of these ids lies behind the table: run \"postrider doctor --mend\""
+        }
         SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => "; run \"postrider migrate\" first",
         _ => "",
     };
