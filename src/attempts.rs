@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::deliver::Deliverer;
+use crate::deliver::{Deliverer, NotPassed};
 use crate::delivery::Claimed;
 use crate::desk::{Desk, MEMORY_KIB_MAX, Next, Ready};
 use crate::endpoint::EndpointNo;
@@ -26,8 +26,8 @@ use crate::trouble::Trouble;
 
 /// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
 const CHUNK_KIB_MAX: u32 = 8 * 1024;
-/// Before a delivery that the egress proxy did not let through is tried again.
-const PROXY_PAUSE: Duration = Duration::from_secs(1);
+/// A pause is over so soon after a stop.
+const STOP_CHECK: Duration = Duration::from_secs(1);
 
 /// Runs attempts.
 pub struct Attempts {
@@ -225,10 +225,10 @@ impl Attempts {
         let attempt = self.deliverer.attempt(&endpoint, &event, claimed.attempt);
         let outcome = match catch_panic(attempt).await {
             Ok(outcome) => outcome,
-            Err(fault) => {
+            Err(NotPassed { fault, pause }) => {
                 self.outlets.trouble.mention("requests cannot be sent, trying again", &fault);
                 // It keeps its slot meanwhile, so that no more are tried in vain.
-                tokio::time::sleep(PROXY_PAUSE).await;
+                self.pause(pause).await;
                 return Report::GivenBack { claimed, begun: false };
             }
         };
@@ -242,6 +242,14 @@ impl Attempts {
             outcome.error().as_deref().unwrap_or("success"),
         );
         Report::Attempted { claimed, outcome, begun }
+    }
+
+    /// Waits, but not on the way out.
+    async fn pause(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !self.desk.is_closed() {
+            tokio::time::sleep_until(until.min(Instant::now() + STOP_CHECK)).await;
+        }
     }
 
     async fn report(&self, report: Report) {

@@ -1,6 +1,7 @@
 //! One signed HTTP attempt under one deadline. Never sees the database; whatever happens is an [`Outcome`].
 
 mod client;
+mod proxied;
 mod request;
 mod tokens;
 
@@ -15,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::clock::Clock;
-use crate::egress::{EgressPolicy, EgressProxy, ProxyFault, Refused};
+use crate::egress::{EgressPolicy, Refused};
 use crate::endpoint::{Auth, Endpoint, OAuth2};
 use crate::event::Event;
 use crate::excerpt::excerpt;
@@ -23,10 +24,12 @@ use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
 use crate::retry;
 
 use self::client::Clients;
+use self::proxied::Proxied;
 use self::request::Parts;
 use self::tokens::{Token, Tokens};
 
 pub use self::client::check_tls;
+pub use self::proxied::NotPassed;
 
 /// At most so much of a response is read.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024;
@@ -37,6 +40,7 @@ pub struct Deliverer {
     clients: Clients,
     tokens: Tokens,
     policy: EgressPolicy,
+    proxied: Proxied,
     clock: Arc<Clock>,
     bounds: Bounds,
     /// `source` of CloudEvents.
@@ -71,7 +75,9 @@ impl Deliverer {
         source: &str,
     ) -> Result<Self, ClientError> {
         let clients = Clients::new(policy.clone())?;
-        Ok(Self { clients, tokens: Tokens::default(), policy, clock, bounds, source: source.into() })
+        let proxied = Proxied::new(policy.proxy.clone());
+        let (tokens, source) = (Tokens::default(), source.into());
+        Ok(Self { clients, tokens, policy, proxied, clock, bounds, source })
     }
 
     /// How long an attempt on this endpoint may take.
@@ -91,7 +97,7 @@ impl Deliverer {
     /// Makes attempt number `attempt`: one POST of the payload, signed anew.
     ///
     /// # Errors
-    /// [`ProxyFault`]: the endpoint was not asked, and nothing is known of it.
+    /// [`NotPassed`]: the endpoint was not asked, and nothing is known of it.
     ///
     /// # Cancel safety
     /// Dropped, the request is cut off; the endpoint may have received it.
@@ -100,19 +106,20 @@ impl Deliverer {
         endpoint: &Endpoint,
         event: &Event,
         attempt: u32,
-    ) -> Result<Outcome, ProxyFault> {
+    ) -> Result<Outcome, NotPassed> {
         let begun = Instant::now();
         let deadline = begun + self.timeout(endpoint);
         let (answer, response_excerpt) = match timeout_at(deadline, self.send(endpoint, event, attempt)).await
         {
             Err(_elapsed) => (self.timed_out(endpoint), None),
             Ok(Err(Fault::Unanswered(unanswered))) => (unanswered.into(), None),
+            Ok(Err(Fault::NotPassed(not_passed))) => return Err(not_passed),
             Ok(Err(Fault::Request(fault))) => {
-                self.judge_proxy(&fault).await?;
+                self.proxied.judge_fault(&fault).await?;
                 (describe(&fault).into(), None)
             }
             Ok(Ok((response, authorization))) => {
-                self.judge_proxied(&response)?;
+                self.proxied.judge(&response, self.clients.common()).await?;
                 let answer = read_head(&response);
                 // The head is the answer: a body that drips, breaks off or never ends cannot change it.
                 let body = timeout_at(deadline, read_body(response)).await.unwrap_or_default();
@@ -171,33 +178,14 @@ impl Deliverer {
         }
         match self.clients.common().execute(tokens::request(login)).await {
             Ok(response) => {
+                let judged = self.proxied.judge(&response, self.clients.common()).await;
+                judged.map_err(Fault::NotPassed)?;
                 let status_code = response.status().as_u16();
                 Ok(tokens::read(status_code, &read_body(response).await))
             }
             // Perhaps it was the proxy.
             Err(fault) if self.policy.proxy.is_some() => Err(Fault::Request(fault)),
             Err(fault) => Ok(Err(describe(&fault).error)),
-        }
-    }
-
-    /// Whether it was the proxy that let no connection come about. What a proxy that is there says of the endpoint is the
-    /// endpoint's.
-    async fn judge_proxy(&self, fault: &reqwest::Error) -> Result<(), ProxyFault> {
-        let Some(proxy) = self.policy.proxy.as_ref().filter(|_| fault.is_connect()) else { return Ok(()) };
-        if causes(fault).any(|cause| cause.to_string().contains("proxy authorization required")) {
-            return Err(ProxyFault::Unauthorized(proxy.clone()));
-        }
-        if proxy.is_reachable().await { Ok(()) } else { Err(ProxyFault::Unreachable(proxy.clone())) }
-    }
-
-    /// Whether the proxy refused to pass a request on.
-    fn judge_proxied(&self, response: &Response) -> Result<(), ProxyFault> {
-        let is_refused = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
-        match &self.policy.proxy {
-            Some(proxy) if is_refused && response.url().scheme() == "http" => {
-                Err(ProxyFault::Unauthorized(EgressProxy::clone(proxy)))
-            }
-            _ => Ok(()),
         }
     }
 
@@ -213,6 +201,8 @@ enum Fault {
     Unanswered(Unanswered),
     /// It failed on its way: perhaps at the proxy.
     Request(reqwest::Error),
+    /// The proxy kept it.
+    NotPassed(NotPassed),
 }
 
 impl<T: Into<Unanswered>> From<T> for Fault {

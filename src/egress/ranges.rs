@@ -80,12 +80,13 @@ pub fn parse_range(text: &str) -> Result<IpNet, InvalidRange> {
         let address = text.parse::<IpAddr>();
         return Err(address.map_or(InvalidRange::Other, |address| InvalidRange::Address(address.into())));
     };
-    match net {
-        IpNet::V6(v6) if v6.prefix_len() < MAPPED.prefix_len() && MAPPED.contains(&v6.addr()) => {
-            Err(InvalidRange::Mapped(MAPPED))
-        }
-        net => Ok(meant(net).trunc()),
+    if let IpNet::V6(v6) = net
+        && v6.prefix_len() < MAPPED.prefix_len()
+        && MAPPED.contains(&v6.addr())
+    {
+        return Err(InvalidRange::Mapped(MAPPED));
     }
+    Ok(meant(net).trunc())
 }
 
 /// Whether a range holds an address. One of IPv4 written as IPv6 holds addresses of IPv4.
