@@ -276,7 +276,7 @@ fn confided<'a>(
 ) -> impl Iterator<Item = &'a str> {
     let of_endpoint = endpoint.headers.iter().flat_map(HeaderMap::values).chain(authorization);
     let of_endpoint = of_endpoint.filter_map(|value| value.to_str().ok());
-    of_endpoint.chain(event.headers.iter().map(|(_, value)| value.as_str()))
+    of_endpoint.chain(event.headers.iter().flatten().map(|(_, value)| value.as_str()))
 }
 
 /// One line for a transport failure: its kind and its innermost cause, without the URL.
