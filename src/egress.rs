@@ -111,7 +111,8 @@ impl EgressPolicy {
             return invalid("needs the form https://host/path");
         }
         // Of empty credentials the parser says nothing.
-        if authority.is_some_and(|rest| rest.split(['/', '?']).next().is_some_and(|host| host.contains('@')))
+        if authority
+            .is_some_and(|rest| rest.split(['/', '?', '#']).next().is_some_and(|host| host.contains('@')))
         {
             return invalid(CREDENTIALS);
         }

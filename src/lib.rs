@@ -22,7 +22,7 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`], [`spelling`] | each other, [`topics`], [`vault`] |
-//! | rules | [`topics`], [`retry`], [`signature`], [`cloudevents`], [`vault`], [`egress`], [`excerpt`], [`headers`], [`circuit`], [`clock`], [`backoff`] | words |
+//! | rules | [`topics`], [`retry`], [`signature`], [`cloudevents`], [`vault`], [`egress`], [`excerpt`], [`headers`], [`printable`], [`circuit`], [`clock`], [`backoff`] | words |
 //! | store | [`store`] | words |
 //! | desk | [`desk`], [`directory`], [`metrics`], [`trouble`] | words, store's rows |
 //! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`breaker`], [`lease`], [`housekeeping`] | all above |
@@ -42,6 +42,7 @@ pub mod cloudevents;
 pub mod egress;
 pub mod excerpt;
 pub mod headers;
+pub mod printable;
 pub mod retry;
 pub mod signature;
 pub mod topics;

@@ -93,6 +93,7 @@ mod sharing;
 mod signing_key;
 mod sql;
 mod stopping;
+mod strangers_texts;
 mod support;
 mod surviving;
 mod sweeping;
