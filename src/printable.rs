@@ -2,6 +2,7 @@
 //! nothing is spelt out: shown, not obeyed.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// A text in one line.
 pub fn printable(text: &str) -> String {
@@ -33,7 +34,8 @@ pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
             return json.push(' ');
         }
         for unit in c.encode_utf16(&mut [0; 2]) {
-            json.push_str(&format!("\\u{unit:04x}"));
+            // Writing into a text does not fail.
+            write!(json, "\\u{unit:04x}").unwrap_or_default();
         }
     })
 }
