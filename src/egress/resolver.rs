@@ -1,48 +1,35 @@
 //! Names, resolved under the policy, by DNS of our own: a look-up that hangs ends with its deadline, and holds up no other.
 
+mod configuration;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hickory_resolver::config::LookupIpStrategy;
-use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::{ResolverBuilder, TokioResolver};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::time::timeout;
-use tracing::warn;
 
+use self::configuration::Configuration;
 use super::{EgressPolicy, Refused};
 
 /// For all servers and attempts together.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// For one question to one server.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// Answers kept, for as long as they say.
-const CACHE_SIZE: u64 = 4096;
 
 /// Resolves names and hands on only addresses that may be called.
 #[derive(Clone, Debug)]
 pub struct GuardedResolver {
     policy: EgressPolicy,
-    /// Why there is none, where names cannot be resolved.
-    resolver: Result<TokioResolver, String>,
+    configuration: Configuration,
 }
 
 impl GuardedResolver {
-    /// A resolver under this policy, with the servers of `/etc/resolv.conf`, after `/etc/hosts`.
+    /// A resolver under this policy, with the servers of `/etc/resolv.conf`, after `/etc/hosts`, as they are then.
     pub fn new(policy: EgressPolicy) -> Self {
-        let resolver = TokioResolver::builder_tokio()
-            .and_then(build)
-            .map_err(|fault| format!("cannot read this machine's DNS configuration: {fault}"));
-        if let Err(why) = &resolver {
-            warn!("names of endpoints will not be resolved: {why}");
-        }
-        Self { policy, resolver }
+        Self { policy, configuration: Configuration::of_this_machine() }
     }
 
     /// The addresses of a name that may be called. The port comes from the URL.
     async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Refused> {
-        let resolver = self.resolver.as_ref().map_err(|why| Refused::Unresolved(why.clone()))?;
+        let resolver = self.configuration.resolver().map_err(Refused::Unresolved)?;
         let late = |_elapsed| Refused::Unresolved(format!("no answer within {} s", DEADLINE.as_secs()));
         let found = timeout(DEADLINE, resolver.lookup_ip(name)).await.map_err(late)?;
         let found = found.map_err(|fault| {
@@ -54,15 +41,6 @@ impl GuardedResolver {
         let is_proxy = self.policy.proxy.as_ref().is_some_and(|proxy| proxy.host() == name);
         if is_proxy { Ok(found.collect()) } else { self.policy.choose(found) }
     }
-}
-
-fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, NetError> {
-    let options = builder.options_mut();
-    options.timeout = QUESTION_TIMEOUT;
-    options.attempts = 2;
-    options.cache_size = CACHE_SIZE;
-    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    builder.build()
 }
 
 impl Resolve for GuardedResolver {
@@ -81,13 +59,16 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::{Arc, Mutex};
 
+    use hickory_resolver::TokioResolver;
     use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+    use hickory_resolver::net::runtime::TokioRuntimeProvider;
     use hickory_resolver::proto::op::{Message, ResponseCode};
     use hickory_resolver::proto::rr::rdata::CNAME;
     use hickory_resolver::proto::rr::{Name as DnsName, RData, Record, RecordType};
     use tokio::net::UdpSocket;
     use tokio::task::JoinSet;
 
+    use super::configuration::build;
     use super::*;
 
     /// What a DNS server says of names; of what it does not know it says that it is not there.
@@ -131,7 +112,7 @@ mod tests {
             let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
             let resolver = GuardedResolver {
                 policy: EgressPolicy::default(),
-                resolver: build(builder).map_err(|fault| fault.to_string()),
+                configuration: Configuration::fixed(build(builder).map_err(|fault| fault.to_string())),
             };
             Self { zone, resolver, _server: server }
         }

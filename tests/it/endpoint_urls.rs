@@ -65,6 +65,21 @@ async fn what_is_no_url_for_us_is_wrong_usage_by_command_and_422_by_the_api() {
 }
 
 #[tokio::test]
+async fn what_only_the_database_can_refuse_is_wrong_usage_too() {
+    let database = Database::new().await;
+    let auth = r#"auth => '{"type": "bearer", "token": "t"}'"#;
+    database.put_endpoint("one", "https://example.com/", "**", auth).await;
+
+    for url in ["https://other.example/", "https://example.com:8443/@", "HTTPS://other.example/"] {
+        let put = Ended::run(&database.url, &["endpoint", "put", "one", "--url", url]).await;
+
+        assert_eq!(put.code, Some(64), "{url}: {}", put.stderr);
+        assert!(put.complaint().contains("(Allowed is "), "{url}: {}", put.stderr);
+    }
+    assert!(database.is("select url = 'https://example.com/' from postrider.endpoint").await);
+}
+
+#[tokio::test]
 async fn a_path_with_an_at_sign_arrives_as_it_was_registered() {
     let (database, receiver) = (Database::new().await, Receiver::start().await);
     let url = receiver.url().replace("/hook", "/@user/hook?mail=me@example.com");

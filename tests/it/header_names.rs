@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Database, Dispatcher, Receiver, skip};
+use crate::support::{Database, Dispatcher, Receiver, connect, skip};
 
 /// Languages that have other small letters for some ASCII capitals, or more of them.
 const LANGUAGES: [&str; 3] = ["tr", "az", "lt"];
@@ -63,6 +63,20 @@ async fn an_event_of_a_database_that_speaks_turkish_arrives() {
 
     assert_eq!((receiver.count(), database.count("complete").await), (1, 1));
     assert!(dispatcher.terminate().await.success());
+}
+
+#[tokio::test]
+async fn what_a_role_lacks_in_a_database_that_speaks_turkish_is_named_in_english() {
+    let Some(database) = Database::in_language("tr").await else {
+        return skip("header_names", "this PostgreSQL has no ICU");
+    };
+    let nobody = connect(&database.login(None).await).await;
+
+    let lacking = nobody.query(include_str!("../../sql/list_lacking_grants.sql"), &[]).await.unwrap();
+
+    let lacking: Vec<&str> = lacking.iter().map(|row| row.get(0)).collect();
+    assert!(lacking.contains(&"insert on table outbox"), "{lacking:?}");
+    assert!(lacking.iter().all(|line| line.is_ascii()), "{lacking:?}");
 }
 
 #[tokio::test]
