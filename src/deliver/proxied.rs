@@ -112,9 +112,10 @@ impl Proxied {
             Whose::Endpoint => Ok(()),
             Whose::Unknown => Err(not_passed(ProxyFault::Doubtful)),
             Whose::Everybody if refuses_us(client).await => Err(not_passed(ProxyFault::Unauthorized)),
+            // From the next on: this one may have met the proxy before its credentials were mended.
             Whose::Everybody => {
                 self.lock().own(place);
-                Ok(())
+                Err(not_passed(ProxyFault::Doubtful))
             }
         }
     }
