@@ -24,7 +24,7 @@ impl Painted {
 /// Prints rows under headings.
 ///
 /// # Errors
-/// As [`line()`].
+/// As [`paint`].
 pub(in crate::commands) fn table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
@@ -35,7 +35,7 @@ pub(in crate::commands) fn table<const N: usize>(
 /// Prints one thing: a line for each of its properties.
 ///
 /// # Errors
-/// As [`line()`].
+/// As [`paint`].
 pub(in crate::commands) fn details(pairs: &[(&str, String)]) -> std::io::Result<()> {
     let mut table = plain();
     for (name, value) in pairs {
