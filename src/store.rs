@@ -28,6 +28,7 @@ mod statements;
 mod status;
 mod tallies;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -284,15 +285,12 @@ fn missing(statement: &Statement) -> StoreError {
     StoreError::Row { statement: statement.name, fault: "no row".to_owned() }
 }
 
-/// A JSON object of strings, as the CHECKs of outbox and endpoint guarantee it.
-fn headers(statement: &Statement, text: Option<&str>) -> Result<Vec<(String, String)>, StoreError> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    let map: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
-        .map_err(|fault| StoreError::Row { statement: statement.name, fault: fault.to_string() })?;
-    Ok(map
-        .into_iter()
-        .filter_map(|(name, value)| value.as_str().map(|value| (name, value.to_owned())))
-        .collect())
+/// A JSON object of strings, as the CHECKs of outbox and endpoint have it. Something else costs its own row alone, and is not
+/// shown.
+fn headers(text: Option<&str>) -> Result<Vec<(String, String)>, String> {
+    let map = text.map(serde_json::from_str::<BTreeMap<String, String>>).transpose();
+    map.map(|map| map.unwrap_or_default().into_iter().collect())
+        .or(Err("headers are not an object of texts".to_owned()))
 }
 
 /// Durations cross the border as whole milliseconds.

@@ -321,7 +321,7 @@ fn event(statement: &Statement, row: &Row) -> Result<Event, StoreError> {
         id: EventId::new(column(statement, row, "id")?),
         webhook_id: column(statement, row, "webhook_id")?,
         topic: column(statement, row, "topic")?,
-        headers: headers(statement, column(statement, row, "headers")?)?,
+        headers: headers(column(statement, row, "headers")?),
         payload: Bytes::copy_from_slice(payload.as_bytes()),
         created_at: column(statement, row, "created_at")?,
         age_at_load: now.duration_since(since).unwrap_or_default(),
