@@ -65,6 +65,9 @@ pub enum OpenError {
          endpoints, then run \"postrider secret seal --accept-unbound\""
     )]
     Unbound(String),
+    /// It is none of what may stand there. Never contains the secret.
+    #[error("invalid: {0}")]
+    Invalid(String),
 }
 
 /// The random source of the system has failed.

@@ -11,7 +11,10 @@ use super::statements::{
     PAUSE_ENDPOINT, RESUME_ENDPOINT,
 };
 use super::{Store, StoreError, Written, column, from_millis, headers, json_row, millis, missing};
-use crate::endpoint::{Credentials, Endpoint, EndpointNo, EndpointState, OldSecret, Tls, prepare_headers};
+use crate::endpoint::{
+    Credentials, Endpoint, EndpointNo, EndpointState, Format, OldSecret, Tls, prepare_headers,
+};
+use crate::topics::TopicPattern;
 use crate::vault::{Field, OpenError, Place, Vault};
 
 /// All endpoints as of one version.
@@ -114,10 +117,14 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
     let topics: Vec<&str> = column(&LOAD_ENDPOINTS, row, "topics")?;
     let id: String = column(&LOAD_ENDPOINTS, row, "id")?;
     let format: &str = column(&LOAD_ENDPOINTS, row, "format")?;
-    let credentials = match credentials(&id, url, row, vault) {
+    let mut credentials = match credentials(&id, url, row, vault) {
         Ok(credentials) => Ok(credentials),
         Err(Unreadable::Sealed(fault)) => Err(fault),
         Err(Unreadable::Row(fault)) => return Err(fault),
+    };
+    // The CHECKs let nothing else through; but who has got round them must not keep all other endpoints from being read.
+    let mut invalid = |what: &str, fault: &dyn std::fmt::Display| {
+        credentials = Err(OpenError::Invalid(format!("{what}: {fault}")));
     };
     let max_in_flight: i32 = column(&LOAD_ENDPOINTS, row, "max_in_flight")?;
     let rate_limit: Option<&str> = column(&LOAD_ENDPOINTS, row, "rate_limit")?;
@@ -128,13 +135,18 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
         no,
         id,
         url: url.parse().map_err(|fault| format!("url is invalid: {fault}")),
-        topics: topics.iter().map(|topic| topic.parse().map_err(checked)).collect::<Result<_, _>>()?,
+        topics: parse_all(&topics, |fault| invalid("topics", fault)),
         headers: headers(column(&LOAD_ENDPOINTS, row, "headers")?)
             .and_then(|headers| prepare_headers(&headers)),
-        format: format.parse().map_err(checked)?,
-        credentials,
+        format: format.parse().unwrap_or_else(|fault| {
+            invalid("format", &fault);
+            Format::default()
+        }),
         max_in_flight: u32::try_from(max_in_flight).unwrap_or(1).max(1),
-        rate_limit: rate_limit.map(str::parse).transpose().map_err(checked)?,
+        rate_limit: rate_limit.map(str::parse).transpose().unwrap_or_else(|fault| {
+            invalid("rate_limit", &fault);
+            None
+        }),
         timeout: timeout_ms.map(from_millis),
         retry_schedule: schedule_ms.map(|delays| delays.into_iter().map(from_millis).collect()),
         state: match state {
@@ -142,7 +154,14 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
             "paused" => EndpointState::Paused,
             _ => EndpointState::Disabled,
         },
+        credentials,
     })
+}
+
+/// Those that are topic patterns; the others are told.
+fn parse_all(texts: &[&str], mut invalid: impl FnMut(&dyn std::fmt::Display)) -> Vec<TopicPattern> {
+    let parse = |text: &&str| text.parse().map_err(|fault| invalid(&fault)).ok();
+    texts.iter().filter_map(parse).collect()
 }
 
 /// Why credentials cannot be read.
@@ -180,7 +199,7 @@ fn credentials(
     let secret = open(Field::Secret)?.unwrap_or_default();
     let client_certificate = open(Field::ClientCertificate)?;
     Ok(Credentials {
-        secret: secret.parse().map_err(checked)?,
+        secret: secret.parse().map_err(invalid)?,
         old_secrets: old_secrets(&place(Field::Secret), row, vault)?,
         signing_key: open(Field::SigningKey)?.map(|key| key.parse()).transpose(),
         auth: open(Field::Auth)?.map(|auth| auth.parse()).transpose(),
@@ -197,13 +216,13 @@ fn old_secrets(
     let valid_ms: Option<Vec<i64>> = column(&LOAD_ENDPOINTS, row, "old_valid_ms")?;
     let now = Instant::now();
     let old = |(secret, ms): (&str, i64)| {
-        let secret = vault.open(place, secret)?.parse().map_err(checked)?;
+        let secret = vault.open(place, secret)?.parse().map_err(invalid)?;
         Ok(OldSecret { secret, valid_until: now + from_millis(ms) })
     };
     secrets.unwrap_or_default().into_iter().zip(valid_ms.unwrap_or_default()).map(old).collect()
 }
 
-/// The CHECKs of the table let nothing through that does not parse, the URL apart.
-fn checked(fault: impl std::fmt::Display) -> StoreError {
-    StoreError::Row { statement: LOAD_ENDPOINTS.name, fault: fault.to_string() }
+/// A secret that is none, whatever the CHECK says: somebody moved a sealed one here, or got round it.
+fn invalid(fault: impl std::fmt::Display) -> Unreadable {
+    Unreadable::Sealed(OpenError::Invalid(format!("secret: {fault}")))
 }

@@ -205,3 +205,44 @@ async fn a_trigger_of_somebody_else_that_raises_is_named_and_waited_for() {
     // What was attempted was not attempted again: its outcome was kept until it could be written.
     assert_eq!(receiver.count(), 3);
 }
+
+#[tokio::test]
+async fn an_endpoint_that_is_none_any_more_waits_and_keeps_no_other_from_its_events() {
+    for (column, nonsense, named) in [
+        ("topics", "array['a b']", "topics"),
+        ("rate_limit", "'fast'", "rate_limit"),
+        ("format", "'smoke'", "format"),
+        ("secret", "'open sesame'", "secret"),
+    ] {
+        let (database, receiver, dispatcher) = one_endpoint("", &[]).await;
+        database.put_endpoint("two", &receiver.url(), "**", "").await;
+        database
+            .execute(
+                "do $$
+                 declare name text;
+                 begin
+                     for name in select conname from pg_constraint
+                         where conrelid = 'postrider.endpoint'::regclass and contype = 'c' loop
+                         execute format('alter table postrider.endpoint drop constraint %I', name);
+                     end loop;
+                 end $$",
+            )
+            .await;
+
+        database
+            .execute(&format!("update postrider.endpoint set {column} = {nonsense} where id = 'two'"))
+            .await;
+        let event = database.insert("order.created", "1").await;
+
+        receiver.next().await;
+        database
+            .until(&format!(
+                "select status = 'complete' from postrider.delivery_status
+                 where event_id = {event} and endpoint_id = 'one'"
+            ))
+            .await;
+        dispatcher.logged(&format!("\"two\" has one that is invalid: {named}")).await;
+        assert!(!dispatcher.log().contains("open sesame"), "{column}");
+        assert_eq!(receiver.count(), 1, "{column}");
+    }
+}
