@@ -1,5 +1,6 @@
 -- does:   folds hours that are older than a day into one row per endpoint
--- params: $1 rows_max bigint 1..=10000; $2 but int[]: endpoints to leave alone, as an earlier call has said
+-- params: $1 rows_max bigint 1..=10000; $2 but int[]: endpoints to leave alone, as an earlier call has said; $3 only int[]: these
+--         alone (null: all)
 -- rows:   one: folded bigint, looked_at bigint (as many as rows_max: go again); busy int[]: endpoints whose one row somebody else
 --         has locked, left as they are
 -- locks:  for update on the rows taken and on those they go to, skipping locked ones
@@ -9,6 +10,7 @@ with taken as materialized (
     from postrider.hourly_tally as h
     where h.hour > '-infinity' and h.hour < now() - interval '25 hours'
       and h.endpoint_no <> all ($2::int[])
+      and ($3::int[] is null or h.endpoint_no = any ($3))
     limit $1
     for update skip locked
 ), wanted as materialized (

@@ -1,5 +1,6 @@
 -- does:   sums up what settled batches left for endpoint_health, by endpoint and hour
--- params: $1 rows_max bigint 1..=10000; $2 but int[]: endpoints to leave alone, as an earlier call has said
+-- params: $1 rows_max bigint 1..=10000; $2 but int[]: endpoints to leave alone, as an earlier call has said; $3 only int[]: these
+--         alone (null: all)
 -- rows:   one: summed bigint, looked_at bigint (as many as rows_max: go again); busy int[]: endpoints of which somebody else has
 --         locked an hour, left as they are
 -- locks:  for update on the rows taken and on the hours they go to, skipping locked ones
@@ -8,6 +9,7 @@ with taken as materialized (
     select t.ctid as place, t.endpoint_no, date_trunc('hour', t.at) as hour
     from postrider.tally as t
     where t.endpoint_no <> all ($2::int[])
+      and ($3::int[] is null or t.endpoint_no = any ($3))
     limit $1
     for update skip locked
 ), wanted as materialized (

@@ -15,8 +15,9 @@ use tracing::info;
 
 use self::deletions::Deletions;
 use crate::backoff::Backoff;
+use crate::halves::Halves;
 use crate::rounds::{Progress, Shared};
-use crate::store::{EventFloor, Retention, StoreError, ToSeal};
+use crate::store::{EventFloor, Retention, StoreError, Tallied, ToSeal, Whose, is_row_fault};
 use crate::trouble::Stage;
 
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
@@ -168,14 +169,39 @@ impl Tidying<'_> {
     async fn tally(&self, tally: Tally) -> Result<(), StoreError> {
         let mut busy = Vec::new();
         loop {
-            let tallied = match tally {
-                Tally::Sum => self.shared.store.sum_tallies(ROWS_MAX, &busy).await?,
-                Tally::Fold => self.shared.store.fold_tallies(ROWS_MAX, &busy).await?,
+            let whose = Whose { but: &busy, only: None };
+            let tallied = match self.tally_once(tally, whose).await {
+                Err(fault) if is_row_fault(&fault) => return self.tally_in_halves(tally).await,
+                tallied => tallied?,
             };
             busy.extend(tallied.busy);
             if tallied.looked_at < ROWS_MAX || !self.may_go_on() {
                 return Ok(());
             }
         }
+    }
+
+    async fn tally_once(&self, tally: Tally, whose: Whose<'_>) -> Result<Tallied, StoreError> {
+        match tally {
+            Tally::Sum => self.shared.store.sum_tallies(ROWS_MAX, whose).await,
+            Tally::Fold => self.shared.store.fold_tallies(ROWS_MAX, whose).await,
+        }
+    }
+
+    /// The database refuses the tallies of one endpoint: they stay, and the next step tries them again.
+    async fn tally_in_halves(&self, tally: Tally) -> Result<(), StoreError> {
+        let mut halves = Halves::new(self.shared.store.list_tallied().await?);
+        while let Some(part) = halves.next_part() {
+            match self.tally_once(tally, Whose { but: &[], only: Some(&part) }).await {
+                Ok(_) => {}
+                Err(fault) if is_row_fault(&fault) => {
+                    if halves.refused(part).is_some() {
+                        self.shared.trouble.mention("counts of an endpoint cannot be summed up", &fault);
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
     }
 }

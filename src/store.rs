@@ -72,7 +72,7 @@ pub use secrets::{Sealing, ToSeal};
 pub use sequences::LaggingSequence;
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use status::DeliveryFilter;
-pub use tallies::Tallied;
+pub use tallies::{Tallied, Whose};
 
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);

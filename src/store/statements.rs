@@ -60,6 +60,7 @@ statements! {
     LIST_SHARING_DATABASES "list_sharing_databases"
     LIST_STRANGE_OWNERS "list_strange_owners"
     LIST_TABLES "list_tables"
+    LIST_TALLIED "list_tallied"
     LIST_UNROUTED "list_unrouted"
     LIST_UNSEALED "list_unsealed"
     LOAD_ENDPOINTS "load_endpoints"
