@@ -2,7 +2,8 @@
 -- params: $1 topic text, $2 payload text (JSON), $3 key, $4 headers text (a JSON object), $5 idempotency_key,
 --         $6 destination, $7 delay_ms bigint, $8 deliver_after text (a timestamp, instead of a delay): all but the first
 --         two may be null
--- rows:   id bigint; none if the idempotency key is known
+-- rows:   one: id bigint (null: not inserted), is_taken boolean: not because the idempotency key is known, but because its
+--         sequence gave out the id of another event
 -- locks:  none that anyone waits for, but a second insert of one idempotency key waits for the first
 -- repeat: another event, unless it has an idempotency key
 with inserted as (
@@ -11,4 +12,6 @@ with inserted as (
     on conflict do nothing
     returning true
 )
-select currval('postrider.outbox_id_seq') as id from inserted
+select case when i.inserted > 0 then currval('postrider.outbox_id_seq') end as id,
+       case when i.inserted = 0 then postrider.has_event(currval('postrider.outbox_id_seq')) else false end as is_taken
+from (select count(*) as inserted from inserted) as i

@@ -5,7 +5,7 @@
 -- repeat: the same
 select g.privilege || ' on ' || g.object as lacking
 from (
-    select lower(a.privilege_type) as privilege,
+    select lower(a.privilege_type collate "C") as privilege,
            case when c.relkind = 'S' then 'sequence ' else 'table ' end || c.relname as object,
            case when c.relkind = 'S' then has_sequence_privilege(c.oid, a.privilege_type)
                 else has_table_privilege(c.oid, a.privilege_type) end as is_held
@@ -14,13 +14,13 @@ from (
     cross join lateral pg_catalog.aclexplode(c.relacl) as a
     where n.nspname = 'postrider' and a.grantee = to_regrole('postrider_dispatcher')
     union all
-    select lower(a.privilege_type), 'function ' || p.proname, has_function_privilege(p.oid, a.privilege_type)
+    select lower(a.privilege_type collate "C"), 'function ' || p.proname, has_function_privilege(p.oid, a.privilege_type)
     from pg_catalog.pg_namespace as n
     join pg_catalog.pg_proc as p on p.pronamespace = n.oid
     cross join lateral pg_catalog.aclexplode(p.proacl) as a
     where n.nspname = 'postrider' and a.grantee = to_regrole('postrider_dispatcher')
     union all
-    select lower(a.privilege_type), 'schema ' || n.nspname, has_schema_privilege(n.oid, a.privilege_type)
+    select lower(a.privilege_type collate "C"), 'schema ' || n.nspname, has_schema_privilege(n.oid, a.privilege_type)
     from pg_catalog.pg_namespace as n
     cross join lateral pg_catalog.aclexplode(n.nspacl) as a
     where n.nspname = 'postrider' and a.grantee = to_regrole('postrider_dispatcher')

@@ -1,12 +1,31 @@
 -- does:   sums up what settled batches left for endpoint_health, by endpoint and hour
--- params: $1 rows_max bigint 1..=10000
--- rows:   one: summed bigint (as many as rows_max: go again)
--- locks:  for update on the rows taken, skipping locked ones; the hours they go to
+-- params: $1 rows_max bigint 1..=10000; $2 but int[]: endpoints to leave alone, as an earlier call has said
+-- rows:   one: summed bigint, looked_at bigint (as many as rows_max: go again); busy int[]: endpoints of which somebody else has
+--         locked an hour, left as they are
+-- locks:  for update on the rows taken and on the hours they go to, skipping locked ones
 -- repeat: goes on with what is left
 with taken as materialized (
-    select t.ctid as place from postrider.tally as t limit $1 for update skip locked
+    select t.ctid as place, t.endpoint_no, date_trunc('hour', t.at) as hour
+    from postrider.tally as t
+    where t.endpoint_no <> all ($2::int[])
+    limit $1
+    for update skip locked
+), wanted as materialized (
+    select distinct t.endpoint_no, t.hour from taken as t
+), free as materialized (
+    select h.endpoint_no, h.hour
+    from wanted as w
+    join postrider.hourly_tally as h on h.endpoint_no = w.endpoint_no and h.hour = w.hour
+    for update of h skip locked
+), busy as materialized (
+    select distinct h.endpoint_no
+    from wanted as w
+    join postrider.hourly_tally as h on h.endpoint_no = w.endpoint_no and h.hour = w.hour
+    where (h.endpoint_no, h.hour) not in (select f.endpoint_no, f.hour from free as f)
 ), gone as (
-    delete from postrider.tally as t using taken where t.ctid = taken.place
+    delete from postrider.tally as t
+    using taken
+    where t.ctid = taken.place and taken.endpoint_no not in (select b.endpoint_no from busy as b)
     returning t.endpoint_no, t.at, t.complete, t.failed, t.last_success_at, t.last_failure_at
 ), hours as (
     insert into postrider.hourly_tally as h (endpoint_no, hour, complete, failed, last_success_at, last_failure_at)
@@ -21,4 +40,6 @@ with taken as materialized (
         last_success_at = greatest(h.last_success_at, excluded.last_success_at),
         last_failure_at = greatest(h.last_failure_at, excluded.last_failure_at)
 )
-select count(*) as summed from gone
+select (select count(*) from gone) as summed,
+       (select count(*) from taken) as looked_at,
+       coalesce((select array_agg(b.endpoint_no) from busy as b), '{}') as busy

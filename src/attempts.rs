@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::deliver::{Deliverer, NotAsked};
+use crate::deliver::{Deliverer, NotAsked, NotPassed};
 use crate::delivery::Claimed;
 use crate::descriptors::Shortage;
 use crate::desk::{Desk, MEMORY_KIB_MAX, Next, Ready};
@@ -32,6 +32,8 @@ const CHUNK_KIB_MAX: u32 = 8 * 1024;
 const NOT_ASKED_PAUSE: Duration = Duration::from_secs(1);
 /// Before one for which no connection was left is.
 const CLOSING_PAUSE: Duration = Duration::from_millis(20);
+/// A pause is over so soon after a stop.
+const STOP_CHECK: Duration = Duration::from_secs(1);
 
 /// Runs attempts.
 pub struct Attempts {
@@ -299,16 +301,32 @@ impl Attempts {
                 Err(fault) => {
                     self.outlets.trouble.mention("requests cannot be sent, trying again", &fault);
                     // It keeps its slot meanwhile, so that no more are tried in vain.
-                    tokio::time::sleep(NOT_ASKED_PAUSE).await;
+                    self.pause(pause_after(&fault)).await;
                     return None;
                 }
             }
         }
     }
 
+    /// Waits, but not on the way out.
+    async fn pause(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !self.desk.is_closed() {
+            tokio::time::sleep_until(until.min(Instant::now() + STOP_CHECK)).await;
+        }
+    }
+
     async fn report(&self, report: Report) {
         // Settle outlives every sender.
         drop(self.outlets.reports.send(report).await);
+    }
+}
+
+/// Before what was not asked is tried again.
+fn pause_after(fault: &NotAsked) -> Duration {
+    match fault {
+        NotAsked::Proxy(NotPassed { pause, .. }) => *pause,
+        NotAsked::Shortage(_) => NOT_ASKED_PAUSE,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod client;
 mod connector;
+mod proxied;
 mod request;
 mod tokens;
 
@@ -17,7 +18,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::descriptors::{Descriptors, Shortage};
-use crate::egress::{EgressPolicy, EgressProxy, ProxyFault, Refused};
+use crate::egress::{EgressPolicy, Refused};
 use crate::endpoint::{Auth, Endpoint, OAuth2};
 use crate::event::Event;
 use crate::excerpt::excerpt;
@@ -25,10 +26,12 @@ use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
 use crate::retry;
 
 use self::client::Clients;
+use self::proxied::Proxied;
 use self::request::Parts;
 use self::tokens::{Token, Tokens};
 
 pub use self::client::check_tls;
+pub use self::proxied::NotPassed;
 
 /// At most so much of a response is read.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024;
@@ -39,6 +42,7 @@ pub struct Deliverer {
     clients: Clients,
     tokens: Tokens,
     policy: EgressPolicy,
+    proxied: Proxied,
     clock: Arc<Clock>,
     bounds: Bounds,
     /// `source` of CloudEvents.
@@ -71,7 +75,7 @@ pub enum ClientError {
 pub enum NotAsked {
     /// The egress proxy does not do its work.
     #[error(transparent)]
-    Proxy(#[from] ProxyFault),
+    Proxy(#[from] NotPassed),
     /// This machine, or the limit of this process, is in the way.
     #[error(transparent)]
     Shortage(#[from] Shortage),
@@ -90,7 +94,9 @@ impl Deliverer {
         source: &str,
     ) -> Result<Self, ClientError> {
         let clients = Clients::new(policy.clone(), descriptors)?;
-        Ok(Self { clients, tokens: Tokens::default(), policy, clock, bounds, source: source.into() })
+        let proxied = Proxied::new(policy.proxy.clone());
+        let (tokens, source) = (Tokens::default(), source.into());
+        Ok(Self { clients, tokens, policy, proxied, clock, bounds, source })
     }
 
     /// How long an attempt on this endpoint may take.
@@ -127,13 +133,14 @@ impl Deliverer {
             Err(_elapsed) => (self.timed_out(endpoint), None),
             Ok(Err(Fault::Unanswered(unanswered))) => (unanswered.into(), None),
             Ok(Err(Fault::Shortage(shortage))) => return Err(shortage.into()),
+            Ok(Err(Fault::NotPassed(not_passed))) => return Err(not_passed.into()),
             Ok(Err(Fault::Request(fault))) => {
                 self.judge_machine(endpoint, &fault).await?;
-                self.judge_proxy(&fault).await?;
+                self.proxied.judge_fault(&fault).await?;
                 (describe(&fault).into(), None)
             }
             Ok(Ok((response, authorization))) => {
-                self.judge_proxied(&response)?;
+                self.proxied.judge(&response, self.clients.common()).await?;
                 let answer = read_head(&response);
                 // The head is the answer: a body that drips, breaks off or never ends cannot change it.
                 let body = timeout_at(deadline, read_body(response)).await.unwrap_or_default();
@@ -194,6 +201,8 @@ impl Deliverer {
         }
         match self.clients.common().execute(|| Ok(tokens::request(login))).await {
             Ok(response) => {
+                let judged = self.proxied.judge(&response, self.clients.common()).await;
+                judged.map_err(Fault::NotPassed)?;
                 let status_code = response.status().as_u16();
                 Ok(tokens::read(status_code, &read_body(response).await))
             }
@@ -218,27 +227,6 @@ impl Deliverer {
         passes.then_some(shortage)
     }
 
-    /// Whether it was the proxy that let no connection come about. What a proxy that is there says of the endpoint is the
-    /// endpoint's.
-    async fn judge_proxy(&self, fault: &reqwest::Error) -> Result<(), ProxyFault> {
-        let Some(proxy) = self.policy.proxy.as_ref().filter(|_| fault.is_connect()) else { return Ok(()) };
-        if causes(fault).any(|cause| cause.to_string().contains("proxy authorization required")) {
-            return Err(ProxyFault::Unauthorized(proxy.clone()));
-        }
-        if proxy.is_reachable().await { Ok(()) } else { Err(ProxyFault::Unreachable(proxy.clone())) }
-    }
-
-    /// Whether the proxy refused to pass a request on.
-    fn judge_proxied(&self, response: &Response) -> Result<(), ProxyFault> {
-        let is_refused = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
-        match &self.policy.proxy {
-            Some(proxy) if is_refused && response.url().scheme() == "http" => {
-                Err(ProxyFault::Unauthorized(EgressProxy::clone(proxy)))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn timed_out(&self, endpoint: &Endpoint) -> Answer {
         let timeout = humantime::format_duration(self.timeout(endpoint));
         Answer::NoAnswer { why: NoAnswer::Timeout, error: format!("timeout: no answer within {timeout}") }
@@ -253,6 +241,8 @@ enum Fault {
     Request(reqwest::Error),
     /// Something was wanting before there was a request.
     Shortage(Shortage),
+    /// The proxy kept it.
+    NotPassed(NotPassed),
 }
 
 impl From<Unanswered> for Fault {
@@ -338,7 +328,7 @@ fn confided<'a>(
 ) -> impl Iterator<Item = &'a str> {
     let of_endpoint = endpoint.headers.iter().flat_map(HeaderMap::values).chain(authorization);
     let of_endpoint = of_endpoint.filter_map(|value| value.to_str().ok());
-    of_endpoint.chain(event.headers.iter().map(|(_, value)| value.as_str()))
+    of_endpoint.chain(event.headers.iter().flatten().map(|(_, value)| value.as_str()))
 }
 
 /// One line for a transport failure: its kind and its innermost cause, without the URL.

@@ -352,6 +352,11 @@ impl Desk {
         inner.blocked.clear();
     }
 
+    /// Whether nothing is begun any more.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// What is queued and will not be begun.
     pub fn take_queued(&self) -> Vec<Claimed> {
         let mut inner = self.lock();

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use url::Url;
 use utoipa::ToSchema;
 
+use crate::headers::check_header;
 use crate::topics::TopicPattern;
 use crate::vault::OpenError;
 
@@ -146,13 +147,15 @@ pub enum CircuitState {
     HalfOpen,
 }
 
-/// Headers as they are sent, the last of a name; their values are shown to nobody.
+/// Headers as they are sent, the last of a name; their values are shown to nobody. Checked although the tables have CHECKs: a
+/// reserved name that is there all the same would be another request than ours.
 ///
 /// # Errors
 /// The name of an invalid one, and why.
 pub fn prepare_headers(headers: &[(String, String)]) -> Result<HeaderMap, String> {
     let mut prepared = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
+        check_header(name, value).map_err(|fault| format!("a header {fault}"))?;
         let invalid = |why: &dyn fmt::Display| format!("header {name} is invalid: {why}");
         let mut value = HeaderValue::from_str(value).map_err(|why| invalid(&why))?;
         value.set_sensitive(true);

@@ -37,8 +37,8 @@ pub struct Event {
     pub webhook_id: String,
     /// Event type, dotted words.
     pub topic: String,
-    /// Headers that the producer asked for, checked when the row was inserted.
-    pub headers: Vec<(String, String)>,
+    /// Headers that the producer asked for, or why what stands there is none: then every attempt fails with that.
+    pub headers: Result<Vec<(String, String)>, String>,
     /// The payload, byte for byte as inserted.
     pub payload: Bytes,
     /// When its transaction began.

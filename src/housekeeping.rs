@@ -74,36 +74,42 @@ impl Housekeeping {
     }
 
     /// Takes back what dead dispatchers hold, saves the floor, tidies up, deletes what is old: a part of it, if it has
-    /// worked, and then the next step does not wait.
+    /// worked, and then the next step does not wait. What fails keeps nothing else from being done.
     ///
     /// # Errors
-    /// [`StoreError`]: the next step goes on.
+    /// [`StoreError`], the first one: the next step goes on.
     pub async fn step(&mut self, stop: &CancellationToken) -> Result<Progress, StoreError> {
-        self.rescue().await?;
+        let mut failed = None;
+        let mut note = |done: Result<(), StoreError>| {
+            if let Err(fault) = done {
+                failed.get_or_insert(fault);
+            }
+        };
+        note(self.rescue().await);
+        note(self.shared.store.remove_dispatchers(None).await);
+        note(self.save_floor().await);
+        let tidying = Tidying { shared: &self.shared, begun: Instant::now(), stop };
+        note(tidying.give_up().await);
+        note(tidying.fold_endpoint_changes().await);
+        note(tidying.tally(Tally::Sum).await);
+        note(tidying.tally(Tally::Fold).await);
+        note(self.seal().await);
+        note(self.shared.store.forget_secrets().await);
+        note(self.shared.store.forget_refused().await);
+        // Their deliveries are given up by now, and deleted after at most this.
+        let longest = self.retention.complete.max(self.retention.failed) + FORGET_AFTER;
+        note(self.shared.store.forget_endpoints(longest).await.map(drop));
+        let progress = self.deletions.step(&self.shared, stop).await;
+        failed.map_or(progress, Err)
+    }
+
+    async fn save_floor(&self) -> Result<(), StoreError> {
         let xid = self.shared.routed_below.load(Ordering::Relaxed);
         let is_confirmed = self.shared.routed_as_of.load(Ordering::Relaxed) == self.shared.store.opened();
         if xid > 0 && is_confirmed {
             self.shared.store.save_floor(EventFloor { xid, id: 0 }).await?;
         }
-        self.tidy(stop).await?;
-        self.deletions.step(&self.shared, stop).await
-    }
-
-    /// Gives up what nobody wants any more, and keeps the tallies few.
-    async fn tidy(&self, stop: &CancellationToken) -> Result<(), StoreError> {
-        let store = &self.shared.store;
-        let begun = Instant::now();
-        let may_go_on = || !stop.is_cancelled() && begun.elapsed() < TIDYING_MAX;
-        while leftovers::give_up(&self.shared, ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
-        while store.fold_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
-        store.forget_refused().await?;
-        while store.sum_tallies(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
-        while store.fold_tallies(ROWS_MAX).await? >= ROWS_MAX && may_go_on() {}
-        self.seal().await?;
-        store.forget_secrets().await?;
-        // Their deliveries are given up by now, and deleted after at most this.
-        let longest = self.retention.complete.max(self.retention.failed) + FORGET_AFTER;
-        store.forget_endpoints(longest).await.map(drop)
+        Ok(())
     }
 
     /// What came in by SQL stands in the clear until it is sealed here.
@@ -122,6 +128,54 @@ impl Housekeeping {
             self.shared.bell.look_now();
             self.shared.bell.count_again();
         }
-        self.shared.store.remove_dispatchers(None).await
+        Ok(())
+    }
+}
+
+/// What is done to tallies.
+#[derive(Clone, Copy)]
+enum Tally {
+    /// Batches become hours.
+    Sum,
+    /// Old hours become one row.
+    Fold,
+}
+
+/// A tidying under way: each kind of work is done once, and more of it as long as there is time.
+struct Tidying<'a> {
+    shared: &'a Shared,
+    begun: Instant,
+    stop: &'a CancellationToken,
+}
+
+impl Tidying<'_> {
+    fn may_go_on(&self) -> bool {
+        !self.stop.is_cancelled() && self.begun.elapsed() < TIDYING_MAX
+    }
+
+    /// What nobody wants any more.
+    async fn give_up(&self) -> Result<(), StoreError> {
+        while leftovers::give_up(self.shared, ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+        Ok(())
+    }
+
+    async fn fold_endpoint_changes(&self) -> Result<(), StoreError> {
+        while self.shared.store.fold_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+        Ok(())
+    }
+
+    /// Keeps the tallies few. An endpoint whose sums somebody else has locked is left alone, and keeps none from the others.
+    async fn tally(&self, tally: Tally) -> Result<(), StoreError> {
+        let mut busy = Vec::new();
+        loop {
+            let tallied = match tally {
+                Tally::Sum => self.shared.store.sum_tallies(ROWS_MAX, &busy).await?,
+                Tally::Fold => self.shared.store.fold_tallies(ROWS_MAX, &busy).await?,
+            };
+            busy.extend(tallied.busy);
+            if tallied.looked_at < ROWS_MAX || !self.may_go_on() {
+                return Ok(());
+            }
+        }
     }
 }

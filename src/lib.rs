@@ -22,7 +22,7 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`], [`spelling`] | each other, [`topics`], [`vault`] |
-//! | rules | [`topics`], [`retry`], [`signature`], [`cloudevents`], [`vault`], [`egress`], [`excerpt`], [`halves`], [`headers`], [`circuit`], [`clock`], [`backoff`], [`descriptors`] | words |
+//! | rules | [`topics`], [`retry`], [`signature`], [`cloudevents`], [`vault`], [`egress`], [`excerpt`], [`halves`], [`headers`], [`printable`], [`circuit`], [`clock`], [`backoff`], [`descriptors`] | words |
 //! | store | [`store`] | words |
 //! | desk | [`desk`], [`directory`], [`metrics`], [`trouble`] | words, store's rows |
 //! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`breaker`], [`lease`], [`housekeeping`] | all above |
@@ -44,6 +44,7 @@ pub mod egress;
 pub mod excerpt;
 pub mod halves;
 pub mod headers;
+pub mod printable;
 pub mod retry;
 pub mod signature;
 pub mod topics;

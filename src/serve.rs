@@ -106,6 +106,8 @@ impl Dispatcher {
         let desk = Arc::new(Desk::new(Limits::for_in_flight(descriptors.budget().in_flight)));
         let (clock, metrics) = (Arc::new(Clock::new(0)), Arc::new(Metrics::new()?));
         let starting = async {
+            // A colliding id would keep it from registering.
+            keep_trying(async || store.keep_sequences_ahead().await).await?;
             let lease = Arc::new(keep_trying(async || Lease::start(&store, &who, &bell).await).await?);
             let (store, trouble) = (store.clone(), Arc::default());
             let renewer = Renewer { store, lease, bell, clock, desk, who: who.clone(), metrics, trouble };

@@ -18,13 +18,17 @@ mod pool;
 mod redo;
 mod refused;
 mod registering;
+mod retention;
 mod rights;
 mod routing;
 mod rows;
 mod secrets;
+mod sequences;
 mod statements;
 mod status;
+mod tallies;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -47,9 +51,7 @@ pub use diagnose::{
 };
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
-pub use events::{
-    Birth, Deletion, EventFloor, NewEvent, Retention, RoutePlan, Stretch, Unrouted, UnroutedEvent,
-};
+pub use events::{Birth, EventFloor, NewEvent, RoutePlan, Stretch, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use leftovers::{DeadClaim, Rescued, Stray};
 pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
@@ -59,6 +61,7 @@ pub use migrate::{
 pub use redo::Replay;
 pub use refused::RefusedStage;
 pub use registering::{EndpointPut, PutResult};
+pub use retention::{Deletion, DeletionRange, Retention};
 pub use rights::{BellHolder, ForeignName, ForeignRight, SharingDatabase, StrangeOwner};
 pub use routing::RouteTx;
 pub use rows::{
@@ -66,8 +69,10 @@ pub use rows::{
     DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
 };
 pub use secrets::{Sealing, ToSeal};
+pub use sequences::LaggingSequence;
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use status::DeliveryFilter;
+pub use tallies::Tallied;
 
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
@@ -109,6 +114,11 @@ pub enum StoreError {
         /// So much it had.
         deadline: Duration,
     },
+    /// The event was not inserted: the id that its sequence gave out is another event's.
+    #[error(
+        "event not inserted: the sequence postrider.outbox_id_seq lies behind the ids of postrider.outbox; run \"postrider doctor --mend\""
+    )]
+    IdTaken,
     /// A row is not what its statement's header says.
     #[error("{statement} returned an unexpected row: {fault}")]
     Row {
@@ -179,12 +189,13 @@ impl Store {
         Ok(Connection { object, is_direct: self.url.is_direct(), session })
     }
 
-    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew: nothing of the
-    /// statement was done.
+    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew, and so is an id that
+    /// was taken: nothing of the statement was done.
     async fn rows(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         for _ in 0..PREPARE_AGAIN_MAX {
             match self.rows_once(statement, params).await {
                 Err(fault) if is_stale_plan(&fault) => {}
+                Err(fault) if self.is_mended_after(&fault).await => {}
                 done => return done,
             }
         }
@@ -195,6 +206,11 @@ impl Store {
         let mut connection = self.connection().await?;
         let done = in_time(statement.name, self.deadline, connection.query(statement.sql, params)).await;
         if let Err(fault) = &done {
+            if leaves_connection_usable(fault) {
+                // The server says what failed before it gives back the locks: who tries again at once, by another connection,
+                // would find the rows locked by us.
+                drop(in_time(statement.name, self.deadline, connection.object.batch_execute("")).await);
+            }
             self.take_back(connection, fault);
         }
         done
@@ -269,15 +285,12 @@ fn missing(statement: &Statement) -> StoreError {
     StoreError::Row { statement: statement.name, fault: "no row".to_owned() }
 }
 
-/// A JSON object of strings, as the CHECKs of outbox and endpoint guarantee it.
-fn headers(statement: &Statement, text: Option<&str>) -> Result<Vec<(String, String)>, StoreError> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    let map: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
-        .map_err(|fault| StoreError::Row { statement: statement.name, fault: fault.to_string() })?;
-    Ok(map
-        .into_iter()
-        .filter_map(|(name, value)| value.as_str().map(|value| (name, value.to_owned())))
-        .collect())
+/// A JSON object of strings, as the CHECKs of outbox and endpoint have it. Something else costs its own row alone, and is not
+/// shown.
+fn headers(text: Option<&str>) -> Result<Vec<(String, String)>, String> {
+    let map = text.map(serde_json::from_str::<BTreeMap<String, String>>).transpose();
+    map.map(|map| map.unwrap_or_default().into_iter().collect())
+        .or(Err("headers are not an object of texts".to_owned()))
 }
 
 /// Durations cross the border as whole milliseconds.

@@ -1,8 +1,10 @@
 //! Logs, to stderr: one line per lifecycle event, none per delivery at `info`.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
+
+use crate::printable::{printable_json, printable_log};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,11 +15,30 @@ pub enum LogFormat {
     Json,
 }
 
+/// Stderr, where what strangers wrote in a line is spelt out.
+struct Log(LogFormat);
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let text = match self.0 {
+            LogFormat::Text => printable_log(&text),
+            LogFormat::Json => printable_json(&text),
+        };
+        io::stderr().write_all(text.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// Starts logging; a second call changes nothing.
 pub fn start(filter: EnvFilter, format: LogFormat) {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(move || Log(format))
         .with_env_filter(filter)
         .with_target(false)
         // It would say that nobody reads stderr to stderr, and panic because nobody does.

@@ -158,7 +158,7 @@ impl From<StoreError> for Problem {
             StoreError::Failed { source, .. } if source.as_db_error().is_none() && is_io(source) => {
                 Self::new(Code::Unavailable, "the connection to the database broke")
             }
-            StoreError::Failed { .. } | StoreError::Row { .. } => {
+            StoreError::Failed { .. } | StoreError::Row { .. } | StoreError::IdTaken => {
                 Self::new(Code::Internal, "internal error; the log of the dispatcher says more")
             }
         };

@@ -11,6 +11,9 @@ pub struct Doctor {
     /// What run would be given.
     #[command(flatten)]
     pub run: Run,
+    /// Set sequences that lie behind their tables forward, never back; nothing else is changed
+    #[arg(long)]
+    pub mend: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

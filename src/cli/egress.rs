@@ -8,10 +8,11 @@ pub struct Egress {
     /// Allow plain http
     #[arg(long, env = "POSTRIDER_ALLOW_HTTP", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
     pub allow_http: Option<String>,
-    /// Allow a special range (loopback, private, ...), as 10.0.0.0/8; repeatable
+    /// Allow a special range (loopback, private, ...), as 10.0.0.0/8; an IPv4 address that one of IPv6 carries (NAT64) needs leave
+    /// of its own if it is special; repeatable
     #[arg(long, env = "POSTRIDER_ALLOW_CIDR", value_name = "CIDR", value_delimiter = ',')]
     pub allow_cidr: Vec<String>,
-    /// Never call this range, whatever else allows it; repeatable
+    /// Never call this range, whatever else allows it, nor an address that carries one of it; repeatable
     #[arg(long, env = "POSTRIDER_DENY_CIDR", value_name = "CIDR", value_delimiter = ',')]
     pub deny_cidr: Vec<String>,
     /// Allow a port beside 80, 443 and those from 1024 that no database or the like uses; repeatable

@@ -1,9 +1,11 @@
-//! `postrider doctor`: what a dispatcher needs, checked one after the other, each with what mends it. Changes nothing.
+//! `postrider doctor`: what a dispatcher needs, checked one after the other, each with what mends it. Changes nothing, but
+//! sequences with `--mend`.
 
 mod endpoints;
 mod machine;
 mod notify;
 mod rights;
+mod sequences;
 mod server;
 mod work;
 
@@ -60,7 +62,7 @@ impl Check {
 /// Checks everything with the settings that `run` would have.
 pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Doctor) -> Result<(), Failure> {
     let config = RunConfig::check(settings, url, typed.run)?;
-    let checks = Box::pin(check_all(&config)).await?;
+    let checks = Box::pin(check_all(&config, typed.mend)).await?;
     let worst = checks.iter().map(|check| check.result).max().unwrap_or(Verdict::Ok);
     if typed.json {
         output::json(&json!({ "result": worst, "checks": checks }))?;
@@ -92,7 +94,7 @@ fn print(checks: &[Check]) -> std::io::Result<()> {
 }
 
 /// From the outside to the inside: what cannot be reached is not looked at.
-async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
+async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Check>, Failure> {
     let store = Store::new(&config.database, Session::Command, 2).map_err(anyhow::Error::from)?;
     let store = store.with_vault(config.vault.clone());
     let before = machine_ms();
@@ -122,6 +124,7 @@ async fn check_all(config: &RunConfig) -> Result<Vec<Check>, Failure> {
     }
     checks.extend(server::row_security(&store).await);
     checks.extend(rights::check(&row, &store).await);
+    checks.push(sequences::check(&store, mend).await);
     checks.push(work::tables(&row, &store).await);
     checks.push(work::dispatchers(&store).await);
     checks.push(work::backlog(&store).await);

@@ -6,21 +6,30 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
-pub(super) use table::{details, rows, table};
+use crate::printable::{printable_json, printable_lines};
 
-/// Prints a text and a line end to stdout.
+pub(super) use crate::printable::printable;
+pub(super) use table::{Painted, details, rows, table};
+
+/// Prints a text and a line end to stdout; what strangers wrote in it is spelt out.
 ///
 /// # Errors
 /// When stdout cannot be written, except because nobody reads it any more.
 pub(super) fn line(text: &str) -> std::io::Result<()> {
-    offer(text).map(drop)
+    offer(&printable_lines(text)).map(drop)
 }
 
-/// Prints a text and a line end to stdout; false: nobody reads it any more.
+/// Prints tables, which have their colours, with an empty line between two; false: nobody reads it any more.
 ///
 /// # Errors
 /// As [`line()`].
-pub(super) fn offer(text: &str) -> std::io::Result<bool> {
+pub(super) fn paint(tables: &[Painted]) -> std::io::Result<bool> {
+    let texts: Vec<&str> = tables.iter().map(Painted::as_str).collect();
+    offer(&texts.join("\n\n"))
+}
+
+/// Prints a text as it stands and a line end to stdout; false: nobody reads it any more.
+fn offer(text: &str) -> std::io::Result<bool> {
     let mut stdout = std::io::stdout().lock();
     let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
     match written {
@@ -34,7 +43,15 @@ pub(super) fn offer(text: &str) -> std::io::Result<bool> {
 /// # Errors
 /// As [`line()`].
 pub(super) fn json(value: &impl Serialize) -> std::io::Result<()> {
-    line(&serde_json::to_string_pretty(value)?)
+    offer(&printable_json(&serde_json::to_string_pretty(value)?)).map(drop)
+}
+
+/// Prints a value as JSON in one line; false: nobody reads it any more.
+///
+/// # Errors
+/// As [`line()`].
+pub(super) fn json_line(value: &impl Serialize) -> std::io::Result<bool> {
+    offer(&printable_json(&serde_json::to_string(value)?))
 }
 
 /// Says something on stderr that is not part of the answer, and without a line end: a question, a hint.
@@ -43,7 +60,7 @@ pub(super) fn json(value: &impl Serialize) -> std::io::Result<()> {
 /// When stderr cannot be written.
 pub(super) fn aside(text: &str) -> std::io::Result<()> {
     let mut stderr = std::io::stderr().lock();
-    stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush())
+    stderr.write_all(printable_lines(text).as_bytes()).and_then(|()| stderr.flush())
 }
 
 /// Tells the terminal to do something.
@@ -75,12 +92,6 @@ fn is_able() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// A text that moves no cursor and breaks no line, whoever wrote it.
-pub(super) fn printable(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
-    text.trim_end().chars().map(escape).collect()
-}
-
 /// A time of the database as people read it: without fractions of a second.
 pub(super) fn time(text: &str) -> String {
     let (seconds, rest) = text.split_at_checked("2026-01-31T12:00:00".len()).unwrap_or((text, ""));
@@ -107,10 +118,5 @@ mod tests {
         assert_eq!(time("2026-01-31T12:00:00.123456+00:00"), "2026-01-31T12:00:00Z");
         assert_eq!(time("2026-01-31T12:00:00+05:30"), "2026-01-31T12:00:00+05:30");
         assert_eq!(time("infinity"), "infinity");
-    }
-
-    #[test]
-    fn a_text_of_a_stranger_moves_no_cursor() {
-        assert_eq!(printable("a\u{1b}[2Jb\r\nc\n"), "a\\u{1b}[2Jb\\r\\nc");
     }
 }

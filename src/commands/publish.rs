@@ -8,6 +8,9 @@ use crate::cli;
 use crate::config::{Settings, parse_duration};
 use crate::registration::Publication;
 
+/// PostgreSQL holds no longer text.
+const PAYLOAD_BYTES_MAX: u64 = 1_000_000_000;
+
 /// Inserts one event and prints its id.
 pub(super) async fn run(
     mut settings: Settings,
@@ -31,8 +34,7 @@ pub(super) async fn run(
     let mut event = publication.check(&mut settings.problems);
     let (store, _) = open(settings, url)?;
     if event.payload == "-" {
-        event.payload.clear();
-        std::io::stdin().read_to_string(&mut event.payload)?;
+        event.payload = read_payload()?;
     }
     let id = store.insert_event(&event).await?.map(crate::event::EventId::get);
     if typed.json {
@@ -40,4 +42,14 @@ pub(super) async fn run(
     }
     let known = || "known: an event with this idempotency key was inserted before".to_owned();
     Ok(output::line(&id.map_or_else(known, |id| id.to_string()))?)
+}
+
+/// The payload, from stdin.
+fn read_payload() -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin().take(PAYLOAD_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > PAYLOAD_BYTES_MAX) {
+        return Err(Failure::Failed(format!("payload: needs at most {PAYLOAD_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes).or(Err(Failure::Failed("payload: stdin needs JSON in UTF-8".to_owned())))
 }

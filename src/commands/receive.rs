@@ -95,10 +95,12 @@ async fn receive(State(behaviour): State<Arc<Behaviour>>, headers: HeaderMap, bo
         body: &String::from_utf8_lossy(&body),
     };
     let printed = if behaviour.json {
-        serde_json::to_string(&received).map_err(std::io::Error::from).and_then(|text| output::line(&text))
+        output::json_line(&received).map(drop)
     } else {
         let Received { status, webhook_id, topic, attempt, body, .. } = received;
-        output::line(&format!("{status} {signature} {webhook_id} {topic} attempt {attempt}  {body}"))
+        let line = format!("{status} {signature} {webhook_id} {topic} attempt {attempt}  {body}");
+        // In one line, or a body could end with what looks like another request.
+        output::line(&output::printable(&line))
     };
     drop(printed); // Nowhere to report that the output cannot be written.
     status

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::output::Painted;
 use super::{Failure, endpoint, open, output};
 use crate::cli;
 use crate::config::Settings;
@@ -19,7 +20,7 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: &cli::St
         return watch(&store, typed.json).await;
     }
     let now = read(&store).await?;
-    if typed.json { Ok(output::json(&as_json(&now))?) } else { Ok(output::line(&as_text(&now))?) }
+    if typed.json { Ok(output::json(&as_json(&now))?) } else { Ok(output::paint(&tables(&now)).map(drop)?) }
 }
 
 /// Until a signal comes, or nobody reads any more.
@@ -31,8 +32,7 @@ async fn watch(store: &Store, json: bool) -> Result<(), Failure> {
             now = read(store) => now?,
             _ = signals.next() => return Ok(()),
         };
-        let is_read =
-            if json { output::offer(&as_json(&now).to_string())? } else { screen.show(&as_text(&now))? };
+        let is_read = if json { output::json_line(&as_json(&now))? } else { screen.show(&tables(&now))? };
         if !is_read {
             return Ok(());
         }
@@ -57,11 +57,13 @@ impl Screen {
         Ok(Self { is_taken })
     }
 
-    fn show(&self, text: &str) -> std::io::Result<bool> {
+    fn show(&self, tables: &[Painted]) -> std::io::Result<bool> {
         if self.is_taken {
             output::escape("\x1b[H\x1b[2J")?;
         }
-        output::offer(&format!("{text}\n"))
+        let is_read = output::paint(tables)?;
+        output::line("")?;
+        Ok(is_read)
     }
 }
 
@@ -94,7 +96,7 @@ fn as_json(now: &Now) -> Value {
     json!({ "backlog": backlog, "endpoints": endpoints, "dispatchers": dispatchers })
 }
 
-fn as_text(now: &Now) -> String {
+fn tables(now: &Now) -> [Painted; 3] {
     let backlog = &now.backlog;
     let backlog = output::rows(
         ["UNROUTED", "PENDING", "IN PROGRESS", "FAILED", "OLDEST UNROUTED", "OLDEST DUE"],
@@ -112,7 +114,7 @@ fn as_text(now: &Now) -> String {
         ["DISPATCHER", "HOST", "VERSION", "STATE", "WAKE", "STARTED"],
         now.dispatchers.iter().map(dispatcher),
     );
-    [backlog, endpoints, dispatchers].join("\n\n")
+    [backlog, endpoints, dispatchers]
 }
 
 fn dispatcher(row: &DispatcherRow) -> [String; 6] {

@@ -1,14 +1,13 @@
 //! The settings that say what may be called.
 
-use std::net::IpAddr;
-use std::str::FromStr;
+use std::fmt::Display;
 
 use ipnet::IpNet;
 use tracing::warn;
 
 use super::Settings;
 use crate::cli;
-use crate::egress::{EgressPolicy, EgressProxy, InvalidProxy};
+use crate::egress::{EgressPolicy, EgressProxy, InvalidProxy, parse_range};
 
 /// The widest private ranges are 10.0.0.0/8 and `fc00::/7`.
 const PREFIX_MIN: (u8, u8) = (8, 7);
@@ -18,10 +17,11 @@ impl Settings {
     pub fn egress(&mut self, typed: &cli::Egress) -> EgressPolicy {
         let policy = EgressPolicy {
             allow_http: self.switch("allow_http", typed.allow_http.as_deref()),
-            allow_cidrs: self.parsed_list("allow_cidr", &typed.allow_cidr, cidr_expected),
-            deny_cidrs: self.parsed_list("deny_cidr", &typed.deny_cidr, cidr_expected),
-            allow_ports: self
-                .parsed_list("allow_port", &typed.allow_port, |_| "needs a port, 1 to 65535".to_owned()),
+            allow_cidrs: self.parsed_list("allow_cidr", &typed.allow_cidr, parse_range),
+            deny_cidrs: self.parsed_list("deny_cidr", &typed.deny_cidr, parse_range),
+            allow_ports: self.parsed_list("allow_port", &typed.allow_port, |text| {
+                text.trim().parse().or(Err("needs a port, 1 to 65535"))
+            }),
             proxy: self.proxy(typed.egress_proxy.clone()),
         };
         for cidr in policy.allow_cidrs.iter().filter(|cidr| is_too_wide(cidr)) {
@@ -42,27 +42,20 @@ impl Settings {
     }
 
     /// What the texts of a list mean; those that mean nothing are problems.
-    fn parsed_list<T: FromStr>(
+    fn parsed_list<T, E: Display>(
         &mut self,
         name: &str,
         typed: &[String],
-        expected: fn(&str) -> String,
+        parse: impl Fn(&str) -> Result<T, E>,
     ) -> Vec<T> {
         let mut parsed = Vec::new();
         for text in self.list(name, typed.to_vec()) {
-            match text.trim().parse() {
+            match parse(&text) {
                 Ok(value) => parsed.push(value),
-                Err(_) => self.problems.add(name, &expected(&text), Some(&text)),
+                Err(fault) => self.problems.add(name, &fault.to_string(), Some(&text)),
             }
         }
         parsed
-    }
-}
-
-fn cidr_expected(text: &str) -> String {
-    match text.trim().parse::<IpAddr>() {
-        Ok(address) => format!("needs a prefix length too; {} is this address alone", IpNet::from(address)),
-        Err(_) => "needs an address and a prefix length, as 10.0.0.0/8".to_owned(),
     }
 }
 

@@ -41,9 +41,10 @@ impl Parts<'_> {
         let mut request = Request::new(Method::POST, endpoint.url.clone()?);
         let headers = request.headers_mut();
         headers.clone_from(endpoint.headers.as_ref().map_err(Clone::clone)?);
-        headers.reserve(HEADERS_USUAL + event.headers.len());
-        if !event.headers.is_empty() {
-            headers.extend(prepare_headers(&event.headers)?);
+        let of_event = event.headers.as_ref().map_err(Clone::clone)?;
+        headers.reserve(HEADERS_USUAL + of_event.len());
+        if !of_event.is_empty() {
+            headers.extend(prepare_headers(of_event)?);
         }
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());

@@ -28,9 +28,12 @@ pub enum ProxyFault {
     /// Nobody answers at its address.
     #[error("the egress proxy {0} cannot be reached")]
     Unreachable(EgressProxy),
-    /// 407.
+    /// 407 from the proxy.
     #[error("the egress proxy {0} refuses our credentials")]
     Unauthorized(EgressProxy),
+    /// 407 by way of the proxy.
+    #[error("the egress proxy {0} refuses our credentials, or an endpoint answers 407 itself")]
+    Doubtful(EgressProxy),
 }
 
 impl FromStr for EgressProxy {

@@ -3,14 +3,18 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use thiserror::Error;
 
-/// IPv4 ranges that are not globally routable unicast (IANA special-purpose registry, RFC 6890 and successors).
-const SPECIAL_V4: [(Ipv4Addr, u8, &str); 17] = [
+/// IPv4 ranges that are not globally routable unicast (IANA special-purpose registry, RFC 6890 and successors), and the one
+/// address that a cloud gave to the host below its machines although it looks public. Those of other clouds are link-local,
+/// private or shared.
+const SPECIAL_V4: [(Ipv4Addr, u8, &str); 18] = [
     (Ipv4Addr::UNSPECIFIED, 8, "this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "carrier-grade NAT"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
     (Ipv4Addr::new(169, 254, 0, 0), 16, "link-local"),
+    (Ipv4Addr::new(168, 63, 129, 16), 32, "host service of Azure"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "private"),
     (Ipv4Addr::new(192, 0, 0, 0), 24, "IETF protocol assignments"),
     (Ipv4Addr::new(192, 0, 2, 0), 24, "documentation"),
@@ -48,6 +52,55 @@ const SPECIAL_V6: [(Ipv6Addr, u8, &str); 17] = [
 ];
 /// What is assigned as global unicast today.
 const GLOBAL_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+
+/// Where IPv4 is written as IPv6 (RFC 4291, section 2.5.5.2).
+const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
+
+/// A text that names no range of addresses; says what is allowed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum InvalidRange {
+    /// An address alone.
+    #[error("needs a prefix length too; {0} is this address alone")]
+    Address(IpNet),
+    /// IPv4 written as IPv6, and more than that.
+    #[error("needs a prefix length of 96 to 128 where IPv4 is written as IPv6; {0} is all of IPv4")]
+    Mapped(Ipv6Net),
+    /// Neither.
+    #[error("needs an address and a prefix length, as 10.0.0.0/8")]
+    Other,
+}
+
+/// A range as it is typed: what it means, in the family that it means. Bits behind its prefix mean nothing.
+///
+/// # Errors
+/// [`InvalidRange`].
+pub fn parse_range(text: &str) -> Result<IpNet, InvalidRange> {
+    let text = text.trim();
+    let Ok(net) = text.parse::<IpNet>() else {
+        let address = text.parse::<IpAddr>();
+        return Err(address.map_or(InvalidRange::Other, |address| InvalidRange::Address(address.into())));
+    };
+    if let IpNet::V6(v6) = net
+        && v6.prefix_len() < MAPPED.prefix_len()
+        && MAPPED.contains(&v6.addr())
+    {
+        return Err(InvalidRange::Mapped(MAPPED));
+    }
+    Ok(meant(net).trunc())
+}
+
+/// Whether a range holds an address. One of IPv4 written as IPv6 holds addresses of IPv4.
+pub(super) fn covers(net: &IpNet, address: IpAddr) -> bool {
+    meant(*net).contains(&address)
+}
+
+fn meant(net: IpNet) -> IpNet {
+    let IpNet::V6(v6) = net else { return net };
+    let v4 = v6.addr().to_ipv4_mapped();
+    let prefix = v6.prefix_len().checked_sub(MAPPED.prefix_len());
+    let mapped = v4.zip(prefix).and_then(|(v4, prefix)| Ipv4Net::new(v4, prefix).ok());
+    mapped.map_or(net, IpNet::V4)
+}
 
 /// The special range that an address belongs to, and its name; none: it is globally routable unicast.
 pub(super) fn special_range(address: IpAddr) -> Option<(IpNet, &'static str)> {

@@ -1,27 +1,22 @@
 //! Names, resolved under the policy, by DNS of our own: a look-up that hangs ends with its deadline, and holds up no other.
 
+mod configuration;
+
 use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::{ResolverBuilder, TokioResolver};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use tokio::time::timeout;
-use tracing::warn;
 
+use self::configuration::Configuration;
 use super::{EgressPolicy, Refused};
 use crate::descriptors::{Descriptors, Shortage};
 
 /// For all servers and attempts together.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// For one question to one server.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// Answers kept, for as long as they say.
-const CACHE_SIZE: u64 = 4096;
 /// Sockets of a look-up, beside the one of the connection that it is for: one for each family, mostly.
 const SOCKETS: usize = 1;
 
@@ -30,8 +25,7 @@ const SOCKETS: usize = 1;
 pub struct GuardedResolver {
     policy: EgressPolicy,
     descriptors: Descriptors,
-    /// Why there is none, where names cannot be resolved.
-    resolver: Result<TokioResolver, String>,
+    configuration: Configuration,
 }
 
 /// Why a name leads nowhere.
@@ -46,20 +40,14 @@ pub(crate) enum Unknown {
 }
 
 impl GuardedResolver {
-    /// A resolver under this policy, with the servers of `/etc/resolv.conf`, after `/etc/hosts`.
+    /// A resolver under this policy, with the servers of `/etc/resolv.conf`, after `/etc/hosts`, as they are then.
     pub fn new(policy: EgressPolicy, descriptors: Descriptors) -> Self {
-        let resolver = TokioResolver::builder_tokio()
-            .and_then(build)
-            .map_err(|fault| format!("cannot read this machine's DNS configuration: {fault}"));
-        if let Err(why) = &resolver {
-            warn!("names of endpoints will not be resolved: {why}");
-        }
-        Self { policy, descriptors, resolver }
+        Self { policy, descriptors, configuration: Configuration::of_this_machine() }
     }
 
     /// The addresses of a name that may be called. The port comes from the URL.
     pub(crate) async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Unknown> {
-        let resolver = self.resolver.as_ref().map_err(|why| Refused::Unresolved(why.clone()))?;
+        let resolver = self.configuration.resolver().map_err(Refused::Unresolved)?;
         let late = |_elapsed| Refused::Unresolved(format!("no answer within {} s", DEADLINE.as_secs()));
         self.descriptors.open(SOCKETS)?;
         let found = timeout(DEADLINE, resolver.lookup_ip(name)).await.map_err(late)?;
@@ -79,15 +67,6 @@ fn judge(fault: &NetError) -> Unknown {
     }
     let why = if fault.is_no_records_found() { "no address".to_owned() } else { fault.to_string() };
     Refused::Unresolved(why).into()
-}
-
-fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, NetError> {
-    let options = builder.options_mut();
-    options.timeout = QUESTION_TIMEOUT;
-    options.attempts = 2;
-    options.cache_size = CACHE_SIZE;
-    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    builder.build()
 }
 
 impl Resolve for GuardedResolver {
@@ -110,13 +89,16 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::{Arc, Mutex};
 
+    use hickory_resolver::TokioResolver;
     use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+    use hickory_resolver::net::runtime::TokioRuntimeProvider;
     use hickory_resolver::proto::op::{Message, ResponseCode};
     use hickory_resolver::proto::rr::rdata::CNAME;
     use hickory_resolver::proto::rr::{Name as DnsName, RData, Record, RecordType};
     use tokio::net::UdpSocket;
     use tokio::task::JoinSet;
 
+    use super::configuration::build;
     use super::*;
     use crate::descriptors::Budget;
 
@@ -162,7 +144,7 @@ mod tests {
             let resolver = GuardedResolver {
                 policy: EgressPolicy::default(),
                 descriptors: Descriptors::new(Budget::new(1 << 20, 1)),
-                resolver: build(builder).map_err(|fault| fault.to_string()),
+                configuration: Configuration::fixed(build(builder).map_err(|fault| fault.to_string())),
             };
             Self { zone, resolver, _server: server }
         }
@@ -269,6 +251,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_that_says_nothing_is_given_up_within_the_deadline() {
+        let dns = Dns::start(Zone::from([("silent.example", Says::Nothing)])).await;
+        let begun = tokio::time::Instant::now();
+
+        let refused = dns.look_up("silent.example").await.unwrap_err();
+
+        assert!(matches!(refused, Refused::Unresolved(_)), "{refused}");
+        assert!(begun.elapsed() < DEADLINE * 3, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
     async fn a_name_that_cannot_be_asked_for_here_is_not_one_without_an_address() {
         let mut dns = Dns::start(Zone::from([("one.example", Says::Addresses(&["1.1.1.1"]))])).await;
         dns.resolver.descriptors = Descriptors::new(Budget { outgoing: 0, ..Budget::new(1024, 1) });
@@ -279,16 +272,5 @@ mod tests {
 
         assert_eq!(full, Err(Unknown::Shortage(Shortage::Descriptors(1024))));
         assert!(matches!(refused, Unknown::Shortage(Shortage::Machine(_))), "{refused}");
-    }
-
-    #[tokio::test]
-    async fn a_server_that_says_nothing_is_given_up_within_the_deadline() {
-        let dns = Dns::start(Zone::from([("silent.example", Says::Nothing)])).await;
-        let begun = tokio::time::Instant::now();
-
-        let refused = dns.look_up("silent.example").await.unwrap_err();
-
-        assert!(matches!(refused, Refused::Unresolved(_)), "{refused}");
-        assert!(begun.elapsed() < DEADLINE * 3, "{:?}", begun.elapsed());
     }
 }

@@ -3,57 +3,81 @@
 //! Each event is looked at when it is old enough, and mostly gone then: what a step costs depends on what it deletes.
 //! What stays, because it failed and is kept longer, or is not finished yet, is walked through again now and then, from
 //! the first that stays. That makes it go a little late, and costs a small part of the time.
+//!
+//! Events that were restored from another cluster bear its transactions, and may stand above or among ours, whatever their
+//! age. A second walk goes through that range to its end, and passes over the young.
+//!
+//! A batch that the database refuses is halved. An event that is refused alone is recorded, and the walk goes on behind it.
+
+mod walk;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
+use self::walk::Walk;
 use crate::rounds::{Progress, Shared};
-use crate::store::{Deletion, EventFloor, Retention, StoreError};
+use crate::store::{
+    DeletionRange, EventFloor, RefusedStage, Retention, Store, StoreError, is_lock_timeout, is_row_fault,
+    one_line,
+};
 
 /// A step deletes no longer than this: dead dispatchers do not wait for it.
 const STEP_MAX: Duration = Duration::from_secs(3);
-/// What a statement should take at most: the next one is smaller if it takes longer, and larger if it takes half of it.
-const STATEMENT_MAX: Duration = Duration::from_millis(50);
-/// Events, and deliveries, in one statement.
-const ROWS_FIRST: u32 = 250;
-const ROWS_MIN: u32 = 20;
-const ROWS_MAX: u32 = 2_000;
 /// After a statement, so much of the time that it took is left to others.
 const BREATH_PART: u32 = 4;
-/// Walking through what stays may cost this part of the time, and makes it go this part of its retention late.
-const WALK_PART: u32 = 20;
 /// An event is looked at so much later than it could go at the earliest: most are finished within that.
 const FINISHED_WITHIN_MAX: Duration = Duration::from_mins(1);
+/// Walking through what stays may cost this part of the time, and makes it go this part of its retention late.
+const WALK_PART: u32 = 20;
+/// A lock timeout after so long is that of a whole table, and no event is to blame.
+const ROW_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Refused deletions that are tried again in one step.
+const AGAIN_MAX: i64 = 20;
+/// So many events that are refused one after the other are recorded, others are passed over: the record stays short where
+/// somebody forbids all deletions.
+const RECORDED_MAX: u32 = 100;
+/// What was restored is finished and looked at so much later than it could go at the earliest.
+const RESTORED_LATE_MAX: Duration = Duration::from_hours(7 * 24);
+/// Longer than anything is kept.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 1000);
 
 /// How far the deletion of old events has come.
 pub(super) struct Deletions {
     retention: Retention,
-    /// What was looked at last.
-    after: EventFloor,
-    rows_max: u32,
-    walk: Walk,
+    /// Through what was inserted in this cluster, up to the young.
+    own: Walk,
+    /// Through what was restored; over before it has begun if nothing was.
+    restored: Walk,
+    /// The first transaction of that range and the last one.
+    restored_range: Option<(u64, u64)>,
+    /// When that was asked last.
+    range_read: Option<Instant>,
+    /// Events refused since one was deleted.
+    refused_in_a_row: u32,
 }
 
-/// From the first event that is left, through what stays, and then on as events grow old, until the next walk begins.
-struct Walk {
-    begun: Instant,
-    /// When it began, no transaction below this one was open: it has met all that they inserted.
-    complete_below: u64,
-    /// The first that stays.
-    kept: Option<EventFloor>,
-    /// Spent on what stays.
-    in_vain: Duration,
+/// Which of the walks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Own,
+    Restored,
+}
+
+/// What every walk needs.
+struct Surroundings<'a> {
+    shared: &'a Shared,
+    stop: &'a CancellationToken,
 }
 
 impl Deletions {
     /// Nothing was looked at yet.
     pub(super) fn new(retention: Retention) -> Self {
-        let walk = Walk::begin(0);
-        Self { retention, after: EventFloor::default(), rows_max: ROWS_FIRST, walk }
+        let (own, restored) = (Walk::begin(EventFloor::default(), 0), Walk::over());
+        Self { retention, own, restored, restored_range: None, range_read: None, refused_in_a_row: 0 }
     }
 
     /// Deletes until nothing is left that is old enough, or the step has taken long enough, or it is stopped.
@@ -65,24 +89,15 @@ impl Deletions {
         shared: &Shared,
         stop: &CancellationToken,
     ) -> Result<Progress, StoreError> {
-        let begun = Instant::now();
-        let mut deleted = 0;
-        let mut progress = Progress::Worked(0);
-        while begun.elapsed() < STEP_MAX && !stop.is_cancelled() {
-            let asked = Instant::now();
-            let young = self.shortest() + (self.shortest() / WALK_PART).min(FINISHED_WITHIN_MAX);
-            let deletion =
-                shared.store.delete_finished(self.after, self.rows_max, self.retention, young).await?;
-            let took = asked.elapsed();
-            self.note(&deletion, took);
-            deleted += deletion.deleted;
-            if !deletion.is_end {
-                stop.run_until_cancelled(tokio::time::sleep(took / BREATH_PART)).await;
-            } else if self.walk.begun.elapsed() >= self.walk_pause() {
-                self.walk_again(shared.routed_below.load(Ordering::Relaxed));
-            } else {
-                progress = Progress::Idle;
-                break;
+        let around = Surroundings { shared, stop };
+        self.try_again(&shared.store).await?;
+        self.look_for_restored(&shared.store).await?;
+        let (mut progress, mut deleted) = (Progress::Idle, 0);
+        for which in [Which::Own, Which::Restored] {
+            let (walked, gone) = self.go_on(which, &around).await?;
+            deleted += gone;
+            if walked != Progress::Idle {
+                progress = walked;
             }
         }
         if deleted > 0 {
@@ -91,24 +106,127 @@ impl Deletions {
         Ok(progress)
     }
 
-    fn note(&mut self, deletion: &Deletion, took: Duration) {
-        self.after = deletion.last.unwrap_or(self.after);
-        self.walk.kept = self.walk.kept.or(deletion.kept);
-        let stay = deletion.looked_at.saturating_sub(deletion.deleted);
-        self.walk.in_vain += took * stay / deletion.looked_at.max(1);
-        self.rows_max = next_rows_max(self.rows_max, took);
+    /// Goes on with one walk, and with the next one if it is time for that.
+    async fn go_on(
+        &mut self,
+        which: Which,
+        around: &Surroundings<'_>,
+    ) -> Result<(Progress, u32), StoreError> {
+        let begun = Instant::now();
+        // Both share a step.
+        let time = if self.restored.is_over { STEP_MAX } else { STEP_MAX / 2 };
+        let mut deleted = 0;
+        while begun.elapsed() < time && !around.stop.is_cancelled() {
+            if self.walk(which).is_over {
+                return Ok((Progress::Idle, deleted));
+            }
+            let asked = Instant::now();
+            let (after, rows_max) = (self.walk(which).after, self.walk(which).rows_max);
+            let range = self.range(which);
+            let deletion = around.shared.store.delete_finished(after, rows_max, self.retention, range).await;
+            let took = asked.elapsed();
+            let deletion = match deletion {
+                Ok(deletion) => deletion,
+                Err(fault) => {
+                    self.narrow(which, &around.shared.store, fault, took).await?;
+                    continue;
+                }
+            };
+            self.walk(which).note(&deletion, took);
+            deleted += deletion.deleted;
+            if deletion.deleted > 0 {
+                self.refused_in_a_row = 0;
+            }
+            if !deletion.is_end {
+                around.stop.run_until_cancelled(tokio::time::sleep(took / BREATH_PART)).await;
+            } else if which == Which::Restored {
+                self.restored.is_over = true;
+            } else if self.own.begun.elapsed() >= self.own.pause(self.shortest()) {
+                self.own = self.own.next(around.shared.routed_below.load(Ordering::Relaxed));
+            } else {
+                return Ok((Progress::Idle, deleted));
+            }
+        }
+        Ok((Progress::Worked(0), deleted))
     }
 
-    /// From the beginning of one walk to that of the next.
-    fn walk_pause(&self) -> Duration {
-        (self.walk.in_vain * WALK_PART).max(self.shortest() / WALK_PART)
+    /// What the database refuses is looked for in half as many rows. Alone, it is recorded, and passed over.
+    async fn narrow(
+        &mut self,
+        which: Which,
+        store: &Store,
+        fault: StoreError,
+        took: Duration,
+    ) -> Result<(), StoreError> {
+        let is_held_up = is_lock_timeout(&fault) && took < ROW_WAIT_MAX;
+        if !is_held_up && !is_row_fault(&fault) {
+            return Err(fault);
+        }
+        if self.walk(which).rows_max > 1 {
+            self.walk(which).rows_max /= 2;
+            return Ok(());
+        }
+        // With nothing old enough it only looks.
+        let never = Retention { complete: FOR_EVER, failed: FOR_EVER };
+        let looked = store.delete_finished(self.walk(which).after, 1, never, self.range(which)).await?;
+        let Some(place) = looked.last else { return Err(fault) };
+        self.refused_in_a_row += 1;
+        if !is_held_up && self.refused_in_a_row <= RECORDED_MAX {
+            set_aside(store, place, &fault).await?;
+        }
+        self.walk(which).note(&looked, took);
+        Ok(())
     }
 
-    fn walk_again(&mut self, routed_below: u64) {
-        let first = self.walk.kept.map_or(self.after, |kept| EventFloor { id: kept.id - 1, ..kept });
-        // What was committed late, below all that was met, must not be passed over.
-        self.after = first.min(EventFloor { xid: self.walk.complete_below, id: 0 });
-        self.walk = Walk::begin(routed_below);
+    /// Events that were refused and whose time has come, each alone. When one gets through, those that were refused for the
+    /// same reason follow at once.
+    async fn try_again(&mut self, store: &Store) -> Result<(), StoreError> {
+        for place in store.find_refused_deletions(AGAIN_MAX).await? {
+            let before = EventFloor { id: place.id - 1, ..place };
+            let range = DeletionRange::UpToTransaction(place.xid + 1);
+            match store.delete_finished(before, 1, self.retention, range).await {
+                Ok(deletion) if deletion.deleted > 0 => {
+                    store.hasten_refused(RefusedStage::Delete, place.id).await?;
+                }
+                // Locked, or not old enough any more.
+                Ok(_) => {}
+                Err(fault) if is_row_fault(&fault) => set_aside(store, place, &fault).await?,
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the next walk through what was restored, if it is time and anything was.
+    async fn look_for_restored(&mut self, store: &Store) -> Result<(), StoreError> {
+        let pause = self.restored.pause(self.shortest());
+        if !self.restored.is_over || self.range_read.is_some_and(|read| read.elapsed() < pause) {
+            return Ok(());
+        }
+        let longest = self.retention.complete.max(self.retention.failed);
+        self.restored_range = store.read_restored(longest + RESTORED_LATE_MAX).await?;
+        self.range_read = Some(Instant::now());
+        // What lies below was met on the other walk.
+        let ahead = self.restored_range.filter(|(_, until)| self.own.after.xid <= *until);
+        self.restored = ahead.map_or_else(Walk::over, |(from, _)| {
+            Walk::begin(self.own.after.max(EventFloor { xid: from, id: 0 }), 0)
+        });
+        Ok(())
+    }
+
+    fn walk(&mut self, which: Which) -> &mut Walk {
+        match which {
+            Which::Own => &mut self.own,
+            Which::Restored => &mut self.restored,
+        }
+    }
+
+    fn range(&self, which: Which) -> DeletionRange {
+        let shortest = self.shortest();
+        match (which, self.restored_range) {
+            (Which::Restored, Some((_, until))) => DeletionRange::UpToTransaction(until.saturating_add(1)),
+            _ => DeletionRange::UpToYoungerThan(shortest + (shortest / WALK_PART).min(FINISHED_WITHIN_MAX)),
+        }
     }
 
     fn shortest(&self) -> Duration {
@@ -116,96 +234,7 @@ impl Deletions {
     }
 }
 
-impl Walk {
-    fn begin(complete_below: u64) -> Self {
-        Self { begun: Instant::now(), complete_below, kept: None, in_vain: Duration::ZERO }
-    }
-}
-
-fn next_rows_max(rows_max: u32, took: Duration) -> u32 {
-    let next = if took > STATEMENT_MAX {
-        rows_max / 2
-    } else if took < STATEMENT_MAX / 2 {
-        rows_max * 2
-    } else {
-        rows_max
-    };
-    next.clamp(ROWS_MIN, ROWS_MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(xid: u64, id: i64) -> EventFloor {
-        EventFloor { xid, id }
-    }
-
-    fn deletions() -> Deletions {
-        Deletions::new(Retention { complete: Duration::from_hours(1), failed: Duration::from_hours(2) })
-    }
-
-    fn found(kept: Option<EventFloor>, last: EventFloor) -> Deletion {
-        Deletion {
-            looked_at: 10,
-            deleted: 10 - u32::from(kept.is_some()),
-            last: Some(last),
-            kept,
-            is_end: false,
-        }
-    }
-
-    #[test]
-    fn a_statement_that_takes_long_is_followed_by_smaller_ones_and_then_by_larger_ones_again() {
-        let mut rows = ROWS_FIRST;
-
-        for _ in 0..20 {
-            rows = next_rows_max(rows, Duration::from_secs(1));
-        }
-        assert_eq!(rows, ROWS_MIN);
-
-        for _ in 0..20 {
-            rows = next_rows_max(rows, Duration::from_millis(1));
-        }
-        assert_eq!(rows, ROWS_MAX);
-    }
-
-    #[test]
-    fn a_walk_begins_with_the_first_event_that_the_last_one_left() {
-        let mut deletions = deletions();
-        deletions.walk_again(100);
-
-        deletions.note(&found(None, place(10, 10)), Duration::ZERO);
-        deletions.note(&found(Some(place(11, 15)), place(20, 20)), Duration::ZERO);
-        deletions.note(&found(Some(place(21, 25)), place(30, 30)), Duration::ZERO);
-        assert_eq!(deletions.after, place(30, 30));
-
-        deletions.walk_again(100);
-        assert_eq!(deletions.after, place(11, 14));
-    }
-
-    #[test]
-    fn a_walk_does_not_pass_over_what_was_inserted_but_not_committed_when_the_last_one_began() {
-        let mut deletions = deletions();
-        deletions.walk_again(25);
-        deletions.note(&found(None, place(30, 30)), Duration::ZERO);
-
-        deletions.walk_again(100);
-        assert_eq!(deletions.after, place(25, 0));
-
-        deletions.note(&found(None, place(40, 40)), Duration::ZERO);
-        deletions.walk_again(100);
-        assert_eq!(deletions.after, place(40, 40));
-    }
-
-    #[test]
-    fn walks_through_what_stays_cost_a_twentieth_of_the_time() {
-        let mut deletions = deletions();
-        assert_eq!(deletions.walk_pause(), Duration::from_mins(3));
-
-        let all_stay = Deletion { deleted: 0, ..found(Some(place(1, 1)), place(2, 2)) };
-        deletions.note(&all_stay, Duration::from_mins(1));
-
-        assert_eq!(deletions.walk_pause(), Duration::from_mins(20));
-    }
+async fn set_aside(store: &Store, place: EventFloor, fault: &StoreError) -> Result<(), StoreError> {
+    warn!("event {} is old enough, and cannot be deleted: {}", place.id, one_line(fault));
+    store.set_aside(RefusedStage::Delete, place.id, fault).await
 }

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::circuits::{CircuitRow, circuit};
-use super::statements::{
-    CLAIM_DELIVERIES, FIND_CLAIMABLE, FIND_DUE, FOLD_TALLIES, RELEASE_DELIVERIES, SETTLE_DELIVERIES,
-    SUM_TALLIES,
-};
+use super::statements::{CLAIM_DELIVERIES, FIND_CLAIMABLE, FIND_DUE, RELEASE_DELIVERIES, SETTLE_DELIVERIES};
 use super::{Store, StoreError, column, from_millis, millis, missing};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::endpoint::EndpointNo;
@@ -241,24 +238,6 @@ impl Store {
             }
         }
         Ok(held_up)
-    }
-
-    /// `sql/sum_tallies.sql`: how many rows; as many as `rows_max`: there may be more.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the next call goes on.
-    pub async fn sum_tallies(&self, rows_max: i64) -> Result<i64, StoreError> {
-        let row = self.row(&SUM_TALLIES, &[&rows_max]).await?;
-        column(&SUM_TALLIES, &row.ok_or_else(|| missing(&SUM_TALLIES))?, "summed")
-    }
-
-    /// `sql/fold_tallies.sql`: how many rows; as many as `rows_max`: there may be more.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the next call goes on.
-    pub async fn fold_tallies(&self, rows_max: i64) -> Result<i64, StoreError> {
-        let row = self.row(&FOLD_TALLIES, &[&rows_max]).await?;
-        column(&FOLD_TALLIES, &row.ok_or_else(|| missing(&FOLD_TALLIES))?, "folded")
     }
 }
 

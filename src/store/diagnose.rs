@@ -64,12 +64,13 @@ pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
         return false;
     };
     let code = db.code().code();
-    // A sequence that lies behind its table gives each row an id that is taken.
-    let is_taken_id = is_duplicate(fault) && db.constraint().is_some_and(|name| name.ends_with("_pkey"));
     let is_of_a_row = OF_A_ROW.iter().any(|start| code.starts_with(start));
     let is_damaged = ["XX001", "XX002"].contains(&code) || is_of_a_value(db);
     // A trigger of somebody else may raise whatever it likes.
-    foreign_function(db).is_some() || (is_of_a_row && !is_taken_id) || is_damaged || is_wait_for_a_row(db)
+    foreign_function(db).is_some()
+        || (is_of_a_row && !is_taken_id(fault))
+        || is_damaged
+        || is_wait_for_a_row(db)
 }
 
 /// Whether it waited for whoever has locked a row, or has inserted the same one, and not for a lock on a table: the server says
@@ -93,6 +94,24 @@ fn is_of_a_value(db: &DbError) -> bool {
 /// Whether a lock was not to be had within `lock_timeout`.
 pub fn is_lock_timeout(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| *db.code() == SqlState::LOCK_NOT_AVAILABLE)
+}
+
+/// Tables whose ids come from a sequence.
+const NUMBERED: [&str; 6] = [
+    "outbox_pkey",
+    "delivery_pkey",
+    "claim_pkey",
+    "dispatcher_pkey",
+    "endpoint_pkey",
+    "endpoint_change_pkey",
+];
+
+/// Whether an id was taken: a sequence that lies behind its table gives each new row such a one.
+pub(super) fn is_taken_id(fault: &(dyn Error + 'static)) -> bool {
+    is_duplicate(fault)
+        && database_error(fault).is_some_and(|db| {
+            db.schema() == Some("postrider") && db.constraint().is_some_and(|name| NUMBERED.contains(&name))
+        })
 }
 
 /// Whether there is such a row already.
@@ -129,7 +148,7 @@ pub(super) fn is_refused_setting(fault: &(dyn Error + 'static)) -> bool {
 pub enum Refusal {
     /// There is nothing of that id (SQLSTATE P0002).
     Unknown,
-    /// An argument or a value is invalid (class 22, or a CHECK).
+    /// An argument or a value is invalid (class 22, a CHECK, or nested too deeply).
     Invalid,
     /// It is not in a state that allows this (55000).
     WrongState,
@@ -144,7 +163,8 @@ pub fn refusal(fault: &(dyn Error + 'static)) -> Option<Refusal> {
         "P0002" => Some(Refusal::Unknown),
         "55000" => Some(Refusal::WrongState),
         "54000" => Some(Refusal::TooMany),
-        "23514" => Some(Refusal::Invalid),
+        // 54001: JSON that is nested deeper than the server reads.
+        "23514" | "54001" => Some(Refusal::Invalid),
         code if code.starts_with("22") => Some(Refusal::Invalid),
         _ => None,
     }
@@ -160,9 +180,9 @@ pub fn one_line(fault: &(dyn Error + 'static)) -> String {
 }
 
 fn from_server(db: &DbError) -> String {
-    let said = db.message();
-    // The detail of a violated constraint is the whole row, payload and all.
-    let detail = db.detail().filter(|_| db.code().code().starts_with("22"));
+    let said = &without_values(db);
+    // Ours alone. The server's own quotes what was wrong: a word of the payload, a secret, or the whole row.
+    let detail = db.detail().filter(|detail| is_raised(db) && detail.starts_with("Allowed "));
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
     let hint = db.hint().filter(|_| ["54000", "55000"].contains(&db.code().code()));
     let hint = hint.map(|hint| format!(": {}", hint.trim_end_matches('.'))).unwrap_or_default();
@@ -180,12 +200,43 @@ fn from_server(db: &DbError) -> String {
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION if said.contains("no encryption") => {
             "; where the server wants TLS, write sslmode=verify-full"
         }
+        SqlState::STATEMENT_TOO_COMPLEX => {
+            "; the JSON is nested deeper than the server's max_stack_depth allows"
+        }
         SqlState::INVALID_CATALOG_NAME => "; create it first: createdb",
         SqlState::READ_ONLY_SQL_TRANSACTION => "; this server is a standby or read-only: use the primary",
+        SqlState::UNIQUE_VIOLATION if is_taken_id(db) => {
+            "; the sequence of these ids lies behind the table: run \"postrider doctor --mend\""
+        }
         SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => "; run \"postrider migrate\" first",
         _ => "",
     };
     format!("{said}{detail}{place}{hint}{remedy}")
+}
+
+/// What the server says, without the value that it says it of: nobody knows whether that is a secret. What a function
+/// raises is its author's to say.
+fn without_values(db: &DbError) -> String {
+    let said = db.message();
+    if !db.code().code().starts_with("22") || is_raised(db) {
+        return said.to_owned();
+    }
+    // It shows the bytes.
+    if said.contains(": 0x") || said.contains("byte sequence 0x") {
+        return "a text holds a character that the database cannot store".to_owned();
+    }
+    match (said.find('"'), said.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            let (before, after) = (said.get(..=first), said.get(last..));
+            format!("{}...{}", before.unwrap_or_default(), after.unwrap_or_default())
+        }
+        _ => said.to_owned(),
+    }
+}
+
+/// Whether a function said so in its own words.
+fn is_raised(db: &DbError) -> bool {
+    db.where_().and_then(|place| place.lines().next()).is_some_and(|place| place.ends_with(" at RAISE"))
 }
 
 /// The function that raised it, if it is not one of ours: somebody's trigger on our tables.

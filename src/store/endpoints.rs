@@ -129,7 +129,8 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
         id,
         url: url.parse().map_err(|fault| format!("url is invalid: {fault}")),
         topics: topics.iter().map(|topic| topic.parse().map_err(checked)).collect::<Result<_, _>>()?,
-        headers: prepare_headers(&headers(&LOAD_ENDPOINTS, column(&LOAD_ENDPOINTS, row, "headers")?)?),
+        headers: headers(column(&LOAD_ENDPOINTS, row, "headers")?)
+            .and_then(|headers| prepare_headers(&headers)),
         format: format.parse().map_err(checked)?,
         credentials,
         max_in_flight: u32::try_from(max_in_flight).unwrap_or(1).max(1),

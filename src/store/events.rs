@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 
 use super::statements::{
-    CLAIM_EVENTS, DELETE_FINISHED, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LIST_REFUSED_EVENTS,
-    LIST_UNROUTED, LOAD_EVENTS, READ_FLOOR, RESTORE_EVENTS, ROUTE_EVENTS, SAVE_FLOOR,
+    CLAIM_EVENTS, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LIST_REFUSED_EVENTS, LIST_UNROUTED, LOAD_EVENTS,
+    NOTE_RESTORE, READ_FLOOR, RESTORE_EVENTS, ROUTE_EVENTS, SAVE_FLOOR,
 };
 use super::{Statement, Store, StoreError, column, from_millis, headers, millis, missing};
 use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -75,30 +75,6 @@ pub struct NewEvent {
     pub destination: Option<String>,
     pub delay: Option<Duration>,
     pub deliver_after: Option<String>,
-}
-
-/// How long finished events are kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// Complete ones.
-    pub complete: Duration,
-    /// Failed ones.
-    pub failed: Duration,
-}
-
-/// How far a step of deletion came.
-#[derive(Clone, Copy, Debug)]
-pub struct Deletion {
-    /// Events looked at.
-    pub looked_at: u32,
-    /// Events deleted, with their deliveries and attempts.
-    pub deleted: u32,
-    /// The last that was looked at: the next step goes on behind it.
-    pub last: Option<EventFloor>,
-    /// The first that was looked at and stays.
-    pub kept: Option<EventFloor>,
-    /// What follows is too young, or there is nothing.
-    pub is_end: bool,
 }
 
 impl Birth {
@@ -191,11 +167,12 @@ impl Store {
         places(&LIST_REFUSED_EVENTS, &rows)
     }
 
-    /// `sql/read_floor.sql`: where the sweep at start begins.
+    /// `sql/note_restore.sql`, then `sql/read_floor.sql`: where the sweep at start begins.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn read_floor(&self) -> Result<EventFloor, StoreError> {
+        self.rows(&NOTE_RESTORE, &[]).await?;
         let row = self.row(&READ_FLOOR, &[]).await?.ok_or_else(|| missing(&READ_FLOOR))?;
         Ok(EventFloor { xid: xid(&READ_FLOOR, column(&READ_FLOOR, &row, "routed_below")?)?, id: 0 })
     }
@@ -217,35 +194,6 @@ impl Store {
         self.rows(&SAVE_FLOOR, &[&floor.xid.to_string()]).await.map(drop)
     }
 
-    /// `sql/delete_finished.sql`: among the next events behind `after`, at most `rows_max`, up to the first that is younger
-    /// than `young`.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the next call goes on.
-    pub async fn delete_finished(
-        &self,
-        after: EventFloor,
-        rows_max: u32,
-        retention: Retention,
-        young: Duration,
-    ) -> Result<Deletion, StoreError> {
-        let (xid, rows_max) = (after.xid.to_string(), i64::from(rows_max));
-        let (complete_ms, failed_ms) = (millis(retention.complete), millis(retention.failed));
-        let row = self
-            .row(&DELETE_FINISHED, &[&xid, &after.id, &rows_max, &complete_ms, &failed_ms, &millis(young)])
-            .await?
-            .ok_or_else(|| missing(&DELETE_FINISHED))?;
-        let count =
-            |name| column::<i64>(&DELETE_FINISHED, &row, name).map(|n| u32::try_from(n).unwrap_or_default());
-        Ok(Deletion {
-            looked_at: count("looked_at")?,
-            deleted: count("deleted")?,
-            last: place(&DELETE_FINISHED, &row, "last_xid", "last_id")?,
-            kept: place(&DELETE_FINISHED, &row, "kept_xid", "kept_id")?,
-            is_end: column(&DELETE_FINISHED, &row, "is_end")?,
-        })
-    }
-
     /// `sql/load_events.sql`.
     ///
     /// # Errors
@@ -259,8 +207,25 @@ impl Store {
     /// `sql/insert_event.sql`: the new event, or none if its idempotency key is known.
     ///
     /// # Errors
-    /// [`StoreError`]; a violated CHECK is a [`StoreError::Failed`].
+    /// [`StoreError`]; a violated CHECK is a [`StoreError::Failed`], a sequence that lies behind and that this role may not
+    /// mend is a [`StoreError::IdTaken`].
     pub async fn insert_event(&self, new: &NewEvent) -> Result<Option<EventId>, StoreError> {
+        let mut is_mended = false;
+        loop {
+            match self.insert_event_once(new).await {
+                Err(StoreError::IdTaken) if !is_mended => {
+                    is_mended = true;
+                    // A role that may not is told so by the same error.
+                    if !self.keep_sequences_ahead().await.unwrap_or_default() {
+                        return Err(StoreError::IdTaken);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn insert_event_once(&self, new: &NewEvent) -> Result<Option<EventId>, StoreError> {
         let delay_ms = new.delay.map(millis);
         let row = self
             .row(
@@ -276,8 +241,12 @@ impl Store {
                     &new.deliver_after,
                 ],
             )
-            .await?;
-        row.map(|row| column(&INSERT_EVENT, &row, "id").map(EventId::new)).transpose()
+            .await?
+            .ok_or_else(|| missing(&INSERT_EVENT))?;
+        if column(&INSERT_EVENT, &row, "is_taken")? {
+            return Err(StoreError::IdTaken);
+        }
+        Ok(column::<Option<i64>>(&INSERT_EVENT, &row, "id")?.map(EventId::new))
     }
 
     /// `sql/find_event.sql`.
@@ -290,7 +259,7 @@ impl Store {
     }
 }
 
-fn xid(statement: &Statement, text: &str) -> Result<u64, StoreError> {
+pub(super) fn xid(statement: &Statement, text: &str) -> Result<u64, StoreError> {
     text.parse().map_err(|fault: std::num::ParseIntError| StoreError::Row {
         statement: statement.name,
         fault: fault.to_string(),
@@ -303,7 +272,7 @@ fn places(statement: &Statement, rows: &[Row]) -> Result<Vec<EventFloor>, StoreE
 }
 
 /// An event's place; none where the columns are null.
-fn place(
+pub(super) fn place(
     statement: &Statement,
     row: &Row,
     xid_column: &'static str,
@@ -352,7 +321,7 @@ fn event(statement: &Statement, row: &Row) -> Result<Event, StoreError> {
         id: EventId::new(column(statement, row, "id")?),
         webhook_id: column(statement, row, "webhook_id")?,
         topic: column(statement, row, "topic")?,
-        headers: headers(statement, column(statement, row, "headers")?)?,
+        headers: headers(column(statement, row, "headers")?),
         payload: Bytes::copy_from_slice(payload.as_bytes()),
         created_at: column(statement, row, "created_at")?,
         age_at_load: now.duration_since(since).unwrap_or_default(),

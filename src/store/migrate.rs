@@ -19,7 +19,7 @@ mod embedded {
 }
 
 /// The schema version that this binary was written for.
-pub const SCHEMA_VERSION: i32 = 16;
+pub const SCHEMA_VERSION: i32 = 17;
 
 const HISTORY_TABLE: &str = "postrider.schema_history";
 /// Advisory lock of the migrator: any constant will do, this one is "postride" in ASCII.

@@ -110,6 +110,8 @@ impl<'a> RouteTx<'a> {
             }
         }
         self.store.take_back(connection, &fault);
+        // The next round begins with ids that are free.
+        self.store.is_mended_after(&fault).await;
         fault
     }
 

@@ -64,6 +64,7 @@ const URLS: &[(&str, &[&str], &str)] = &[
     ("U15", &["https://[::127.0.0.1]/"], "address ::7f00:1 is not allowed: IPv4-compatible, ::/96"),
     ("U16", &["https://169.254.169.254/latest"], "is not allowed: link-local, 169.254.0.0/16"),
     ("U16", &["https://100.100.100.200/"], "is not allowed: carrier-grade NAT, 100.64.0.0/10"),
+    ("U16", &["https://168.63.129.16/"], "is not allowed: host service of Azure, 168.63.129.16/32"),
     ("U16", &["https://192.0.0.192/"], "is not allowed: IETF protocol assignments, 192.0.0.0/24"),
     ("U16", &["https://[fd00:ec2::254]/"], "is not allowed: unique local, fc00::/7"),
     // A name says nothing of where it leads: judged when it is called.
@@ -204,6 +205,24 @@ async fn leave_is_given_by_range_and_by_port_and_taken_by_range() {
             "address 10.1.2.3 is not allowed: in 10.1.0.0/16 of --deny-cidr",
         ),
         (&["--allow-cidr", "10.0.0.0/8", "--deny-cidr", "10.1.0.0/16"], "https://10.2.0.1/", ACCEPTED),
+        (&["--allow-cidr", "64:ff9b::/96"], "https://[64:ff9b::93.184.216.34]/", ACCEPTED),
+        (
+            &["--allow-cidr", "64:ff9b::/96"],
+            "https://[64:ff9b::a9fe:a9fe]/",
+            "address 64:ff9b::a9fe:a9fe is not allowed: it leads to 169.254.169.254, link-local, 169.254.0.0/16",
+        ),
+        (
+            &["--allow-cidr", "2002::/16"],
+            "https://[2002:c0a8:101::1]/",
+            "it leads to 192.168.1.1, private, 192.168.0.0/16",
+        ),
+        (&["--allow-cidr", "64:ff9b::/96,10.0.0.0/8"], "https://[64:ff9b::a00:1]/", ACCEPTED),
+        (
+            &["--allow-cidr", "64:ff9b::/96", "--deny-cidr", "203.0.114.0/24"],
+            "https://[64:ff9b::203.0.114.9]/",
+            "it leads to 203.0.114.9, in 203.0.114.0/24 of --deny-cidr",
+        ),
+        (&["--allow-cidr", "::ffff:10.0.0.0/104"], "https://10.1.2.3/", ACCEPTED),
     ] {
         let put = ["endpoint", "put", "one", "--url", url];
 

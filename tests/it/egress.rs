@@ -1,7 +1,9 @@
 //! What a dispatcher may call, seen from the outside: where it has no leave, nobody is called at all. Every
 //! URL leads to the canaries.
 
-use crate::support::{Canaries, Database, Dispatcher, QUIET, Receiver, command};
+use serde_json::json;
+
+use crate::support::{Api, Canaries, Database, Dispatcher, Ended, Folder, QUIET, Receiver, command};
 
 #[tokio::test]
 async fn without_leave_no_special_address_is_dialled() {
@@ -61,6 +63,57 @@ async fn without_leave_plain_http_is_not_spoken() {
     let errors = errors_of_attempts(&["--allow-cidr", "127.0.0.0/8"], &["127.0.0.66", "localhost"]).await;
 
     assert_eq!(errors, ["url needs https (--allow-http permits http)"; 2]);
+}
+
+#[tokio::test]
+async fn a_range_of_ipv4_that_is_written_as_ipv6_is_that_range_wherever_it_is_written() {
+    let folder = Folder::new();
+    let file = folder.write(
+        "postrider.toml",
+        "allow_http = true\nallow_cidr = [\"127.0.0.0/8\"]\ndeny_cidr = [\"::ffff:127.9.0.0/112\"]\n",
+    );
+    let database = Database::new().await;
+    let put = [
+        "endpoint",
+        "put",
+        "one",
+        "--allow-http",
+        "--allow-cidr",
+        "127.0.0.0/8",
+        "--url",
+        "http://127.9.1.1:7600/",
+    ];
+    let by_flag =
+        Ended::run(&database.url, &[&put[..], &["--deny-cidr", "::ffff:127.9.0.0/112"]].concat()).await;
+    let mut by_variable = command(&put);
+    by_variable.env("DATABASE_URL", &database.url).env("POSTRIDER_DENY_CIDR", "::ffff:7f09:0/112");
+    let by_variable = Ended::of(by_variable).await;
+    let by_file = ["--config", &file, "endpoint", "put", "one", "--url", "http://[::ffff:127.9.1.1]:7600/"];
+    let by_file = Ended::run(&database.url, &by_file).await;
+    let dispatcher = Dispatcher::start(&database, &["--deny-cidr", "::ffff:127.9.0.0/112"]).await;
+    let url = json!({ "url": "http://127.9.1.1:7600/" });
+    let by_api = Api::of(&dispatcher).await.send("PUT", "/v1/endpoints/one", &url).await;
+
+    let denied = "address 127.9.1.1 is not allowed: in 127.9.0.0/16 of --deny-cidr";
+    for ended in [by_flag, by_variable, by_file] {
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        assert!(ended.stderr.contains(denied), "{ended:?}");
+    }
+    assert_eq!(by_api.status, 422);
+    assert!(by_api.text.contains(denied), "{by_api:?}");
+}
+
+#[tokio::test]
+async fn more_than_ipv4_that_is_written_as_ipv6_is_refused_in_one_line() {
+    for name in ["allow_cidr", "deny_cidr"] {
+        let mut run = command(&["run", &format!("--{}", name.replace('_', "-")), "::ffff:10.0.0.0/8"]);
+        run.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
+        let ended = Ended::of(run).await;
+
+        let said = "needs a prefix length of 96 to 128 where IPv4 is written as IPv6; ::ffff:0.0.0.0/96 is all of IPv4";
+        assert_eq!(ended.complaint(), format!("{name}: {said}, got \"::ffff:10.0.0.0/8\""));
+        assert_eq!(ended.code, Some(64));
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,10 @@
 //! An egress proxy: everything goes through it, and what it does wrong is not the endpoint's fault.
 
-use tokio::io::copy_bidirectional;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -74,6 +78,128 @@ async fn a_proxy_that_refuses_our_credentials_is_not_the_endpoints_fault() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_answers_407_itself_is_refused_like_any_other() {
+    let (database, proxy) = (Database::new().await, Receiver::start().await);
+    database.put_endpoint("one", ENDPOINT, "**", "retry_schedule => '{1ms}'").await;
+    let dispatcher = Dispatcher::start(&database, &["--egress-proxy", &origin(&proxy)]).await;
+    proxy.answer(407);
+
+    database.insert("order.created", "{}").await;
+    database.until_settled().await;
+
+    let told =
+        "select status = 'failed' and attempts = 2 and last_status_code = 407 and last_error = 'status 407'
+                from postrider.delivery_status";
+    assert!(database.is(told).await);
+    // Two while it might have been the proxy.
+    assert_eq!(proxy.count(), 4);
+    assert!(!dispatcher.log().contains("refuses our credentials\n"), "{}", dispatcher.log());
+}
+
+#[tokio::test]
+async fn where_others_get_through_407_is_the_endpoints_own_and_costs_nobody_else() {
+    let database = Database::new().await;
+    let (proxy, _server) = pick(|_, uri| if uri.host() == Some("bad.example") { 407 } else { 200 }).await;
+    database.put_endpoint("bad", "http://bad.example/", "**", "retry_schedule => '{1ms}'").await;
+    database.put_endpoint("good", "http://good.example:8080/", "**", "").await;
+    let _dispatcher = Dispatcher::start(&database, &["--egress-proxy", &format!("http://{proxy}")]).await;
+
+    database.insert_many("order.created", 40).await;
+    database.until_settled().await;
+
+    let told = "select bool_and(status::text = case endpoint_id when 'bad' then 'failed' else 'complete' end)
+                   and bool_and(attempts = case endpoint_id when 'bad' then 2 else 1 end) and count(*) = 80
+                from postrider.delivery_status";
+    assert!(database.is(told).await);
+}
+
+#[tokio::test]
+async fn while_everybody_is_refused_it_is_the_proxy_and_no_attempt_is_counted() {
+    let (database, proxy) = (Database::new().await, Receiver::start().await);
+    database.put_endpoint("one", ENDPOINT, "**", "retry_schedule => '{7d}'").await;
+    database.put_endpoint("two", "http://other.example/", "**", "retry_schedule => '{7d}'").await;
+    let _dispatcher = Dispatcher::start(&database, &["--egress-proxy", &origin(&proxy)]).await;
+    proxy.answer(407);
+
+    database.insert("order.created", "{}").await;
+    // After three in a row the proxy is asked for a place that nobody has.
+    while proxy.next().await.method != Method::HEAD {}
+    let counted: i64 = database.value("select count(*) from postrider.attempt_log").await;
+    proxy.answer(200);
+    database.until_settled().await;
+
+    assert_eq!(counted, 0);
+    assert!(
+        database
+            .is("select bool_and(status = 'complete' and attempts = 1) from postrider.delivery_status")
+            .await
+    );
+}
+
+#[tokio::test]
+async fn endpoints_that_answer_407_in_concert_do_not_pass_for_the_proxy() {
+    let database = Database::new().await;
+    let (proxy, _server) = pick(|method, _| if *method == Method::HEAD { 502 } else { 407 }).await;
+    for id in ["one", "two"] {
+        database.put_endpoint(id, &format!("http://{id}.example/"), "**", "retry_schedule => '{1ms}'").await;
+    }
+    let _dispatcher = Dispatcher::start(&database, &["--egress-proxy", &format!("http://{proxy}")]).await;
+
+    database.insert("order.created", "{}").await;
+    database.until_settled().await;
+
+    assert!(
+        database
+            .is("select bool_and(status = 'failed' and attempts = 2) from postrider.delivery_status")
+            .await
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_that_opens_no_tunnel_without_other_credentials_costs_no_attempt() {
+    let database = Database::new().await;
+    database.put_endpoint("one", "https://receiver.example/", "**", "retry_schedule => '{7d}'").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        while let Ok((mut stream, _peer)) = listener.accept().await {
+            let mut head = [0; 4096];
+            let _count = stream.read(&mut head).await.unwrap();
+            drop(
+                stream
+                    .write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+                    .await,
+            );
+        }
+    });
+    let dispatcher = Dispatcher::start(&database, &["--egress-proxy", &format!("http://{address}")]).await;
+
+    database.insert("order.created", "{}").await;
+    dispatcher.logged("refuses our credentials\n").await;
+
+    assert_eq!(database.value::<i64>("select count(*) from postrider.attempt_log").await, 0);
+}
+
+#[tokio::test]
+async fn a_proxy_that_lets_no_question_for_a_token_through_costs_no_attempt() {
+    let (database, proxy) = (Database::new().await, Receiver::start().await);
+    let auth = r#"{"type": "oauth2", "token_url": "http://tokens.example/", "client_id": "a", "client_secret": "b"}"#;
+    let more = format!("retry_schedule => '{{7d}}', auth => '{auth}'");
+    database.put_endpoint("one", ENDPOINT, "**", &more).await;
+    let dispatcher = Dispatcher::start(&database, &["--egress-proxy", &origin(&proxy)]).await;
+    proxy.answer_once(407, &[], b"");
+    proxy.answer_once(200, &[], br#"{"access_token": "t", "token_type": "Bearer"}"#);
+
+    database.insert("order.created", "{}").await;
+    dispatcher.logged("refuses our credentials").await;
+    database.until_settled().await;
+
+    assert!(database.is("select status = 'complete' and attempts = 1 from postrider.delivery_status").await);
+    assert_eq!(proxy.count(), 3);
+}
+
+#[tokio::test]
 async fn what_is_no_proxy_is_refused_without_showing_its_password() {
     for proxy in
         ["", "proxy:3128", "https://me:hunter2@proxy", "http://me:hunter2@proxy/path", "socks5://proxy"]
@@ -104,6 +230,17 @@ async fn config_show_hides_the_password_of_the_proxy() {
 fn origin(proxy: &Receiver) -> String {
     let url = url::Url::parse(&proxy.url()).unwrap();
     url.origin().ascii_serialization()
+}
+
+/// A proxy that answers by method and URL.
+async fn pick(status: fn(&Method, &Uri) -> u16) -> (SocketAddr, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer =
+        move |method: Method, uri: Uri| async move { StatusCode::from_u16(status(&method, &uri)).unwrap() };
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
+    (address, server)
 }
 
 /// Passes every connection on to the receiver, which stands in for a proxy.

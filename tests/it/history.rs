@@ -159,7 +159,7 @@ async fn housekeeping_finds_what_is_to_be_given_up_without_a_walk_through_the_hi
     set_up(&client, Session::Dispatcher).await;
 
     for (statement, arguments) in
-        [("find_unwanted", "1000"), ("fold_tallies", "1000"), ("rescue_claims", "20, 0, null")]
+        [("find_unwanted", "1000"), ("fold_tallies", "1000, '{}'"), ("rescue_claims", "20, 0, null")]
     {
         client.batch_execute(&format!("begin; prepare {statement} as {}", sql(statement))).await.unwrap();
         let pages = pages(&client, &format!("execute {statement} ({arguments})")).await;

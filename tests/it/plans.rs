@@ -19,7 +19,7 @@ const HOT_PATH: [(&str, &str); 9] = [
     ),
     ("release_deliveries", "('{20001}', '{1}', '{true}', '{1}')"),
     ("load_events", "('{20001}')"),
-    ("delete_finished", "('0', 0, 1000, 1000, 1000, 2000)"),
+    ("delete_finished", "('0', 0, 1000, 1000, 1000, 2000, null)"),
 ];
 
 #[tokio::test]

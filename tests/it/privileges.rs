@@ -39,6 +39,7 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
             &[
                 "execute on function are_headers_valid",
                 "execute on function bell_key",
+                "execute on function has_event",
                 "execute on function ring",
                 "insert on table outbox (deliver_after destination headers idempotency_key key payload topic)",
                 "usage on schema postrider",
@@ -49,6 +50,7 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
             "postrider_reader",
             &[
                 "execute on function routed_below",
+                "execute on function server_identity",
                 "execute on function webhook_id",
                 "select on table attempt_log",
                 "select on table backlog",
@@ -57,7 +59,8 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
                 "select on table dispatcher_status",
                 "select on table endpoint_health",
                 "select on table outbox (cancelled_at completed_at created_at deliver_after deliveries destination failed id \
-                 idempotency_key key status topic unsettled)",
+                 idempotency_key key payload_bytes status topic unsettled)",
+                "select on table set_aside",
                 "usage on schema postrider",
             ],
         ),

@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::json;
-use url::Host;
+use url::{Host, Url};
 
 use self::inputs::{corpus, hold, hold_for, sample};
 use crate::support::Database;
@@ -257,6 +257,32 @@ fn a_url_that_is_let_in_leads_to_a_public_place_and_means_what_it_says() {
         prop_assert!(url.as_str().len() > 2048 || again.as_ref() == Ok(&url), "{:?}", again);
         Ok(())
     });
+}
+
+#[tokio::test]
+async fn what_we_let_in_as_a_url_the_database_takes_and_credentials_neither_of_us() {
+    let lenient = EgressPolicy {
+        allow_http: true,
+        allow_cidrs: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
+        ..EgressPolicy::default()
+    };
+    let (database, inputs) = (Database::new().await, storable(sample("urls")));
+    let sql =
+        "select postrider.is_endpoint_url(t) from unnest($1::text[]) with ordinality as u (t, n) order by n";
+
+    let mut taken = 0;
+    for (text, row) in inputs.iter().zip(database.rows(sql, &[&inputs]).await) {
+        let is_taken: bool = row.get(0);
+        if lenient.judge_text(text).is_ok() {
+            taken += 1;
+            assert!(is_taken, "{text:?}");
+        }
+        let has_credentials =
+            Url::parse(text).is_ok_and(|url| !url.username().is_empty() || url.password().is_some());
+        assert!(!(is_taken && has_credentials), "{text:?}");
+    }
+
+    assert!(taken >= 30, "{taken}");
 }
 
 /// All that is said of a connection string.

@@ -2,6 +2,7 @@
 
 use postrider::store::STATEMENTS;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
 
@@ -196,8 +197,9 @@ async fn insert_old(database: &Database, deliveries: usize) {
 
 /// The statement, with a retention of a week.
 async fn delete_finished(database: &Database, (xid, id): &(String, i64), rows_max: i64) -> Row {
-    let week_ms: i64 = 7 * 24 * 3600 * 1000;
+    let (week_ms, until): (i64, Option<&str>) = (7 * 24 * 3600 * 1000, None);
     let statement = STATEMENTS.iter().find(|statement| statement.name == "delete_finished").unwrap();
-    let rows = database.rows(statement.sql, &[xid, id, &rows_max, &week_ms, &week_ms, &week_ms]).await;
+    let params: [&(dyn ToSql + Sync); 7] = [xid, id, &rows_max, &week_ms, &week_ms, &week_ms, &until];
+    let rows = database.rows(statement.sql, &params).await;
     rows.into_iter().next().unwrap()
 }

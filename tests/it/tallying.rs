@@ -64,7 +64,7 @@ async fn summing_up_changes_no_count() {
     let before = health(&database).await;
 
     for _ in 0..7 {
-        run(&database, "sum_tallies", &[&500_i64]).await;
+        run(&database, "sum_tallies", &[&500_i64, &Vec::<i32>::new()]).await;
         assert_eq!(health(&database).await, before);
     }
 
@@ -80,12 +80,12 @@ async fn folding_what_is_older_than_a_day_changes_no_count() {
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     for _ in 0..50 {
         tally(&database, 10).await;
-        run(&database, "sum_tallies", &[&500_i64]).await;
+        run(&database, "sum_tallies", &[&500_i64, &Vec::<i32>::new()]).await;
         make_older(&database, 1).await;
     }
     let before = health(&database).await;
 
-    while run(&database, "fold_tallies", &[&10_i64]).await == 10 {
+    while run(&database, "fold_tallies", &[&10_i64, &Vec::<i32>::new()]).await == 10 {
         assert_eq!(health(&database).await, before);
     }
 

@@ -6,6 +6,7 @@ use super::super::{Failure, headers_json, open, output};
 use crate::cli;
 use crate::config::{Problems, Settings};
 use crate::registration::Registration;
+use crate::store::{Refusal, StoreError, one_line, refusal};
 
 /// Creates or replaces it, and shows what was generated once.
 pub(super) async fn run(
@@ -20,7 +21,7 @@ pub(super) async fn run(
     // Reports what is wrong with the arguments and with the database's URL together.
     let (store, _) = open(settings, url)?;
     let (Some(put), Some(vault)) = (put, vault) else { return Ok(()) };
-    let result = store.with_vault(vault).put_endpoint(&put).await?;
+    let result = store.with_vault(vault).put_endpoint(&put).await.map_err(refused)?;
     if json {
         return Ok(output::json(&result)?);
     }
@@ -32,6 +33,11 @@ pub(super) async fn run(
         output::line(&format!("public key of v1a: {public_key}"))?;
     }
     Ok(())
+}
+
+/// What the database does not take was typed wrong, as what we do not take.
+fn refused(fault: StoreError) -> Failure {
+    if refusal(&fault) == Some(Refusal::Invalid) { Failure::Usage(one_line(&fault)) } else { fault.into() }
 }
 
 /// Texts become values; what they may be, `registration` knows.

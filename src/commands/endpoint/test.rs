@@ -77,7 +77,8 @@ fn refuse_unless_enabled(endpoint: &EndpointRow) -> Result<(), Failure> {
     if endpoint.state == "enabled" {
         return Ok(());
     }
-    let reason = endpoint.reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    let reason =
+        endpoint.reason.as_ref().map(|why| format!(" ({})", output::printable(why))).unwrap_or_default();
     let EndpointRow { id, state, .. } = endpoint;
     Err(Failure::Failed(format!(
         "endpoint \"{id}\" is {state}{reason}: nothing is sent to it; to enable it: postrider endpoint resume {id}"

@@ -3,7 +3,7 @@
 
 use comfy_table::{Cell, Color, ContentArrangement, Table, TableStyle};
 
-use super::{is_colourful, is_watched, line, printable};
+use super::{is_colourful, is_watched, paint, printable};
 
 /// Headings of columns that hold a status.
 const STATUS: [&str; 3] = ["STATUS", "STATE", "RESULT"];
@@ -12,21 +12,30 @@ const LONG: [&str; 4] = ["URL", "ERROR", "RESPONSE", "WAKE"];
 /// However narrow the terminal is.
 const LONG_CHARS_MIN: usize = 16;
 
+/// A table as it is shown, with its colours: what strangers wrote in it is spelt out.
+pub(in crate::commands) struct Painted(String);
+
+impl Painted {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Prints rows under headings.
 ///
 /// # Errors
-/// As [`line()`].
+/// As [`paint`].
 pub(in crate::commands) fn table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> std::io::Result<()> {
-    line(&self::rows(headings, rows))
+    paint(&[self::rows(headings, rows)]).map(drop)
 }
 
 /// Prints one thing: a line for each of its properties.
 ///
 /// # Errors
-/// As [`line()`].
+/// As [`paint`].
 pub(in crate::commands) fn details(pairs: &[(&str, String)]) -> std::io::Result<()> {
     let mut table = plain();
     for (name, value) in pairs {
@@ -34,14 +43,14 @@ pub(in crate::commands) fn details(pairs: &[(&str, String)]) -> std::io::Result<
         let is_status = STATUS.contains(&name.to_uppercase().as_str());
         table.add_row([Cell::new(name), if is_status { coloured(&value) } else { Cell::new(value) }]);
     }
-    line(&finish(&table))
+    paint(&[finish(&table)]).map(drop)
 }
 
-/// Rows under headings, as a text without a line end.
+/// Rows under headings, without a line end.
 pub(in crate::commands) fn rows<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
-) -> String {
+) -> Painted {
     let mut rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(|text| printable(&text))).collect();
     let mut table = plain();
     if is_watched()
@@ -73,8 +82,8 @@ fn plain() -> Table {
     table
 }
 
-fn finish(table: &Table) -> String {
-    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+fn finish(table: &Table) -> Painted {
+    Painted(table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
 }
 
 fn coloured(text: &str) -> Cell {

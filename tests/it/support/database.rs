@@ -35,6 +35,19 @@ impl Database {
         Self::open(&create(&format!("template {template}")).await).await
     }
 
+    /// A fresh, migrated database whose letters are those of a language, as ICU knows them; none: this server has no ICU.
+    pub(crate) async fn in_language(language: &str) -> Option<Self> {
+        let has_icu = "select current_setting('server_version_num')::int >= 150000
+                           and exists (select from pg_collation where collprovider = 'i')";
+        let client = connect(superuser_url()).await;
+        if !client.query_one(has_icu, &[]).await.unwrap().get::<_, bool>(0) {
+            return None;
+        }
+        let name = create(&format!("template template0 locale_provider icu icu_locale '{language}'")).await;
+        migrate(&DatabaseUrl::parse(&url_of(&name), &Environment::default()).unwrap()).await.unwrap();
+        Some(Self::open(&name).await)
+    }
+
     /// A fresh database without the schema.
     pub(crate) async fn without_schema() -> Self {
         Self::open(&create("template template0").await).await

@@ -1,0 +1,61 @@
+//! Statements about sequences that lie behind their tables: logical replication, for one, copies no sequences.
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::diagnose::is_taken_id;
+use super::statements::{LIST_LAGGING_SEQUENCES, MEND_SEQUENCES};
+use super::{Store, StoreError, json_row};
+
+/// A sequence that gives out ids which are taken.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct LaggingSequence {
+    /// The table without its schema.
+    pub relation: String,
+    /// The sequence with its schema.
+    pub sequence: String,
+    /// What it gives out next.
+    pub next_id: i64,
+    /// The highest id in the table.
+    pub highest_id: i64,
+}
+
+impl Store {
+    /// `sql/list_lagging_sequences.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_lagging_sequences(&self) -> Result<Vec<LaggingSequence>, StoreError> {
+        let rows = self.rows(&LIST_LAGGING_SEQUENCES, &[]).await?;
+        rows.iter().map(|row| json_row(&LIST_LAGGING_SEQUENCES, row)).collect()
+    }
+
+    /// `sql/mend_sequences.sql`: those that were set forward, as they were.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a second call is harmless.
+    pub async fn mend_sequences(&self) -> Result<Vec<LaggingSequence>, StoreError> {
+        let rows = self.rows_once(&MEND_SEQUENCES, &[]).await?;
+        rows.iter().map(|row| json_row(&MEND_SEQUENCES, row)).collect()
+    }
+
+    /// The same, said in the log.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn keep_sequences_ahead(&self) -> Result<bool, StoreError> {
+        let mended = self.mend_sequences().await?;
+        for LaggingSequence { relation, sequence, next_id, highest_id } in &mended {
+            warn!(
+                "set the sequence {sequence} forward: it was at {next_id}, and postrider.{relation} has ids up to {highest_id}"
+            );
+        }
+        Ok(!mended.is_empty())
+    }
+
+    /// After a fault which says that an id was taken: whether a sequence was behind, and is mended.
+    pub(super) async fn is_mended_after(&self, fault: &StoreError) -> bool {
+        // A role that may not mend is told of the fault itself.
+        is_taken_id(fault) && self.keep_sequences_ahead().await.unwrap_or_default()
+    }
+}
