@@ -92,6 +92,8 @@ record_rate() {
 record_claim() {
     [[ $subject == postrider ]] || return 0
     stop_workers
+    # From the floor on, without an end.
+    local xid_max=18446744073709551615 id_max=9223372036854775807
     query "$(bulk 500 200)" >/dev/null
     {
         # As a dispatcher's sessions are set.
@@ -103,7 +105,7 @@ record_claim() {
         echo 'select routed_below as floor from postrider.installation \gset'
         echo "execute find(:'floor', 0) \gset"
         for _ in {1..11}; do
-            echo "begin; explain (analyze, timing off) execute claim(:'created_xid', :id, 500); rollback;"
+            echo "begin; explain (analyze, timing off) execute claim(:'created_xid', :id, '$xid_max', $id_max, 500, false); rollback;"
         done
     } >"$scratch/claim.sql"
     "$psql" -X -q -A -t -v ON_ERROR_STOP=1 "$DATABASE_URL" -f "$scratch/claim.sql" |
