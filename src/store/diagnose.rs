@@ -74,9 +74,10 @@ pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
 }
 
 /// Whether it waited for whoever has locked a row, or has inserted the same one, and not for a lock on a table: the server says
-/// so, as "while inserting index tuple (0,5) in relation ...".
+/// so, as "while inserting index tuple (0,5) in relation ...". The row of a dispatcher is no row of a batch: all its claims need it.
 fn is_wait_for_a_row(db: &DbError) -> bool {
-    *db.code() == SqlState::LOCK_NOT_AVAILABLE && db.where_().is_some_and(|place| place.contains(" tuple ("))
+    let is_a_row = |place: &str| place.contains(" tuple (") && !place.contains("in relation \"dispatcher\"");
+    *db.code() == SqlState::LOCK_NOT_AVAILABLE && db.where_().is_some_and(is_a_row)
 }
 
 /// Whether what stands in the way may be over soon.
