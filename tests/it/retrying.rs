@@ -162,12 +162,9 @@ async fn an_endpoint_that_is_gone_is_not_asked_again_while_it_is_being_disabled(
     receiver.answer_once(410, &[], b"");
 
     database.insert("order.created", "1").await;
-    // The dispatcher is kept from disabling it.
+    // The outcome is written, and the dispatcher is kept from disabling the endpoint.
     database
-        .until(
-            "select exists (select from pg_stat_activity where datname = current_database() \
-                and application_name = 'postrider' and wait_event_type = 'Lock' and query like '%''disabled''%')",
-        )
+        .until("select exists (select from postrider.delivery_status where last_status_code = 410)")
         .await;
     for _ in 0..5 {
         marker_is_delivered(&database).await;

@@ -87,7 +87,7 @@ async fn a_pooler_costs_a_dispatcher_none_of_its_settings() {
 
     let noted = database.rows("select distinct at, settings from public.noted order by at", &[]).await;
     let noted: Vec<(String, String)> = noted.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let ours = "pg_catalog, pg_temp off 10s 25s force_generic_plan";
+    let ours = "pg_catalog, pg_temp off 100ms 25s force_generic_plan";
     assert_eq!(noted, ["INSERT", "UPDATE"].map(|at| (at.to_owned(), ours.to_owned())));
 }
 
