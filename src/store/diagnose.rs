@@ -243,9 +243,8 @@ fn is_raised(db: &DbError) -> bool {
 /// The function that raised it, if it is not one of ours: somebody's trigger on our tables.
 fn foreign_function(db: &DbError) -> Option<&str> {
     // As "PL/pgSQL function audit() line 3 at RAISE", whatever the language; what a function calls stands above it.
-    let functions = db.where_()?.lines().filter(|line| line.contains("PL/"));
-    let function =
-        functions.filter_map(|line| line.find("function ").and_then(|at| line.get(at..))).next()?;
+    let mut functions = db.where_()?.lines().filter(|line| line.contains("PL/"));
+    let function = functions.find_map(|line| line.find("function ").and_then(|at| line.get(at..)))?;
     (!function.starts_with("function postrider.")).then_some(function)
 }
 
