@@ -42,7 +42,7 @@ use crate::scrape::Scrape;
 use crate::settle::Settle;
 use crate::store::{
     EventFloor, MigrateError, Registration, SCHEMA_VERSION, Session, Store, StoreError, WakeMode, WakeState,
-    check_schema, is_permanent, migrate, one_line,
+    check_schema, is_lock_timeout, is_permanent, migrate, one_line,
 };
 
 /// Claims, settles, health and housekeeping, each with a connection to itself, and some to spare for the canary.
@@ -106,8 +106,12 @@ impl Dispatcher {
         let desk = Arc::new(Desk::new(Limits::for_in_flight(descriptors.budget().in_flight)));
         let (clock, metrics) = (Arc::new(Clock::new(0)), Arc::new(Metrics::new()?));
         let starting = async {
-            // A colliding id would keep it from registering.
-            keep_trying(async || store.keep_sequences_ahead().await).await?;
+            // What a table that somebody has locked keeps from being mended now is mended when an id collides.
+            keep_trying(async || match store.keep_sequences_ahead().await {
+                Err(fault) if is_lock_timeout(&fault) => Ok(false),
+                done => done,
+            })
+            .await?;
             let lease = Arc::new(keep_trying(async || Lease::start(&store, &who, &bell).await).await?);
             let (store, trouble) = (store.clone(), Arc::default());
             let renewer = Renewer { store, lease, bell, clock, desk, who: who.clone(), metrics, trouble };

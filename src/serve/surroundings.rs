@@ -18,8 +18,10 @@ pub(super) fn divide_descriptors(max_in_flight: usize) -> Descriptors {
 
 /// Looks once, and says it in a line each. `postrider doctor` shows the same at any time.
 pub(super) async fn look(store: &Store, budget: Budget) -> Result<(), StoreError> {
-    let hosts = store.count_hosts().await?;
-    if let Some(says) = budget.lacks_connections(hosts) {
+    // Whoever has locked the table of endpoints keeps no dispatcher from starting.
+    if let Ok(hosts) = store.count_hosts().await
+        && let Some(says) = budget.lacks_connections(hosts)
+    {
         warn!("{says}; {}", budget.remedy(hosts, budget.in_flight));
     }
     let before = machine_ms();

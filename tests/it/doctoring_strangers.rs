@@ -62,7 +62,7 @@ async fn a_session_of_somebody_else_that_holds_the_bell_or_the_leadership_is_nam
 
 #[tokio::test]
 async fn a_dispatcher_that_sleeps_and_a_producer_in_flight_hold_what_is_theirs() {
-    let (database, _receiver, _dispatcher) = one_endpoint("", &[]).await;
+    let (database, _receiver, _dispatcher) = one_endpoint("", &["--wake", "notify"]).await;
     database.until_bell_is_armed().await;
     let sleeping = doctor(&database.url, &[]).await;
     let producer = connect(&database.login(Some("postrider_producer")).await).await;

@@ -1,6 +1,6 @@
 //! Rows that a stranger's transaction holds while outcomes are written, events are routed and deliveries claimed.
 
-use crate::support::{Dispatcher, IS_BAD, Scene, Stranger, eventually};
+use crate::support::{Database, Dispatcher, IS_BAD, Scene, Stranger, eventually};
 
 /// The deliveries of bad events.
 fn deliveries(locking: &str) -> String {
@@ -220,6 +220,21 @@ async fn a_dispatcher_that_somebody_holds_keeps_no_other_from_working() {
     stranger.commit().await;
     scene.assert_all_is_done().await;
     drop(other);
+}
+
+#[tokio::test]
+async fn a_table_of_endpoints_that_somebody_has_locked_keeps_no_dispatcher_from_starting() {
+    let database = Database::new().await;
+    let stranger = database.connect().await;
+    stranger.batch_execute("begin; lock postrider.endpoint in access exclusive mode").await.unwrap();
+
+    let dispatcher = Dispatcher::start(&database, &[]).await;
+
+    // Nothing but the stranger ends the lock.
+    dispatcher.logged("API on http://").await;
+    stranger.batch_execute("rollback").await.unwrap();
+    database.insert("order.created", "1").await;
+    database.until_settled().await;
 }
 
 /// The bad endpoint.

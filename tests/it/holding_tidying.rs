@@ -83,8 +83,8 @@ async fn others_are_given_up(hold: &str) {
     let waiting = "select pending = 10 from postrider.endpoint_health where endpoint_id = 'paused'";
     scene.database.until(waiting).await;
     scene.database.until("select in_progress = 0 and unrouted = 0 from postrider.backlog").await;
-    scene.database.execute("select postrider.delete_endpoint('paused')").await;
     let stranger = Stranger::begin(&scene.database, hold).await;
+    scene.database.execute("select postrider.delete_endpoint('paused')").await;
 
     scene.soon("select count(*) = 9 from postrider.outbox where status = 'failed'").await;
 
