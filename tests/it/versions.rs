@@ -59,6 +59,9 @@ async fn in_every_interleaving_of_changes_a_version_names_one_set_of_endpoints()
 async fn a_change_of_endpoints_waits_for_no_other_transaction() {
     let database = Database::new().await;
     let (open, holder) = (database.connect().await, database.connect().await);
+    for client in [&open, &holder] {
+        client.batch_execute("set lock_timeout = '5s'").await.unwrap();
+    }
     open.batch_execute("begin; select postrider.put_endpoint('open', 'https://example.com/')").await.unwrap();
     holder.batch_execute("begin; select from postrider.installation for update").await.unwrap();
 
