@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use postrider::store::{DatabaseUrl, Environment, migrate};
 use tokio::process::Command;
 
 use super::{Cluster, Database, eventually, password};
@@ -65,6 +66,12 @@ impl Server {
         self.start_again().await;
         standby.start_again().await;
         standby
+    }
+
+    /// Its database, migrated.
+    pub(crate) async fn database(&self) -> Database {
+        migrate(&DatabaseUrl::parse(&self.url, &Environment::default()).unwrap()).await.unwrap();
+        Database::at(&self.url).await
     }
 
     /// The URL of its superuser.
