@@ -1,121 +1,236 @@
-//! `postrider delivery …`, `postrider event …` and `postrider replay` as typed.
+//! `postrider delivery list|show|retry`.
 
-use clap::{Args, Subcommand};
+use serde_json::json;
 
-/// `postrider delivery …`
-#[derive(Debug, Subcommand)]
-pub enum Delivery {
-    /// List deliveries, the newest first
-    #[command(after_help = "Example: postrider delivery list --endpoint orders --status failed --limit 20")]
-    List(DeliveryList),
-    /// Show one delivery and its attempts
-    #[command(after_help = "Example: postrider delivery show 42")]
-    Show(DeliveryShow),
-    /// Make failed or waiting deliveries due at once
-    #[command(
-        after_help = "A failed delivery has its whole retry schedule before it again. Goes on after one that cannot be retried, \
-        and exits 1 in the end.\n\n\
-        Example: postrider delivery retry 42 43\n\
-        Example: postrider delivery retry --endpoint orders --since 2h"
-    )]
-    Retry(DeliveryRetry),
+use super::progress::{Progress, STEP, Step, finish};
+use super::{Failure, count, open, output, parse_id, resolve};
+use crate::cli;
+use crate::config::{Moment, Problems, Settings, parse_number};
+use crate::delivery::DeliveryId;
+use crate::shutdown::Signals;
+use crate::store::{
+    AttemptRow, DeliveryDetail, DeliveryFilter, DeliveryPage, DeliveryRow, Status, Store, one_line,
+};
+
+const LIMIT_MAX: usize = 10_000;
+/// The statement's own limit.
+const PAGE_MAX: usize = 1_000;
+
+pub(super) const HEADINGS: [&str; 9] =
+    ["DELIVERY", "EVENT", "ENDPOINT", "TOPIC", "STATUS", "ATTEMPTS", "NEXT ATTEMPT", "CODE", "ERROR"];
+
+/// Runs one of them.
+pub(super) async fn run(
+    settings: Settings,
+    url: Option<String>,
+    typed: cli::Delivery,
+) -> Result<(), Failure> {
+    match typed {
+        cli::Delivery::List(typed) => list(settings, url, typed).await,
+        cli::Delivery::Show(typed) => show(settings, url, &typed).await,
+        cli::Delivery::Retry(typed) => match typed.endpoint.clone() {
+            Some(endpoint) => retry_failed(settings, url, &endpoint, &typed).await,
+            None => retry(settings, url, &typed).await,
+        },
+    }
 }
 
-/// `postrider delivery list`
-#[derive(Args, Debug)]
-pub struct DeliveryList {
-    /// Of this endpoint
-    #[arg(long, value_name = "ID")]
-    pub endpoint: Option<String>,
-    /// With this status: pending, `in_progress`, complete or failed
-    #[arg(long, value_name = "STATUS")]
-    pub status: Option<String>,
-    /// Of events with this topic
-    #[arg(long)]
-    pub topic: Option<String>,
-    /// Of this event
-    #[arg(long, value_name = "ID")]
-    pub event: Option<String>,
-    /// At most so many, 1 to 10000
-    #[arg(long, default_value = "50", value_name = "N")]
-    pub limit: String,
-    /// Older than this delivery: the `next_before` of the page before
-    #[arg(long, value_name = "ID")]
-    pub before: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+async fn list(mut settings: Settings, url: Option<String>, typed: cli::DeliveryList) -> Result<(), Failure> {
+    let json = typed.json;
+    let checked = check_list(typed, &mut settings.problems);
+    let (store, _) = open(settings, url)?;
+    let Some((filter, limit)) = checked else { return Ok(()) };
+    let page = read_pages(&store, filter, limit).await?;
+    if json {
+        return Ok(output::json(&page)?);
+    }
+    output::table(HEADINGS, page.deliveries.iter().map(summary))?;
+    if let Some(before) = page.next_before
+        && output::is_aside_watched()
+    {
+        output::aside(&format!("There are more: --before {before}\n"))?;
+    }
+    Ok(())
 }
 
-/// `postrider delivery show`
-#[derive(Args, Debug)]
-pub struct DeliveryShow {
-    /// The delivery
-    pub id: String,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+fn check_list(typed: cli::DeliveryList, problems: &mut Problems) -> Option<(DeliveryFilter, usize)> {
+    let status = typed.status.map(|text| {
+        let status = [Status::Pending, Status::InProgress, Status::Complete, Status::Failed]
+            .into_iter()
+            .find(|status| status.as_str() == text);
+        if status.is_none() {
+            problems.add("status", "needs pending, in_progress, complete or failed", Some(&text));
+        }
+        status
+    });
+    let event_id = typed.event.map(|text| parse_id("event", &text, problems));
+    let before = typed.before.map(|text| parse_id("before", &text, problems));
+    let limit = parse_number("limit", &typed.limit, LIMIT_MAX, problems)?;
+    let filter = DeliveryFilter {
+        endpoint_id: typed.endpoint,
+        status: status.flatten(),
+        event_id: event_id.flatten(),
+        topic: typed.topic,
+        before: before.flatten(),
+    };
+    Some((filter, limit))
 }
 
-/// `postrider delivery retry`
-#[derive(Args, Debug)]
-pub struct DeliveryRetry {
-    /// The deliveries
-    #[arg(value_name = "ID", required_unless_present = "endpoint", conflicts_with = "endpoint")]
-    pub ids: Vec<String>,
-    /// All that were given up for this endpoint, except cancelled ones
-    #[arg(long, value_name = "ID")]
-    pub endpoint: Option<String>,
-    /// Only those given up since then: so long ago, as 1h, or an RFC 3339 time
-    #[arg(long, requires = "endpoint", conflicts_with = "ids", value_name = "TIME")]
-    pub since: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+/// A page of the store may be empty although there is more: goes on until there are enough.
+async fn read_pages(
+    store: &Store,
+    mut filter: DeliveryFilter,
+    limit: usize,
+) -> Result<DeliveryPage, Failure> {
+    let mut all = DeliveryPage { deliveries: Vec::new(), next_before: None };
+    loop {
+        let missing = limit.saturating_sub(all.deliveries.len());
+        let rows_max = i64::try_from(missing.min(PAGE_MAX)).unwrap_or(1);
+        let page = store.list_deliveries(&filter, rows_max).await?;
+        all.deliveries.extend(page.deliveries);
+        all.next_before = page.next_before;
+        filter.before = page.next_before;
+        if page.next_before.is_none() || all.deliveries.len() >= limit {
+            return Ok(all);
+        }
+    }
 }
 
-/// `postrider event …`
-#[derive(Debug, Subcommand)]
-pub enum Event {
-    /// Show one event and its deliveries
-    #[command(after_help = "Example: postrider event show 42 --json")]
-    Show(EventId),
-    /// Give up what waits; what is under way is not retried, what was delivered stays
-    #[command(after_help = "Example: postrider event cancel 42")]
-    Cancel(EventId),
+pub(super) fn summary(row: &DeliveryRow) -> [String; 9] {
+    [
+        row.id.to_string(),
+        row.event_id.to_string(),
+        output::or_dash(row.endpoint_id.as_ref()),
+        output::or_dash(row.topic.as_ref()),
+        row.status.to_string(),
+        row.attempts.to_string(),
+        output::time_or_dash(row.next_attempt_at.as_ref()),
+        output::or_dash(row.last_status_code.as_ref()),
+        output::or_dash(row.last_error.as_ref()),
+    ]
 }
 
-/// An event.
-#[derive(Args, Debug)]
-pub struct EventId {
-    /// The event
-    pub id: String,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+async fn show(mut settings: Settings, url: Option<String>, typed: &cli::DeliveryShow) -> Result<(), Failure> {
+    let id = parse_id("id", &typed.id, &mut settings.problems);
+    let (store, _) = open(settings, url)?;
+    let Some(id) = id else { return Ok(()) };
+    let Some(detail) = store.read_delivery(DeliveryId::new(id)).await? else {
+        return Err(Failure::Failed(format!("delivery {id} does not exist")));
+    };
+    if typed.json {
+        return Ok(output::json(&detail)?);
+    }
+    print(&detail)
 }
 
-/// `postrider replay`
-#[derive(Args, Debug)]
-pub struct Replay {
-    /// The endpoint
-    pub endpoint: String,
-    /// Events inserted then or later: so long ago, as 1h, or an RFC 3339 time, as 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME")]
-    pub since: String,
-    /// Events inserted before then, in the same form [default: now]
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
-    /// Patterns, comma separated [default: those of the endpoint]
-    #[arg(long, value_delimiter = ',', value_name = "PATTERNS")]
-    pub topics: Option<Vec<String>>,
-    /// Events with a higher id than this: goes on after an interruption
-    #[arg(long, value_name = "EVENT")]
-    pub after: Option<String>,
-    /// Count only
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+fn print(detail: &DeliveryDetail) -> Result<(), Failure> {
+    let DeliveryDetail { delivery: row, attempt_log } = detail;
+    output::details(&[
+        ("delivery", row.id.to_string()),
+        ("event", row.event_id.to_string()),
+        ("webhook id", output::or_dash(row.webhook_id.as_ref())),
+        ("endpoint", output::or_dash(row.endpoint_id.as_ref())),
+        ("topic", output::or_dash(row.topic.as_ref())),
+        ("key", output::or_dash(row.key.as_ref())),
+        ("status", row.status.to_string()),
+        ("attempts", row.attempts.to_string()),
+        ("next attempt", output::time_or_dash(row.next_attempt_at.as_ref())),
+        ("last error", output::or_dash(row.last_error.as_ref())),
+        ("created", output::time(&row.created_at)),
+        ("completed", output::time_or_dash(row.completed_at.as_ref())),
+        ("failed", output::time_or_dash(row.failed_at.as_ref())),
+        ("cancelled", output::time_or_dash(row.cancelled_at.as_ref())),
+    ])?;
+    output::line("")?;
+    let headings = ["ATTEMPT", "STARTED", "MS", "CODE", "ERROR", "RESPONSE"];
+    Ok(output::table(headings, attempt_log.iter().map(attempt))?)
+}
+
+fn attempt(row: &AttemptRow) -> [String; 6] {
+    [
+        row.attempt.to_string(),
+        output::time(&row.started_at),
+        row.duration_ms.to_string(),
+        output::or_dash(row.status_code.as_ref()),
+        output::or_dash(row.error.as_ref()),
+        output::or_dash(row.response_excerpt.as_ref()),
+    ]
+}
+
+/// Each of them, whatever becomes of the others.
+async fn retry(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: &cli::DeliveryRetry,
+) -> Result<(), Failure> {
+    let ids: Vec<Option<i64>> =
+        typed.ids.iter().map(|text| parse_id("id", text, &mut settings.problems)).collect();
+    let (store, _) = open(settings, url)?;
+    let (mut retried, mut refused) = (Vec::new(), Vec::new());
+    for id in ids.into_iter().flatten() {
+        match store.retry(DeliveryId::new(id)).await {
+            Ok(()) => retried.push(id),
+            Err(fault) => refused.push((id, one_line(&fault))),
+        }
+    }
+    if typed.json {
+        let refused: Vec<_> = refused.iter().map(|(id, error)| json!({ "id": id, "error": error })).collect();
+        output::json(&json!({ "retried": retried, "refused": refused }))?;
+    } else {
+        for id in &retried {
+            output::line(&format!("delivery {id} is due now"))?;
+        }
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = refused.into_iter().map(|(_, error)| error).collect();
+    Err(Failure::Failed(lines.join("\n")))
+}
+
+/// All that was given up for an endpoint, a step at a time.
+async fn retry_failed(
+    mut settings: Settings,
+    url: Option<String>,
+    endpoint_id: &str,
+    typed: &cli::DeliveryRetry,
+) -> Result<(), Failure> {
+    let since = typed.since.as_ref().map(|text| Moment::parse("since", text, &mut settings.problems));
+    let (store, _) = open(settings, url)?;
+    let since = match since.flatten() {
+        Some(moment) => Some(resolve(&store, moment).await?),
+        None => None,
+    };
+    let mut signals = Signals::install()?;
+    let progress = Progress::begin("retrying", None);
+    let (mut retried, mut is_interrupted) = (0, false);
+    loop {
+        let step = store.retry_failed(endpoint_id, since.as_deref(), STEP);
+        let of_step = match finish(&mut signals, step).await? {
+            Step::Done(of_step) => of_step,
+            Step::Last(of_step) => {
+                is_interrupted = true;
+                of_step
+            }
+            Step::Abandoned => {
+                is_interrupted = true;
+                break;
+            }
+        };
+        retried += of_step;
+        progress.reach(retried);
+        if is_interrupted || of_step < i64::from(STEP) {
+            break;
+        }
+    }
+    drop(progress);
+    if typed.json {
+        output::json(&json!({ "endpoint_id": endpoint_id, "since": since, "retried": retried }))?;
+    } else {
+        output::line(&format!("due now: {}", count(retried, "delivery", "deliveries")))?;
+    }
+    if is_interrupted {
+        return Err(Failure::Failed("interrupted; the same command goes on with what is left".to_owned()));
+    }
+    Ok(())
 }

@@ -1,47 +1,146 @@
-//! `postrider doctor`, `postrider config …` and `postrider completions` as typed.
+//! `postrider doctor`: what a dispatcher needs, checked one after the other, each with what mends it. Changes nothing, but
+//! sequences with `--mend`.
 
-use clap::{Args, Subcommand};
-use clap_complete::Shell;
+mod endpoints;
+mod machine;
+mod notify;
+mod rights;
+mod sequences;
+mod server;
+mod work;
 
-use super::{Run, Sourced};
+use serde::Serialize;
+use serde_json::json;
 
-/// `postrider doctor`
-#[derive(Args, Debug)]
-pub struct Doctor {
-    /// What run would be given.
-    #[command(flatten)]
-    pub run: Run,
-    /// Set sequences that lie behind their tables forward, never back; nothing else is changed
-    #[arg(long)]
-    pub mend: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+use super::{Failure, count, output};
+use crate::cli;
+use crate::clock::machine_ms;
+use crate::config::{RunConfig, Settings};
+use crate::store::{self, MigrateError, Session, Store, one_line};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but somebody should know.
+    Warn,
+    /// Something does not work.
+    Fail,
 }
 
-/// `postrider config …`
-#[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
-    /// Show every setting that run would have, and where it comes from; passwords are hidden
-    #[command(after_help = "Example: postrider config show --config /etc/postrider.toml")]
-    Show(Box<Sourced<ConfigShow>>),
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    result: Verdict,
+    says: String,
+    /// What mends it.
+    mend: Option<String>,
 }
 
-/// `postrider config show`
-#[derive(Args, Debug)]
-pub struct ConfigShow {
-    /// What run would be given.
-    #[command(flatten)]
-    pub run: Run,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+impl Check {
+    fn ok(name: &'static str, says: impl Into<String>) -> Self {
+        Self { name, result: Verdict::Ok, says: says.into(), mend: None }
+    }
+
+    fn warn(name: &'static str, says: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, result: Verdict::Warn, says: says.into(), mend: Some(mend.into()) }
+    }
+
+    fn fail(name: &'static str, says: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, result: Verdict::Fail, says: says.into(), mend: Some(mend.into()) }
+    }
+
+    /// It could not be looked at; the error names its remedy.
+    fn broken(name: &'static str, fault: &(dyn std::error::Error + 'static)) -> Self {
+        Self { name, result: Verdict::Fail, says: one_line(fault), mend: None }
+    }
 }
 
-/// `postrider completions`
-#[derive(Args, Debug)]
-pub struct Completions {
-    /// The shell
-    #[arg(value_enum)]
-    pub shell: Shell,
+/// Checks everything with the settings that `run` would have.
+pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Doctor) -> Result<(), Failure> {
+    let config = RunConfig::check(settings, url, typed.run)?;
+    let checks = Box::pin(check_all(&config, typed.mend)).await?;
+    let worst = checks.iter().map(|check| check.result).max().unwrap_or(Verdict::Ok);
+    if typed.json {
+        output::json(&json!({ "result": worst, "checks": checks }))?;
+    } else {
+        print(&checks)?;
+    }
+    let failed = checks.iter().filter(|check| check.result == Verdict::Fail).count();
+    if failed == 0 {
+        return Ok(());
+    }
+    let failed = count(i64::try_from(failed).unwrap_or(i64::MAX), "check", "checks");
+    Err(Failure::Failed(format!("{failed} failed")))
+}
+
+fn print(checks: &[Check]) -> std::io::Result<()> {
+    let mut rows = Vec::new();
+    for check in checks {
+        let result = match check.result {
+            Verdict::Ok => "ok",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+        };
+        rows.push([result.to_owned(), check.name.to_owned(), check.says.clone()]);
+        if let Some(mend) = &check.mend {
+            rows.push([String::new(), String::new(), format!("-> {mend}")]);
+        }
+    }
+    output::table(["RESULT", "CHECK", "WHAT IT MEANS"], rows)
+}
+
+/// From the outside to the inside: what cannot be reached is not looked at.
+async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Check>, Failure> {
+    let store = Store::new(&config.database, Session::Command, 2).map_err(anyhow::Error::from)?;
+    let store = store.with_vault(config.vault.clone());
+    let before = machine_ms();
+    let row = match store.read_server().await {
+        Ok(row) => row,
+        Err(fault) => return Ok(vec![Check::broken("connection", &fault)]),
+    };
+    let mut checks = vec![
+        server::connection(&row),
+        server::durability(&row),
+        server::clock(&row, before, machine_ms()),
+        notify::path(config, &store).await,
+        notify::queue(&row),
+        server::old_transactions(&row, &store).await,
+    ];
+    let grants = server::grants(&row, &store).await;
+    let schema = schema(config, row.has_schema).await;
+    let is_readable = [&grants, &schema].iter().all(|check| check.result != Verdict::Fail);
+    checks.extend([grants, schema]);
+    if !is_readable {
+        checks.push(Check::warn(
+            "the rest",
+            "tables, dispatchers, backlog, endpoints and file descriptors were not looked at",
+            "mend schema and grants first",
+        ));
+        return Ok(checks);
+    }
+    checks.extend(server::row_security(&store).await);
+    checks.extend(rights::check(&row, &store).await);
+    checks.push(sequences::check(&store, mend).await);
+    checks.push(work::tables(&row, &store).await);
+    checks.push(work::dispatchers(&store).await);
+    checks.push(work::backlog(&store).await);
+    checks.extend(endpoints::check(config, &store).await);
+    checks.push(endpoints::secrets(&store).await);
+    checks.push(machine::descriptors(config, &store).await);
+    Ok(checks)
+}
+
+async fn schema(config: &RunConfig, exists: bool) -> Check {
+    const NAME: &str = "schema";
+    match store::check_schema(&config.database).await {
+        Err(MigrateError::Older { .. }) if !exists => {
+            Check::fail(NAME, "there is no schema postrider in this database", "postrider migrate")
+        }
+        Ok(owner) => Check::ok(NAME, store::describe_schema(owner.as_deref())),
+        Err(fault) => Check::broken(NAME, &fault),
+    }
 }

@@ -1,48 +1,52 @@
-//! `postrider secret …` as typed.
+//! `postrider secret new-key|seal`.
 
-use clap::{Args, Subcommand};
+use anyhow::Context as _;
+use serde_json::json;
 
-use super::Json;
+use super::{Failure, count, open, output};
+use crate::cli;
+use crate::config::Settings;
+use crate::store::ToSeal;
+use crate::vault::Vault;
 
-/// `postrider secret …`
-#[derive(Debug, Subcommand)]
-pub enum Secret {
-    /// Print a new encryption key, for --encryption-key-file; needs no database
-    #[command(after_help = "Example: postrider secret new-key > /etc/postrider/keys")]
-    NewKey(Json),
-    /// Encrypt every secret of endpoints with the first key: those in the clear, and those of another key
-    #[command(
-        after_help = "A new key: add it below the old one in the file of every dispatcher and restart them; move it to the top and restart them; \
-        run this; then the old one can go. \
-        Exit code 1 if a secret could not be read with any of the keys, or stands where it was not sealed for.\n\n\
-        Example: postrider secret seal --encryption-key-file /etc/postrider/keys"
-    )]
-    Seal(SecretSeal),
+/// Runs one of them.
+pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Secret) -> Result<(), Failure> {
+    match typed {
+        cli::Secret::NewKey(typed) => {
+            let key = Vault::new_key().context("cannot make a key")?;
+            if typed.json {
+                output::json(&json!({ "key": key }))?;
+            } else {
+                output::line(&key)?;
+            }
+            Ok(())
+        }
+        cli::Secret::Seal(typed) => seal(settings, url, &typed).await,
+    }
 }
 
-/// `postrider secret seal`
-#[derive(Args, Debug)]
-pub struct SecretSeal {
-    /// The keys.
-    #[command(flatten)]
-    pub encryption: Encryption,
-    /// Seal again what an earlier version has sealed; needed once, after the upgrade. Look at the URLs of the endpoints first:
-    /// logins and client certificates are bound to the hosts that these name now
-    #[arg(long)]
-    pub accept_unbound: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// The keys that encrypt secrets of endpoints at rest.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Encryption {
-    /// Keys that encrypt secrets of endpoints at rest, base64 of 32 bytes each, comma separated: the first encrypts, all
-    /// decrypt; better in the environment or a file, a command line is seen by others
-    #[arg(long, env = "POSTRIDER_ENCRYPTION_KEY", hide_env_values = true, value_name = "KEYS")]
-    pub encryption_key: Option<String>,
-    /// File with such keys, one a line
-    #[arg(long, env = "POSTRIDER_ENCRYPTION_KEY_FILE", value_name = "FILE")]
-    pub encryption_key_file: Option<String>,
+async fn seal(mut settings: Settings, url: Option<String>, typed: &cli::SecretSeal) -> Result<(), Failure> {
+    let vault = settings.vault(&typed.encryption);
+    if vault.as_ref().is_some_and(|vault| vault.key_id().is_none()) {
+        settings.problems.add(
+            "encryption_key_file",
+            "is missing; postrider secret new-key makes a key",
+            None,
+        );
+    }
+    let (store, _) = open(settings, url)?;
+    let vault = vault.unwrap_or_default();
+    let key_id = vault.key_id().unwrap_or_default().to_owned();
+    let which = if typed.accept_unbound { ToSeal::Unbound } else { ToSeal::All };
+    let sealing = store.with_vault(vault).seal_secrets(which).await?;
+    if typed.json {
+        let unreadable: Vec<&str> = sealing.unreadable.iter().map(|(id, _)| id.as_str()).collect();
+        output::json(&json!({ "key_id": key_id, "sealed": sealing.sealed, "unreadable": unreadable }))?;
+    } else {
+        let sealed = i64::try_from(sealing.sealed).unwrap_or(i64::MAX);
+        output::line(&format!("{} sealed with key {key_id}", count(sealed, "secret", "secrets")))?;
+    }
+    let unreadable: Vec<String> =
+        sealing.unreadable.iter().map(|(id, why)| format!("endpoint \"{id}\": a secret is {why}")).collect();
+    if unreadable.is_empty() { Ok(()) } else { Err(Failure::Failed(unreadable.join("\n"))) }
 }

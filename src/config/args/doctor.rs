@@ -1,0 +1,47 @@
+//! `postrider doctor`, `postrider config …` and `postrider completions` as typed.
+
+use clap::{Args, Subcommand};
+use clap_complete::Shell;
+
+use super::{Run, Sourced};
+
+/// `postrider doctor`
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// What run would be given.
+    #[command(flatten)]
+    pub run: Run,
+    /// Set sequences that lie behind their tables forward, never back; nothing else is changed
+    #[arg(long)]
+    pub mend: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `postrider config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting that run would have, and where it comes from; passwords are hidden
+    #[command(after_help = "Example: postrider config show --config /etc/postrider.toml")]
+    Show(Box<Sourced<ConfigShow>>),
+}
+
+/// `postrider config show`
+#[derive(Args, Debug)]
+pub struct ConfigShow {
+    /// What run would be given.
+    #[command(flatten)]
+    pub run: Run,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `postrider completions`
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}

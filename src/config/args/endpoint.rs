@@ -1,0 +1,191 @@
+//! `postrider endpoint …` as typed.
+
+use clap::{Args, Subcommand};
+
+use super::{Egress, Encryption, Json};
+
+/// `postrider endpoint …`
+#[derive(Debug, Subcommand)]
+pub enum Endpoint {
+    /// Create or replace an endpoint; the same call twice changes nothing
+    #[command(
+        after_help = "Example: postrider endpoint put orders --url https://example.com/hook --topics 'order.*'"
+    )]
+    Put(Box<EndpointPut>),
+    /// List endpoints and their health
+    #[command(after_help = "Example: postrider endpoint list --json")]
+    List(Json),
+    /// Show one endpoint, without its secret
+    #[command(after_help = "Example: postrider endpoint show orders")]
+    Show(EndpointId),
+    /// Stop attempts; deliveries wait
+    #[command(after_help = "Example: postrider endpoint pause orders --reason 'their maintenance window'")]
+    Pause(EndpointPause),
+    /// Enable a paused or disabled endpoint
+    #[command(after_help = "Example: postrider endpoint resume orders")]
+    Resume(EndpointId),
+    /// Delete an endpoint: what waits for it is given up, its history stays
+    #[command(after_help = "Example: postrider endpoint delete orders --yes")]
+    Delete(EndpointDelete),
+    /// Give an endpoint a new signing secret, and show it once; the old one signs too for a while
+    #[command(after_help = "Example: postrider endpoint rotate-secret orders --overlap 2days")]
+    RotateSecret(EndpointRotateSecret),
+    /// Send an endpoint an event of topic postrider.test, and show what it answers
+    #[command(
+        after_help = "Needs a dispatcher that runs. Exit code 0 if the answer is 2xx. A test that failed is not retried.\n\n\
+        Example: postrider endpoint test orders --wait 10s"
+    )]
+    Test(EndpointTest),
+}
+
+/// `postrider endpoint put`
+#[derive(Args, Debug)]
+pub struct EndpointPut {
+    /// Chosen by you: 1 to 64 of A-Z a-z 0-9 . _ -
+    pub id: String,
+    /// Where to POST, as `https://host/path`
+    #[arg(long)]
+    pub url: String,
+    /// Patterns, comma separated: words, * (one word), ** at the end (one or more)
+    #[arg(long, value_delimiter = ',', default_value = "**", value_name = "PATTERNS")]
+    pub topics: Vec<String>,
+    /// Signing secret, whsec_ and base64 of 24 to 64 bytes; kept if not given, generated and shown once for a new endpoint
+    #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true, value_name = "whsec_...")]
+    pub secret: Option<String>,
+    /// Requests under way at once over all dispatchers, 1 to 10000
+    #[arg(long, default_value = "64", value_name = "N")]
+    pub max_in_flight: String,
+    /// Requests per s, m or h over all dispatchers, as 50/s
+    #[arg(long, value_name = "RATE")]
+    pub rate_limit: Option<String>,
+    /// Deadline of one attempt, 100ms to 5m [default: that of run --request-timeout]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+    /// Delays before the 2nd, 3rd ... attempt [default: 5s,5m,30m,2h,5h,10h,14h,20h,24h]
+    #[arg(long, value_delimiter = ',', value_name = "DURATIONS")]
+    pub retry_schedule: Option<Vec<String>>,
+    /// Reserved: order per key is not available yet
+    #[arg(long)]
+    pub ordered: bool,
+    /// Header of every request; repeatable
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// What is sent: webhook (the payload), cloudevents-binary or cloudevents-structured
+    #[arg(long, default_value = "webhook", value_name = "FORMAT")]
+    pub format: String,
+    /// Sign with ed25519 (v1a) too: new makes a key and shows its public half, none removes it; kept if not given
+    #[arg(long, env = "POSTRIDER_SIGNING_KEY", hide_env_values = true, value_name = "whsk_...|new|none")]
+    pub signing_key: Option<String>,
+    /// How to log in.
+    #[command(flatten)]
+    pub login: Login,
+    /// PEM file with the authorities that alone are trusted for this endpoint [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// PEM file with the certificate to show, its chain and its private key; none removes it, kept if not given
+    #[arg(long, value_name = "FILE|none")]
+    pub client_certificate_file: Option<String>,
+    /// What may be called.
+    #[command(flatten)]
+    pub egress: Egress,
+    /// The keys.
+    #[command(flatten)]
+    pub encryption: Encryption,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to log in at an endpoint: one way, or none.
+#[derive(Args, Debug)]
+pub struct Login {
+    /// Log in with Authorization: Basic; kept if no login is given
+    #[arg(long, env = "POSTRIDER_BASIC_AUTH", hide_env_values = true, value_name = "USER:PASSWORD")]
+    pub basic_auth: Option<String>,
+    /// Log in with Authorization: Bearer; kept if no login is given
+    #[arg(long, env = "POSTRIDER_BEARER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub bearer_token: Option<String>,
+    /// Log in with a token of OAuth 2 client credentials, asked for here; kept if no login is given
+    #[arg(long, requires_all = ["oauth2_client_id", "oauth2_client_secret"], value_name = "URL")]
+    pub oauth2_token_url: Option<String>,
+    /// Who we are there
+    #[arg(long, requires = "oauth2_token_url", value_name = "ID")]
+    pub oauth2_client_id: Option<String>,
+    /// Proves it
+    #[arg(long, env = "POSTRIDER_OAUTH2_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub oauth2_client_secret: Option<String>,
+    /// What the token is to be good for
+    #[arg(long, requires = "oauth2_token_url", value_name = "SCOPE")]
+    pub oauth2_scope: Option<String>,
+    /// Log in no more
+    #[arg(long)]
+    pub no_auth: bool,
+}
+
+/// An endpoint.
+#[derive(Args, Debug)]
+pub struct EndpointId {
+    /// The endpoint
+    pub id: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `postrider endpoint pause`
+#[derive(Args, Debug)]
+pub struct EndpointPause {
+    /// The endpoint
+    pub id: String,
+    /// Shown in `postrider.endpoint_health`
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `postrider endpoint delete`
+#[derive(Args, Debug)]
+pub struct EndpointDelete {
+    /// The endpoint
+    pub id: String,
+    /// Do not ask; needed where stdin is no terminal
+    #[arg(long)]
+    pub yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `postrider endpoint rotate-secret`
+#[derive(Args, Debug)]
+pub struct EndpointRotateSecret {
+    /// The endpoint
+    pub id: String,
+    /// The new secret, whsec_ and base64 of 24 to 64 bytes; generated if not given
+    #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true, value_name = "whsec_...")]
+    pub secret: Option<String>,
+    /// The old secret signs too for this long, 0s to 30days
+    #[arg(long, default_value = "24h", value_name = "DURATION")]
+    pub overlap: String,
+    /// The keys.
+    #[command(flatten)]
+    pub encryption: Encryption,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `postrider endpoint test`
+#[derive(Args, Debug)]
+pub struct EndpointTest {
+    /// The endpoint
+    pub id: String,
+    /// Wait this long for the first attempt, 100ms to 1h
+    #[arg(long, default_value = "30s", value_name = "DURATION")]
+    pub wait: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
