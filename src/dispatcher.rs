@@ -5,8 +5,25 @@
 //! Stop: claim nothing more → finish what is in flight within the grace period → give back the rest → settle →
 //! leave the leadership and the dispatcher's row → close.
 
-mod surroundings;
-mod thread;
+mod circuit_breaker;
+mod claimer;
+pub(crate) mod database_health;
+mod dedicated_thread;
+pub(crate) mod lease;
+mod maintenance;
+pub mod metrics;
+mod router;
+pub mod scheduler;
+mod sender;
+mod settler;
+mod startup_warnings;
+mod subscriptions;
+pub mod work_loop;
+/// Hears NOTIFY, and rings.
+pub mod wakeup {
+    pub mod bell;
+    pub(crate) mod listener;
+}
 
 use std::error::Error;
 use std::sync::Arc;
@@ -22,28 +39,28 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::api::{self, Api, Guard};
-use crate::attempts::{Attempts, Outlets};
-use crate::backoff::Backoff;
-use crate::bell::Bell;
-use crate::breaker::Breaker;
-use crate::clock::Clock;
 use crate::config::RunConfig;
-use crate::deliver::{Bounds, Deliverer};
-use crate::delivery::DispatcherId;
-use crate::descriptors::Descriptors;
-use crate::desk::{Desk, Limits};
-use crate::housekeeping::Housekeeping;
-use crate::lease::{Lease, Renewer};
-use crate::listener::{Listener, QueueWatch};
-use crate::metrics::Metrics;
-use crate::rounds::{Rounds, Shared};
-use crate::route::Route;
-use crate::scrape::Scrape;
-use crate::settle::Settle;
+use crate::dispatcher::circuit_breaker::Breaker;
+use crate::dispatcher::lease::{Lease, Renewer};
+use crate::dispatcher::maintenance::Housekeeping;
+use crate::dispatcher::metrics::Metrics;
+use crate::dispatcher::router::Route;
+use crate::dispatcher::scheduler::{Desk, Limits};
+use crate::dispatcher::sender::{Attempts, Outlets};
+use crate::dispatcher::settler::Settle;
+use crate::dispatcher::wakeup::bell::Bell;
+use crate::dispatcher::wakeup::listener::{Listener, QueueWatch};
+use crate::dispatcher::work_loop::{Rounds, Shared};
+use crate::model::delivery::DispatcherId;
+use crate::rules::backoff::Backoff;
+use crate::rules::clock::Clock;
+use crate::rules::descriptors::Descriptors;
+use crate::sinks::webhook::{Bounds, Deliverer};
 use crate::store::{
     EventFloor, MigrateError, Registration, SCHEMA_VERSION, Session, Store, StoreError, WakeMode, WakeState,
     check_schema, is_lock_timeout, is_permanent, migrate, one_line,
 };
+use crate::telemetry::exporter::Scrape;
 
 /// Claims, settles, health and housekeeping, each with a connection to itself, and some to spare for the canary.
 const CONNECTIONS: usize = 6;
@@ -78,7 +95,7 @@ impl Dispatcher {
     /// What waiting cannot mend: a wrong password, a missing database, a grant that is missing, a schema that is
     /// newer, an address in use.
     pub async fn prepare(config: &RunConfig) -> anyhow::Result<Prepared> {
-        let descriptors = surroundings::divide_descriptors(config.max_in_flight);
+        let descriptors = startup_warnings::divide_descriptors(config.max_in_flight);
         let listener = api::listen(config.api_listen).with_context(|| {
             format!(
                 "cannot listen on {} (another dispatcher on this machine? give --api-listen 127.0.0.1:0)",
@@ -117,7 +134,7 @@ impl Dispatcher {
             let renewer = Renewer { store, lease, bell, clock, desk, who: who.clone(), metrics, trouble };
             keep_trying(async || renewer.step().await).await?;
             let floor = keep_trying(async || renewer.store.read_floor().await).await?;
-            keep_trying(async || surroundings::look(&renewer.store, descriptors.budget()).await).await?;
+            keep_trying(async || startup_warnings::look(&renewer.store, descriptors.budget()).await).await?;
             Ok::<_, StoreError>((renewer, floor))
         };
         let (renewer, floor) = api::serve_while(&listener, &descriptors, Box::pin(starting)).await?;
@@ -252,7 +269,7 @@ impl Dispatcher {
 
     fn spawn_lease(&mut self, renewer: Renewer) -> std::io::Result<()> {
         let lease = Arc::clone(&renewer.lease);
-        let thread = thread::run_apart("lease", &self.stop_upkeep, move |stop| {
+        let thread = dedicated_thread::run_apart("lease", &self.stop_upkeep, move |stop| {
             let renewer = renewer.clone();
             async move { renewer.run(stop).await }
         })?;

@@ -29,53 +29,123 @@
 //! | edges | [`api`], [`scrape`], [`cli`], [`commands`], [`registration`] | all above |
 //! | assembly | [`config`], [`telemetry`], [`shutdown`], [`serve`] | all above |
 
-pub mod delivery;
-pub mod endpoint;
-pub mod event;
-pub mod outcome;
-pub mod spelling;
+/// The words: plain data, and how it is read from text.
+pub mod model {
+    pub mod delivery;
+    pub mod endpoint;
+    pub mod event;
+    pub mod header;
+    pub mod outcome;
+    pub mod topic;
+}
 
-pub mod backoff;
-pub mod circuit;
-pub mod clock;
-pub mod cloudevents;
-pub mod descriptors;
-pub mod egress;
-pub mod excerpt;
-pub mod halves;
-pub mod headers;
-pub mod printable;
-pub mod retry;
-pub mod signature;
-pub mod topics;
-pub mod vault;
+/// Decisions without a database and without a network.
+pub mod rules {
+    pub mod backoff;
+    pub mod circuit_breaker;
+    pub mod clock;
+    pub mod descriptors;
+    pub mod did_you_mean;
+    pub mod encryption;
+    pub mod halves;
+    pub mod printable;
+    pub mod redaction;
+    pub mod retry;
+}
+
+/// How input is checked, and how its problems are told: all at once.
+pub mod validation {
+    mod moment;
+    mod parse;
+    mod problems;
+
+    pub use moment::Moment;
+    pub use parse::{parse_address, parse_duration, parse_number};
+    pub use problems::{Problem, Problems, shorten};
+}
 
 pub mod store;
 
-pub mod desk;
-pub mod directory;
-pub mod metrics;
-pub mod trouble;
+/// What makes an attempt.
+pub mod sinks {
+    pub mod cloudevents;
+    pub mod egress;
+    pub mod webhook;
+}
 
-pub mod attempts;
-pub mod bell;
-pub mod breaker;
-pub mod deliver;
-pub mod dispatch;
-pub mod housekeeping;
-pub mod lease;
-pub mod listener;
-pub mod rounds;
-pub mod route;
-pub mod settle;
+pub mod dispatcher;
 
-pub mod api;
-pub mod cli;
-pub mod commands;
-pub mod registration;
-pub mod scrape;
+/// What the command line and the API both do.
+pub mod operations {
+    pub mod endpoint_spec;
+}
 
-pub mod config;
-pub mod serve;
-pub mod shutdown;
-pub mod telemetry;
+/// What the dispatcher tells about itself.
+pub mod telemetry {
+    pub mod exporter;
+    mod log;
+
+    pub use log::{LogFormat, start};
+}
+
+/// Flags, environment, file and defaults become one checked configuration.
+pub mod config {
+    pub mod args;
+    mod egress;
+    mod encryption;
+    mod environment;
+    mod file;
+    mod reading;
+    mod run;
+    mod settings;
+    mod tokens;
+
+    pub use reading::{Reading, Source};
+    pub use run::{RunConfig, defaults};
+    pub use settings::Settings;
+}
+
+/// The admin API and the dashboard.
+pub mod api {
+    mod access;
+    mod cache;
+    mod connections;
+    mod dashboard;
+    mod deliveries;
+    mod endpoints;
+    mod events;
+    mod extract;
+    mod openapi;
+    mod paging;
+    mod places;
+    mod problem;
+    mod server;
+    mod time;
+    mod wait;
+
+    pub use access::{Guard, Token};
+    pub use server::{Api, listen, openapi, serve, serve_while};
+}
+
+/// The commands.
+pub mod cli {
+    mod command;
+    mod config;
+    mod delivery;
+    mod dev;
+    mod doctor;
+    mod endpoint;
+    mod event;
+    mod output;
+    mod progress;
+    mod publish;
+    mod receive;
+    mod replay;
+    mod run;
+    mod secret;
+    mod signals;
+    mod status;
+
+    pub use command::{Failure, run};
+    use command::{count, headers_json, open, parse_id, resolve};
+}

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use postrider::cli::Cli;
-use postrider::commands::{self, Failure};
-use postrider::printable::printable_lines;
+use postrider::cli::{self, Failure};
+use postrider::config::args::Cli;
+use postrider::rules::printable::printable_lines;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             return if is_help { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
         }
     };
-    match commands::run(cli) {
+    match cli::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(text)) => report(&text, EXIT_USAGE),
         Err(Failure::Failed(text)) => report(&text, EXIT_FAILED),

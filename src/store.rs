@@ -4,29 +4,28 @@
 mod circuits;
 mod connect;
 mod deliveries;
-mod diagnose;
 mod dispatchers;
 mod endpoints;
+mod errors;
 mod events;
-mod gate;
 mod health;
 mod held;
 mod leftovers;
-mod measures;
+mod metrics;
 mod migrate;
 mod pool;
-mod redo;
 mod refused;
 mod registering;
+mod replay;
 mod retention;
 mod rights;
-mod routing;
-mod rows;
+mod route_transaction;
 mod secrets;
 mod sequences;
 mod statements;
 mod status;
 mod tallies;
+mod views;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -39,40 +38,40 @@ use thiserror::Error;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage};
 
-use self::diagnose::{is_stale_plan, leaves_connection_usable};
+use self::errors::{is_stale_plan, leaves_connection_usable};
 use self::pool::{Opener, Pool, PoolError};
-use crate::vault::Vault;
+use crate::rules::encryption::Vault;
 
 pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, Settled};
-pub use diagnose::{
-    Refusal, is_data_fault, is_duplicate, is_lock_timeout, is_permanent, is_row_fault, one_line, refusal,
-};
 pub use dispatchers::{Registration, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
+pub use errors::{
+    Refusal, is_data_fault, is_duplicate, is_lock_timeout, is_permanent, is_row_fault, one_line, refusal,
+};
 pub use events::{Birth, EventFloor, NewEvent, RoutePlan, Stretch, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use leftovers::{DeadClaim, Rescued, Stray};
-pub use measures::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
+pub use metrics::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{
     MigrateError, SCHEMA_VERSION, check_schema, describe_schema, migrate, print_migrations, schema_version,
 };
-pub use redo::Replay;
 pub use refused::RefusedStage;
 pub use registering::{EndpointPut, PutResult};
+pub use replay::Replay;
 pub use retention::{Deletion, DeletionRange, Retention};
 pub use rights::{BellHolder, ForeignName, ForeignRight, SharingDatabase, StrangeOwner};
-pub use routing::RouteTx;
-pub use rows::{
-    AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
-    DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
-};
+pub use route_transaction::RouteTx;
 pub use secrets::{Sealing, ToSeal};
 pub use sequences::LaggingSequence;
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use status::DeliveryFilter;
 pub use tallies::{Tallied, Whose};
+pub use views::{
+    AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
+    DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
+};
 
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);

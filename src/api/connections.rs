@@ -19,9 +19,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::guard::REQUEST_DEADLINE;
+use super::access::REQUEST_DEADLINE;
 use super::places::{Place, Places};
-use crate::descriptors::Descriptors;
+use crate::rules::descriptors::Descriptors;
 
 /// For the head of a request, and how long a connection may be idle before it; for a body it is the same.
 pub(super) const READ_DEADLINE: Duration = Duration::from_secs(15);

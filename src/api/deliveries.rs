@@ -11,9 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::extract::{Answer, Id, Params, Text};
-use super::page::check_limit;
+use super::paging::check_limit;
 use super::problem::{Code, Problem};
-use crate::delivery::DeliveryId;
+use crate::model::delivery::DeliveryId;
 use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, Status};
 
 /// Which deliveries.

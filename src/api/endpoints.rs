@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use self::body::EndpointBody;
-use super::describe::{Secret, TopicPattern, Whole};
 use super::extract::{Answer, Body, Id, OptionalBody, Params, Text};
-use super::page::PageParams;
+use super::openapi::{Secret, TopicPattern, Whole};
+use super::paging::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
-use crate::config::{Problems, parse_duration};
-use crate::registration::{Publication, check_patterns, check_secret};
+use crate::operations::endpoint_spec::{Publication, check_patterns, check_secret};
 use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, Replay, RotatedSecret, Span};
+use crate::validation::{Problems, parse_duration};
 
 const DAY: Duration = Duration::from_hours(24);
 /// Events looked up by one call of replay, unless the caller says less.

@@ -13,15 +13,15 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::describe;
 use super::extract::{Answer, Body, Id, Params};
+use super::openapi;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
-use crate::config::Problems;
-use crate::event::EventId;
-use crate::registration::Publication;
+use crate::model::event::EventId;
+use crate::operations::endpoint_spec::Publication;
 use crate::store::{Cancelled, EventRow, NewEvent};
+use crate::validation::Problems;
 
 /// An event.
 #[derive(Deserialize, ToSchema)]
@@ -35,7 +35,7 @@ pub(super) struct EventBody {
     key: Option<String>,
     /// Sent as HTTP headers; texts of visible ASCII.
     #[serde(default)]
-    #[schema(value_type = HashMap<describe::HeaderName, describe::HeaderValue>)]
+    #[schema(value_type = HashMap<openapi::HeaderName, openapi::HeaderValue>)]
     headers: Map<String, Value>,
     /// Unique: a repeat inserts nothing and answers with the first.
     #[schema(min_length = 1, max_length = 256)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::descriptors::Part;
+use crate::rules::descriptors::Part;
 
 /// The place of one connection.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use tracing::{debug, warn};
 use utoipa::ToSchema;
 
 use super::extract::legible;
-use crate::config::Problems;
 use crate::store::{Refusal, StoreError, one_line, refusal};
+use crate::validation::Problems;
 
 /// Why a request was not carried out.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -1,21 +1,6 @@
 //! The admin API: what services and operators ask over HTTP. Reads and calls what SQL users read and call, on
 //! connections of its own: it takes none from claims and settles.
 
-mod connections;
-mod dashboard;
-mod deliveries;
-mod describe;
-mod endpoints;
-mod events;
-mod extract;
-mod guard;
-mod kept;
-mod page;
-mod places;
-mod problem;
-mod time;
-mod wait;
-
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,33 +22,33 @@ use utoipa::{OpenApi as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::connections::Connections;
-use self::describe::Description;
-use self::extract::{BODY_BYTES_MAX, Text, legible};
-use self::kept::Kept;
-use self::problem::{Code, Problem};
-use crate::descriptors::Descriptors;
-use crate::egress::EgressPolicy;
-use crate::lease::Lease;
-use crate::scrape::{self, Scrape};
+use super::access::{self, Guard};
+use super::cache::{self, Kept};
+use super::connections::{self, Connections};
+use super::extract::{BODY_BYTES_MAX, Text, legible};
+use super::openapi::{self, Description};
+use super::problem::{Code, Problem};
+use super::{dashboard, deliveries, endpoints, events, wait};
+use crate::dispatcher::database_health::Trouble;
+use crate::dispatcher::lease::Lease;
+use crate::rules::descriptors::Descriptors;
+use crate::sinks::egress::EgressPolicy;
 use crate::store::{BacklogRow, DispatcherRow, Store};
-use crate::trouble::Trouble;
-
-pub use guard::{Guard, Token};
+use crate::telemetry::exporter::{self, Scrape};
 
 /// What the routes work with.
 pub struct Api {
-    store: Store,
-    lease: Arc<Lease>,
-    trouble: Arc<Trouble>,
+    pub(super) store: Store,
+    pub(super) lease: Arc<Lease>,
+    pub(super) trouble: Arc<Trouble>,
     /// What `run` may call: an endpoint that it could not call is refused.
-    policy: EgressPolicy,
-    scrape: Scrape,
+    pub(super) policy: EgressPolicy,
+    pub(super) scrape: Scrape,
     /// Requests that may still begin to wait.
-    waiting: Semaphore,
-    kept: Kept,
+    pub(super) waiting: Semaphore,
+    pub(super) kept: Kept,
     /// Whoever waits is answered now.
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 impl Api {
@@ -145,8 +130,8 @@ fn router(api: Arc<Api>, guard: Guard) -> Router {
             get(async move || openapi.clone().map(Text).map_err(|fault| Problem::new(Code::Internal, fault))),
         )
         .route("/metrics", get(metrics))
-        .layer(from_fn_with_state(Arc::clone(&api), kept::forget_after_change))
-        .layer(from_fn_with_state(Arc::new(guard), guard::admit));
+        .layer(from_fn_with_state(Arc::clone(&api), cache::forget_after_change))
+        .layer(from_fn_with_state(Arc::new(guard), access::admit));
     // Whoever watches a process need not know a token.
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -154,7 +139,7 @@ fn router(api: Arc<Api>, guard: Guard) -> Router {
         .merge(dashboard::routes())
         .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn(guard::explain))
+        .layer(from_fn(access::explain))
         .layer(map_response(not_sniffed))
         .with_state(api)
 }
@@ -175,7 +160,7 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(deliveries::get))
         .routes(routes!(deliveries::retry))
         .routes(routes!(status));
-    describe::complete(routes.get_openapi_mut());
+    openapi::complete(routes.get_openapi_mut());
     routes
 }
 
@@ -210,7 +195,7 @@ async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, scrape::CONTENT_TYPE)], api.scrape.render().await)
+    ([(CONTENT_TYPE, exporter::CONTENT_TYPE)], api.scrape.render().await)
 }
 
 /// What this version serves as `/openapi.json`.

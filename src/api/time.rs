@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::config::Problems;
+use crate::validation::Problems;
 
 /// Adds a problem unless it is a time, or none was given.
 pub(super) fn check(name: &str, text: Option<&str>, problems: &mut Problems) {

@@ -9,10 +9,10 @@ use utoipa::IntoParams;
 
 use super::Api;
 use super::problem::{Code, Problem};
-use crate::config::{Problems, parse_duration};
-use crate::delivery::DeliveryId;
-use crate::event::EventId;
+use crate::model::delivery::DeliveryId;
+use crate::model::event::EventId;
 use crate::store::{DeliveryDetail, DeliveryFilter, Status};
+use crate::validation::{Problems, parse_duration};
 
 /// No request waits longer.
 const WAIT_MAX: Duration = Duration::from_mins(1);

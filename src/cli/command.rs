@@ -1,28 +1,17 @@
 //! One function per command: checks what was typed, does it, prints it.
 
-mod config;
-mod delivery;
-mod dev;
-mod doctor;
-mod endpoint;
-mod event;
-mod output;
-mod progress;
-mod publish;
-mod receive;
-mod replay;
-mod run;
-mod secret;
-mod status;
-
 use std::error::Error;
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Command, Completions};
-use crate::config::{Moment, Problems, Settings};
+use super::{
+    config, delivery, dev, doctor, endpoint, event, output, publish, receive, replay, secret, status,
+};
+use crate::config::Settings;
+use crate::config::args::{Cli, Command, Completions};
 use crate::store::{self, DatabaseUrl, Session, Store, StoreError};
 use crate::telemetry;
+use crate::validation::{Moment, Problems};
 
 /// Why a command did not do its work, in lines for a person.
 #[derive(Debug)]
@@ -73,8 +62,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let url = cli.global.database_url;
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Run(typed) => run::run(settings, url, *typed).await,
-            Command::Migrate(typed) => run::migrate(settings, url, &typed).await,
+            Command::Run(typed) => super::run::run(settings, url, *typed).await,
+            Command::Migrate(typed) => super::run::migrate(settings, url, &typed).await,
             Command::Endpoint(typed) => endpoint::run(settings, url, typed).await,
             Command::Secret(typed) => secret::run(settings, url, typed).await,
             Command::Publish(typed) => publish::run(settings, url, typed).await,
@@ -95,7 +84,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 /// A store for one command.
-fn open(mut settings: Settings, url: Option<String>) -> Result<(Store, DatabaseUrl), Failure> {
+pub(super) fn open(mut settings: Settings, url: Option<String>) -> Result<(Store, DatabaseUrl), Failure> {
     let url = settings.database(url);
     let url = settings.problems.unless_any(url)?;
     let store = Store::new(&url, Session::Command, 2).map_err(anyhow::Error::from)?;
@@ -110,7 +99,7 @@ fn print_completions(typed: &Completions) -> Result<(), Failure> {
 }
 
 /// The id of an event or a delivery.
-fn parse_id(name: &str, text: &str, problems: &mut Problems) -> Option<i64> {
+pub(super) fn parse_id(name: &str, text: &str, problems: &mut Problems) -> Option<i64> {
     let parsed = text.trim().parse().ok().filter(|id| *id >= 0);
     if parsed.is_none() {
         problems.add(name, "needs an id, a whole number", Some(text));
@@ -119,7 +108,7 @@ fn parse_id(name: &str, text: &str, problems: &mut Problems) -> Option<i64> {
 }
 
 /// A time that the database reads, by its own clock.
-async fn resolve(store: &Store, moment: Moment) -> Result<String, StoreError> {
+pub(super) async fn resolve(store: &Store, moment: Moment) -> Result<String, StoreError> {
     match moment {
         Moment::Ago(ago) => store.read_time(ago).await,
         Moment::At(text) => Ok(text),
@@ -127,13 +116,16 @@ async fn resolve(store: &Store, moment: Moment) -> Result<String, StoreError> {
 }
 
 /// So many of something.
-fn count(number: i64, one: &str, many: &str) -> String {
+pub(super) fn count(number: i64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// `Name: value` as typed, to a JSON object as `put_endpoint` and `outbox` take it. Whether they may be sent,
 /// `registration` judges.
-fn headers_json(lines: &[String], problems: &mut Problems) -> serde_json::Map<String, serde_json::Value> {
+pub(super) fn headers_json(
+    lines: &[String],
+    problems: &mut Problems,
+) -> serde_json::Map<String, serde_json::Value> {
     let mut map = serde_json::Map::new();
     for line in lines {
         // Not shown where it has no name: it may be a secret in the wrong place.

@@ -5,17 +5,17 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{Failure, output};
-use crate::cli;
+use crate::config::args;
 use crate::config::{Reading, RunConfig, Settings, Source};
 
 /// Prints them, or all that is wrong with them.
 pub(super) fn run(
     mut settings: Settings,
     url: Option<String>,
-    typed: cli::ConfigCommand,
+    typed: args::ConfigCommand,
 ) -> Result<(), Failure> {
-    let cli::ConfigCommand::Show(show) = typed;
-    let cli::Sourced { typed, flags } = *show;
+    let args::ConfigCommand::Show(show) = typed;
+    let args::Sourced { typed, flags } = *show;
     let config = RunConfig::read(&mut settings, url, typed.run);
     let readings = settings.readings().to_vec();
     settings.problems.unless_any(config)?;

@@ -4,13 +4,14 @@ use serde_json::json;
 
 use super::progress::{Progress, STEP, Step, finish};
 use super::{Failure, count, open, output, parse_id, resolve};
-use crate::cli;
-use crate::config::{Moment, Problems, Settings, parse_number};
-use crate::delivery::DeliveryId;
-use crate::shutdown::Signals;
+use crate::cli::signals::Signals;
+use crate::config::Settings;
+use crate::config::args;
+use crate::model::delivery::DeliveryId;
 use crate::store::{
     AttemptRow, DeliveryDetail, DeliveryFilter, DeliveryPage, DeliveryRow, Status, Store, one_line,
 };
+use crate::validation::{Moment, Problems, parse_number};
 
 const LIMIT_MAX: usize = 10_000;
 /// The statement's own limit.
@@ -23,19 +24,19 @@ pub(super) const HEADINGS: [&str; 9] =
 pub(super) async fn run(
     settings: Settings,
     url: Option<String>,
-    typed: cli::Delivery,
+    typed: args::Delivery,
 ) -> Result<(), Failure> {
     match typed {
-        cli::Delivery::List(typed) => list(settings, url, typed).await,
-        cli::Delivery::Show(typed) => show(settings, url, &typed).await,
-        cli::Delivery::Retry(typed) => match typed.endpoint.clone() {
+        args::Delivery::List(typed) => list(settings, url, typed).await,
+        args::Delivery::Show(typed) => show(settings, url, &typed).await,
+        args::Delivery::Retry(typed) => match typed.endpoint.clone() {
             Some(endpoint) => retry_failed(settings, url, &endpoint, &typed).await,
             None => retry(settings, url, &typed).await,
         },
     }
 }
 
-async fn list(mut settings: Settings, url: Option<String>, typed: cli::DeliveryList) -> Result<(), Failure> {
+async fn list(mut settings: Settings, url: Option<String>, typed: args::DeliveryList) -> Result<(), Failure> {
     let json = typed.json;
     let checked = check_list(typed, &mut settings.problems);
     let (store, _) = open(settings, url)?;
@@ -53,7 +54,7 @@ async fn list(mut settings: Settings, url: Option<String>, typed: cli::DeliveryL
     Ok(())
 }
 
-fn check_list(typed: cli::DeliveryList, problems: &mut Problems) -> Option<(DeliveryFilter, usize)> {
+fn check_list(typed: args::DeliveryList, problems: &mut Problems) -> Option<(DeliveryFilter, usize)> {
     let status = typed.status.map(|text| {
         let status = [Status::Pending, Status::InProgress, Status::Complete, Status::Failed]
             .into_iter()
@@ -110,7 +111,11 @@ pub(super) fn summary(row: &DeliveryRow) -> [String; 9] {
     ]
 }
 
-async fn show(mut settings: Settings, url: Option<String>, typed: &cli::DeliveryShow) -> Result<(), Failure> {
+async fn show(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: &args::DeliveryShow,
+) -> Result<(), Failure> {
     let id = parse_id("id", &typed.id, &mut settings.problems);
     let (store, _) = open(settings, url)?;
     let Some(id) = id else { return Ok(()) };
@@ -161,7 +166,7 @@ fn attempt(row: &AttemptRow) -> [String; 6] {
 async fn retry(
     mut settings: Settings,
     url: Option<String>,
-    typed: &cli::DeliveryRetry,
+    typed: &args::DeliveryRetry,
 ) -> Result<(), Failure> {
     let ids: Vec<Option<i64>> =
         typed.ids.iter().map(|text| parse_id("id", text, &mut settings.problems)).collect();
@@ -193,7 +198,7 @@ async fn retry_failed(
     mut settings: Settings,
     url: Option<String>,
     endpoint_id: &str,
-    typed: &cli::DeliveryRetry,
+    typed: &args::DeliveryRetry,
 ) -> Result<(), Failure> {
     let since = typed.since.as_ref().map(|text| Moment::parse("since", text, &mut settings.problems));
     let (store, _) = open(settings, url)?;

@@ -11,17 +11,22 @@ use tokio::task::JoinSet;
 use self::cluster::Cluster;
 use super::receive::{self, Behaviour};
 use super::{Failure, output};
-use crate::cli;
-use crate::config::{RunConfig, Settings, parse_address, parse_duration};
-use crate::endpoint::{Format, SigningSecret};
-use crate::serve::Dispatcher;
-use crate::shutdown::Signals;
+use crate::cli::signals::Signals;
+use crate::config::args;
+use crate::config::{RunConfig, Settings};
+use crate::dispatcher::Dispatcher;
+use crate::model::endpoint::{Format, SigningSecret};
 use crate::store::{DatabaseUrl, EndpointPut, NewEvent, Session, Store};
+use crate::validation::{parse_address, parse_duration};
 
 const ENDPOINT: &str = "dev";
 
 /// Runs until a signal comes, or until so many events were delivered.
-pub(super) async fn run(mut settings: Settings, url: Option<String>, typed: cli::Dev) -> Result<(), Failure> {
+pub(super) async fn run(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: args::Dev,
+) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let address = parse_address("receive_listen", &typed.receive_listen, &mut settings.problems);
     let every = parse_duration(
@@ -36,15 +41,15 @@ pub(super) async fn run(mut settings: Settings, url: Option<String>, typed: cli:
     let url = cluster.as_ref().map(|cluster| cluster.url().to_owned()).or(url);
     // Or everybody on this machine could register an endpoint, and read what comes by.
     let token_file = cluster.as_ref().map(Cluster::write_token).transpose()?;
-    let run = cli::Run {
+    let run = args::Run {
         api_listen: Some("127.0.0.1:0".to_owned()),
         api_token_file: token_file.clone(),
-        egress: cli::Egress {
+        egress: args::Egress {
             allow_http: Some("true".to_owned()),
             allow_cidr: vec!["127.0.0.0/8".to_owned()],
-            ..cli::Egress::default()
+            ..args::Egress::default()
         },
-        ..cli::Run::default()
+        ..args::Run::default()
     };
     let config = RunConfig::check(settings, url.clone(), run)?;
     let done = Box::pin(work(config, given, token_file, &mut signals)).await;

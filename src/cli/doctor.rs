@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Failure, count, output};
-use crate::cli;
-use crate::clock::machine_ms;
+use crate::config::args;
 use crate::config::{RunConfig, Settings};
+use crate::rules::clock::machine_ms;
 use crate::store::{self, MigrateError, Session, Store, one_line};
 
 /// How bad it is.
@@ -60,7 +60,7 @@ impl Check {
 }
 
 /// Checks everything with the settings that `run` would have.
-pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Doctor) -> Result<(), Failure> {
+pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Doctor) -> Result<(), Failure> {
     let config = RunConfig::check(settings, url, typed.run)?;
     let checks = Box::pin(check_all(&config, typed.mend)).await?;
     let worst = checks.iter().map(|check| check.result).max().unwrap_or(Verdict::Ok);

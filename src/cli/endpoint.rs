@@ -6,34 +6,34 @@ mod secret;
 mod test;
 
 use super::{Failure, open, output};
-use crate::cli;
 use crate::config::Settings;
-use crate::retry::DEFAULT_SCHEDULE;
+use crate::config::args;
+use crate::rules::retry::DEFAULT_SCHEDULE;
 use crate::store::{EndpointRow, Span, Store};
 
 /// Runs one of them.
 pub(super) async fn run(
     settings: Settings,
     url: Option<String>,
-    typed: cli::Endpoint,
+    typed: args::Endpoint,
 ) -> Result<(), Failure> {
     match typed {
-        cli::Endpoint::Put(typed) => put::run(settings, url, *typed).await,
-        cli::Endpoint::List(typed) => list(settings, url, typed.json).await,
-        cli::Endpoint::Show(typed) => show(settings, url, &typed).await,
-        cli::Endpoint::Pause(typed) => {
+        args::Endpoint::Put(typed) => put::run(settings, url, *typed).await,
+        args::Endpoint::List(typed) => list(settings, url, typed.json).await,
+        args::Endpoint::Show(typed) => show(settings, url, &typed).await,
+        args::Endpoint::Pause(typed) => {
             let (store, _) = open(settings, url)?;
             store.pause_endpoint(&typed.id, typed.reason.as_deref()).await?;
             changed(&store, &typed.id, typed.json, "is paused; its deliveries wait").await
         }
-        cli::Endpoint::Resume(typed) => {
+        args::Endpoint::Resume(typed) => {
             let (store, _) = open(settings, url)?;
             store.resume_endpoint(&typed.id).await?;
             changed(&store, &typed.id, typed.json, "is enabled").await
         }
-        cli::Endpoint::Delete(typed) => delete::run(settings, url, &typed).await,
-        cli::Endpoint::RotateSecret(typed) => secret::run(settings, url, &typed).await,
-        cli::Endpoint::Test(typed) => test::run(settings, url, &typed).await,
+        args::Endpoint::Delete(typed) => delete::run(settings, url, &typed).await,
+        args::Endpoint::RotateSecret(typed) => secret::run(settings, url, &typed).await,
+        args::Endpoint::Test(typed) => test::run(settings, url, &typed).await,
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) fn summary(row: &EndpointRow) -> [String; 7] {
     ]
 }
 
-async fn show(settings: Settings, url: Option<String>, typed: &cli::EndpointId) -> Result<(), Failure> {
+async fn show(settings: Settings, url: Option<String>, typed: &args::EndpointId) -> Result<(), Failure> {
     let (store, _) = open(settings, url)?;
     let row = read(&store, &typed.id).await?;
     if typed.json {

@@ -1,20 +1,20 @@
 //! `postrider event show|cancel`.
 
 use super::{Failure, count, delivery, open, output, parse_id};
-use crate::cli;
 use crate::config::Settings;
-use crate::event::EventId;
+use crate::config::args;
+use crate::model::event::EventId;
 use crate::store::{Cancelled, EventRow};
 
 /// Runs one of them.
-pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Event) -> Result<(), Failure> {
+pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Event) -> Result<(), Failure> {
     match typed {
-        cli::Event::Show(typed) => show(settings, url, &typed).await,
-        cli::Event::Cancel(typed) => cancel(settings, url, &typed).await,
+        args::Event::Show(typed) => show(settings, url, &typed).await,
+        args::Event::Cancel(typed) => cancel(settings, url, &typed).await,
     }
 }
 
-async fn show(mut settings: Settings, url: Option<String>, typed: &cli::EventId) -> Result<(), Failure> {
+async fn show(mut settings: Settings, url: Option<String>, typed: &args::EventId) -> Result<(), Failure> {
     let id = parse_id("id", &typed.id, &mut settings.problems);
     let (store, _) = open(settings, url)?;
     let Some(id) = id else { return Ok(()) };
@@ -50,7 +50,7 @@ fn details(row: &EventRow) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn cancel(mut settings: Settings, url: Option<String>, typed: &cli::EventId) -> Result<(), Failure> {
+async fn cancel(mut settings: Settings, url: Option<String>, typed: &args::EventId) -> Result<(), Failure> {
     let id = parse_id("id", &typed.id, &mut settings.problems);
     let (store, _) = open(settings, url)?;
     let Some(id) = id else { return Ok(()) };

@@ -6,9 +6,9 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
-use crate::printable::{printable_json, printable_lines};
+use crate::rules::printable::{printable_json, printable_lines};
 
-pub(super) use crate::printable::printable;
+pub(super) use crate::rules::printable::printable;
 pub(super) use table::{Painted, details, rows, table};
 
 /// Prints a text and a line end to stdout; what strangers wrote in it is spelt out.

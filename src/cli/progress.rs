@@ -5,7 +5,7 @@ use std::future::Future;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, output};
-use crate::shutdown::Signals;
+use crate::cli::signals::Signals;
 use crate::store::StoreError;
 
 /// How many rows one step takes: short enough to interrupt, long enough to be worth its round trip.

@@ -4,9 +4,10 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::{Failure, headers_json, open, output};
-use crate::cli;
-use crate::config::{Settings, parse_duration};
-use crate::registration::Publication;
+use crate::config::Settings;
+use crate::config::args;
+use crate::operations::endpoint_spec::Publication;
+use crate::validation::parse_duration;
 
 /// PostgreSQL holds no longer text.
 const PAYLOAD_BYTES_MAX: u64 = 1_000_000_000;
@@ -15,7 +16,7 @@ const PAYLOAD_BYTES_MAX: u64 = 1_000_000_000;
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
-    typed: cli::Publish,
+    typed: args::Publish,
 ) -> Result<(), Failure> {
     let year = Duration::from_hours(365 * 24);
     let delay = typed
@@ -36,7 +37,7 @@ pub(super) async fn run(
     if event.payload == "-" {
         event.payload = read_payload()?;
     }
-    let id = store.insert_event(&event).await?.map(crate::event::EventId::get);
+    let id = store.insert_event(&event).await?.map(crate::model::event::EventId::get);
     if typed.json {
         return Ok(output::json(&serde_json::json!({ "id": id }))?);
     }

@@ -13,10 +13,11 @@ use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 
 use super::{Failure, output};
-use crate::cli;
-use crate::config::{Problems, Settings, parse_address, parse_duration};
-use crate::endpoint::SigningSecret;
-use crate::shutdown::Signals;
+use crate::cli::signals::Signals;
+use crate::config::Settings;
+use crate::config::args;
+use crate::model::endpoint::SigningSecret;
+use crate::validation::{Problems, parse_address, parse_duration};
 
 const BODY_BYTES_MAX: usize = 256 << 20;
 
@@ -45,7 +46,7 @@ struct Received<'a> {
 }
 
 /// Receives until a signal comes.
-pub(super) async fn run(settings: Settings, typed: &cli::Receive) -> Result<(), Failure> {
+pub(super) async fn run(settings: Settings, typed: &args::Receive) -> Result<(), Failure> {
     let (address, behaviour) = check(settings, typed)?;
     let mut signals = Signals::install()?;
     let listener = bind(address).await?;
@@ -120,12 +121,14 @@ fn now_us() -> u128 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros()
 }
 
-fn check(mut settings: Settings, typed: &cli::Receive) -> Result<(SocketAddr, Behaviour), Problems> {
+fn check(mut settings: Settings, typed: &args::Receive) -> Result<(SocketAddr, Behaviour), Problems> {
     let problems = &mut settings.problems;
     let address = parse_address("listen", &typed.listen, problems);
     let secret = typed.secret.as_deref().and_then(|text| {
         text.parse()
-            .map_err(|fault: crate::endpoint::SecretError| problems.add("secret", &fault.to_string(), None))
+            .map_err(|fault: crate::model::endpoint::SecretError| {
+                problems.add("secret", &fault.to_string(), None)
+            })
             .ok()
     });
     let status = typed.status.parse::<u16>().ok().filter(|code| (200..600).contains(code));

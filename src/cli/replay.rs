@@ -2,11 +2,12 @@
 
 use super::progress::{Progress, STEP, Step, finish};
 use super::{Failure, count, open, output, parse_id, resolve};
-use crate::cli;
-use crate::config::{Moment, Problems, Settings};
-use crate::registration::check_patterns;
-use crate::shutdown::Signals;
+use crate::cli::signals::Signals;
+use crate::config::Settings;
+use crate::config::args;
+use crate::operations::endpoint_spec::check_patterns;
 use crate::store::{Replay, Store};
+use crate::validation::{Moment, Problems};
 
 /// How many events one step of counting looks up.
 const COUNT_STEP: i32 = 100_000;
@@ -28,7 +29,7 @@ struct Reached {
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
-    typed: cli::Replay,
+    typed: args::Replay,
 ) -> Result<(), Failure> {
     let given = check(&typed, &mut settings.problems);
     let (store, _) = open(settings, url)?;
@@ -58,7 +59,7 @@ pub(super) async fn run(
     }
 }
 
-fn check(typed: &cli::Replay, problems: &mut Problems) -> Option<Given> {
+fn check(typed: &args::Replay, problems: &mut Problems) -> Option<Given> {
     let since = Moment::parse("since", &typed.since, problems);
     let until = match &typed.until {
         Some(text) => Moment::parse("until", text, problems),

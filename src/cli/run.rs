@@ -5,17 +5,18 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::{Failure, output};
-use crate::cli;
-use crate::config::{Problems, RunConfig, Settings};
-use crate::serve::Dispatcher;
-use crate::shutdown::Signals;
+use crate::cli::signals::Signals;
+use crate::config::args;
+use crate::config::{RunConfig, Settings};
+use crate::dispatcher::Dispatcher;
 use crate::store;
+use crate::validation::Problems;
 
 /// How long a start that is told to stop may still take.
 const START_MAX: Duration = Duration::from_secs(2);
 
 /// Delivers until a signal comes.
-pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Run) -> Result<(), Failure> {
+pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Run) -> Result<(), Failure> {
     let config = RunConfig::check(settings, url, typed)?;
     let mut signals = Signals::install()?;
     let prepared = tokio::select! {
@@ -53,7 +54,7 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Run
 pub(super) async fn migrate(
     mut settings: Settings,
     url: Option<String>,
-    typed: &cli::Migrate,
+    typed: &args::Migrate,
 ) -> Result<(), Failure> {
     if typed.print {
         // Nothing of the settings is needed.

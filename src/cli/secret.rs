@@ -4,15 +4,15 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::{Failure, count, open, output};
-use crate::cli;
 use crate::config::Settings;
+use crate::config::args;
+use crate::rules::encryption::Vault;
 use crate::store::ToSeal;
-use crate::vault::Vault;
 
 /// Runs one of them.
-pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Secret) -> Result<(), Failure> {
+pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Secret) -> Result<(), Failure> {
     match typed {
-        cli::Secret::NewKey(typed) => {
+        args::Secret::NewKey(typed) => {
             let key = Vault::new_key().context("cannot make a key")?;
             if typed.json {
                 output::json(&json!({ "key": key }))?;
@@ -21,11 +21,11 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: cli::Sec
             }
             Ok(())
         }
-        cli::Secret::Seal(typed) => seal(settings, url, &typed).await,
+        args::Secret::Seal(typed) => seal(settings, url, &typed).await,
     }
 }
 
-async fn seal(mut settings: Settings, url: Option<String>, typed: &cli::SecretSeal) -> Result<(), Failure> {
+async fn seal(mut settings: Settings, url: Option<String>, typed: &args::SecretSeal) -> Result<(), Failure> {
     let vault = settings.vault(&typed.encryption);
     if vault.as_ref().is_some_and(|vault| vault.key_id().is_none()) {
         settings.problems.add(

@@ -6,15 +6,19 @@ use serde_json::{Value, json};
 
 use super::output::Painted;
 use super::{Failure, endpoint, open, output};
-use crate::cli;
+use crate::cli::signals::Signals;
 use crate::config::Settings;
-use crate::shutdown::Signals;
+use crate::config::args;
 use crate::store::{BacklogRow, DispatcherRow, EndpointRow, Store};
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Prints backlog, endpoints and dispatchers, once or again and again.
-pub(super) async fn run(settings: Settings, url: Option<String>, typed: &cli::Status) -> Result<(), Failure> {
+pub(super) async fn run(
+    settings: Settings,
+    url: Option<String>,
+    typed: &args::Status,
+) -> Result<(), Failure> {
     let (store, _) = open(settings, url)?;
     if typed.watch {
         return watch(&store, typed.json).await;

@@ -6,15 +6,15 @@ use ipnet::IpNet;
 use tracing::warn;
 
 use super::Settings;
-use crate::cli;
-use crate::egress::{EgressPolicy, EgressProxy, InvalidProxy, parse_range};
+use crate::config::args;
+use crate::sinks::egress::{EgressPolicy, EgressProxy, InvalidProxy, parse_range};
 
 /// The widest private ranges are 10.0.0.0/8 and `fc00::/7`.
 const PREFIX_MIN: (u8, u8) = (8, 7);
 
 impl Settings {
     /// What may be called.
-    pub fn egress(&mut self, typed: &cli::Egress) -> EgressPolicy {
+    pub fn egress(&mut self, typed: &args::Egress) -> EgressPolicy {
         let policy = EgressPolicy {
             allow_http: self.switch("allow_http", typed.allow_http.as_deref()),
             allow_cidrs: self.parsed_list("allow_cidr", &typed.allow_cidr, parse_range),

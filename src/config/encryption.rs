@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::Settings;
-use crate::cli;
-use crate::vault::Vault;
+use crate::config::args;
+use crate::rules::encryption::Vault;
 
 impl Settings {
     /// The keys; none given: a vault that seals nothing. What is wrong with them is a problem, and shown to nobody.
-    pub fn vault(&mut self, typed: &cli::Encryption) -> Option<Vault> {
+    pub fn vault(&mut self, typed: &args::Encryption) -> Option<Vault> {
         let key = self.text("encryption_key", typed.encryption_key.clone(), None);
         let file = self.text("encryption_key_file", typed.encryption_key_file.clone(), None);
         let key = self.parse_vault("encryption_key", key.as_deref().unwrap_or_default());

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use crate::cli;
-use crate::spelling::nearest;
+use crate::config::args;
+use crate::rules::did_you_mean::nearest;
 use crate::store::Environment;
 
 const OURS: &str = "POSTRIDER_";
@@ -19,7 +19,7 @@ pub(super) fn read() -> Environment {
 
 /// A line for each variable that has our name in front and means nothing. No error: others set variables too.
 pub(super) fn strangers() -> Vec<String> {
-    let known = cli::variables();
+    let known = args::variables();
     let is_known = |name: &str| known.iter().any(|known| known == name);
     let is_ours = |name: &str| name.starts_with(OURS) && !name.starts_with(OF_TESTS);
     texts(std::env::vars_os())

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::de::{DeTable, Error, ValueDeserializer};
 
-use super::Problems;
-use super::problems::shorten;
-use crate::spelling::nearest;
+use crate::rules::did_you_mean::nearest;
+use crate::validation::{Problems, shorten};
 
 /// What stands in it, by names in `snake_case`.
 #[derive(Debug, Default)]

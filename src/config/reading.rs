@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::egress::EgressProxy;
+use crate::sinks::egress::EgressProxy;
 use crate::store::{DatabaseUrl, Environment};
 
 /// Stands for a text in which a password may be anywhere.

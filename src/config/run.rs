@@ -1,30 +1,16 @@
 //! Typed → checked: flag, environment, file and default become one configuration, or a list of all that is wrong with
 //! them. Opens no socket.
 
-mod egress;
-mod encryption;
-mod environment;
-mod file;
-mod moment;
-mod problems;
-mod reading;
-mod settings;
-mod tokens;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::{Settings, args, tokens};
 use crate::api::Token;
-use crate::cli;
-use crate::cloudevents::is_source;
-use crate::egress::EgressPolicy;
+use crate::rules::encryption::Vault;
+use crate::sinks::cloudevents::is_source;
+use crate::sinks::egress::EgressPolicy;
 use crate::store::{DatabaseUrl, Retention, WakeMode};
-use crate::vault::Vault;
-
-pub use moment::Moment;
-pub use problems::{Problem, Problems};
-pub use reading::{Reading, Source};
-pub use settings::{Settings, parse_address, parse_duration, parse_number};
+use crate::validation::{Problems, parse_address, parse_number};
 
 /// Largest `max_payload`, in bytes: some of them are in memory at once, and each of those twice for a while.
 const PAYLOAD_MAX: u64 = 32 * 1024 * 1024;
@@ -106,7 +92,7 @@ impl RunConfig {
     pub fn check(
         mut settings: Settings,
         database_url: Option<String>,
-        typed: cli::Run,
+        typed: args::Run,
     ) -> Result<Self, Problems> {
         let config = Self::read(&mut settings, database_url, typed);
         settings.problems.unless_any(config)
@@ -114,7 +100,7 @@ impl RunConfig {
 
     /// Reads everything that `postrider run` was given; what is wrong is with the settings' problems, what was read with
     /// their readings. None: something is wrong.
-    pub fn read(settings: &mut Settings, database_url: Option<String>, typed: cli::Run) -> Option<Self> {
+    pub fn read(settings: &mut Settings, database_url: Option<String>, typed: args::Run) -> Option<Self> {
         let database = settings.database(database_url);
         let listen_database = match settings.text("listen_database_url", typed.listen_database_url, None) {
             Some(text) => settings.database_url("listen_database_url", &text),

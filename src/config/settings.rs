@@ -1,7 +1,6 @@
 //! One setting at a time: where its value comes from, what is wrong with it.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,11 +9,11 @@ use tracing::level_filters::LevelFilter;
 use tracing::warn;
 
 use super::file::File;
-use super::problems::shorten;
-use super::{Problems, Reading, Source, environment};
-use crate::cli;
+use super::{Reading, Source, environment};
+use crate::config::args;
 use crate::store::{ConnectError, DatabaseUrl, Environment, exposed, is_public};
 use crate::telemetry::LogFormat;
+use crate::validation::{Problems, parse_duration, shorten};
 
 const SETTINGS: [&str; 26] = [
     "database_url",
@@ -58,7 +57,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reads the file that `--config` names, or `postrider.toml` here if there is one, and the environment.
-    pub fn load(global: &cli::Global) -> Self {
+    pub fn load(global: &args::Global) -> Self {
         let mut settings = Self { environment: environment::read(), ..Self::default() };
         settings.file = File::read(global.config.as_deref(), &SETTINGS, &mut settings.problems);
         settings
@@ -271,47 +270,6 @@ impl Settings {
         }
         filter.ok()
     }
-}
-
-/// A duration with a unit, within a range.
-pub fn parse_duration(
-    name: &str,
-    text: &str,
-    range: (Duration, Duration),
-    problems: &mut Problems,
-) -> Option<Duration> {
-    let (min, max) = range;
-    // humantime takes a bare 0.
-    let text_with_unit = Some(text.trim()).filter(|text| *text != "0");
-    let parsed = text_with_unit.and_then(|text| humantime::parse_duration(text).ok());
-    let parsed = parsed.filter(|d| (min..=max).contains(d));
-    if parsed.is_none() {
-        let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
-        problems.add(
-            name,
-            &format!("needs a duration with a unit, {min} to {max}, as 15s or 5m"),
-            Some(text),
-        );
-    }
-    parsed
-}
-
-/// A whole number from 1 to `max`.
-pub fn parse_number(name: &str, text: &str, max: usize, problems: &mut Problems) -> Option<usize> {
-    let parsed = text.trim().parse().ok().filter(|n| (1..=max).contains(n));
-    if parsed.is_none() {
-        problems.add(name, &format!("needs a whole number, 1 to {max}"), Some(text));
-    }
-    parsed
-}
-
-/// An address and a port.
-pub fn parse_address(name: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {
-    let parsed = text.trim().parse().ok();
-    if parsed.is_none() {
-        problems.add(name, "needs an address and a port, as 127.0.0.1:7678", Some(text));
-    }
-    parsed
 }
 
 /// A bare word is a level. To the filter it may be a target too: then a misspelt level would silence everything.

@@ -7,15 +7,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::backoff::Backoff;
-use crate::bell::Bell;
-use crate::circuit::OPEN_AFTER;
-use crate::desk::{Desk, News};
-use crate::endpoint::{CircuitState, EndpointNo};
-use crate::lease::Lease;
-use crate::metrics::Metrics;
+use crate::dispatcher::database_health::Trouble;
+use crate::dispatcher::lease::Lease;
+use crate::dispatcher::metrics::Metrics;
+use crate::dispatcher::scheduler::{Desk, News};
+use crate::dispatcher::wakeup::bell::Bell;
+use crate::model::endpoint::{CircuitState, EndpointNo};
+use crate::rules::backoff::Backoff;
+use crate::rules::circuit_breaker::OPEN_AFTER;
 use crate::store::{Circuit, NotedFailures, Store, StoreError, Written, is_lock_timeout, is_row_fault};
-use crate::trouble::Trouble;
 
 /// What was not urgent waits no longer than this.
 const TICK: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// The stage.
-pub struct Breaker {
+pub(super) struct Breaker {
     /// Where the record is.
     pub store: Store,
     /// Knows what is new.
@@ -45,7 +45,7 @@ pub struct Breaker {
 
 impl Breaker {
     /// Writes until stopped, and what there is then. Failures are waited out with a jittered backoff.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         while !stop.is_cancelled() {
             let pause = match self.step().await {
@@ -73,7 +73,7 @@ impl Breaker {
     ///
     /// # Errors
     /// [`StoreError`]: what is not written is kept for the next step.
-    pub async fn step(&self) -> Result<(), StoreError> {
+    pub(super) async fn step(&self) -> Result<(), StoreError> {
         for no in self.desk.gone() {
             self.pass_over(self.disable_gone(no).await)?;
         }

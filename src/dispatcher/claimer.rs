@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::desk::Origin;
-use crate::directory::Directory;
-use crate::endpoint::EndpointNo;
-use crate::halves::Halves;
-use crate::rounds::{Look, Progress, Shared};
+use crate::dispatcher::scheduler::Origin;
+use crate::dispatcher::subscriptions::Directory;
+use crate::dispatcher::work_loop::{Look, Progress, Shared};
+use crate::model::endpoint::EndpointNo;
+use crate::rules::halves::Halves;
 use crate::store::{DueClaim, EndpointRoom, RefusedStage, StoreError, is_row_fault};
 
 /// Deliveries claimed in one statement.

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::bell::Bell;
-use crate::clock::{Clock, Moment};
-use crate::delivery::DispatcherId;
-use crate::desk::{Desk, Share};
-use crate::metrics::Metrics;
+use crate::dispatcher::database_health::{Stage, Trouble};
+use crate::dispatcher::metrics::Metrics;
+use crate::dispatcher::scheduler::{Desk, Share};
+use crate::dispatcher::wakeup::bell::Bell;
+use crate::model::delivery::DispatcherId;
+use crate::rules::clock::{Clock, Moment};
 use crate::store::{Registration, Store, StoreError};
-use crate::trouble::{Stage, Trouble};
 
 /// So many leases are renewed in a row for a dispatcher that shows no pulse: a runtime that is busy or blocked for a while
 /// loses nothing, and what one that hangs for good holds is taken back in the end.
@@ -114,7 +114,7 @@ enum NotRenewed {
 
 /// Renews the lease, and with it the clock and the number of dispatchers that share the endpoints.
 #[derive(Clone)]
-pub struct Renewer {
+pub(crate) struct Renewer {
     /// Where the lease is recorded: a connection for nothing else.
     pub store: Store,
     /// The lease.
@@ -135,7 +135,7 @@ pub struct Renewer {
 
 impl Renewer {
     /// Renews six times per lease until stopped; after a failure, every second.
-    pub async fn run(&self, stop: CancellationToken) {
+    pub(crate) async fn run(&self, stop: CancellationToken) {
         let mut pause = Duration::ZERO;
         loop {
             tokio::select! {
@@ -175,7 +175,7 @@ impl Renewer {
     ///
     /// # Errors
     /// [`StoreError`]: the old lease goes on until its end.
-    pub async fn step(&self) -> Result<(), StoreError> {
+    pub(crate) async fn step(&self) -> Result<(), StoreError> {
         let Held { id, until } = *self.lease.lock();
         let before = Moment::now();
         let wake = self.bell.wake_state();

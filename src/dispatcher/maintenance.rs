@@ -2,8 +2,8 @@
 //! tallies are summed up, the floor of routing is saved, and old finished events are deleted. Every statement is bounded
 //! and skips what others have locked, so that any dispatcher may do it, side by side with the others.
 
-mod deletions;
 mod leftovers;
+mod retention;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use self::deletions::Deletions;
-use crate::backoff::Backoff;
-use crate::halves::Halves;
-use crate::rounds::{Progress, Shared};
+use self::retention::Deletions;
+use crate::dispatcher::database_health::Stage;
+use crate::dispatcher::work_loop::{Progress, Shared};
+use crate::rules::backoff::Backoff;
+use crate::rules::halves::Halves;
 use crate::store::{EventFloor, Retention, StoreError, Tallied, ToSeal, Whose, is_row_fault};
-use crate::trouble::Stage;
 
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ const FORGET_AFTER: Duration = Duration::from_hours(24);
 const TIDYING_MAX: Duration = Duration::from_secs(3);
 
 /// The stage.
-pub struct Housekeeping {
+pub(super) struct Housekeeping {
     shared: Arc<Shared>,
     interval: Duration,
     retention: Retention,
@@ -41,13 +41,13 @@ pub struct Housekeeping {
 impl Housekeeping {
     /// Steps four times per lease, and often enough that nothing stays in progress for 15 s beyond the lease of whoever
     /// held it.
-    pub fn new(shared: Arc<Shared>, lease: Duration, retention: Retention) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, lease: Duration, retention: Retention) -> Self {
         let interval = (lease / 4).min(INTERVAL_MAX);
         Self { shared, interval, retention, deletions: Deletions::new(retention) }
     }
 
     /// Steps until stopped, the first time at once.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut pause = Duration::ZERO;
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
@@ -79,7 +79,7 @@ impl Housekeeping {
     ///
     /// # Errors
     /// [`StoreError`], the first one: the next step goes on.
-    pub async fn step(&mut self, stop: &CancellationToken) -> Result<Progress, StoreError> {
+    pub(super) async fn step(&mut self, stop: &CancellationToken) -> Result<Progress, StoreError> {
         let mut failed = None;
         let mut note = |done: Result<(), StoreError>| {
             if let Err(fault) = done {

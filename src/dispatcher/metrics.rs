@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
-use crate::outcome::{Answer, NoAnswer, Outcome};
+use crate::model::outcome::{Answer, NoAnswer, Outcome};
 
 /// From a single event on an idle machine to what was retried for days.
 const LATENCY_SECONDS: [f64; 20] = [

@@ -16,12 +16,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::desk::Origin;
-use crate::directory::Directory;
-use crate::dispatch::Dispatch;
-use crate::endpoint::EndpointNo;
-use crate::event::EventId;
-use crate::rounds::{Look, Progress, Shared};
+use crate::dispatcher::claimer::Dispatch;
+use crate::dispatcher::scheduler::Origin;
+use crate::dispatcher::subscriptions::Directory;
+use crate::dispatcher::work_loop::{Look, Progress, Shared};
+use crate::model::endpoint::EndpointNo;
+use crate::model::event::EventId;
 use crate::store::{Birth, EventFloor, RoutePlan, RouteTx, StoreError, Stretch, UnroutedEvent, is_row_fault};
 
 /// Events routed in one transaction.

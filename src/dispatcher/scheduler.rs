@@ -7,12 +7,12 @@
 
 mod circuit;
 mod claims;
+mod endpoint_queue;
+mod fairness;
 mod health;
-mod lane;
-mod memory;
-mod news;
-mod share;
-mod sharers;
+mod partition;
+mod payload_memory;
+mod unrecorded;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,13 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Duration, Instant};
 
-use self::lane::Lane;
-pub use self::memory::MEMORY_KIB_MAX;
-pub use self::news::News;
-pub use self::sharers::Share;
-use crate::delivery::{ClaimId, Claimed, DeliveryId};
-use crate::endpoint::{Endpoint, EndpointNo};
-use crate::event::Event;
+use self::endpoint_queue::Lane;
+pub use self::partition::Share;
+pub use self::payload_memory::MEMORY_KIB_MAX;
+pub use self::unrecorded::News;
+use crate::model::delivery::{ClaimId, Claimed, DeliveryId};
+use crate::model::endpoint::{Endpoint, EndpointNo};
+use crate::model::event::Event;
 
 /// Limits of one dispatcher as a whole.
 #[derive(Clone, Copy, Debug)]

@@ -12,19 +12,19 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::deliver::{Deliverer, NotAsked, NotPassed};
-use crate::delivery::Claimed;
-use crate::descriptors::Shortage;
-use crate::desk::{Desk, MEMORY_KIB_MAX, Next, Ready};
-use crate::endpoint::{Endpoint, EndpointNo};
-use crate::event::{Event, EventId};
-use crate::halves::Halves;
-use crate::lease::Lease;
-use crate::metrics::Metrics;
-use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
-use crate::settle::Report;
+use crate::dispatcher::database_health::Trouble;
+use crate::dispatcher::lease::Lease;
+use crate::dispatcher::metrics::Metrics;
+use crate::dispatcher::scheduler::{Desk, MEMORY_KIB_MAX, Next, Ready};
+use crate::dispatcher::settler::Report;
+use crate::model::delivery::Claimed;
+use crate::model::endpoint::{Endpoint, EndpointNo};
+use crate::model::event::{Event, EventId};
+use crate::model::outcome::{Answer, NoAnswer, Outcome, Unsendable};
+use crate::rules::descriptors::Shortage;
+use crate::rules::halves::Halves;
+use crate::sinks::webhook::{Deliverer, NotAsked, NotPassed};
 use crate::store::{Store, StoreError, is_row_fault, one_line};
-use crate::trouble::Trouble;
 
 /// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
 const CHUNK_KIB_MAX: u32 = 8 * 1024;

@@ -12,15 +12,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use self::writer::Writer;
-use crate::bell::Bell;
-use crate::delivery::Claimed;
-use crate::desk::Desk;
-use crate::endpoint::Endpoint;
-use crate::metrics::Metrics;
-use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
-use crate::retry::{DEFAULT_SCHEDULE, Verdict, judge};
+use crate::dispatcher::database_health::Trouble;
+use crate::dispatcher::metrics::Metrics;
+use crate::dispatcher::scheduler::Desk;
+use crate::dispatcher::wakeup::bell::Bell;
+use crate::model::delivery::Claimed;
+use crate::model::endpoint::Endpoint;
+use crate::model::outcome::{Answer, NoAnswer, Outcome, Unsendable};
+use crate::rules::retry::{DEFAULT_SCHEDULE, Verdict, judge};
 use crate::store::{Attempted, GivenBack, Store};
-use crate::trouble::Trouble;
 
 /// Reports settled in one statement.
 const BATCH_MAX: usize = 500;
@@ -67,7 +67,7 @@ pub enum Report {
 }
 
 /// The stage. It ends when every sender of reports is gone and all reports are written, or cannot be.
-pub struct Settle {
+pub(super) struct Settle {
     /// The database.
     pub store: Store,
     /// Told what is settled.
@@ -93,7 +93,7 @@ struct Batch {
 
 impl Settle {
     /// Settles until no report can come any more.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let mut gather = GATHER;
         let mut writer = Writer::new(&self);
         loop {

@@ -3,8 +3,8 @@
 
 use tracing::warn;
 
-use crate::clock::{machine_ms, skew};
-use crate::descriptors::{Budget, Descriptors, raise_limit};
+use crate::rules::clock::{machine_ms, skew};
+use crate::rules::descriptors::{Budget, Descriptors, raise_limit};
 use crate::store::{Store, StoreError};
 
 /// Raises the limit of file descriptors as far as it goes, and says what it is not enough for.

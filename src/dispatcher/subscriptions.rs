@@ -4,9 +4,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::endpoint::{Endpoint, EndpointNo};
+use crate::model::endpoint::{Endpoint, EndpointNo};
+use crate::model::topic::TopicPattern;
 use crate::store::EndpointSet;
-use crate::topics::TopicPattern;
 
 /// Topics whose endpoints are remembered.
 const TOPICS_MAX: usize = 10_000;
@@ -79,7 +79,7 @@ mod tests {
     use reqwest::header::HeaderMap;
 
     use super::*;
-    use crate::endpoint::{Credentials, EndpointState, Format};
+    use crate::model::endpoint::{Credentials, EndpointState, Format};
 
     fn endpoint(no: i32, topics: &[&str]) -> Endpoint {
         Endpoint {

@@ -1,7 +1,7 @@
 //! The loop that everything hangs on: one round claims what is due and routes what is new; when a round finds nothing,
 //! the bell is armed, one more look is taken, and the dispatcher sleeps.
 
-mod strays;
+mod orphaned_claims;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -13,17 +13,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::attempts::Attempts;
-use crate::backoff::Backoff;
-use crate::bell::{Armed, Bell};
-use crate::desk::Desk;
-use crate::directory::Directory;
-use crate::dispatch::Dispatch;
-use crate::lease::Lease;
-use crate::metrics::Metrics;
-use crate::route::Route;
+use crate::dispatcher::claimer::Dispatch;
+use crate::dispatcher::database_health::{Stage, Trouble};
+use crate::dispatcher::lease::Lease;
+use crate::dispatcher::metrics::Metrics;
+use crate::dispatcher::router::Route;
+use crate::dispatcher::scheduler::Desk;
+use crate::dispatcher::sender::Attempts;
+use crate::dispatcher::subscriptions::Directory;
+use crate::dispatcher::wakeup::bell::{Armed, Bell};
+use crate::rules::backoff::Backoff;
 use crate::store::{EndpointSet, Store, StoreError};
-use crate::trouble::{Stage, Trouble};
 
 /// First nap, and the longest: the latency while a producer that did not ring is in flight.
 const NAP_FIRST: Duration = Duration::from_millis(1);
@@ -317,7 +317,7 @@ impl Rounds {
 
     /// A claim whose answer was lost is ours without our knowing: gives it back. No claim runs beside this.
     async fn release_strays(&mut self) -> Result<(), StoreError> {
-        let released = strays::release(&self.shared).await?;
+        let released = orphaned_claims::release(&self.shared).await?;
         if released > 0 {
             warn!("gave back {released} deliveries whose claim was answered by nobody");
         }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::endpoint::EndpointNo;
-use crate::event::EventId;
+use crate::model::endpoint::EndpointNo;
+use crate::model::event::EventId;
 
 /// Id of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 //! Words: an endpoint as its owner registered it, checked once when it is read.
 
 mod auth;
-mod secret;
+mod signing;
 mod tls;
 
 use std::fmt;
@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::headers::check_header;
-use crate::topics::TopicPattern;
-use crate::vault::OpenError;
+use crate::model::header::check_header;
+use crate::model::topic::TopicPattern;
+use crate::rules::encryption::OpenError;
 
 pub use auth::{Auth, AuthError, OAuth2};
-pub use secret::{OldSecret, SecretError, SigningKey, SigningSecret};
+pub use signing::{OldSecret, SecretError, SigningKey, SigningSecret};
 pub use tls::{Tls, TlsError};
 
 /// Private short key of an endpoint; its owner knows it by its id.

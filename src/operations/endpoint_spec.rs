@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::config::{Problems, parse_duration};
-use crate::deliver;
-use crate::egress::EgressPolicy;
-use crate::endpoint::{Auth, Format, RateLimit, SigningKey, SigningSecret, Tls};
-use crate::headers::check_header;
+use crate::model::endpoint::{Auth, Format, RateLimit, SigningKey, SigningSecret, Tls};
+use crate::model::header::check_header;
+use crate::model::topic::{TopicPattern, check_topic};
+use crate::sinks::egress::EgressPolicy;
+use crate::sinks::webhook;
 use crate::store::{EndpointPut, NewEvent};
-use crate::topics::{TopicPattern, check_topic};
+use crate::validation::{Problems, parse_duration};
 
 /// Largest `max_in_flight`.
 pub const IN_FLIGHT_MAX: usize = 10_000;
@@ -223,7 +223,7 @@ fn check_tls(ca_certificates: Option<&str>, client_certificate: Option<&str>, pr
     {
         match Tls::parse(ca, client) {
             Err(fault) => problems.add(name, &fault.to_string(), None),
-            Ok(Some(tls)) if deliver::check_tls(&tls).is_err() => {
+            Ok(Some(tls)) if webhook::check_tls(&tls).is_err() => {
                 problems.add(
                     name,
                     "cannot be used: a certificate is damaged, or the key is not its own",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::outcome::Answer;
+use crate::model::outcome::Answer;
 
 /// So many attempts in a row that say that the endpoint is unwell open its circuit. As many as the default schedule has:
 /// one delivery that is never taken opens none before it is given up.
@@ -47,7 +47,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::outcome::NoAnswer;
+    use crate::model::outcome::NoAnswer;
 
     fn refused(status_code: u16) -> Answer {
         Answer::Refused { status_code, retry_after: None }

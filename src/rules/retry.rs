@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::outcome::{Answer, Outcome};
+use crate::model::outcome::{Answer, Outcome};
 
 /// Standard Webhooks 1.0.0, "Deliverability and reliability": ten attempts in 75 h 35 min.
 pub const DEFAULT_SCHEDULE: [Duration; 9] = [

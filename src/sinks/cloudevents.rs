@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::event::Event;
+use crate::model::event::Event;
 
 /// The `content-type` of a structured event.
 pub const STRUCTURED: &str = "application/cloudevents+json; charset=UTF-8";

@@ -3,8 +3,8 @@
 
 mod embedded;
 mod proxy;
-mod ranges;
 mod resolver;
+mod special_addresses;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
@@ -15,9 +15,9 @@ use url::{Host, Url};
 
 use self::embedded::embedded;
 pub use self::proxy::{EgressProxy, InvalidProxy, ProxyFault};
-pub use self::ranges::{InvalidRange, parse_range};
-use self::ranges::{covers, special_range};
 pub use self::resolver::GuardedResolver;
+pub use self::special_addresses::{InvalidRange, parse_range};
+use self::special_addresses::{covers, special_range};
 
 /// Beside 80 and 443, ports below this one belong to services of the system, and are not called.
 const PORT_FIRST: u16 = 1024;

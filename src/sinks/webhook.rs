@@ -2,9 +2,10 @@
 
 mod client;
 mod connector;
+mod oauth2;
 mod proxied;
 mod request;
-mod tokens;
+pub mod signature;
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -16,19 +17,19 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::clock::Clock;
-use crate::descriptors::{Descriptors, Shortage};
-use crate::egress::{EgressPolicy, Refused};
-use crate::endpoint::{Auth, Endpoint, OAuth2};
-use crate::event::Event;
-use crate::excerpt::excerpt;
-use crate::outcome::{Answer, NoAnswer, Outcome, Unsendable};
-use crate::retry;
+use crate::model::endpoint::{Auth, Endpoint, OAuth2};
+use crate::model::event::Event;
+use crate::model::outcome::{Answer, NoAnswer, Outcome, Unsendable};
+use crate::rules::clock::Clock;
+use crate::rules::descriptors::{Descriptors, Shortage};
+use crate::rules::redaction::excerpt;
+use crate::rules::retry;
+use crate::sinks::egress::{EgressPolicy, Refused};
 
 use self::client::Clients;
+use self::oauth2::{Token, Tokens};
 use self::proxied::Proxied;
 use self::request::Parts;
-use self::tokens::{Token, Tokens};
 
 pub use self::client::check_tls;
 pub use self::proxied::NotPassed;
@@ -199,12 +200,12 @@ impl Deliverer {
         if let Err(refused) = self.policy.judge(&login.token_url) {
             return Ok(Err(refused.to_string()));
         }
-        match self.clients.common().execute(|| Ok(tokens::request(login))).await {
+        match self.clients.common().execute(|| Ok(oauth2::request(login))).await {
             Ok(response) => {
                 let judged = self.proxied.judge(&response, self.clients.common()).await;
                 judged.map_err(Fault::NotPassed)?;
                 let status_code = response.status().as_u16();
-                Ok(tokens::read(status_code, &read_body(response).await))
+                Ok(oauth2::read(status_code, &read_body(response).await))
             }
             // Perhaps it was the proxy.
             Err(fault) if self.policy.proxy.is_some() => Err(Fault::Request(fault)),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::statements::{CLOSE_CIRCUIT, HASTEN_PROBE, NOTE_FAILURES, TAKE_PROBES};
 use super::{Statement, Store, StoreError, column, from_millis, millis, missing};
-use crate::delivery::DispatcherId;
-use crate::endpoint::{CircuitState, EndpointNo};
+use crate::model::delivery::DispatcherId;
+use crate::model::endpoint::{CircuitState, EndpointNo};
 
 /// The circuit of an endpoint whose last attempt failed; an endpoint that is well has none.
 #[derive(Clone, Copy, Debug)]

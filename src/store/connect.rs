@@ -3,12 +3,13 @@
 //! have read.
 
 mod driver;
+mod host;
 mod options;
 mod parse;
 mod passfile;
-mod place;
 mod service;
 mod session;
+mod throttle;
 mod tls;
 
 use std::error::Error;
@@ -26,13 +27,13 @@ use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{debug, warn};
 
+use self::host::Place;
 use self::options::Options;
 use self::passfile::Wanted;
-use self::place::Place;
 use self::session::MARK;
+use self::throttle::Gate;
 use self::tls::Tls;
-use super::diagnose::{is_read_only, is_refused_setting};
-use super::gate::Gate;
+use super::errors::{is_read_only, is_refused_setting};
 use super::{first_value, is_permanent, one_line};
 
 pub use self::options::Environment;

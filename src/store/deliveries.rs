@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::circuits::{CircuitRow, circuit};
 use super::statements::{CLAIM_DELIVERIES, FIND_CLAIMABLE, FIND_DUE, RELEASE_DELIVERIES, SETTLE_DELIVERIES};
 use super::{Store, StoreError, column, from_millis, millis, missing};
-use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
-use crate::endpoint::EndpointNo;
-use crate::event::EventId;
+use crate::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
+use crate::model::endpoint::EndpointNo;
+use crate::model::event::EventId;
 
 /// How many deliveries of an endpoint may be claimed, and from where on.
 #[derive(Clone, Copy, Debug)]

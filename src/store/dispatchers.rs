@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::statements::{REGISTER_DISPATCHER, REMOVE_DISPATCHERS, RENEW_LEASE, SOUND_CANARY};
 use super::{Store, StoreError, column, millis, missing};
-use crate::delivery::DispatcherId;
+use crate::model::delivery::DispatcherId;
 
 /// How a dispatcher learns of new events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]

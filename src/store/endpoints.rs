@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::rows::DeletedEndpoint;
 use super::statements::{
     DELETE_ENDPOINT, DISABLE_ENDPOINT, FOLD_ENDPOINT_CHANGES, FORGET_ENDPOINTS, LOAD_ENDPOINTS,
     PAUSE_ENDPOINT, RESUME_ENDPOINT,
 };
+use super::views::DeletedEndpoint;
 use super::{Store, StoreError, Written, column, from_millis, headers, json_row, millis, missing};
-use crate::endpoint::{
+use crate::model::endpoint::{
     Credentials, Endpoint, EndpointNo, EndpointState, Format, OldSecret, Tls, prepare_headers,
 };
-use crate::topics::TopicPattern;
-use crate::vault::{Field, OpenError, Place, Vault};
+use crate::model::topic::TopicPattern;
+use crate::rules::encryption::{Field, OpenError, Place, Vault};
 
 /// All endpoints as of one version.
 #[derive(Debug, Default)]

@@ -11,9 +11,9 @@ use super::statements::{
     NOTE_RESTORE, READ_FLOOR, RESTORE_EVENTS, ROUTE_EVENTS, SAVE_FLOOR,
 };
 use super::{Statement, Store, StoreError, column, from_millis, headers, millis, missing};
-use crate::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
-use crate::endpoint::EndpointNo;
-use crate::event::{Event, EventId};
+use crate::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
+use crate::model::endpoint::EndpointNo;
+use crate::model::event::{Event, EventId};
 
 /// A place in the order of events: the inserting transaction, then the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,8 +4,8 @@
 use deadpool::managed::Object;
 use tokio_postgres::Row;
 
-use super::diagnose::leaves_connection_usable;
-use super::routing::Bound;
+use super::errors::leaves_connection_usable;
+use super::route_transaction::Bound;
 use super::secrets::{Stored, stored};
 use super::statements::{LOCK_ENDPOINT, READ_SECRETS};
 use super::{Connection, Params, Statement, Store, StoreError, in_time};

@@ -2,7 +2,7 @@
 
 use super::statements::{FIND_DEAD_CLAIM, FIND_STRAYS, FIND_UNWANTED, GIVE_UP_DELIVERIES, RESCUE_CLAIMS};
 use super::{Store, StoreError, column, missing};
-use crate::delivery::{ClaimId, DeliveryId, DispatcherId};
+use crate::model::delivery::{ClaimId, DeliveryId, DispatcherId};
 
 /// What one rescue came to.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::statements::{MEASURE_BACKLOG, MEASURE_ENDPOINTS, MEASURE_SERVER, MEASURE_TABLES};
 use super::{Statement, Store, StoreError, column, from_millis, missing};
-use crate::endpoint::EndpointNo;
+use crate::model::endpoint::EndpointNo;
 
 /// The row of `sql/measure_backlog.sql`.
 #[derive(Clone, Copy, Debug)]

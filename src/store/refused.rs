@@ -1,9 +1,9 @@
 //! Statements about rows that the database refuses to write: recorded, passed over, tried again alone.
 
-use super::diagnose::is_passing;
+use super::errors::is_passing;
 use super::statements::{FORGET_REFUSED, HASTEN_REFUSED, LIST_REFUSED_DUE, SET_ASIDE};
 use super::{Store, StoreError, column, one_line};
-use crate::delivery::DeliveryId;
+use crate::model::delivery::DeliveryId;
 
 /// What a row was refused for; the names are those of `postrider.refused.stage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,13 +7,13 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::diagnose::is_stale_plan;
-use super::rows::RotatedSecret;
+use super::errors::is_stale_plan;
 use super::secrets::Stored;
 use super::statements::{PUT_ENDPOINT, ROTATE_SECRET};
+use super::views::RotatedSecret;
 use super::{PREPARE_AGAIN_MAX, Store, StoreError, column, json_row, millis, missing};
-use crate::endpoint::{Format, SigningKey, SigningSecret};
-use crate::vault::{Field, NoRandomness, Place};
+use crate::model::endpoint::{Format, SigningKey, SigningSecret};
+use crate::rules::encryption::{Field, NoRandomness, Place};
 
 /// What `postrider.put_endpoint` is given.
 #[derive(Clone, Debug)]

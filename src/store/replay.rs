@@ -1,10 +1,10 @@
 //! Statements that do things again, or not at all: retry, replay, cancel. Each calls the SQL function that SQL users call.
 
-use super::rows::{Cancelled, Replayed};
 use super::statements::{CANCEL, REPLAY, RETRY, RETRY_FAILED};
+use super::views::{Cancelled, Replayed};
 use super::{Store, StoreError, column, json_row, missing};
-use crate::delivery::DeliveryId;
-use crate::event::EventId;
+use crate::model::delivery::DeliveryId;
+use crate::model::event::EventId;
 
 /// What to send an endpoint again. Times are texts that PostgreSQL reads as `timestamptz`.
 #[derive(Clone, Debug, Default)]

@@ -4,12 +4,12 @@ use deadpool::managed::Object;
 use futures_util::future::join;
 use tokio_postgres::Row;
 
-use super::diagnose::leaves_connection_usable;
 use super::endpoints::endpoint_set;
+use super::errors::leaves_connection_usable;
 use super::events::{RoutePlan, Stretch, UnroutedEvent, first_claim, unrouted_event};
 use super::statements::{CLAIM_EVENTS, LOAD_ENDPOINTS, ROUTE_EVENTS};
 use super::{Connection, EndpointSet, Params, STATEMENT_DEADLINE, Statement, Store, StoreError, in_time};
-use crate::delivery::{Claimed, DispatcherId};
+use crate::model::delivery::{Claimed, DispatcherId};
 
 /// A transaction that claims unrouted events and routes them, in two round trips: where nothing stands in between, BEGIN goes
 /// with the claim and COMMIT with the routing. Dropped halfway, its connection is given up, and the server rolls it back.

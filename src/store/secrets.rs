@@ -4,8 +4,8 @@ use tokio_postgres::Row;
 
 use super::statements::{FORGET_SECRETS, LIST_UNSEALED, READ_SECRETS, SEAL_SECRETS};
 use super::{Store, StoreError, column, is_row_fault, missing, one_line};
-use crate::halves::Halves;
-use crate::vault::{Field, NoRandomness, Place, Vault};
+use crate::rules::encryption::{Field, NoRandomness, Place, Vault};
+use crate::rules::halves::Halves;
 
 /// Endpoints whose secrets are sealed by one statement.
 const ENDPOINTS_MAX: i64 = 200;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::diagnose::is_taken_id;
+use super::errors::is_taken_id;
 use super::statements::{LIST_LAGGING_SEQUENCES, MEND_SEQUENCES};
 use super::{Store, StoreError, json_row};
 

@@ -1,13 +1,13 @@
 //! Reads of the public views: the same rows that SQL users see.
 
-use super::rows::{BacklogRow, DeliveryDetail, DeliveryPage, DispatcherRow, EndpointRow, EventRow, Status};
 use super::statements::{
     LIST_DELIVERIES, LIST_ENDPOINTS, READ_BACKLOG, READ_DELIVERY, READ_DISPATCHERS, READ_EVENT,
     READ_EVENT_STATUS,
 };
+use super::views::{BacklogRow, DeliveryDetail, DeliveryPage, DispatcherRow, EndpointRow, EventRow, Status};
 use super::{Store, StoreError, column, json_row, missing, parse_json};
-use crate::delivery::DeliveryId;
-use crate::event::EventId;
+use crate::model::delivery::DeliveryId;
+use crate::model::event::EventId;
 
 /// Which deliveries; what is none does not matter.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use super::statements::{FOLD_TALLIES, LIST_TALLIED, SUM_TALLIES};
 use super::{Statement, Store, StoreError, column, missing};
-use crate::endpoint::EndpointNo;
+use crate::model::endpoint::EndpointNo;
 
 /// What a step of summing up came to.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::WakeMode;
-use crate::endpoint::{CircuitState, EndpointState, Format};
+use crate::model::endpoint::{CircuitState, EndpointState, Format};
 
 /// How far an event or a delivery is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]

@@ -4,8 +4,8 @@
 //! However many scrape, and however impatiently, the database is read by one of them at a time, on a connection of its
 //! own, in bounded time, and not again before that has become a tenth of the time.
 
+mod database;
 mod gauges;
-mod reading;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,11 +15,11 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 use tracing::warn;
 
+use self::database::Reading;
 use self::gauges::Gauges;
-use self::reading::Reading;
-use crate::bell::Bell;
-use crate::desk::Desk;
-use crate::metrics::Metrics;
+use crate::dispatcher::metrics::Metrics;
+use crate::dispatcher::scheduler::Desk;
+use crate::dispatcher::wakeup::bell::Bell;
 use crate::store::{Store, WakeMode};
 
 /// What [`Scrape::render`] returns.

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::printable::{printable_json, printable_log};
+use crate::rules::printable::{printable_json, printable_log};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,7 @@ impl Problems {
     }
 
     /// From now on, what is wrong with a setting is said to be wrong at that place.
-    pub(super) fn locate(&mut self, name: &str, place: String) {
+    pub fn locate(&mut self, name: &str, place: String) {
         self.places.insert(name.to_owned(), place);
     }
 
@@ -67,6 +67,7 @@ impl fmt::Display for Problems {
     }
 }
 
-pub(super) fn shorten(text: &str) -> String {
+/// Shortens a value that is quoted in a problem.
+pub fn shorten(text: &str) -> String {
     text.chars().take(100).flat_map(char::escape_debug).collect()
 }

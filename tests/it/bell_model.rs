@@ -1,5 +1,5 @@
 //! The wake-up protocol, searched exhaustively: every interleaving of three producers, the dispatcher's half of the bell
-//! (`src/bell.rs`, `src/rounds.rs`, `src/listener.rs`) and the trigger `postrider.ring`. No database, no time.
+//! (`src/dispatcher/wakeup/bell.rs`, `src/dispatcher/work_loop.rs`, `src/dispatcher/wakeup/listener.rs`) and the trigger `postrider.ring`. No database, no time.
 //!
 //! A step is what PostgreSQL does as a whole: taking or refusing a lock, a snapshot, a commit becoming visible, locks
 //! going, a listener being signalled. What a step leaves out, and why that is enough:

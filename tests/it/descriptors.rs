@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postrider::descriptors::{Budget, raise_limit};
+use postrider::rules::descriptors::{Budget, raise_limit};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;

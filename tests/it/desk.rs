@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use postrider::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
-use postrider::desk::{Desk, Limits, Next, Origin, Ready, Share};
-use postrider::endpoint::{CircuitState, Credentials, Endpoint, EndpointNo, EndpointState, Format};
-use postrider::event::EventId;
-use postrider::outcome::{Answer, Outcome};
+use postrider::dispatcher::scheduler::{Desk, Limits, Next, Origin, Ready, Share};
+use postrider::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
+use postrider::model::endpoint::{CircuitState, Credentials, Endpoint, EndpointNo, EndpointState, Format};
+use postrider::model::event::EventId;
+use postrider::model::outcome::{Answer, Outcome};
 use postrider::store::{Circuit, CircuitRow};
 use reqwest::header::HeaderMap;
 use tokio::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use postrider::bell::{Armed, Bell, ListenSession};
+use postrider::dispatcher::wakeup::bell::{Armed, Bell, ListenSession};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

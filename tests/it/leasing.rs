@@ -3,9 +3,9 @@
 use std::sync::mpsc;
 
 use clap::Parser;
-use postrider::cli::{Cli, Command};
+use postrider::config::args::{Cli, Command};
 use postrider::config::{RunConfig, Settings};
-use postrider::serve::Dispatcher as InProcess;
+use postrider::dispatcher::Dispatcher as InProcess;
 use tokio::runtime::Runtime;
 
 use crate::support::{Database, Dispatcher, eventually, one_endpoint};

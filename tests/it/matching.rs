@@ -1,6 +1,6 @@
 //! Which topics a pattern matches is said twice: in Rust for routing, in SQL for replays.
 
-use postrider::topics::TopicPattern;
+use postrider::model::topic::TopicPattern;
 
 use crate::support::{Database, chance};
 

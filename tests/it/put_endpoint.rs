@@ -1,6 +1,6 @@
 //! `postrider.put_endpoint`, `pause_endpoint` and `resume_endpoint`, as SQL users call them.
 
-use postrider::endpoint::SigningSecret;
+use postrider::model::endpoint::SigningSecret;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, Ended, SECRET};

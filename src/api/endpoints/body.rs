@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::super::describe::{Auth, HeaderName, HeaderValue, Secret, SigningKey, TopicPattern, Whole};
-use crate::endpoint::Format;
-use crate::registration::Registration;
+use super::super::openapi::{Auth, HeaderName, HeaderValue, Secret, SigningKey, TopicPattern, Whole};
+use crate::model::endpoint::Format;
+use crate::operations::endpoint_spec::Registration;
 use crate::store::Span;
 
 /// An endpoint as its owner wants it. What is left out has its default, but the secret of an endpoint that exists is kept.

@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
-use crate::commands::Failure;
-use crate::vault::random;
+use crate::cli::Failure;
+use crate::rules::encryption::random;
 
 const GUARD: &str = include_str!("../../../scripts/cluster");
 const START_DEADLINE: Duration = Duration::from_secs(90);

@@ -1,7 +1,7 @@
 //! Endpoints that get nothing, or refuse it, or may not be called.
 
 use super::Check;
-use crate::commands::endpoint::ENDPOINTS_MAX;
+use crate::cli::endpoint::ENDPOINTS_MAX;
 use crate::config::RunConfig;
 use crate::store::{EndpointRow, Store};
 

@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::config::RunConfig;
-use crate::descriptors::{Budget, raise_limit};
+use crate::rules::descriptors::{Budget, raise_limit};
 use crate::store::Store;
 
 /// Whether file descriptors are enough, if `run` is started from here.

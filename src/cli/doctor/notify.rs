@@ -8,7 +8,7 @@ use tokio_postgres::AsyncMessage;
 
 use super::Check;
 use crate::config::RunConfig;
-use crate::listener::QUEUE_WARN;
+use crate::dispatcher::wakeup::listener::QUEUE_WARN;
 use crate::store::{DatabaseUrl, ServerRow, Session, Store, WakeMode, one_line};
 
 /// The canary of dispatchers has as long.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Check;
-use crate::clock::skew;
-use crate::commands::count;
+use crate::cli::count;
+use crate::rules::clock::skew;
 use crate::store::{OldTransaction, ServerRow, Store};
 
 /// Major versions that the test suite runs on.

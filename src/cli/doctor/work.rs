@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Check;
-use crate::commands::count;
+use crate::cli::count;
 use crate::store::{DispatcherRow, Lateness, ServerRow, Store, TableRow, WakeMode, WakeState};
 
 const TABLES: &str = "tables";

@@ -4,14 +4,14 @@ use std::io::{BufRead, IsTerminal};
 
 use super::super::{Failure, count, open, output};
 use super::read;
-use crate::cli;
 use crate::config::Settings;
+use crate::config::args;
 
 /// Deletes it, if it is meant.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
-    typed: &cli::EndpointDelete,
+    typed: &args::EndpointDelete,
 ) -> Result<(), Failure> {
     let is_asked = !typed.yes;
     if is_asked && !std::io::stdin().is_terminal() {

@@ -3,16 +3,17 @@
 use serde_json::json;
 
 use super::super::{Failure, headers_json, open, output};
-use crate::cli;
-use crate::config::{Problems, Settings};
-use crate::registration::Registration;
+use crate::config::Settings;
+use crate::config::args;
+use crate::operations::endpoint_spec::Registration;
 use crate::store::{Refusal, StoreError, one_line, refusal};
+use crate::validation::Problems;
 
 /// Creates or replaces it, and shows what was generated once.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
-    typed: cli::EndpointPut,
+    typed: args::EndpointPut,
 ) -> Result<(), Failure> {
     let policy = settings.egress(&typed.egress);
     let vault = settings.vault(&typed.encryption);
@@ -41,7 +42,7 @@ fn refused(fault: StoreError) -> Failure {
 }
 
 /// Texts become values; what they may be, `registration` knows.
-fn registration(typed: cli::EndpointPut, problems: &mut Problems) -> Registration {
+fn registration(typed: args::EndpointPut, problems: &mut Problems) -> Registration {
     Registration {
         headers: headers_json(&typed.headers, problems),
         max_in_flight: typed.max_in_flight.trim().parse().ok(),
@@ -65,7 +66,7 @@ fn registration(typed: cli::EndpointPut, problems: &mut Problems) -> Registratio
 }
 
 /// The login as JSON; none is given: none.
-fn auth(typed: cli::Login, problems: &mut Problems) -> Option<String> {
+fn auth(typed: args::Login, problems: &mut Problems) -> Option<String> {
     let basic = typed.basic_auth.map(|text| {
         let (username, password) = text.split_once(':').unwrap_or((&text, ""));
         json!({ "type": "basic", "username": username, "password": password }).to_string()

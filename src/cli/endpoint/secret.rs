@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use super::super::{Failure, open, output};
-use crate::cli;
-use crate::config::{Settings, parse_duration};
-use crate::registration::check_secret;
+use crate::config::Settings;
+use crate::config::args;
+use crate::operations::endpoint_spec::check_secret;
+use crate::validation::parse_duration;
 
 /// Gives it a new secret, and shows that once.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
-    typed: &cli::EndpointRotateSecret,
+    typed: &args::EndpointRotateSecret,
 ) -> Result<(), Failure> {
     check_secret(typed.secret.as_deref(), &mut settings.problems);
     let range = (Duration::ZERO, Duration::from_hours(30 * 24));

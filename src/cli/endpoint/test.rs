@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::super::{Failure, open, output};
 use super::read;
-use crate::cli;
-use crate::config::{Settings, parse_duration};
-use crate::event::EventId;
-use crate::shutdown::Signals;
+use crate::cli::signals::Signals;
+use crate::config::Settings;
+use crate::config::args;
+use crate::model::event::EventId;
 use crate::store::{AttemptRow, DeliveryDetail, EndpointRow, NewEvent, Status, Store};
+use crate::validation::parse_duration;
 
 const TOPIC: &str = "postrider.test";
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -40,7 +41,7 @@ enum Waited {
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
-    typed: &cli::EndpointTest,
+    typed: &args::EndpointTest,
 ) -> Result<(), Failure> {
     let range = (Duration::from_millis(100), Duration::from_hours(1));
     let wait = parse_duration("wait", &typed.wait, range, &mut settings.problems);
@@ -104,7 +105,7 @@ async fn first_attempt(store: &Store, id: EventId) -> Result<DeliveryDetail, Fai
         let delivery = event.and_then(|event| event.delivery_list.into_iter().next());
         // Claimed again already, if the endpoint's first delay is short: the first attempt is all that is asked for.
         if let Some(row) = delivery.filter(|row| row.attempts > 0)
-            && let Some(detail) = store.read_delivery(crate::delivery::DeliveryId::new(row.id)).await?
+            && let Some(detail) = store.read_delivery(crate::model::delivery::DeliveryId::new(row.id)).await?
             && !detail.attempt_log.is_empty()
         {
             return Ok(detail);

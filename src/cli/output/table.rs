@@ -13,7 +13,7 @@ const LONG: [&str; 4] = ["URL", "ERROR", "RESPONSE", "WAKE"];
 const LONG_CHARS_MIN: usize = 16;
 
 /// A table as it is shown, with its colours: what strangers wrote in it is spelt out.
-pub(in crate::commands) struct Painted(String);
+pub(in crate::cli) struct Painted(String);
 
 impl Painted {
     pub(super) fn as_str(&self) -> &str {
@@ -25,7 +25,7 @@ impl Painted {
 ///
 /// # Errors
 /// As [`paint`].
-pub(in crate::commands) fn table<const N: usize>(
+pub(in crate::cli) fn table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> std::io::Result<()> {
@@ -36,7 +36,7 @@ pub(in crate::commands) fn table<const N: usize>(
 ///
 /// # Errors
 /// As [`paint`].
-pub(in crate::commands) fn details(pairs: &[(&str, String)]) -> std::io::Result<()> {
+pub(in crate::cli) fn details(pairs: &[(&str, String)]) -> std::io::Result<()> {
     let mut table = plain();
     for (name, value) in pairs {
         let value = printable(value);
@@ -47,7 +47,7 @@ pub(in crate::commands) fn details(pairs: &[(&str, String)]) -> std::io::Result<
 }
 
 /// Rows under headings, without a line end.
-pub(in crate::commands) fn rows<const N: usize>(
+pub(in crate::cli) fn rows<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> Painted {

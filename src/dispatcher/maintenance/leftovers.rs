@@ -1,9 +1,9 @@
 //! What nobody works on any more: deliveries of dead dispatchers are taken back, unwanted ones are given up. A delivery that
 //! somebody has locked, or that the database refuses, is left; the others go on.
 
-use crate::delivery::{ClaimId, DeliveryId};
-use crate::halves::Halves;
-use crate::rounds::Shared;
+use crate::dispatcher::work_loop::Shared;
+use crate::model::delivery::{ClaimId, DeliveryId};
+use crate::rules::halves::Halves;
 use crate::store::{RefusedStage, StoreError, is_row_fault};
 
 /// Claims taken back in one statement.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::walk::Walk;
-use crate::rounds::{Progress, Shared};
+use crate::dispatcher::work_loop::{Progress, Shared};
 use crate::store::{
     DeletionRange, EventFloor, RefusedStage, Retention, Store, StoreError, is_lock_timeout, is_row_fault,
     one_line,

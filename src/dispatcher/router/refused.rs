@@ -3,10 +3,10 @@
 use tracing::warn;
 
 use super::Route;
-use crate::directory::Directory;
-use crate::event::EventId;
-use crate::halves::Halves;
-use crate::rounds::Progress;
+use crate::dispatcher::subscriptions::Directory;
+use crate::dispatcher::work_loop::Progress;
+use crate::model::event::EventId;
+use crate::rules::halves::Halves;
 use crate::store::{EventFloor, RefusedStage, StoreError, Stretch, is_duplicate, is_row_fault};
 
 /// Events that were refused alone, tried again in one step.

@@ -9,10 +9,10 @@
 
 use tokio::time::{Duration, Instant};
 
-use super::news::{News, Opening};
-use crate::circuit::{Health, OPEN_AFTER, probe_delay};
-use crate::delivery::{DeliveryId, DispatcherId};
-use crate::endpoint::CircuitState;
+use super::unrecorded::{News, Opening};
+use crate::model::delivery::{DeliveryId, DispatcherId};
+use crate::model::endpoint::CircuitState;
+use crate::rules::circuit_breaker::{Health, OPEN_AFTER, probe_delay};
 use crate::store::Circuit as OnRecord;
 
 /// Failures that open nothing are written at most this often, and so is a success that closes nothing: an endpoint that

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Desk;
-use crate::delivery::ClaimId;
+use crate::model::delivery::ClaimId;
 
 impl Desk {
     /// Notes claims as soon as they are known, so that none is taken for a stray.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use tokio::time::{Duration, Instant};
 
 use super::circuit::Circuit;
-use super::memory::SHARE_KIB_MAX;
-use super::share::{Free, share};
+use super::fairness::{Free, share};
+use super::payload_memory::SHARE_KIB_MAX;
 use super::{Ready, Share};
-use crate::circuit::Health;
-use crate::delivery::Claimed;
-use crate::endpoint::{Endpoint, EndpointState};
+use crate::model::delivery::Claimed;
+use crate::model::endpoint::{Endpoint, EndpointState};
+use crate::rules::circuit_breaker::Health;
 
 /// How much of what an endpoint takes may wait in memory: enough to outlast a claim and a settle, little enough
 /// that an endpoint which stops answering holds little.

@@ -2,9 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::lane::Lane;
+use super::endpoint_queue::Lane;
 use super::{Desk, Inner};
-use crate::endpoint::EndpointNo;
+use crate::model::endpoint::EndpointNo;
 
 /// What is free on the whole desk.
 #[derive(Clone, Copy, Debug)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use super::lane::Lane;
+use super::endpoint_queue::Lane;
 use super::{Desk, Inner, News};
-use crate::circuit::Health;
-use crate::delivery::{Claimed, DispatcherId};
-use crate::endpoint::{Endpoint, EndpointNo};
-use crate::outcome::{Answer, Outcome};
+use crate::model::delivery::{Claimed, DispatcherId};
+use crate::model::endpoint::{Endpoint, EndpointNo};
+use crate::model::outcome::{Answer, Outcome};
+use crate::rules::circuit_breaker::Health;
 use crate::store::{Circuit, CircuitRow};
 
 /// How long nobody asks again for the right to probe after it was refused.

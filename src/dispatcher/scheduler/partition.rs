@@ -1,6 +1,6 @@
 //! How dispatchers share the limits of an endpoint.
 
-use crate::endpoint::EndpointNo;
+use crate::model::endpoint::EndpointNo;
 
 /// Which of the dispatchers that share the endpoints this one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Desk;
-use crate::endpoint::EndpointNo;
+use crate::model::endpoint::EndpointNo;
 
 /// Payloads in memory, in KiB; a larger one has all of it to itself.
 pub const MEMORY_KIB_MAX: u32 = 64 * 1024;

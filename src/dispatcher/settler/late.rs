@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::writer::Outgoing;
-use crate::delivery::DeliveryId;
+use crate::model::delivery::DeliveryId;
 
 /// A locked row is tried again after this; each time after twice as long.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);

@@ -10,17 +10,17 @@ use tracing::warn;
 
 use super::late::Late;
 use super::{BATCH_MAX, Batch, Settle};
-use crate::backoff::Backoff;
-use crate::bell::Bell;
-use crate::delivery::{ClaimId, DeliveryId};
-use crate::desk::Desk;
-use crate::halves::Halves;
-use crate::metrics::Metrics;
+use crate::dispatcher::database_health::{Stage, Trouble};
+use crate::dispatcher::metrics::Metrics;
+use crate::dispatcher::scheduler::Desk;
+use crate::dispatcher::wakeup::bell::Bell;
+use crate::model::delivery::{ClaimId, DeliveryId};
+use crate::rules::backoff::Backoff;
+use crate::rules::halves::Halves;
 use crate::store::{
     Attempted, GivenBack, Locked, RefusedStage, Store, StoreError, is_data_fault, is_lock_timeout,
     is_row_fault,
 };
-use crate::trouble::{Stage, Trouble};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);

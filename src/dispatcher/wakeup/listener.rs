@@ -14,11 +14,11 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::backoff::Backoff;
-use crate::bell::{Bell, ListenSession};
-use crate::metrics::Metrics;
+use crate::dispatcher::database_health::Trouble;
+use crate::dispatcher::metrics::Metrics;
+use crate::dispatcher::wakeup::bell::{Bell, ListenSession};
+use crate::rules::backoff::Backoff;
 use crate::store::{ConnectError, DatabaseUrl, Session, Store, first_value, one_line};
-use crate::trouble::Trouble;
 
 /// For LISTEN and what else a connection begins with.
 const SETUP_DEADLINE: Duration = Duration::from_secs(10);
@@ -28,14 +28,14 @@ const CANARY_PAUSE: Duration = Duration::from_secs(30);
 /// Often enough that the server may end a silent session soon ([`Session::LISTENER_GUARD`]).
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// From here on the filling of the notification queue is warned about.
-pub const QUEUE_WARN: f64 = 0.1;
+pub(crate) const QUEUE_WARN: f64 = 0.1;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// A path that loses notifications is tried again this often.
 const SILENT_RETRY: Duration = Duration::from_mins(1);
 
 /// Keeps a listening connection up.
-pub struct Listener {
+pub(crate) struct Listener {
     /// Where to listen: a direct connection, not one through a transaction pooler.
     pub url: DatabaseUrl,
     /// Sounds the canary on another connection.
@@ -52,7 +52,7 @@ pub struct Listener {
 
 /// Notices when the server's notification queue fills up.
 #[derive(Debug, Default)]
-pub struct QueueWatch {
+pub(crate) struct QueueWatch {
     is_filling: AtomicBool,
 }
 
@@ -79,7 +79,7 @@ enum ListenError {
 
 impl Listener {
     /// Connects, listens, reconnects until stopped.
-    pub async fn run(&self, stop: CancellationToken) {
+    pub(crate) async fn run(&self, stop: CancellationToken) {
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         while !stop.is_cancelled() {
             let Err(fault) = self.listen(&stop, &mut backoff).await else {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Shared;
-use crate::delivery::ClaimId;
-use crate::halves::Halves;
+use crate::model::delivery::ClaimId;
+use crate::rules::halves::Halves;
 use crate::store::{GivenBack, RefusedStage, StoreError, Stray, is_row_fault};
 
 /// Claims looked at in one go.

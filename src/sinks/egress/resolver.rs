@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use self::configuration::Configuration;
 use super::{EgressPolicy, Refused};
-use crate::descriptors::{Descriptors, Shortage};
+use crate::rules::descriptors::{Descriptors, Shortage};
 
 /// For all servers and attempts together.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -100,7 +100,7 @@ mod tests {
 
     use super::configuration::build;
     use super::*;
-    use crate::descriptors::Budget;
+    use crate::rules::descriptors::Budget;
 
     /// What a DNS server says of names; of what it does not know it says that it is not there.
     type Zone = HashMap<&'static str, Says>;

@@ -11,9 +11,9 @@ use url::{Host, Url};
 
 use super::connector::{After, Bounded, NotKept};
 use super::{ClientError, causes};
-use crate::descriptors::Descriptors;
-use crate::egress::{EgressPolicy, GuardedResolver};
-use crate::endpoint::Tls;
+use crate::model::endpoint::Tls;
+use crate::rules::descriptors::Descriptors;
+use crate::sinks::egress::{EgressPolicy, GuardedResolver};
 
 /// At most so many response headers.
 const RESPONSE_HEADERS_MAX: usize = 64;
@@ -203,7 +203,7 @@ impl PreconfiguredProvider for reqwest::ClientBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::descriptors::Budget;
+    use crate::rules::descriptors::Budget;
 
     #[tokio::test]
     async fn where_no_address_of_ours_leads_is_told_from_where_ports_are_taken() {

@@ -9,7 +9,7 @@ use thiserror::Error;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::descriptors::Descriptors;
+use crate::rules::descriptors::Descriptors;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 

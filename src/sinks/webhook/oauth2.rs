@@ -12,7 +12,7 @@ use reqwest::{Method, Request};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::endpoint::OAuth2;
+use crate::model::endpoint::OAuth2;
 
 /// Logins whose tokens are kept.
 const LOGINS_MAX: usize = 10_000;

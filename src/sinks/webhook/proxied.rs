@@ -13,7 +13,7 @@ use url::Url;
 
 use super::causes;
 use super::client::Pair;
-use crate::egress::{EgressProxy, ProxyFault};
+use crate::sinks::egress::{EgressProxy, ProxyFault};
 
 /// What hyper-util says of a 407 to CONNECT. The whole text: a part of it may stand in a receiver's certificate.
 const REFUSED_TUNNEL: &str = "tunnel error: proxy authorization required";

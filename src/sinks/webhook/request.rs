@@ -6,10 +6,10 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::{Method, Request};
 
-use crate::cloudevents::{Attributes, STRUCTURED};
-use crate::endpoint::{Credentials, Endpoint, Format, prepare_headers};
-use crate::event::Event;
-use crate::signature::{Signed, sign};
+use crate::model::endpoint::{Credentials, Endpoint, Format, prepare_headers};
+use crate::model::event::Event;
+use crate::sinks::cloudevents::{Attributes, STRUCTURED};
+use crate::sinks::webhook::signature::{Signed, sign};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::hmac;
 
-use crate::endpoint::{SigningKey, SigningSecret};
+use crate::model::endpoint::{SigningKey, SigningSecret};
 
 /// What is signed.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 
+use super::host::Place;
 use super::options::Options;
-use super::place::Place;
 
 /// For a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

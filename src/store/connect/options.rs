@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::spelling::nearest;
+use crate::rules::did_you_mean::nearest;
 
 /// Every option that is understood, and its variable in the environment if it has one.
 const KNOWN: [(&str, &str); 25] = [

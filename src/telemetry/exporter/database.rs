@@ -6,7 +6,7 @@ use prometheus::TextEncoder;
 use thiserror::Error;
 
 use super::gauges::{Gauges, Value};
-use crate::desk::Desk;
+use crate::dispatcher::scheduler::Desk;
 use crate::store::{EndpointMeasure, Store, StoreError, TableMeasure, one_line};
 
 /// So many endpoints have labels: those with the most pending deliveries.
