@@ -40,27 +40,27 @@ use tracing::{info, warn};
 
 use crate::api::{self, Api, Guard};
 use crate::config::RunConfig;
-use crate::dispatcher::circuit_breaker::Breaker;
+use crate::dispatcher::circuit_breaker::CircuitRecorder;
 use crate::dispatcher::lease::{Lease, Renewer};
-use crate::dispatcher::maintenance::Housekeeping;
+use crate::dispatcher::maintenance::Maintenance;
 use crate::dispatcher::metrics::Metrics;
-use crate::dispatcher::router::Route;
-use crate::dispatcher::scheduler::{Desk, Limits};
-use crate::dispatcher::sender::{Attempts, Outlets};
-use crate::dispatcher::settler::Settle;
+use crate::dispatcher::router::Router;
+use crate::dispatcher::scheduler::{Limits, Scheduler};
+use crate::dispatcher::sender::{Sender, SenderDeps};
+use crate::dispatcher::settler::Settler;
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::dispatcher::wakeup::listener::{Listener, QueueWatch};
-use crate::dispatcher::work_loop::{Rounds, Shared};
+use crate::dispatcher::work_loop::{Shared, WorkLoop};
 use crate::model::delivery::DispatcherId;
 use crate::rules::backoff::Backoff;
 use crate::rules::clock::Clock;
 use crate::rules::descriptors::Descriptors;
 use crate::sinks::webhook::{Bounds, Deliverer};
 use crate::store::{
-    EventFloor, MigrateError, Registration, SCHEMA_VERSION, Session, Store, StoreError, WakeMode, WakeState,
+    DispatcherInfo, MigrateError, Position, SCHEMA_VERSION, Session, Store, StoreError, WakeMode, WakeState,
     check_schema, is_lock_timeout, is_permanent, migrate, one_line,
 };
-use crate::telemetry::exporter::Scrape;
+use crate::telemetry::exporter::Exporter;
 
 /// Claims, settles, health and housekeeping, each with a connection to itself, and some to spare for the canary.
 const CONNECTIONS: usize = 6;
@@ -119,8 +119,8 @@ impl Dispatcher {
             WakeMode::Poll => WakeState::ASKED_FOR,
             WakeMode::Notify => "starting",
         }));
-        let who = Registration { host: host(), lease: config.lease };
-        let desk = Arc::new(Desk::new(Limits::for_in_flight(descriptors.budget().in_flight)));
+        let who = DispatcherInfo { host: host(), lease: config.lease };
+        let scheduler = Arc::new(Scheduler::new(Limits::for_in_flight(descriptors.budget().in_flight)));
         let (clock, metrics) = (Arc::new(Clock::new(0)), Arc::new(Metrics::new()?));
         let starting = async {
             // What a table that somebody has locked keeps from being mended now is mended when an id collides.
@@ -130,8 +130,9 @@ impl Dispatcher {
             })
             .await?;
             let lease = Arc::new(keep_trying(async || Lease::start(&store, &who, &bell).await).await?);
-            let (store, trouble) = (store.clone(), Arc::default());
-            let renewer = Renewer { store, lease, bell, clock, desk, who: who.clone(), metrics, trouble };
+            let (store, database_health) = (store.clone(), Arc::default());
+            let renewer =
+                Renewer { store, lease, bell, clock, scheduler, who: who.clone(), metrics, database_health };
             keep_trying(async || renewer.step().await).await?;
             let floor = keep_trying(async || renewer.store.read_floor().await).await?;
             keep_trying(async || startup_warnings::look(&renewer.store, descriptors.budget()).await).await?;
@@ -150,51 +151,56 @@ impl Dispatcher {
     fn assemble(
         config: RunConfig,
         renewer: Renewer,
-        floor: EventFloor,
+        floor: Position,
         Prepared { listener, descriptors }: Prepared,
     ) -> anyhow::Result<Self> {
-        let Renewer { store, lease, bell, clock, desk, metrics, trouble, .. } = renewer.clone();
+        let Renewer { store, lease, bell, clock, scheduler, metrics, database_health, .. } = renewer.clone();
         let source = &config.cloudevents_source;
         let deliverer =
             Deliverer::new(config.egress.clone(), descriptors.clone(), clock, bounds(&config), source)?;
         let stop_intake = CancellationToken::new();
         let (reports, settled) = mpsc::channel(config.max_in_flight);
-        let attempts = Attempts::new(
+        let sender = Sender::new(
             store.clone(),
-            Arc::clone(&desk),
+            Arc::clone(&scheduler),
             Arc::clone(&lease),
             deliverer,
-            Outlets { reports, metrics: Arc::clone(&metrics), trouble: Arc::clone(&trouble) },
+            SenderDeps {
+                reports,
+                metrics: Arc::clone(&metrics),
+                database_health: Arc::clone(&database_health),
+            },
         );
-        let settle = Settle {
+        let settle = Settler {
             store: store.clone(),
-            desk: Arc::clone(&desk),
+            scheduler: Arc::clone(&scheduler),
             bell: Arc::clone(&bell),
             metrics: Arc::clone(&metrics),
-            trouble: Arc::clone(&trouble),
+            database_health: Arc::clone(&database_health),
             reports: settled,
         };
         let scrape_store = Store::new(&config.database, Session::Scrape, 1)?;
-        let scrape = Scrape::new(Arc::clone(&metrics), scrape_store, Arc::clone(&desk), Arc::clone(&bell));
+        let exporter =
+            Exporter::new(Arc::clone(&metrics), scrape_store, Arc::clone(&scheduler), Arc::clone(&bell));
         let (routed_below, routed_as_of) = (AtomicU64::new(0), AtomicU64::new(0));
         let shared = Arc::new(Shared {
             store,
-            desk,
+            scheduler,
             lease,
             bell,
-            attempts,
+            sender,
             metrics,
-            trouble,
+            database_health,
             routed_below,
             routed_as_of,
         });
-        let rounds =
-            Rounds::new(Arc::clone(&shared), Route::new(Arc::clone(&shared), floor), config.poll_interval);
+        let work_loop =
+            WorkLoop::new(Arc::clone(&shared), Router::new(Arc::clone(&shared), floor), config.poll_interval);
         let api_store =
             Store::new(&config.database, Session::Api, API_CONNECTIONS)?.with_vault(config.vault.clone());
-        let (lease, trouble) = (Arc::clone(&shared.lease), Arc::clone(&shared.trouble));
-        let api = Api::new(api_store, lease, trouble, config.egress.clone(), scrape);
-        let housekeeping = Housekeeping::new(Arc::clone(&shared), config.lease, config.retention);
+        let (lease, database_health) = (Arc::clone(&shared.lease), Arc::clone(&shared.database_health));
+        let api = Api::new(api_store, lease, database_health, config.egress.clone(), exporter);
+        let housekeeping = Maintenance::new(Arc::clone(&shared), config.lease, config.retention);
         let mut dispatcher = Self {
             api_address: listener.local_addr()?,
             config,
@@ -210,7 +216,7 @@ impl Dispatcher {
         let store = Store::new(&dispatcher.config.database.apart(), Session::Lease, 1)?;
         dispatcher.spawn_lease(Renewer { store, ..renewer })?;
         dispatcher.spawn_upkeep(Prepared { listener, descriptors }, Arc::new(api));
-        dispatcher.intake.spawn(rounds.run(dispatcher.stop_intake.clone()));
+        dispatcher.intake.spawn(work_loop.run(dispatcher.stop_intake.clone()));
         dispatcher.intake.spawn(housekeeping.run(dispatcher.stop_intake.clone()));
         Ok(dispatcher)
     }
@@ -228,7 +234,7 @@ impl Dispatcher {
     /// Claims nothing more: the first step of a stop.
     pub fn stop_intake(&self) {
         self.stop_intake.cancel();
-        self.shared.desk.close();
+        self.shared.scheduler.close();
     }
 
     /// Stops in order; returns when everything is settled or given back, and at the latest some seconds after the
@@ -262,9 +268,9 @@ impl Dispatcher {
     /// Ends the round under way, gives back what is queued, and what hangs beyond the grace period.
     async fn finish(&mut self) {
         all_ended(&mut self.intake).await;
-        let queued = self.shared.desk.take_queued();
-        self.shared.attempts.give_back(queued).await;
-        self.shared.attempts.finish(self.config.grace_period).await;
+        let queued = self.shared.scheduler.take_queued();
+        self.shared.sender.give_back(queued).await;
+        self.shared.sender.finish(self.config.grace_period).await;
     }
 
     fn spawn_lease(&mut self, renewer: Renewer) -> std::io::Result<()> {
@@ -286,20 +292,20 @@ impl Dispatcher {
                 store: self.shared.store.clone(),
                 bell: Arc::clone(&self.shared.bell),
                 metrics: Arc::clone(&self.shared.metrics),
-                trouble: Arc::clone(&self.shared.trouble),
+                database_health: Arc::clone(&self.shared.database_health),
                 queue: QueueWatch::default(),
             };
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });
         }
-        let Shared { store, desk, lease, bell, metrics, trouble, .. } = &*self.shared;
-        let breaker = Breaker {
+        let Shared { store, scheduler, lease, bell, metrics, database_health, .. } = &*self.shared;
+        let breaker = CircuitRecorder {
             store: store.clone(),
-            desk: Arc::clone(desk),
+            scheduler: Arc::clone(scheduler),
             lease: Arc::clone(lease),
             bell: Arc::clone(bell),
             metrics: Arc::clone(metrics),
-            trouble: Arc::clone(trouble),
+            database_health: Arc::clone(database_health),
             disable_after: self.config.disable_after,
         };
         // After settle, which has the last news.

@@ -19,7 +19,7 @@ use super::paging::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
-use crate::operations::endpoint_spec::{Publication, check_patterns, check_secret};
+use crate::operations::endpoint_spec::{EventSpec, check_patterns, check_secret};
 use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, Replay, RotatedSecret, Span};
 use crate::validation::{Problems, parse_duration};
 
@@ -227,11 +227,11 @@ pub(super) async fn test(
 
     let wait = params.duration(Duration::from_secs(20))?;
     existing(&api, &id).await?;
-    let publication = Publication {
+    let publication = EventSpec {
         topic: "postrider.test".to_owned(),
         payload: "{\"test\": true}".to_owned(),
         destination: Some(id.clone()),
-        ..Publication::default()
+        ..EventSpec::default()
     };
     api.store.hasten_probe(&id).await?;
     let event = publication.check(&mut Problems::default());

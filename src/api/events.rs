@@ -19,7 +19,7 @@ use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
 use crate::model::event::EventId;
-use crate::operations::endpoint_spec::Publication;
+use crate::operations::endpoint_spec::EventSpec;
 use crate::store::{Cancelled, EventRow, NewEvent};
 use crate::validation::Problems;
 
@@ -73,7 +73,7 @@ pub(super) async fn publish(
 ) -> Result<([(HeaderName, String); 1], Answer<PublishedEvent>), Problem> {
     let mut problems = Problems::default();
     time::check("deliver_after", body.deliver_after.as_deref(), &mut problems);
-    let publication = Publication {
+    let publication = EventSpec {
         topic,
         payload: body.payload.get().to_owned(),
         key: body.key,

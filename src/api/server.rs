@@ -29,21 +29,21 @@ use super::extract::{BODY_BYTES_MAX, Text, legible};
 use super::openapi::{self, Description};
 use super::problem::{Code, Problem};
 use super::{dashboard, deliveries, endpoints, events, wait};
-use crate::dispatcher::database_health::Trouble;
+use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::lease::Lease;
 use crate::rules::descriptors::Descriptors;
 use crate::sinks::egress::EgressPolicy;
 use crate::store::{BacklogRow, DispatcherRow, Store};
-use crate::telemetry::exporter::{self, Scrape};
+use crate::telemetry::exporter::{self, Exporter};
 
 /// What the routes work with.
 pub struct Api {
     pub(super) store: Store,
     pub(super) lease: Arc<Lease>,
-    pub(super) trouble: Arc<Trouble>,
+    pub(super) database_health: Arc<DatabaseHealth>,
     /// What `run` may call: an endpoint that it could not call is refused.
     pub(super) policy: EgressPolicy,
-    pub(super) scrape: Scrape,
+    pub(super) exporter: Exporter,
     /// Requests that may still begin to wait.
     pub(super) waiting: Semaphore,
     pub(super) kept: Kept,
@@ -56,16 +56,16 @@ impl Api {
     pub fn new(
         store: Store,
         lease: Arc<Lease>,
-        trouble: Arc<Trouble>,
+        database_health: Arc<DatabaseHealth>,
         policy: EgressPolicy,
-        scrape: Scrape,
+        exporter: Exporter,
     ) -> Self {
         Self {
             store,
             lease,
-            trouble,
+            database_health,
             policy,
-            scrape,
+            exporter,
             waiting: Semaphore::new(wait::WAITING_MAX),
             kept: Kept::default(),
             stop: CancellationToken::new(),
@@ -187,15 +187,15 @@ async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
     if !api.lease.is_renewed() {
         (StatusCode::SERVICE_UNAVAILABLE, "database out of reach\n")
-    } else if !api.trouble.is_over() {
-        (StatusCode::SERVICE_UNAVAILABLE, "trouble with the database: the log says more\n")
+    } else if !api.database_health.is_over() {
+        (StatusCode::SERVICE_UNAVAILABLE, "database_health with the database: the log says more\n")
     } else {
         (StatusCode::OK, "ready\n")
     }
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, exporter::CONTENT_TYPE)], api.scrape.render().await)
+    ([(CONTENT_TYPE, exporter::CONTENT_TYPE)], api.exporter.render().await)
 }
 
 /// What this version serves as `/openapi.json`.

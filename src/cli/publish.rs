@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Failure, headers_json, open, output};
 use crate::config::Settings;
 use crate::config::args;
-use crate::operations::endpoint_spec::Publication;
+use crate::operations::endpoint_spec::EventSpec;
 use crate::validation::parse_duration;
 
 /// PostgreSQL holds no longer text.
@@ -22,7 +22,7 @@ pub(super) async fn run(
     let delay = typed
         .delay
         .and_then(|text| parse_duration("delay", &text, (Duration::ZERO, year), &mut settings.problems));
-    let publication = Publication {
+    let publication = EventSpec {
         topic: typed.topic,
         payload: typed.payload,
         key: typed.key,

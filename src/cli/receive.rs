@@ -127,7 +127,7 @@ fn check(mut settings: Settings, typed: &args::Receive) -> Result<(SocketAddr, B
     let secret = typed.secret.as_deref().and_then(|text| {
         text.parse()
             .map_err(|fault: crate::model::endpoint::SecretError| {
-                problems.add("secret", &fault.to_string(), None)
+                problems.add("secret", &fault.to_string(), None);
             })
             .ok()
     });

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::dispatcher::database_health::Trouble;
+use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::lease::Lease;
 use crate::dispatcher::metrics::Metrics;
-use crate::dispatcher::scheduler::{Desk, News};
+use crate::dispatcher::scheduler::{Scheduler, Unrecorded};
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::model::endpoint::{CircuitState, EndpointNo};
 use crate::rules::backoff::Backoff;
@@ -26,11 +26,11 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// The stage.
-pub(super) struct Breaker {
+pub(super) struct CircuitRecorder {
     /// Where the record is.
     pub store: Store,
     /// Knows what is new.
-    pub desk: Arc<Desk>,
+    pub scheduler: Arc<Scheduler>,
     /// Who we are.
     pub lease: Arc<Lease>,
     /// Wakes the loop that claims.
@@ -38,12 +38,12 @@ pub(super) struct Breaker {
     /// Counts transitions.
     pub metrics: Arc<Metrics>,
     /// Told of failures.
-    pub trouble: Arc<Trouble>,
+    pub database_health: Arc<DatabaseHealth>,
     /// An endpoint is disabled after so long of nothing but failures.
     pub disable_after: Duration,
 }
 
-impl Breaker {
+impl CircuitRecorder {
     /// Writes until stopped, and what there is then. Failures are waited out with a jittered backoff.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
@@ -54,14 +54,14 @@ impl Breaker {
                     None
                 }
                 Err(fault) => {
-                    self.trouble.mention(UNRECORDED, &fault);
+                    self.database_health.mention(UNRECORDED, &fault);
                     Some(backoff.pause())
                 }
             };
             tokio::select! {
                 // Every branch only waits; news are kept when dropped.
                 () = stop.cancelled() => {}
-                () = self.desk.news_came(), if pause.is_none() => {}
+                () = self.scheduler.news_came(), if pause.is_none() => {}
                 () = tokio::time::sleep(pause.unwrap_or(TICK)) => {}
             }
         }
@@ -74,18 +74,18 @@ impl Breaker {
     /// # Errors
     /// [`StoreError`]: what is not written is kept for the next step.
     pub(super) async fn step(&self) -> Result<(), StoreError> {
-        for no in self.desk.gone() {
+        for no in self.scheduler.gone() {
             self.pass_over(self.disable_gone(no).await)?;
         }
-        let mut news = self.desk.take_news().into_iter();
+        let mut news = self.scheduler.take_news().into_iter();
         while let Some((no, what)) = news.next() {
             let done = self.write(no, &what).await;
             if !matches!(done, Ok(Written::Done(()))) {
-                self.desk.restore_news(no, what);
+                self.scheduler.restore_news(no, what);
             }
             if let Err(fault) = self.pass_over(done.map(drop)) {
                 for (no, what) in news {
-                    self.desk.restore_news(no, what);
+                    self.scheduler.restore_news(no, what);
                 }
                 return Err(fault);
             }
@@ -97,7 +97,7 @@ impl Breaker {
     fn pass_over(&self, done: Result<(), StoreError>) -> Result<(), StoreError> {
         match done {
             Err(fault) if is_row_fault(&fault) || is_lock_timeout(&fault) => {
-                self.trouble.mention(UNRECORDED, &fault);
+                self.database_health.mention(UNRECORDED, &fault);
                 Ok(())
             }
             done => done,
@@ -106,7 +106,7 @@ impl Breaker {
 
     /// An endpoint answered 410: it is disabled as soon as nobody has locked it.
     async fn disable_gone(&self, no: EndpointNo) -> Result<(), StoreError> {
-        let as_of = self.desk.endpoints_read();
+        let as_of = self.scheduler.endpoints_read();
         let Written::Done(disabled) = self.store.disable_endpoint(no, "answered 410 Gone", None).await?
         else {
             return Ok(());
@@ -114,12 +114,12 @@ impl Breaker {
         if let Some(id) = disabled {
             warn!(endpoint.id = id, "endpoint {id} answered 410 Gone and is disabled; its deliveries wait");
         }
-        self.desk.set_disabled(no, as_of);
+        self.scheduler.set_disabled(no, as_of);
         Ok(())
     }
 
     /// A success first, then what failed after it.
-    async fn write(&self, no: EndpointNo, news: &News) -> Result<Written<()>, StoreError> {
+    async fn write(&self, no: EndpointNo, news: &Unrecorded) -> Result<Written<()>, StoreError> {
         if news.has_succeeded {
             let Written::Done(was) = self.store.close_circuit(no).await? else {
                 return Ok(Written::Locked);
@@ -136,14 +136,14 @@ impl Breaker {
             }
         }
         let on_record = noted.map(|noted| noted.circuit);
-        self.desk.news_written(no, on_record.as_ref(), self.lease.id());
+        self.scheduler.news_written(no, on_record.as_ref(), self.lease.id());
         // The sleeping loop does not know yet whom it may claim for, and when it may probe.
         self.bell.look_now();
         // What was counted is not counted again because of this: the next failure asks anew.
         if let Some(noted) = noted
             && let Err(fault) = self.follow(no, &noted).await
         {
-            self.trouble.mention(UNRECORDED, &fault);
+            self.database_health.mention(UNRECORDED, &fault);
         }
         Ok(Written::Done(()))
     }
@@ -161,11 +161,11 @@ impl Breaker {
         }
         let after = humantime::format_duration(self.disable_after).to_string();
         let reason = format!("no attempt succeeded for {after}");
-        let as_of = self.desk.endpoints_read();
+        let as_of = self.scheduler.endpoints_read();
         let disabled = self.store.disable_endpoint(no, &reason, Some(self.disable_after)).await?;
         if let Written::Done(Some(id)) = disabled {
             warn!(endpoint.id = id, "{reason}: endpoint {id} is disabled; its deliveries wait");
-            self.desk.set_disabled(no, as_of);
+            self.scheduler.set_disabled(no, as_of);
         }
         Ok(())
     }
@@ -194,6 +194,6 @@ impl Breaker {
     }
 
     fn id(&self, no: EndpointNo) -> String {
-        self.desk.endpoint(no).map_or_else(|| no.get().to_string(), |endpoint| endpoint.id.clone())
+        self.scheduler.endpoint(no).map_or_else(|| no.get().to_string(), |endpoint| endpoint.id.clone())
     }
 }

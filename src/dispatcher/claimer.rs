@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dispatcher::scheduler::Origin;
-use crate::dispatcher::subscriptions::Directory;
+use crate::dispatcher::subscriptions::Subscriptions;
 use crate::dispatcher::work_loop::{Look, Progress, Shared};
 use crate::model::endpoint::EndpointNo;
 use crate::rules::halves::Halves;
@@ -28,12 +28,12 @@ const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(5);
 const FLOOR_SLACK_US: i64 = 1_000_000;
 
 /// The stage.
-pub struct Dispatch {
+pub struct Claimer {
     shared: Arc<Shared>,
     /// Endpoints with waiting deliveries, and when the first is due.
     waiting: HashMap<EndpointNo, Instant>,
     /// Where the last claim of an endpoint came to: dead index entries below are not walked again until the next sweep.
-    floors_us: HashMap<EndpointNo, i64>,
+    rtt_floors_us: HashMap<EndpointNo, i64>,
     swept: Option<Instant>,
     /// After the last search for waiting endpoints: not before then again.
     search_at: Option<Instant>,
@@ -41,13 +41,13 @@ pub struct Dispatch {
     has_refused: bool,
 }
 
-impl Dispatch {
+impl Claimer {
     /// A stage that knows of nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
             waiting: HashMap::new(),
-            floors_us: HashMap::new(),
+            rtt_floors_us: HashMap::new(),
             swept: None,
             search_at: None,
             has_refused: false,
@@ -58,9 +58,13 @@ impl Dispatch {
     ///
     /// # Errors
     /// [`StoreError`]: nothing is claimed, unless the answer was lost.
-    pub async fn step(&mut self, look: Look, directory: &mut Directory) -> Result<Progress, StoreError> {
+    pub async fn step(
+        &mut self,
+        look: Look,
+        subscriptions: &mut Subscriptions,
+    ) -> Result<Progress, StoreError> {
         if look == Look::Full || self.swept.is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL) {
-            self.sweep(directory).await?;
+            self.sweep(subscriptions).await?;
         }
         self.take_probes().await?;
         let rooms = self.reserve();
@@ -70,12 +74,12 @@ impl Dispatch {
         let worked = match self.claim(&rooms).await {
             Ok(claims) => {
                 self.book(&rooms, &claims);
-                self.begin(claims, directory).await?
+                self.begin(claims, subscriptions).await?
             }
-            Err(fault) if is_row_fault(&fault) => self.claim_in_halves(&rooms, directory).await?,
+            Err(fault) if is_row_fault(&fault) => self.claim_in_halves(&rooms, subscriptions).await?,
             Err(fault) => {
                 for room in &rooms {
-                    self.shared.desk.unreserve(room.endpoint_no, room.slots);
+                    self.shared.scheduler.unreserve(room.endpoint_no, room.slots);
                 }
                 return Err(fault);
             }
@@ -88,21 +92,25 @@ impl Dispatch {
     }
 
     /// Hands claimed deliveries on; returns how many.
-    async fn begin(&self, claims: Vec<DueClaim>, directory: &mut Directory) -> Result<usize, StoreError> {
+    async fn begin(
+        &self,
+        claims: Vec<DueClaim>,
+        subscriptions: &mut Subscriptions,
+    ) -> Result<usize, StoreError> {
         let claimed: Vec<_> =
             claims.iter().map(|c| (c.claimed, c.payload_bytes.unwrap_or_default())).collect();
         let worked = claimed.len();
         if let Some(first) = claims.first() {
             self.shared.metrics.dispatched(worked);
-            if let Err(fault) = self.shared.refresh(directory, first.endpoint_version).await {
+            if let Err(fault) = self.shared.refresh(subscriptions, first.endpoint_version).await {
                 // Nobody begins them: they are strays, and take no room.
                 for claim in &claims {
-                    self.shared.desk.unreserve(claim.claimed.endpoint_no, 1);
+                    self.shared.scheduler.unreserve(claim.claimed.endpoint_no, 1);
                 }
                 return Err(fault);
             }
         }
-        self.shared.attempts.admit(claimed, HashMap::new()).await;
+        self.shared.sender.admit(claimed, HashMap::new()).await;
         Ok(worked)
     }
 
@@ -110,22 +118,22 @@ impl Dispatch {
     async fn claim_in_halves(
         &mut self,
         rooms: &[EndpointRoom],
-        directory: &mut Directory,
+        subscriptions: &mut Subscriptions,
     ) -> Result<usize, StoreError> {
         let slots = rooms.iter().flat_map(|room| std::iter::repeat_n(room.endpoint_no, room.slots));
         let mut halves = Halves::new(slots.collect());
         let mut worked = 0;
         while let Some(part) = halves.next_part() {
-            match self.claim_part(&part, directory).await {
+            match self.claim_part(&part, subscriptions).await {
                 Ok(claimed) => worked += claimed,
                 Err(fault) if is_row_fault(&fault) => {
                     if let Some(no) = halves.refused(part) {
-                        self.shared.desk.unreserve(no, 1);
+                        self.shared.scheduler.unreserve(no, 1);
                     }
                 }
                 Err(fault) => {
                     for no in part.into_iter().chain(halves.rest()) {
-                        self.shared.desk.unreserve(no, 1);
+                        self.shared.scheduler.unreserve(no, 1);
                     }
                     return Err(fault);
                 }
@@ -138,7 +146,7 @@ impl Dispatch {
     async fn claim_part(
         &mut self,
         part: &[EndpointNo],
-        directory: &mut Directory,
+        subscriptions: &mut Subscriptions,
     ) -> Result<usize, StoreError> {
         let mut rooms: Vec<EndpointRoom> = Vec::new();
         for no in part {
@@ -155,11 +163,13 @@ impl Dispatch {
         match self.claim(&rooms).await {
             Ok(claims) => {
                 self.book(&rooms, &claims);
-                self.begin(claims, directory).await
+                self.begin(claims, subscriptions).await
             }
             Err(fault) => {
                 if let Some(id) = alone.filter(|_| is_row_fault(&fault)) {
-                    self.shared.trouble.mention("a delivery cannot be claimed and is set aside", &fault);
+                    self.shared
+                        .database_health
+                        .mention("a delivery cannot be claimed and is set aside", &fault);
                     store.set_aside(RefusedStage::Claim, id.get(), &fault).await?;
                     self.has_refused = true;
                 }
@@ -180,7 +190,7 @@ impl Dispatch {
     /// because the last look was none.
     pub fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();
-        let due = |(no, due): (&EndpointNo, &Instant)| match self.shared.desk.claim_delay(*no) {
+        let due = |(no, due): (&EndpointNo, &Instant)| match self.shared.scheduler.claim_delay(*no) {
             Some(delay) => Some((*due).max(now + delay)),
             None if *due > now => Some(*due),
             None => None, // Due, and waiting for a slot.
@@ -195,18 +205,18 @@ impl Dispatch {
         self.waiting.iter().any(|(no, due)| *due <= now && self.is_served(*no))
     }
 
-    async fn sweep(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
-        let stuck = self.shared.desk.shed();
-        self.shared.attempts.give_back(stuck).await;
+    async fn sweep(&mut self, subscriptions: &mut Subscriptions) -> Result<(), StoreError> {
+        let stuck = self.shared.scheduler.shed();
+        self.shared.sender.give_back(stuck).await;
         self.swept = Some(Instant::now());
         if self.search_at.is_none_or(|at| at <= Instant::now()) {
-            self.search(directory).await?;
+            self.search(subscriptions).await?;
         }
-        self.shared.attempts.resume();
+        self.shared.sender.resume();
         Ok(())
     }
 
-    async fn search(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
+    async fn search(&mut self, subscriptions: &mut Subscriptions) -> Result<(), StoreError> {
         let asked = Instant::now();
         let found = self.shared.store.find_due().await?;
         let now = Instant::now();
@@ -214,19 +224,19 @@ impl Dispatch {
         self.search_at = (took > SEARCH_CHEAP).then(|| now + (took * SEARCH_PART).min(SEARCH_PAUSE_MAX));
         self.has_refused = found.has_refused;
         if let Some(version) = found.endpoint_version {
-            self.shared.refresh(directory, version).await?;
+            self.shared.refresh(subscriptions, version).await?;
         }
-        self.shared.desk.set_circuits(&found.circuits, self.shared.lease.id(), asked);
+        self.shared.scheduler.set_circuits(&found.circuits, self.shared.lease.id(), asked);
         self.waiting = found.due.into_iter().map(|due| (due.endpoint_no, now + due.delay)).collect();
-        self.floors_us.clear();
+        self.rtt_floors_us.clear();
         Ok(())
     }
 
     /// Asks for the right to probe endpoints whose circuit is open, where a delivery is due that may be the probe.
     async fn take_probes(&self) -> Result<(), StoreError> {
         let now = Instant::now();
-        let desk = &self.shared.desk;
-        let due = self.waiting.iter().filter(|(no, due)| **due <= now && desk.is_probe_due(**no));
+        let scheduler = &self.shared.scheduler;
+        let due = self.waiting.iter().filter(|(no, due)| **due <= now && scheduler.is_probe_due(**no));
         let asked: Vec<EndpointNo> = due.map(|(no, _)| *no).take(BATCH_MAX).collect();
         if asked.is_empty() {
             return Ok(());
@@ -235,12 +245,12 @@ impl Dispatch {
         let taken = self.shared.store.take_probes(self.shared.lease.id(), &asked, lease).await?;
         for no in &asked {
             match taken.iter().find(|(taken, _)| taken == no) {
-                Some((_, failed_probes)) => desk.set_probing(*no, *failed_probes, now + lease),
-                None => desk.set_probe_refused(*no),
+                Some((_, failed_probes)) => scheduler.set_probing(*no, *failed_probes, now + lease),
+                None => scheduler.set_probe_refused(*no),
             }
         }
         self.shared.metrics.circuits_half_opened(taken.len());
-        self.shared.attempts.resume();
+        self.shared.sender.resume();
         Ok(())
     }
 
@@ -249,9 +259,9 @@ impl Dispatch {
         let mut left = BATCH_MAX;
         let mut rooms = Vec::new();
         for (no, _) in self.waiting.iter().filter(|(_, due)| **due <= now) {
-            let slots = self.shared.desk.reserve(*no, left, Origin::Waited);
+            let slots = self.shared.scheduler.reserve(*no, left, Origin::Waited);
             if slots > 0 {
-                let floor_us = self.floors_us.get(no).copied().unwrap_or_default();
+                let floor_us = self.rtt_floors_us.get(no).copied().unwrap_or_default();
                 rooms.push(EndpointRoom { endpoint_no: *no, slots, floor_us });
                 left -= slots;
             }
@@ -273,15 +283,15 @@ impl Dispatch {
         for room in rooms {
             let (count, due_us) = counts.get(&room.endpoint_no).copied().unwrap_or_default();
             if count < room.slots {
-                self.shared.desk.unreserve(room.endpoint_no, room.slots - count);
+                self.shared.scheduler.unreserve(room.endpoint_no, room.slots - count);
                 self.waiting.remove(&room.endpoint_no);
             } else {
-                self.floors_us.insert(room.endpoint_no, due_us - FLOOR_SLACK_US);
+                self.rtt_floors_us.insert(room.endpoint_no, due_us - FLOOR_SLACK_US);
             }
         }
     }
 
     fn is_served(&self, no: EndpointNo) -> bool {
-        self.shared.desk.is_served(no)
+        self.shared.scheduler.is_served(no)
     }
 }

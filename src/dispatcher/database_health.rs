@@ -22,18 +22,18 @@ const FAULTS_MAX: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Claims.
-    Rounds,
+    WorkLoop,
     /// Writes outcomes.
-    Settle,
+    Settler,
     /// Renews the lease.
     Lease,
     /// Takes back, tidies up, deletes.
-    Housekeeping,
+    Maintenance,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Trouble {
+pub struct DatabaseHealth {
     state: Mutex<State>,
 }
 
@@ -49,15 +49,15 @@ struct State {
 impl Stage {
     const fn complaint(self) -> &'static str {
         match self {
-            Self::Rounds => "events not claimed, trying again",
-            Self::Settle => "outcomes not written, trying again",
+            Self::WorkLoop => "events not claimed, trying again",
+            Self::Settler => "outcomes not written, trying again",
             Self::Lease => "lease not renewed, trying again",
-            Self::Housekeeping => "housekeeping failed, trying again",
+            Self::Maintenance => "housekeeping failed, trying again",
         }
     }
 }
 
-impl Trouble {
+impl DatabaseHealth {
     /// A stage failed and will try again.
     pub fn began(&self, stage: Stage, fault: &(dyn Error + 'static)) {
         let mut known = self.lock();
@@ -120,7 +120,7 @@ impl State {
             };
             info!("the database does its work again, after {lasted:.1?}{held_back}");
         }
-        // The next trouble is told from its beginning, but not faster than this one.
+        // The next database_health is told from its beginning, but not faster than this one.
         self.said.retain(|(_, at)| now < *at + COMPLAINTS_SPAN);
     }
 }

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::dispatcher::database_health::{Stage, Trouble};
+use crate::dispatcher::database_health::{DatabaseHealth, Stage};
 use crate::dispatcher::metrics::Metrics;
-use crate::dispatcher::scheduler::{Desk, Share};
+use crate::dispatcher::scheduler::{Partition, Scheduler};
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::model::delivery::DispatcherId;
 use crate::rules::clock::{Clock, Moment};
-use crate::store::{Registration, Store, StoreError};
+use crate::store::{DispatcherInfo, Store, StoreError};
 
 /// So many leases are renewed in a row for a dispatcher that shows no pulse: a runtime that is busy or blocked for a while
 /// loses nothing, and what one that hangs for good holds is taken back in the end.
@@ -50,7 +50,7 @@ impl Lease {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn start(store: &Store, who: &Registration, bell: &Bell) -> Result<Self, StoreError> {
+    pub async fn start(store: &Store, who: &DispatcherInfo, bell: &Bell) -> Result<Self, StoreError> {
         let until = Moment::now() + who.lease;
         let id = store.register_dispatcher(who, &bell.wake_state()).await?;
         Ok(Self {
@@ -124,13 +124,13 @@ pub(crate) struct Renewer {
     /// Set by every renewal.
     pub clock: Arc<Clock>,
     /// Told how many dispatchers share the endpoints.
-    pub desk: Arc<Desk>,
+    pub scheduler: Arc<Scheduler>,
     /// To register anew after a lost lease.
-    pub who: Registration,
+    pub who: DispatcherInfo,
     /// Counts lost leases.
     pub metrics: Arc<Metrics>,
     /// Told of failures.
-    pub trouble: Arc<Trouble>,
+    pub database_health: Arc<DatabaseHealth>,
 }
 
 impl Renewer {
@@ -147,11 +147,11 @@ impl Renewer {
             }
             pause = match self.renew().await {
                 Ok(()) => {
-                    self.trouble.ended(Stage::Lease);
+                    self.database_health.ended(Stage::Lease);
                     self.lease.duration / 6
                 }
                 Err(fault) => {
-                    self.trouble.began(Stage::Lease, &fault);
+                    self.database_health.began(Stage::Lease, &fault);
                     RENEW_AGAIN
                 }
             };
@@ -199,8 +199,8 @@ impl Renewer {
         };
         self.lease.set(id, before + self.lease.duration);
         self.clock.set(renewal.now_ms);
-        let share = Share { place: renewal.earlier_dispatchers, of: renewal.live_dispatchers };
-        let before = self.desk.set_share(share);
+        let share = Partition { place: renewal.earlier_dispatchers, of: renewal.live_dispatchers };
+        let before = self.scheduler.set_share(share);
         if before.of != share.of {
             info!("{} dispatchers share the endpoints", share.of);
         }

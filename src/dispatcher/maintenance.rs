@@ -18,7 +18,7 @@ use crate::dispatcher::database_health::Stage;
 use crate::dispatcher::work_loop::{Progress, Shared};
 use crate::rules::backoff::Backoff;
 use crate::rules::halves::Halves;
-use crate::store::{EventFloor, Retention, StoreError, Tallied, ToSeal, Whose, is_row_fault};
+use crate::store::{Position, Retention, StoreError, Tallied, ToSeal, Whose, is_row_fault};
 
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -31,14 +31,14 @@ const FORGET_AFTER: Duration = Duration::from_hours(24);
 const TIDYING_MAX: Duration = Duration::from_secs(3);
 
 /// The stage.
-pub(super) struct Housekeeping {
+pub(super) struct Maintenance {
     shared: Arc<Shared>,
     interval: Duration,
     retention: Retention,
     deletions: Deletions,
 }
 
-impl Housekeeping {
+impl Maintenance {
     /// Steps four times per lease, and often enough that nothing stays in progress for 15 s beyond the lease of whoever
     /// held it.
     pub(super) fn new(shared: Arc<Shared>, lease: Duration, retention: Retention) -> Self {
@@ -54,7 +54,7 @@ impl Housekeeping {
             let begun = Instant::now();
             pause = match self.step(&stop).await {
                 Ok(progress) => {
-                    self.shared.trouble.ended(Stage::Housekeeping);
+                    self.shared.database_health.ended(Stage::Maintenance);
                     backoff.reset();
                     match progress {
                         Progress::Worked(_) => Duration::ZERO,
@@ -62,7 +62,7 @@ impl Housekeeping {
                     }
                 }
                 Err(fault) => {
-                    self.shared.trouble.began(Stage::Housekeeping, &fault);
+                    self.shared.database_health.began(Stage::Maintenance, &fault);
                     backoff.pause()
                 }
             };
@@ -108,7 +108,7 @@ impl Housekeeping {
         let xid = self.shared.routed_below.load(Ordering::Relaxed);
         let is_confirmed = self.shared.routed_as_of.load(Ordering::Relaxed) == self.shared.store.opened();
         if xid > 0 && is_confirmed {
-            self.shared.store.save_floor(EventFloor { xid, id: 0 }).await?;
+            self.shared.store.save_floor(Position { xid, id: 0 }).await?;
         }
         Ok(())
     }
@@ -196,7 +196,9 @@ impl Tidying<'_> {
                 Ok(_) => {}
                 Err(fault) if is_row_fault(&fault) => {
                     if halves.refused(part).is_some() {
-                        self.shared.trouble.mention("counts of an endpoint cannot be summed up", &fault);
+                        self.shared
+                            .database_health
+                            .mention("counts of an endpoint cannot be summed up", &fault);
                     }
                 }
                 Err(fault) => return Err(fault),

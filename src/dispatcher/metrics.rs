@@ -1,6 +1,6 @@
 //! What this process counts of itself, for Prometheus. The stages call one plain method where something happens; each is a
 //! few atomic additions, without a lock or an allocation. Labels come from closed sets: never a URL, a topic or a payload.
-//! What the database knows better is read at each scrape (see `scrape.rs`).
+//! What the database knows better is read at each exporter (see `exporter.rs`).
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 50
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    attempts: Attempts,
+    attempts: AttemptCounts,
     attempt_duration: Histogram,
     delivery_latency: Histogram,
     routed: Histogram,
@@ -49,7 +49,7 @@ struct Circuits {
 
 /// `postrider_attempts_total`, one child per outcome.
 #[derive(Debug)]
-struct Attempts {
+struct AttemptCounts {
     success: IntCounter,
     redirect: IntCounter,
     client_error: IntCounter,
@@ -196,7 +196,7 @@ impl Metrics {
     }
 }
 
-impl Attempts {
+impl AttemptCounts {
     fn of(&self, answer: &Answer) -> &IntCounter {
         match answer {
             Answer::Success { .. } => &self.success,
@@ -248,12 +248,12 @@ impl Maker {
         Ok(Circuits { open: to("open"), half_open: to("half_open"), closed: to("closed") })
     }
 
-    fn attempts(&self) -> prometheus::Result<Attempts> {
+    fn attempts(&self) -> prometheus::Result<AttemptCounts> {
         let opts = Opts::new("postrider_attempts_total", "HTTP attempts that ended, by what they came to.");
         let attempts = IntCounterVec::new(opts, &["outcome"])?;
         self.0.register(Box::new(attempts.clone()))?;
         let of = |outcome| attempts.with_label_values(&[outcome]);
-        Ok(Attempts {
+        Ok(AttemptCounts {
             success: of("success"),
             redirect: of("redirect"),
             client_error: of("client_error"),

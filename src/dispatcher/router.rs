@@ -3,7 +3,7 @@
 //!
 //! **The floor.** Unrouted events are found by an index on (inserting transaction, id), from a floor upwards. Nothing
 //! below the *safe* floor can still turn up: every transaction below it has ended, and what it committed is routed.
-//! While some long transaction holds the safe floor back, rounds start from a *near* floor behind the last claim, and
+//! While some long transaction holds the safe floor back, work_loop start from a *near* floor behind the last claim, and
 //! return to the safe one as often as it is cheap, and before every sleep.
 
 mod refused;
@@ -16,13 +16,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::dispatcher::claimer::Dispatch;
+use crate::dispatcher::claimer::Claimer;
 use crate::dispatcher::scheduler::Origin;
-use crate::dispatcher::subscriptions::Directory;
+use crate::dispatcher::subscriptions::Subscriptions;
 use crate::dispatcher::work_loop::{Look, Progress, Shared};
 use crate::model::endpoint::EndpointNo;
 use crate::model::event::EventId;
-use crate::store::{Birth, EventFloor, RoutePlan, RouteTx, StoreError, Stretch, UnroutedEvent, is_row_fault};
+use crate::store::{
+    InitialState, Position, RoutePlan, RouteTx, StoreError, Stretch, UnroutedEvent, is_row_fault,
+};
 
 /// Events routed in one transaction.
 const BATCH_MAX: usize = 500;
@@ -36,9 +38,9 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const SAFE_LOOK_PART: u32 = 20;
 
 /// The stage.
-pub struct Route {
+pub struct Router {
     shared: Arc<Shared>,
-    floor: Floor,
+    floor: Watermark,
     /// Whether siblings may have slots for something that was left since they were rung last.
     has_left_some: bool,
     /// The endpoint of the next event has no room at the moment, but will have some soon; and since when that is so.
@@ -50,11 +52,11 @@ pub struct Route {
 }
 
 #[derive(Debug)]
-struct Floor {
+struct Watermark {
     /// Connections opened when it was read from the database, or confirmed.
     opened: u64,
-    safe: EventFloor,
-    near: EventFloor,
+    safe: Position,
+    near: Position,
     /// When the last look from the safe floor ended, and how long it took.
     safe_look: (Instant, Duration),
 }
@@ -81,17 +83,22 @@ struct Plan {
     leaves_some: bool,
     /// Size of each claimed event's payload.
     payload_bytes: HashMap<EventId, u64>,
-    /// The endpoint of the first event that was left, or would have been, for want of room on the desk.
+    /// The endpoint of the first event that was left, or would have been, for want of room on the scheduler.
     held_up: Option<EndpointNo>,
-    last: EventFloor,
+    last: Position,
 }
 
-impl Route {
+impl Router {
     /// A stage whose first look begins at `floor`.
-    pub fn new(shared: Arc<Shared>, floor: EventFloor) -> Self {
+    pub fn new(shared: Arc<Shared>, floor: Position) -> Self {
         Self {
             shared,
-            floor: Floor { opened: 0, safe: floor, near: floor, safe_look: (Instant::now(), Duration::ZERO) },
+            floor: Watermark {
+                opened: 0,
+                safe: floor,
+                near: floor,
+                safe_look: (Instant::now(), Duration::ZERO),
+            },
             has_left_some: false,
             held_up: None,
             receivers: 1,
@@ -106,8 +113,8 @@ impl Route {
     pub async fn step(
         &mut self,
         look: Look,
-        directory: &mut Directory,
-        dispatch: &mut Dispatch,
+        subscriptions: &mut Subscriptions,
+        dispatch: &mut Claimer,
     ) -> Result<Progress, StoreError> {
         let room = self.room();
         if room == 0 {
@@ -118,14 +125,14 @@ impl Route {
         let is_safe = self.floor.is_safe_look(look);
         let found = if is_safe { self.find_unrouted().await? } else { Found::PERHAPS };
         if found.is_retry_due {
-            self.try_refused(directory).await?;
+            self.try_refused(subscriptions).await?;
         }
         let plan = if found.is_any {
             let from = if is_safe { self.floor.safe } else { self.floor.near };
             let batch_max = (room / self.receivers).clamp(1, BATCH_MAX);
-            match self.route_batch(Stretch::from(from), batch_max, directory).await {
+            match self.route_batch(Stretch::from(from), batch_max, subscriptions).await {
                 Err(fault) if is_row_fault(&fault) => {
-                    return self.route_in_halves(from, batch_max, directory).await;
+                    return self.route_in_halves(from, batch_max, subscriptions).await;
                 }
                 routed => routed?,
             }
@@ -146,12 +153,12 @@ impl Route {
     }
 
     /// Remembers what the next batch has to know of this one.
-    fn follow(&mut self, plan: &Plan, room: usize, dispatch: &mut Dispatch) {
+    fn follow(&mut self, plan: &Plan, room: usize, dispatch: &mut Claimer) {
         // Even where a look from the safe floor found late rows far below: they come first, then the floor rises again.
         self.floor.near = plan.last.max(self.floor.safe);
         dispatch.note_waiting(&plan.waiting);
         self.has_left_some |= plan.leaves_some;
-        // As long as it is the desk's room that limits batches, the next one waits for more, too.
+        // As long as it is the scheduler's room that limits batches, the next one waits for more, too.
         let still = self.held_up.filter(|_| plan.rows.births.len() >= room);
         self.held_up = plan.held_up.or(still.map(|(no, _)| no)).map(|no| (no, Instant::now()));
     }
@@ -184,13 +191,17 @@ impl Route {
 
     /// For how many deliveries there is room; 0: wait until there is some.
     fn room(&self) -> usize {
-        let desk = &self.shared.desk;
-        let room = desk.room();
+        let scheduler = &self.shared.scheduler;
+        let room = scheduler.room();
         let Some((no, _)) = self.held_up.filter(|(_, since)| since.elapsed() < PATIENCE) else {
             return room;
         };
-        match desk.room_if_held_up(no) {
-            Some(left) if left.min(room) < ROOM_WANTED || room < self.receivers.min(desk.room_max() / 2) => 0,
+        match scheduler.room_if_held_up(no) {
+            Some(left)
+                if left.min(room) < ROOM_WANTED || room < self.receivers.min(scheduler.room_max() / 2) =>
+            {
+                0
+            }
             Some(left) => room.min(left.max(self.receivers)),
             None => room,
         }
@@ -211,44 +222,44 @@ impl Route {
         &self,
         stretch: Stretch,
         batch_max: usize,
-        directory: &mut Directory,
+        subscriptions: &mut Subscriptions,
     ) -> Result<Option<Plan>, StoreError> {
         let store = &self.shared.store;
         let claimed = RouteTx::claim_events(store, stretch, batch_max, self.has_refused).await?;
-        self.route_claimed(claimed, directory).await
+        self.route_claimed(claimed, subscriptions).await
     }
 
     /// Routes one event, whether it was refused before or not.
     async fn route_alone(
         &self,
         stretch: Stretch,
-        directory: &mut Directory,
+        subscriptions: &mut Subscriptions,
     ) -> Result<Option<Plan>, StoreError> {
         let claimed = RouteTx::claim_events(&self.shared.store, stretch, 1, false).await?;
-        self.route_claimed(claimed, directory).await
+        self.route_claimed(claimed, subscriptions).await
     }
 
     async fn route_claimed(
         &self,
         claimed: Option<(RouteTx<'_>, Vec<UnroutedEvent>)>,
-        directory: &mut Directory,
+        subscriptions: &mut Subscriptions,
     ) -> Result<Option<Plan>, StoreError> {
         let Some((mut tx, mut events)) = claimed else {
             return Ok(None);
         };
         // The snapshot that shows an event shows every endpoint committed before it: a copy of that version will do, and a
         // newer one too. It comes by the same connection: another one may not be had.
-        if events.first().is_some_and(|event| event.endpoint_version != directory.version()) {
+        if events.first().is_some_and(|event| event.endpoint_version != subscriptions.version()) {
             let endpoints;
             (tx, endpoints) = tx.load_endpoints().await?;
-            self.shared.take_over(directory, endpoints).await;
+            self.shared.take_over(subscriptions, endpoints).await;
         }
-        let plan = self.plan(&events, directory);
+        let plan = self.plan(&events, subscriptions);
         let claimed = match tx.route_events(self.shared.lease.id(), &plan.rows).await {
             Ok(claimed) => claimed,
             Err(fault) => {
                 for no in &plan.reserved {
-                    self.shared.desk.unreserve(*no, 1);
+                    self.shared.scheduler.unreserve(*no, 1);
                 }
                 return Err(fault);
             }
@@ -258,11 +269,11 @@ impl Route {
         let claimed = claimed.into_iter().map(|claimed| (claimed, bytes(claimed.event_id))).collect();
         let loaded = events.iter_mut().filter_map(|event| event.event.take());
         let loaded = loaded.map(|event| (event.id, event)).collect();
-        self.shared.attempts.admit(claimed, loaded).await;
+        self.shared.sender.admit(claimed, loaded).await;
         Ok(Some(plan))
     }
 
-    fn plan(&self, events: &[UnroutedEvent], directory: &mut Directory) -> Plan {
+    fn plan(&self, events: &[UnroutedEvent], subscriptions: &mut Subscriptions) -> Plan {
         let mut plan = Plan {
             rows: RoutePlan::default(),
             reserved: Vec::new(),
@@ -270,7 +281,7 @@ impl Route {
             leaves_some: false,
             payload_bytes: HashMap::new(),
             held_up: None,
-            last: EventFloor::default(),
+            last: Position::default(),
         };
         let may_wait = self.held_up.is_none_or(|(_, since)| since.elapsed() < PATIENCE);
         for event in events {
@@ -278,8 +289,8 @@ impl Route {
                 break;
             }
             let receivers: Arc<[EndpointNo]> = match &event.destination {
-                Some(id) => directory.destination(id).into_iter().collect(),
-                None => directory.receivers(&event.topic),
+                Some(id) => subscriptions.destination(id).into_iter().collect(),
+                None => subscriptions.receivers(&event.topic),
             };
             if let Some(no) = receivers.first().filter(|no| self.is_held_up(event, **no, receivers.len())) {
                 plan.held_up = Some(*no);
@@ -298,35 +309,35 @@ impl Route {
         plan
     }
 
-    /// Whether the desk has no room for it at the moment, though its endpoint would take it.
+    /// Whether the scheduler has no room for it at the moment, though its endpoint would take it.
     fn is_held_up(&self, event: &UnroutedEvent, first: EndpointNo, receivers: usize) -> bool {
-        let desk = &self.shared.desk;
-        let is_too_full = |left| left == 0 || desk.room() < receivers;
-        event.delay.is_none() && desk.room_if_held_up(first).is_some_and(is_too_full)
+        let scheduler = &self.shared.scheduler;
+        let is_too_full = |left| left == 0 || scheduler.room() < receivers;
+        event.delay.is_none() && scheduler.room_if_held_up(first).is_some_and(is_too_full)
     }
 
-    fn birth(&self, event: &UnroutedEvent, no: EndpointNo, plan: &mut Plan) -> Birth {
+    fn birth(&self, event: &UnroutedEvent, no: EndpointNo, plan: &mut Plan) -> InitialState {
         if let Some(delay) = event.delay {
-            plan.leaves_some |= self.shared.desk.is_enabled(no);
-            return Birth::Pending(delay);
+            plan.leaves_some |= self.shared.scheduler.is_enabled(no);
+            return InitialState::Pending(delay);
         }
-        if plan.reserved.len() < BIRTHS_MAX && self.shared.desk.reserve(no, 1, Origin::New) == 1 {
+        if plan.reserved.len() < BIRTHS_MAX && self.shared.scheduler.reserve(no, 1, Origin::New) == 1 {
             plan.reserved.push(no);
-            return Birth::Claimed;
+            return InitialState::Claimed;
         }
         plan.waiting.push(no);
-        plan.leaves_some |= self.shared.desk.is_enabled(no);
-        Birth::Pending(Duration::ZERO)
+        plan.leaves_some |= self.shared.scheduler.is_enabled(no);
+        InitialState::Pending(Duration::ZERO)
     }
 }
 
-impl Floor {
+impl Watermark {
     fn is_safe_look(&self, look: Look) -> bool {
         let (ended, cost) = self.safe_look;
         look == Look::Full || ended.elapsed() >= cost * SAFE_LOOK_PART
     }
 
-    fn set(&mut self, safe: EventFloor) {
+    fn set(&mut self, safe: Position) {
         if safe < self.safe {
             warn!(
                 "the database's history went back (a restore, or a failover that lost commits): looking at all events again"

@@ -20,10 +20,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Duration, Instant};
 
-use self::endpoint_queue::Lane;
-pub use self::partition::Share;
+use self::endpoint_queue::EndpointQueue;
+pub use self::partition::Partition;
 pub use self::payload_memory::MEMORY_KIB_MAX;
-pub use self::unrecorded::News;
+pub use self::unrecorded::Unrecorded;
 use crate::model::delivery::{ClaimId, Claimed, DeliveryId};
 use crate::model::endpoint::{Endpoint, EndpointNo};
 use crate::model::event::Event;
@@ -45,10 +45,10 @@ impl Limits {
     }
 }
 
-/// How full a desk is.
+/// How full a scheduler is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Attempts begun and not ended.
+    /// Sender begun and not ended.
     pub in_flight: usize,
     /// Deliveries claimed and not settled, and room reserved for claims.
     pub held: usize,
@@ -89,7 +89,7 @@ pub struct Next {
 
 /// The counters of this dispatcher.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Scheduler {
     limits: Limits,
     inner: Mutex<Inner>,
     room: Notify,
@@ -101,36 +101,36 @@ pub struct Desk {
 
 #[derive(Debug)]
 struct Inner {
-    lanes: HashMap<EndpointNo, Lane>,
-    /// Lanes that can start an attempt now; each at most once, served in turn.
+    queues: HashMap<EndpointNo, EndpointQueue>,
+    /// Endpoint queues that can start an attempt now; each at most once, served in turn.
     startable: VecDeque<EndpointNo>,
-    /// Lanes that could start an attempt, were it not for what others need; by what they have under way.
+    /// Endpoint queues that could start an attempt, were it not for what others need; by what they have under way.
     blocked: BTreeSet<(usize, EndpointNo)>,
-    /// Lanes with requests under way.
+    /// Endpoint queues with requests under way.
     active: BTreeSet<EndpointNo>,
-    /// Lanes with something to put on record.
+    /// Endpoint queues with something to put on record.
     with_news: BTreeSet<EndpointNo>,
-    /// Lanes with something on record, or whose circuit is not closed.
+    /// Endpoint queues with something on record, or whose circuit is not closed.
     failing: BTreeSet<EndpointNo>,
     /// Endpoints that answered 410 and are not disabled in the database yet.
     gone: BTreeSet<EndpointNo>,
-    /// Attempts under way, and the memory of their payloads in KiB.
+    /// Sender under way, and the memory of their payloads in KiB.
     begun: HashMap<DeliveryId, (Claimed, u32)>,
     /// Unsettled deliveries per claim.
     claims: HashMap<ClaimId, usize>,
     runners: usize,
     held: usize,
-    share: Share,
+    share: Partition,
     /// How often the endpoints were taken over.
     endpoints_read: u64,
     closed: bool,
 }
 
-impl Desk {
-    /// An empty desk.
+impl Scheduler {
+    /// An empty scheduler.
     pub fn new(limits: Limits) -> Self {
         let inner = Inner {
-            lanes: HashMap::new(),
+            queues: HashMap::new(),
             startable: VecDeque::new(),
             blocked: BTreeSet::new(),
             active: BTreeSet::new(),
@@ -141,7 +141,7 @@ impl Desk {
             claims: HashMap::new(),
             runners: 0,
             held: 0,
-            share: Share::WHOLE,
+            share: Partition::WHOLE,
             endpoints_read: 0,
             closed: false,
         };
@@ -155,29 +155,31 @@ impl Desk {
         inner.endpoints_read += 1;
         let mut known: HashMap<EndpointNo, Arc<Endpoint>> = endpoints.map(|e| (e.no, e)).collect();
         let mut unwanted = Vec::new();
-        inner.lanes.retain(|no, lane| {
+        inner.queues.retain(|no, queue| {
             let endpoint = known.remove(no);
             if endpoint.as_ref().is_none_or(|e| !e.is_attempted()) {
-                unwanted.extend(lane.take_queue());
+                unwanted.extend(queue.take_queue());
             }
             let Some(endpoint) = endpoint else {
-                return !lane.is_unused();
+                return !queue.is_unused();
             };
-            lane.set_endpoint(endpoint);
+            queue.set_endpoint(endpoint);
             true
         });
         let share = inner.share;
-        inner.lanes.extend(known.into_iter().map(|(no, endpoint)| (no, Lane::new(endpoint, share))));
+        inner
+            .queues
+            .extend(known.into_iter().map(|(no, endpoint)| (no, EndpointQueue::new(endpoint, share))));
         unwanted
     }
 
     /// This dispatcher's part of each endpoint's limits from now on; returns what it was before.
-    pub fn set_share(&self, share: Share) -> Share {
+    pub fn set_share(&self, share: Partition) -> Partition {
         let mut inner = self.lock();
         let before = std::mem::replace(&mut inner.share, share);
         if before != share {
-            for lane in inner.lanes.values_mut() {
-                lane.set_share(share);
+            for queue in inner.queues.values_mut() {
+                queue.set_share(share);
             }
         }
         before
@@ -190,7 +192,7 @@ impl Desk {
 
     /// Failed attempts of an endpoint since the last one that succeeded, as far as this dispatcher made them.
     pub fn consecutive_failures(&self, no: EndpointNo) -> u32 {
-        self.lock().lanes.get(&no).map_or(0, Lane::consecutive_failures)
+        self.lock().queues.get(&no).map_or(0, EndpointQueue::consecutive_failures)
     }
 
     /// How full it is.
@@ -228,10 +230,10 @@ impl Desk {
         };
         let wanted = wanted.min(held_max.saturating_sub(inner.held));
         let free = self.free(&inner, no);
-        let Some(lane) = inner.lanes.get_mut(&no) else {
+        let Some(queue) = inner.queues.get_mut(&no) else {
             return 0;
         };
-        let reserved = lane.reserve(wanted, free);
+        let reserved = queue.reserve(wanted, free);
         inner.held += reserved;
         reserved
     }
@@ -240,16 +242,16 @@ impl Desk {
     pub fn unreserve(&self, no: EndpointNo, count: usize) {
         let mut inner = self.lock();
         inner.held = inner.held.saturating_sub(count);
-        if let Some(lane) = inner.lanes.get_mut(&no) {
-            lane.unreserve(count);
+        if let Some(queue) = inner.queues.get_mut(&no) {
+            queue.unreserve(count);
         }
         self.room.notify_one();
     }
 
     /// A reserved delivery was claimed but will not be queued: it is held until it is given back.
-    pub fn unreserve_lane(&self, no: EndpointNo) {
-        if let Some(lane) = self.lock().lanes.get_mut(&no) {
-            lane.unreserve(1);
+    pub fn unreserve_queue(&self, no: EndpointNo) {
+        if let Some(queue) = self.lock().queues.get_mut(&no) {
+            queue.unreserve(1);
         }
     }
 
@@ -258,8 +260,8 @@ impl Desk {
         let mut inner = self.lock();
         for item in ready {
             let no = item.claimed.endpoint_no;
-            if let Some(lane) = inner.lanes.get_mut(&no) {
-                lane.push(item);
+            if let Some(queue) = inner.queues.get_mut(&no) {
+                queue.push(item);
             }
             inner.offer(no);
         }
@@ -283,20 +285,20 @@ impl Desk {
         let mut inner = self.lock();
         while let Some(no) = inner.startable.pop_front() {
             let leaves_room = self.leaves_room(&inner, no);
-            let Some(lane) = inner.lanes.get_mut(&no) else {
+            let Some(queue) = inner.queues.get_mut(&no) else {
                 continue;
             };
-            lane.is_offered = false;
-            if lane.can_start() && !leaves_room {
-                let in_flight = lane.in_flight();
-                lane.blocked_at = Some(in_flight);
+            queue.is_offered = false;
+            if queue.can_start() && !leaves_room {
+                let in_flight = queue.in_flight();
+                queue.blocked_at = Some(in_flight);
                 inner.blocked.insert((in_flight, no));
                 continue;
             }
-            let Some((ready, start_at)) = lane.start() else {
+            let Some((ready, start_at)) = queue.start() else {
                 continue;
             };
-            let endpoint = lane.endpoint();
+            let endpoint = queue.endpoint();
             inner.begun.insert(ready.claimed.delivery_id, (ready.claimed, ready.payload_kib));
             inner.active.insert(no);
             inner.offer(no);
@@ -312,9 +314,9 @@ impl Desk {
     pub fn finish(&self, claimed: &Claimed) {
         let mut inner = self.lock();
         let begun = inner.begun.remove(&claimed.delivery_id);
-        if let Some(lane) = inner.lanes.get_mut(&claimed.endpoint_no) {
-            lane.finish(begun.map_or(0, |(_, payload_kib)| payload_kib));
-            if lane.in_flight() == 0 {
+        if let Some(queue) = inner.queues.get_mut(&claimed.endpoint_no) {
+            queue.finish(begun.map_or(0, |(_, payload_kib)| payload_kib));
+            if queue.in_flight() == 0 {
                 inner.active.remove(&claimed.endpoint_no);
             }
         }
@@ -327,13 +329,13 @@ impl Desk {
 
     /// What is queued for endpoints that hang: to be given back, so that others have the room.
     pub fn shed(&self) -> Vec<Claimed> {
-        self.lock().lanes.values_mut().flat_map(Lane::shed).collect()
+        self.lock().queues.values_mut().flat_map(EndpointQueue::shed).collect()
     }
 
     /// In how long an endpoint's rate limit and its circuit let another delivery be claimed; none: they do not stand in the
     /// way.
     pub fn claim_delay(&self, no: EndpointNo) -> Option<Duration> {
-        self.lock().lanes.get(&no)?.claim_delay()
+        self.lock().queues.get(&no)?.claim_delay()
     }
 
     /// Waits until something was settled since the last wait.
@@ -360,11 +362,11 @@ impl Desk {
     /// What is queued and will not be begun.
     pub fn take_queued(&self) -> Vec<Claimed> {
         let mut inner = self.lock();
-        let queued: Vec<Claimed> = inner.lanes.values_mut().flat_map(Lane::take_queue).collect();
+        let queued: Vec<Claimed> = inner.queues.values_mut().flat_map(EndpointQueue::take_queue).collect();
         queued
     }
 
-    /// Attempts that were begun and did not end.
+    /// Sender that were begun and did not end.
     pub fn begun(&self) -> Vec<Claimed> {
         self.lock().begun.values().map(|(claimed, _)| *claimed).collect()
     }
@@ -375,21 +377,21 @@ impl Desk {
 }
 
 impl Inner {
-    /// Puts a lane into the turn if it can start an attempt and does not stand there yet.
+    /// Puts a queue into the turn if it can start an attempt and does not stand there yet.
     fn offer(&mut self, no: EndpointNo) {
-        let Some(lane) = self.lanes.get_mut(&no) else {
+        let Some(queue) = self.queues.get_mut(&no) else {
             return;
         };
-        if !self.closed && !lane.is_offered && lane.blocked_at.is_none() && lane.can_start() {
-            lane.is_offered = true;
+        if !self.closed && !queue.is_offered && queue.blocked_at.is_none() && queue.can_start() {
+            queue.is_offered = true;
             self.startable.push_back(no);
         }
     }
 
-    /// Looks at a lane again, whether it was blocked or not.
+    /// Looks at a queue again, whether it was blocked or not.
     fn unblock(&mut self, no: EndpointNo) {
-        if let Some(lane) = self.lanes.get_mut(&no)
-            && let Some(in_flight) = lane.blocked_at.take()
+        if let Some(queue) = self.queues.get_mut(&no)
+            && let Some(in_flight) = queue.blocked_at.take()
         {
             self.blocked.remove(&(in_flight, no));
         }

@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::dispatcher::database_health::Trouble;
+use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::lease::Lease;
 use crate::dispatcher::metrics::Metrics;
-use crate::dispatcher::scheduler::{Desk, MEMORY_KIB_MAX, Next, Ready};
+use crate::dispatcher::scheduler::{MEMORY_KIB_MAX, Next, Ready, Scheduler};
 use crate::dispatcher::settler::Report;
 use crate::model::delivery::Claimed;
 use crate::model::endpoint::{Endpoint, EndpointNo};
@@ -36,23 +36,23 @@ const CLOSING_PAUSE: Duration = Duration::from_millis(20);
 const STOP_CHECK: Duration = Duration::from_secs(1);
 
 /// Runs attempts.
-pub struct Attempts {
+pub struct Sender {
     store: Store,
-    desk: Arc<Desk>,
+    scheduler: Arc<Scheduler>,
     lease: Arc<Lease>,
     deliverer: Deliverer,
-    outlets: Outlets,
+    outlets: SenderDeps,
     runners: Mutex<JoinSet<()>>,
 }
 
 /// Who hears of attempts, and who ends them.
-pub struct Outlets {
+pub struct SenderDeps {
     /// Leads to `settle`.
     pub reports: mpsc::Sender<Report>,
     /// Counts what ended.
     pub metrics: Arc<Metrics>,
     /// Told of failures.
-    pub trouble: Arc<Trouble>,
+    pub database_health: Arc<DatabaseHealth>,
 }
 
 /// Claimed deliveries whose events are loaded together.
@@ -79,23 +79,23 @@ impl Chunk {
     }
 }
 
-impl Attempts {
+impl Sender {
     /// Nothing is under way yet.
     pub fn new(
         store: Store,
-        desk: Arc<Desk>,
+        scheduler: Arc<Scheduler>,
         lease: Arc<Lease>,
         deliverer: Deliverer,
-        outlets: Outlets,
+        outlets: SenderDeps,
     ) -> Arc<Self> {
-        Arc::new(Self { store, desk, lease, deliverer, outlets, runners: Mutex::default() })
+        Arc::new(Self { store, scheduler, lease, deliverer, outlets, runners: Mutex::default() })
     }
 
     /// Takes over freshly claimed deliveries, each with its payload's size, and starts what has a slot; `loaded` is what is
     /// known already of the events. What there is no memory for is given back: nobody waits for an endpoint that hangs with
     /// large payloads.
     pub async fn admit(self: &Arc<Self>, claimed: Vec<(Claimed, u64)>, mut loaded: HashMap<EventId, Event>) {
-        self.desk.note_claims(claimed.iter().map(|(claimed, _)| claimed.claim_id));
+        self.scheduler.note_claims(claimed.iter().map(|(claimed, _)| claimed.claim_id));
         let mut by_event: BTreeMap<EventId, (u64, Vec<Claimed>)> = BTreeMap::new();
         for (claimed, payload_bytes) in claimed {
             by_event.entry(claimed.event_id).or_insert((payload_bytes, Vec::new())).1.push(claimed);
@@ -112,7 +112,7 @@ impl Attempts {
                 self.start(std::mem::take(&mut chunk), &mut loaded).await;
             }
             let endpoints: Vec<EndpointNo> = claimed.iter().map(|claimed| claimed.endpoint_no).collect();
-            let (refused, permit) = self.desk.take_memory(kib, &endpoints);
+            let (refused, permit) = self.scheduler.take_memory(kib, &endpoints);
             let (refused, taken): (Vec<Claimed>, Vec<Claimed>) =
                 claimed.into_iter().partition(|claimed| refused.contains(&claimed.endpoint_no));
             self.turn_away(refused).await;
@@ -136,9 +136,11 @@ impl Attempts {
                 self.report_unreadable(&mut chunk, &read.unreadable).await;
             }
             Err(fault) => {
-                self.outlets.trouble.mention("claimed events cannot be read, giving them back", &fault);
+                self.outlets
+                    .database_health
+                    .mention("claimed events cannot be read, giving them back", &fault);
                 for (claimed, payload_kib) in &chunk.claimed {
-                    self.desk.give_memory(claimed.endpoint_no, *payload_kib);
+                    self.scheduler.give_memory(claimed.endpoint_no, *payload_kib);
                 }
                 return self.turn_away(chunk.claimed.into_iter().map(|(claimed, _)| claimed).collect()).await;
             }
@@ -154,7 +156,7 @@ impl Attempts {
             event: events.get(&claimed.event_id).map(Arc::clone),
             payload_kib,
         };
-        let runners = self.desk.admit(chunk.claimed.into_iter().map(ready).collect());
+        let runners = self.scheduler.admit(chunk.claimed.into_iter().map(ready).collect());
         self.spawn(runners);
     }
 
@@ -172,7 +174,7 @@ impl Attempts {
                 Ok(events) => read.events.extend(events),
                 Err(fault) if is_row_fault(&fault) => {
                     if let Some(id) = halves.refused(part) {
-                        self.outlets.trouble.mention("an event cannot be read", &fault);
+                        self.outlets.database_health.mention("an event cannot be read", &fault);
                         read.unreadable.insert(id, one_line(&fault));
                     }
                 }
@@ -194,15 +196,15 @@ impl Attempts {
                 continue;
             };
             chunk.permits.remove(&claimed.event_id);
-            self.desk.give_memory(claimed.endpoint_no, payload_kib);
-            self.desk.unreserve_lane(claimed.endpoint_no);
+            self.scheduler.give_memory(claimed.endpoint_no, payload_kib);
+            self.scheduler.unreserve_queue(claimed.endpoint_no);
             self.report(Report::Unreadable { claimed, why: why.clone() }).await;
         }
     }
 
     /// Starts runners for what is queued and can be begun by now.
     pub fn resume(self: &Arc<Self>) {
-        self.spawn(self.desk.start_runners());
+        self.spawn(self.scheduler.start_runners());
     }
 
     fn spawn(self: &Arc<Self>, runners: usize) {
@@ -216,7 +218,7 @@ impl Attempts {
     /// Gives back what room was reserved for.
     async fn turn_away(&self, claimed: Vec<Claimed>) {
         for claimed in &claimed {
-            self.desk.unreserve_lane(claimed.endpoint_no);
+            self.scheduler.unreserve_queue(claimed.endpoint_no);
         }
         self.give_back(claimed).await;
     }
@@ -224,7 +226,7 @@ impl Attempts {
     /// Gives up what room was reserved for and cannot be sent.
     async fn give_up(&self, claimed: Vec<Claimed>, why: Unsendable) {
         for claimed in claimed {
-            self.desk.unreserve_lane(claimed.endpoint_no);
+            self.scheduler.unreserve_queue(claimed.endpoint_no);
             self.report(Report::Unsendable { claimed, why }).await;
         }
     }
@@ -242,7 +244,7 @@ impl Attempts {
         let all = async { while runners.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, all).await.is_err() {
             runners.shutdown().await;
-            let cut_off = self.desk.begun();
+            let cut_off = self.scheduler.begun();
             warn!("{} attempts did not end within the grace period and are given back", cut_off.len());
             for claimed in cut_off {
                 self.report(Report::GivenBack { claimed, begun: true }).await;
@@ -251,11 +253,11 @@ impl Attempts {
     }
 
     async fn run(self: Arc<Self>) {
-        while let Some(next) = self.desk.next() {
+        while let Some(next) = self.scheduler.next() {
             self.spawn(usize::from(next.has_more));
             let claimed = next.ready.claimed;
             let report = self.attempt(next).await;
-            self.desk.finish(&claimed);
+            self.scheduler.finish(&claimed);
             self.report(report).await;
         }
     }
@@ -299,7 +301,7 @@ impl Attempts {
                     tokio::time::sleep(CLOSING_PAUSE).await;
                 }
                 Err(fault) => {
-                    self.outlets.trouble.mention("requests cannot be sent, trying again", &fault);
+                    self.outlets.database_health.mention("requests cannot be sent, trying again", &fault);
                     // It keeps its slot meanwhile, so that no more are tried in vain.
                     self.pause(pause_after(&fault)).await;
                     return None;
@@ -311,13 +313,13 @@ impl Attempts {
     /// Waits, but not on the way out.
     async fn pause(&self, pause: Duration) {
         let until = Instant::now() + pause;
-        while Instant::now() < until && !self.desk.is_closed() {
+        while Instant::now() < until && !self.scheduler.is_closed() {
             tokio::time::sleep_until(until.min(Instant::now() + STOP_CHECK)).await;
         }
     }
 
     async fn report(&self, report: Report) {
-        // Settle outlives every sender.
+        // Settler outlives every sender.
         drop(self.outlets.reports.send(report).await);
     }
 }

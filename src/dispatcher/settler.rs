@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use self::writer::Writer;
-use crate::dispatcher::database_health::Trouble;
+use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::metrics::Metrics;
-use crate::dispatcher::scheduler::Desk;
+use crate::dispatcher::scheduler::Scheduler;
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::model::delivery::Claimed;
 use crate::model::endpoint::Endpoint;
@@ -67,17 +67,17 @@ pub enum Report {
 }
 
 /// The stage. It ends when every sender of reports is gone and all reports are written, or cannot be.
-pub(super) struct Settle {
+pub(super) struct Settler {
     /// The database.
     pub store: Store,
     /// Told what is settled.
-    pub desk: Arc<Desk>,
+    pub scheduler: Arc<Scheduler>,
     /// Rung when something is pending again.
     pub bell: Arc<Bell>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Told of failures.
-    pub trouble: Arc<Trouble>,
+    pub database_health: Arc<DatabaseHealth>,
     /// What attempts came to.
     pub reports: mpsc::Receiver<Report>,
 }
@@ -91,8 +91,8 @@ struct Batch {
     has_pending: bool,
 }
 
-impl Settle {
-    /// Settles until no report can come any more.
+impl Settler {
+    /// Settlers until no report can come any more.
     pub(super) async fn run(mut self) {
         let mut gather = GATHER;
         let mut writer = Writer::new(&self);
@@ -139,7 +139,7 @@ impl Settle {
             match report {
                 Report::GivenBack { claimed, begun } => {
                     batch.has_pending = true;
-                    self.desk.note_unattempted(&claimed);
+                    self.scheduler.note_unattempted(&claimed);
                     batch.given_back.push(GivenBack {
                         delivery_id: claimed.delivery_id,
                         claim_id: claimed.claim_id,
@@ -147,11 +147,11 @@ impl Settle {
                     });
                 }
                 Report::Unsendable { claimed, why } => {
-                    self.desk.note_unattempted(&claimed);
+                    self.scheduler.note_unattempted(&claimed);
                     batch.attempted.push(unsendable(&claimed, why));
                 }
                 Report::Unreadable { claimed, why } => {
-                    self.desk.note_unattempted(&claimed);
+                    self.scheduler.note_unattempted(&claimed);
                     let unread = self.unreadable(&claimed, &why);
                     batch.has_pending |= unread.delay.is_some();
                     batch.attempted.push(unread);
@@ -160,7 +160,7 @@ impl Settle {
                     let verdict = self.verdict(&claimed, &outcome, begun);
                     batch.has_pending |= matches!(verdict, Verdict::RetryIn(_));
                     if matches!(verdict, Verdict::Gone(_)) {
-                        self.desk.set_gone(claimed.endpoint_no);
+                        self.scheduler.set_gone(claimed.endpoint_no);
                     }
                     batch.attempted.push(attempted(&claimed, outcome, begun, verdict));
                 }
@@ -172,7 +172,7 @@ impl Settle {
     }
 
     fn verdict(&self, claimed: &Claimed, outcome: &Outcome, begun: Instant) -> Verdict {
-        let endpoint = self.desk.note_outcome(claimed, outcome, begun);
+        let endpoint = self.scheduler.note_outcome(claimed, outcome, begun);
         verdict(endpoint.as_deref(), claimed, outcome)
     }
 
@@ -181,7 +181,7 @@ impl Settle {
         let error = format!("the event cannot be read: {why}");
         let answer = Answer::NoAnswer { why: NoAnswer::Broken, error };
         let outcome = Outcome { answer, duration: Duration::ZERO, response_excerpt: None };
-        let verdict = verdict(self.desk.endpoint(claimed.endpoint_no).as_deref(), claimed, &outcome);
+        let verdict = verdict(self.scheduler.endpoint(claimed.endpoint_no).as_deref(), claimed, &outcome);
         Attempted { age: None, ..attempted(claimed, outcome, Instant::now(), verdict) }
     }
 }

@@ -13,7 +13,7 @@ const TOPICS_MAX: usize = 10_000;
 
 /// The endpoints as of one version.
 #[derive(Debug, Default)]
-pub struct Directory {
+pub struct Subscriptions {
     version: i64,
     endpoints: Vec<Arc<Endpoint>>,
     by_id: HashMap<String, EndpointNo>,
@@ -24,21 +24,21 @@ pub struct Directory {
     by_topic: HashMap<String, Arc<[EndpointNo]>>,
 }
 
-impl Directory {
+impl Subscriptions {
     /// Takes over a freshly read set.
     pub fn new(set: EndpointSet) -> Self {
         let endpoints: Vec<Arc<Endpoint>> = set.endpoints.into_iter().map(Arc::new).collect();
         let by_id = endpoints.iter().map(|e| (e.id.clone(), e.no)).collect();
-        let mut directory = Self { version: set.version, endpoints, by_id, ..Self::default() };
-        for (place, endpoint) in directory.endpoints.iter().enumerate() {
+        let mut subscriptions = Self { version: set.version, endpoints, by_id, ..Self::default() };
+        for (place, endpoint) in subscriptions.endpoints.iter().enumerate() {
             for topic in endpoint.topics.iter().filter_map(TopicPattern::as_topic) {
-                directory.by_exact_topic.entry(topic).or_default().push(place);
+                subscriptions.by_exact_topic.entry(topic).or_default().push(place);
             }
             if endpoint.topics.iter().any(|pattern| pattern.as_topic().is_none()) {
-                directory.with_wildcards.push(place);
+                subscriptions.with_wildcards.push(place);
             }
         }
-        directory
+        subscriptions
     }
 
     /// The version it was read at; 0: never.
@@ -113,9 +113,9 @@ mod tests {
             endpoint(4, &["a.c", "c"]),
             endpoint(5, &[]),
         ];
-        let mut directory = Directory::new(EndpointSet { version: 1, endpoints });
+        let mut subscriptions = Subscriptions::new(EndpointSet { version: 1, endpoints });
         let mut receivers =
-            |topic| -> Vec<i32> { directory.receivers(topic).iter().map(|no| no.get()).collect() };
+            |topic| -> Vec<i32> { subscriptions.receivers(topic).iter().map(|no| no.get()).collect() };
 
         assert_eq!(receivers("a.b"), [1, 2, 3]);
         assert_eq!(receivers("a.c"), [2, 3, 4]);

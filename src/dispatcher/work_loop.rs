@@ -13,14 +13,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::dispatcher::claimer::Dispatch;
-use crate::dispatcher::database_health::{Stage, Trouble};
+use crate::dispatcher::claimer::Claimer;
+use crate::dispatcher::database_health::{DatabaseHealth, Stage};
 use crate::dispatcher::lease::Lease;
 use crate::dispatcher::metrics::Metrics;
-use crate::dispatcher::router::Route;
-use crate::dispatcher::scheduler::Desk;
-use crate::dispatcher::sender::Attempts;
-use crate::dispatcher::subscriptions::Directory;
+use crate::dispatcher::router::Router;
+use crate::dispatcher::scheduler::Scheduler;
+use crate::dispatcher::sender::Sender;
+use crate::dispatcher::subscriptions::Subscriptions;
 use crate::dispatcher::wakeup::bell::{Armed, Bell};
 use crate::rules::backoff::Backoff;
 use crate::store::{EndpointSet, Store, StoreError};
@@ -32,7 +32,7 @@ const NAP_MAX: Duration = Duration::from_millis(10);
 const RING_PAUSE: Duration = Duration::from_millis(10);
 /// How often claims that nobody knows of are given back.
 const STRAYS_INTERVAL: Duration = Duration::from_secs(15);
-/// So many rounds in a row are prompt: what comes now and then does not wait. After that, one that claimed less than this
+/// So many work_loop in a row are prompt: what comes now and then does not wait. After that, one that claimed less than this
 /// takes a breath as long as it took itself, at most so long.
 const PROMPT_ROUNDS: u32 = 2;
 const SMALL_ROUND: usize = 100;
@@ -65,17 +65,17 @@ pub struct Shared {
     /// The database.
     pub store: Store,
     /// Limits and queues.
-    pub desk: Arc<Desk>,
+    pub scheduler: Arc<Scheduler>,
     /// Who we are.
     pub lease: Arc<Lease>,
     /// Wakes us.
     pub bell: Arc<Bell>,
     /// Makes the attempts.
-    pub attempts: Arc<Attempts>,
+    pub sender: Arc<Sender>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Told of failures.
-    pub trouble: Arc<Trouble>,
+    pub database_health: Arc<DatabaseHealth>,
     /// Every event of a transaction below this one is routed; saved by housekeeping for the next start.
     pub routed_below: AtomicU64,
     /// Connections opened when that was confirmed: a newer one may lead to a server that knows nothing of it.
@@ -87,41 +87,41 @@ impl Shared {
     ///
     /// # Errors
     /// [`StoreError`]: the copy stays as it is.
-    pub async fn refresh(&self, directory: &mut Directory, version: i64) -> Result<(), StoreError> {
-        if directory.version() == version {
+    pub async fn refresh(&self, subscriptions: &mut Subscriptions, version: i64) -> Result<(), StoreError> {
+        if subscriptions.version() == version {
             return Ok(());
         }
         let endpoints = self.store.load_endpoints().await?;
-        self.take_over(directory, endpoints).await;
+        self.take_over(subscriptions, endpoints).await;
         Ok(())
     }
 
     /// Goes on with these endpoints.
-    pub async fn take_over(&self, directory: &mut Directory, endpoints: EndpointSet) {
-        *directory = Directory::new(endpoints);
+    pub async fn take_over(&self, subscriptions: &mut Subscriptions, endpoints: EndpointSet) {
+        *subscriptions = Subscriptions::new(endpoints);
         let unreadable =
-            directory.endpoints().iter().filter_map(|e| Some((&e.id, e.credentials.as_ref().err()?)));
+            subscriptions.endpoints().iter().filter_map(|e| Some((&e.id, e.credentials.as_ref().err()?)));
         if let Some((id, fault)) = unreadable.clone().next() {
             let count = unreadable.count();
             error!(
                 "the secrets of {count} endpoints cannot be read here, their deliveries wait: \"{id}\" has one that is {fault}"
             );
         }
-        let unwanted = self.desk.set_endpoints(directory.endpoints().iter().map(Arc::clone));
-        self.attempts.give_back(unwanted).await;
+        let unwanted = self.scheduler.set_endpoints(subscriptions.endpoints().iter().map(Arc::clone));
+        self.sender.give_back(unwanted).await;
     }
 }
 
 /// The loop.
-pub struct Rounds {
+pub struct WorkLoop {
     shared: Arc<Shared>,
-    directory: Directory,
-    route: Route,
-    dispatch: Dispatch,
+    subscriptions: Subscriptions,
+    route: Router,
+    dispatch: Claimer,
     looks: watch::Receiver<u64>,
     poll_interval: Duration,
     nap: Duration,
-    /// Rounds that claimed something since the last sleep.
+    /// WorkLoop that claimed something since the last sleep.
     in_a_row: u32,
     /// Producers ring: to be disarmed with the next look.
     is_armed: bool,
@@ -130,13 +130,13 @@ pub struct Rounds {
     strays_released: Option<Instant>,
 }
 
-impl Rounds {
+impl WorkLoop {
     /// A loop that has not looked yet; `route` knows where the sweep at start begins.
-    pub fn new(shared: Arc<Shared>, route: Route, poll_interval: Duration) -> Self {
+    pub fn new(shared: Arc<Shared>, route: Router, poll_interval: Duration) -> Self {
         Self {
-            dispatch: Dispatch::new(Arc::clone(&shared)),
+            dispatch: Claimer::new(Arc::clone(&shared)),
             looks: shared.bell.looks(),
-            directory: Directory::default(),
+            subscriptions: Subscriptions::default(),
             route,
             shared,
             poll_interval,
@@ -161,12 +161,12 @@ impl Rounds {
             };
             match round {
                 Ok(()) => {
-                    self.shared.trouble.ended(Stage::Rounds);
+                    self.shared.database_health.ended(Stage::WorkLoop);
                     backoff.reset();
                     look = Look::Near;
                 }
                 Err(fault) => {
-                    self.shared.trouble.began(Stage::Rounds, &fault);
+                    self.shared.database_health.began(Stage::WorkLoop, &fault);
                     self.disarm().await;
                     stop.run_until_cancelled(tokio::time::sleep(backoff.pause())).await;
                     look = Look::Full;
@@ -206,8 +206,8 @@ impl Rounds {
         if self.strays_released.is_none_or(|at| at.elapsed() >= STRAYS_INTERVAL) {
             self.release_strays().await?;
         }
-        let due = self.dispatch.step(look, &mut self.directory).await?;
-        let new = self.route.step(look, &mut self.directory, &mut self.dispatch).await?;
+        let due = self.dispatch.step(look, &mut self.subscriptions).await?;
+        let new = self.route.step(look, &mut self.subscriptions, &mut self.dispatch).await?;
         Ok(match (due, new) {
             (Progress::Worked(a), Progress::Worked(b)) => Progress::Worked(a + b),
             (Progress::Worked(n), _) | (_, Progress::Worked(n)) => Progress::Worked(n),
@@ -234,7 +234,7 @@ impl Rounds {
                     // What came by itself is seldom followed by more at once: the look before the next sleep will do.
                     self.rest(stop).await?;
                 } else if self.in_a_row > PROMPT_ROUNDS {
-                    // A steady trickle is taken in fewer, larger rounds: at most half of the time goes into them.
+                    // A steady trickle is taken in fewer, larger work_loop: at most half of the time goes into them.
                     stop.run_until_cancelled(tokio::time::sleep(took.min(BREATH_MAX))).await;
                 }
             }
@@ -286,7 +286,7 @@ impl Rounds {
             // Every branch only waits; a look and a freed slot are kept when dropped.
             () = stop.cancelled() => {}
             _ = self.looks.changed() => {}
-            () = self.shared.desk.room_changed(), if has_waiting => {}
+            () = self.shared.scheduler.room_changed(), if has_waiting => {}
             () = tokio::time::sleep_until(until) => {}
         }
     }
@@ -295,7 +295,7 @@ impl Rounds {
         tokio::select! {
             // Every branch only waits; freed room is kept when dropped.
             () = stop.cancelled() => {}
-            () = self.shared.desk.room_changed() => {}
+            () = self.shared.scheduler.room_changed() => {}
             () = tokio::time::sleep(RING_PAUSE) => {}
         }
     }
@@ -310,7 +310,7 @@ impl Rounds {
     async fn ring(&mut self) {
         self.rung_siblings = Instant::now();
         self.route.leave_none();
-        if self.shared.desk.sharers() > 1 && self.shared.bell.ring().await {
+        if self.shared.scheduler.sharers() > 1 && self.shared.bell.ring().await {
             self.shared.metrics.ring_sent();
         }
     }

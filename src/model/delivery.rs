@@ -74,7 +74,7 @@ pub struct Claimed {
     pub endpoint_no: EndpointNo,
     /// Number of this attempt, from 1.
     pub attempt: u32,
-    /// Attempts before the last retry or replay: the schedule begins after them.
+    /// Sender before the last retry or replay: the schedule begins after them.
     pub attempts_before: u32,
     /// Whether it was claimed when it was born, by the statement that routed its event.
     pub is_newborn: bool,

@@ -24,7 +24,7 @@ const PEM_BYTES_MAX: usize = 64 * 1024;
 /// An endpoint as somebody asks for it; texts as typed.
 #[derive(Clone, Default)]
 #[expect(missing_docs, reason = "the arguments of postrider.put_endpoint")]
-pub struct Registration {
+pub struct EndpointSpec {
     pub id: String,
     pub url: String,
     pub topics: Vec<String>,
@@ -45,7 +45,7 @@ pub struct Registration {
     pub client_certificate: Option<String>,
 }
 
-impl Registration {
+impl EndpointSpec {
     /// Checks everything before it gives up, so that all faults are reported; none: there are some.
     pub fn check(self, policy: &EgressPolicy, problems: &mut Problems) -> Option<EndpointPut> {
         check_id(&self.id, problems);
@@ -105,7 +105,7 @@ impl Registration {
 /// An event as somebody asks for it.
 #[derive(Clone, Default)]
 #[expect(missing_docs, reason = "the columns of postrider.outbox")]
-pub struct Publication {
+pub struct EventSpec {
     pub topic: String,
     /// JSON, kept byte for byte.
     pub payload: String,
@@ -117,7 +117,7 @@ pub struct Publication {
     pub deliver_after: Option<String>,
 }
 
-impl Publication {
+impl EventSpec {
     /// Checks what the outbox would refuse; the payload is left to PostgreSQL.
     pub fn check(self, problems: &mut Problems) -> NewEvent {
         if let Err(fault) = check_topic(&self.topic) {

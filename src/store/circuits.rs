@@ -12,7 +12,7 @@ use crate::model::endpoint::{CircuitState, EndpointNo};
 pub struct Circuit {
     /// Closed, open or half open.
     pub state: CircuitState,
-    /// Attempts in a row that count against the endpoint, over all dispatchers.
+    /// Sender in a row that count against the endpoint, over all dispatchers.
     pub failures: u32,
     /// Probes in a row that failed.
     pub failed_probes: u32,

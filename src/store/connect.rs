@@ -31,7 +31,7 @@ use self::host::Place;
 use self::options::Options;
 use self::passfile::Wanted;
 use self::session::MARK;
-use self::throttle::Gate;
+use self::throttle::ConnectThrottle;
 use self::tls::Tls;
 use super::errors::{is_read_only, is_refused_setting};
 use super::{first_value, is_permanent, one_line};
@@ -55,7 +55,7 @@ pub struct DatabaseUrl {
     wants_primary: bool,
     warnings: Vec<String>,
     /// Shared by all copies but those that are apart.
-    gate: Arc<Gate>,
+    gate: Arc<ConnectThrottle>,
     has_pooler: Arc<AtomicBool>,
 }
 
@@ -126,7 +126,7 @@ impl DatabaseUrl {
             places,
             configs,
             warnings,
-            gate: Arc::new(Gate::new()),
+            gate: Arc::new(ConnectThrottle::new()),
             has_pooler: Arc::default(),
         })
     }
@@ -134,7 +134,7 @@ impl DatabaseUrl {
     /// A copy with a gate of its own: what connects by it waits for nobody on another runtime.
     #[must_use]
     pub fn apart(&self) -> Self {
-        Self { gate: Arc::new(Gate::new()), ..self.clone() }
+        Self { gate: Arc::new(ConnectThrottle::new()), ..self.clone() }
     }
 
     /// What its owner should know, in lines.
@@ -201,7 +201,7 @@ impl DatabaseUrl {
         self.wants_primary && is_read_only(fault)
     }
 
-    /// Connects to the first host that takes us. In trouble, all attempts of this process wait for each other (see
+    /// Connects to the first host that takes us. In database_health, all attempts of this process wait for each other (see
     /// `store/gate.rs`).
     ///
     /// # Errors

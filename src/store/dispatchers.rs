@@ -44,7 +44,7 @@ impl WakeState {
 
 /// What a dispatcher says of itself.
 #[derive(Clone, Debug)]
-pub struct Registration {
+pub struct DispatcherInfo {
     /// Host name and process id.
     pub host: String,
     /// How long its lease lasts without renewal.
@@ -69,7 +69,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn register_dispatcher(
         &self,
-        who: &Registration,
+        who: &DispatcherInfo,
         wake: &WakeState,
     ) -> Result<DispatcherId, StoreError> {
         let row = self

@@ -17,7 +17,7 @@ use crate::model::event::{Event, EventId};
 
 /// A place in the order of events: the inserting transaction, then the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EventFloor {
+pub struct Position {
     /// A transaction id (`xid8`).
     pub xid: u64,
     /// An event id.
@@ -30,7 +30,7 @@ pub struct UnroutedEvent {
     /// The event.
     pub id: EventId,
     /// Its place in the order.
-    pub place: EventFloor,
+    pub place: Position,
     /// Event type.
     pub topic: String,
     /// The one endpoint it is for, if its producer named one.
@@ -51,12 +51,12 @@ pub struct RoutePlan {
     /// Every event of the batch, with the number of its deliveries.
     pub events: Vec<(EventId, usize)>,
     /// Every delivery.
-    pub births: Vec<(EventId, EndpointNo, Birth)>,
+    pub births: Vec<(EventId, EndpointNo, InitialState)>,
 }
 
 /// How a delivery comes into the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Birth {
+pub enum InitialState {
     /// In progress, claimed by this dispatcher: there is room for it.
     Claimed,
     /// Pending, due after this time.
@@ -77,7 +77,7 @@ pub struct NewEvent {
     pub deliver_after: Option<String>,
 }
 
-impl Birth {
+impl InitialState {
     pub(super) fn delay_ms(self) -> Option<i64> {
         match self {
             Self::Claimed => None,
@@ -90,7 +90,7 @@ impl Birth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unrouted {
     /// Every event below is routed, for good, or recorded as refused.
-    pub floor: EventFloor,
+    pub floor: Position,
     /// Whether there may be some above.
     pub is_any: bool,
     /// Whether some were refused alone.
@@ -103,15 +103,15 @@ pub struct Unrouted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
     /// The first place.
-    pub from: EventFloor,
+    pub from: Position,
     /// The last place.
-    pub until: EventFloor,
+    pub until: Position,
 }
 
 impl Stretch {
     /// From there on.
-    pub const fn from(from: EventFloor) -> Self {
-        Self { from, until: EventFloor { xid: u64::MAX, id: i64::MAX } }
+    pub const fn from(from: Position) -> Self {
+        Self { from, until: Position { xid: u64::MAX, id: i64::MAX } }
     }
 }
 
@@ -121,11 +121,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn find_unrouted(&self, floor: EventFloor) -> Result<Unrouted, StoreError> {
+    pub async fn find_unrouted(&self, floor: Position) -> Result<Unrouted, StoreError> {
         let row = self.row(&FIND_UNROUTED, &[&floor.xid.to_string(), &floor.id]).await?;
         let row = row.ok_or_else(|| missing(&FIND_UNROUTED))?;
-        let horizon =
-            EventFloor { xid: xid(&FIND_UNROUTED, column(&FIND_UNROUTED, &row, "horizon")?)?, id: 0 };
+        let horizon = Position { xid: xid(&FIND_UNROUTED, column(&FIND_UNROUTED, &row, "horizon")?)?, id: 0 };
         let found = |floor, is_any| {
             Ok(Unrouted {
                 floor,
@@ -135,7 +134,7 @@ impl Store {
             })
         };
         if horizon.xid < floor.xid {
-            return found(EventFloor::default(), true);
+            return found(Position::default(), true);
         }
         match place(&FIND_UNROUTED, &row, "created_xid", "id")? {
             Some(first) => found(horizon.min(first).max(floor), true),
@@ -149,9 +148,9 @@ impl Store {
     /// [`StoreError`].
     pub async fn list_unrouted(
         &self,
-        floor: EventFloor,
+        floor: Position,
         events_max: usize,
-    ) -> Result<Vec<EventFloor>, StoreError> {
+    ) -> Result<Vec<Position>, StoreError> {
         let events_max = i64::try_from(events_max).unwrap_or(i64::MAX);
         let rows = self.rows(&LIST_UNROUTED, &[&floor.xid.to_string(), &floor.id, &events_max]).await?;
         places(&LIST_UNROUTED, &rows)
@@ -161,7 +160,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn list_refused_events(&self, events_max: usize) -> Result<Vec<EventFloor>, StoreError> {
+    pub async fn list_refused_events(&self, events_max: usize) -> Result<Vec<Position>, StoreError> {
         let events_max = i64::try_from(events_max).unwrap_or(i64::MAX);
         let rows = self.rows(&LIST_REFUSED_EVENTS, &[&events_max]).await?;
         places(&LIST_REFUSED_EVENTS, &rows)
@@ -171,10 +170,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn read_floor(&self) -> Result<EventFloor, StoreError> {
+    pub async fn read_floor(&self) -> Result<Position, StoreError> {
         self.rows(&NOTE_RESTORE, &[]).await?;
         let row = self.row(&READ_FLOOR, &[]).await?.ok_or_else(|| missing(&READ_FLOOR))?;
-        Ok(EventFloor { xid: xid(&READ_FLOOR, column(&READ_FLOOR, &row, "routed_below")?)?, id: 0 })
+        Ok(Position { xid: xid(&READ_FLOOR, column(&READ_FLOOR, &row, "routed_below")?)?, id: 0 })
     }
 
     /// `sql/restore_events.sql`: how many.
@@ -190,7 +189,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn save_floor(&self, floor: EventFloor) -> Result<(), StoreError> {
+    pub async fn save_floor(&self, floor: Position) -> Result<(), StoreError> {
         self.rows(&SAVE_FLOOR, &[&floor.xid.to_string()]).await.map(drop)
     }
 
@@ -266,7 +265,7 @@ pub(super) fn xid(statement: &Statement, text: &str) -> Result<u64, StoreError> 
     })
 }
 
-fn places(statement: &Statement, rows: &[Row]) -> Result<Vec<EventFloor>, StoreError> {
+fn places(statement: &Statement, rows: &[Row]) -> Result<Vec<Position>, StoreError> {
     let place = |row| place(statement, row, "created_xid", "id").transpose();
     rows.iter().filter_map(place).collect()
 }
@@ -277,9 +276,9 @@ pub(super) fn place(
     row: &Row,
     xid_column: &'static str,
     id_column: &'static str,
-) -> Result<Option<EventFloor>, StoreError> {
+) -> Result<Option<Position>, StoreError> {
     let text: Option<&str> = column(statement, row, xid_column)?;
-    text.map(|text| Ok(EventFloor { xid: xid(statement, text)?, id: column(statement, row, id_column)? }))
+    text.map(|text| Ok(Position { xid: xid(statement, text)?, id: column(statement, row, id_column)? }))
         .transpose()
 }
 
@@ -290,7 +289,7 @@ pub(super) fn unrouted_event(row: &Row) -> Result<UnroutedEvent, StoreError> {
     let is_loaded = column::<Option<&str>>(&CLAIM_EVENTS, row, "payload")?.is_some();
     Ok(UnroutedEvent {
         id: EventId::new(id),
-        place: EventFloor { xid: xid(&CLAIM_EVENTS, column(&CLAIM_EVENTS, row, "created_xid")?)?, id },
+        place: Position { xid: xid(&CLAIM_EVENTS, column(&CLAIM_EVENTS, row, "created_xid")?)?, id },
         topic: column(&CLAIM_EVENTS, row, "topic")?,
         destination: column(&CLAIM_EVENTS, row, "destination")?,
         delay: delay_ms.filter(|ms| *ms > 0).map(from_millis),

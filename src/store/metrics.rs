@@ -1,4 +1,4 @@
-//! What is measured in the database at each scrape of the metrics.
+//! What is measured in the database at each exporter of the metrics.
 
 use std::time::Duration;
 

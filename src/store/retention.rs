@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::events::{EventFloor, place, xid};
+use super::events::{Position, place, xid};
 use super::statements::{DELETE_FINISHED, FIND_REFUSED_DELETIONS, READ_RESTORED};
 use super::{Store, StoreError, column, millis, missing};
 
@@ -32,9 +32,9 @@ pub struct Deletion {
     /// Events deleted, with their deliveries and attempts.
     pub deleted: u32,
     /// The last that was looked at: the next step goes on behind it.
-    pub last: Option<EventFloor>,
+    pub last: Option<Position>,
     /// The first that was looked at and stays.
-    pub kept: Option<EventFloor>,
+    pub kept: Option<Position>,
     /// What follows is too young, or there is nothing.
     pub is_end: bool,
 }
@@ -46,7 +46,7 @@ impl Store {
     /// [`StoreError`]: the next call goes on.
     pub async fn delete_finished(
         &self,
-        after: EventFloor,
+        after: Position,
         rows_max: u32,
         retention: Retention,
         range: DeletionRange,
@@ -79,7 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn find_refused_deletions(&self, events_max: i64) -> Result<Vec<EventFloor>, StoreError> {
+    pub async fn find_refused_deletions(&self, events_max: i64) -> Result<Vec<Position>, StoreError> {
         let rows = self.rows(&FIND_REFUSED_DELETIONS, &[&events_max]).await?;
         let places = rows.iter().map(|row| place(&FIND_REFUSED_DELETIONS, row, "created_xid", "id"));
         Ok(places.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())

@@ -1,7 +1,7 @@
 //! `GET /metrics`: what this process counted (see `metrics.rs`), how it stands, and what the database says of the backlog,
 //! the endpoints and the tables, in Prometheus' text format.
 //!
-//! However many scrape, and however impatiently, the database is read by one of them at a time, on a connection of its
+//! However many exporter, and however impatiently, the database is read by one of them at a time, on a connection of its
 //! own, in bounded time, and not again before that has become a tenth of the time.
 
 mod database;
@@ -18,11 +18,11 @@ use tracing::warn;
 use self::database::Reading;
 use self::gauges::Gauges;
 use crate::dispatcher::metrics::Metrics;
-use crate::dispatcher::scheduler::Desk;
+use crate::dispatcher::scheduler::Scheduler;
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::store::{Store, WakeMode};
 
-/// What [`Scrape::render`] returns.
+/// What [`Exporter::render`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The database's part takes no longer than this; what is not known by then is left out.
 const READING_MAX: Duration = Duration::from_secs(5);
@@ -33,10 +33,10 @@ const FRESH_MIN: Duration = Duration::from_secs(1);
 const FRESH_MAX: Duration = Duration::from_secs(30);
 
 /// Renders the metrics.
-pub struct Scrape {
+pub struct Exporter {
     metrics: Arc<Metrics>,
     store: Store,
-    desk: Arc<Desk>,
+    scheduler: Arc<Scheduler>,
     bell: Arc<Bell>,
     latest: Mutex<Option<Latest>>,
 }
@@ -55,10 +55,10 @@ struct Known {
     fresh_until: Instant,
 }
 
-impl Scrape {
-    /// Nothing is read yet. `store` is for nothing else: claims and settles wait for no scrape.
-    pub fn new(metrics: Arc<Metrics>, store: Store, desk: Arc<Desk>, bell: Arc<Bell>) -> Self {
-        Self { metrics, store, desk, bell, latest: Mutex::default() }
+impl Exporter {
+    /// Nothing is read yet. `store` is for nothing else: claims and settles wait for no exporter.
+    pub fn new(metrics: Arc<Metrics>, store: Store, scheduler: Arc<Scheduler>, bell: Arc<Bell>) -> Self {
+        Self { metrics, store, scheduler, bell, latest: Mutex::default() }
     }
 
     /// All metrics. Without a database: what this process knows by itself.
@@ -84,7 +84,7 @@ impl Scrape {
 
     /// How this process stands.
     fn own(&self, gauges: &mut Gauges) -> prometheus::Result<()> {
-        let load = self.desk.load();
+        let load = self.scheduler.load();
         let mode = self.bell.wake_state().mode;
         let modes = [("notify", WakeMode::Notify), ("poll", WakeMode::Poll)];
         gauges.set_each(
@@ -100,7 +100,7 @@ impl Scrape {
             modes.map(|(name, each)| (name, each == mode)),
         )?;
         gauges.set("postrider_is_leader", "1 if this dispatcher arms the bell.", self.bell.is_leader())?;
-        gauges.set("postrider_in_flight", "Attempts under way.", load.in_flight)?;
+        gauges.set("postrider_in_flight", "Sender under way.", load.in_flight)?;
         gauges.set(
             "postrider_held",
             "Deliveries claimed and not settled: queued, under way, or waiting to be settled.",
@@ -124,9 +124,9 @@ impl Scrape {
     /// Begins a reading; a failure is logged unless the one before failed too.
     fn read(&self, was_complete: bool) -> Latest {
         let begun = Instant::now();
-        let (store, desk) = (self.store.clone(), Arc::clone(&self.desk));
+        let (store, scheduler) = (self.store.clone(), Arc::clone(&self.scheduler));
         let reading = async move {
-            let mut reading = Reading::new(store, desk);
+            let mut reading = Reading::new(store, scheduler);
             // What is known by the deadline is kept.
             let ended = tokio::time::timeout(READING_MAX, reading.measure()).await;
             let fault = ended.unwrap_or_else(|_elapsed| Some(format!("no answer within {READING_MAX:?}")));

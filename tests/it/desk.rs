@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use postrider::dispatcher::scheduler::{Desk, Limits, Next, Origin, Ready, Share};
+use postrider::dispatcher::scheduler::{Limits, Next, Origin, Partition, Ready, Scheduler};
 use postrider::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use postrider::model::endpoint::{CircuitState, Credentials, Endpoint, EndpointNo, EndpointState, Format};
 use postrider::model::event::EventId;
@@ -144,17 +144,17 @@ async fn an_endpoint_that_was_read_again_while_it_was_being_disabled_is_believed
 }
 
 /// Of two dispatchers the one that has nothing of endpoint 1, if that has one slot.
-const WITHOUT_THE_SLOT: Share = Share { place: 0, of: 2 };
+const WITHOUT_THE_SLOT: Partition = Partition { place: 0, of: 2 };
 
-fn desk_with_one_slot() -> Desk {
-    let desk = Desk::new(Limits::for_in_flight(64));
+fn desk_with_one_slot() -> Scheduler {
+    let desk = Scheduler::new(Limits::for_in_flight(64));
     drop(desk.set_endpoints(std::iter::once(Arc::new(Endpoint { max_in_flight: 1, ..endpoint(1) }))));
     desk
 }
 
 /// A desk with endpoints 1 to `endpoints`, each with as many slots as there are.
-fn desk(in_flight_max: usize, endpoints: i32) -> Desk {
-    let desk = Desk::new(Limits::for_in_flight(in_flight_max));
+fn desk(in_flight_max: usize, endpoints: i32) -> Scheduler {
+    let desk = Scheduler::new(Limits::for_in_flight(in_flight_max));
     drop(desk.set_endpoints((1..=endpoints).map(|no| Arc::new(endpoint(no)))));
     desk
 }
@@ -187,12 +187,12 @@ fn endpoint(number: i32) -> Endpoint {
 }
 
 /// Reserves one by one, as routing does.
-fn reserve(desk: &Desk, number: i32, wanted: usize) -> usize {
+fn reserve(desk: &Scheduler, number: i32, wanted: usize) -> usize {
     (0..wanted).take_while(|_| desk.reserve(no(number), 1, Origin::New) == 1).count()
 }
 
 /// Queues as many deliveries for an endpoint as it finds room for.
-fn queue(desk: &Desk, number: i32, wanted: usize) {
+fn queue(desk: &Scheduler, number: i32, wanted: usize) {
     let reserved = reserve(desk, number, wanted);
     let ready = (0..reserved).map(|n| Ready {
         claimed: Claimed {
@@ -212,12 +212,12 @@ fn queue(desk: &Desk, number: i32, wanted: usize) {
 }
 
 /// Begins all that may be begun.
-fn start_all(desk: &Desk) -> Vec<Next> {
+fn start_all(desk: &Scheduler) -> Vec<Next> {
     std::iter::from_fn(|| desk.next()).collect()
 }
 
 /// An attempt ends with 200, and is settled.
-fn answer(desk: &Desk, next: &Next) {
+fn answer(desk: &Scheduler, next: &Next) {
     let claimed = &next.ready.claimed;
     desk.finish(claimed);
     let answer = Answer::Success { status_code: 200 };

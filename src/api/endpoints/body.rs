@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::super::openapi::{Auth, HeaderName, HeaderValue, Secret, SigningKey, TopicPattern, Whole};
 use crate::model::endpoint::Format;
-use crate::operations::endpoint_spec::Registration;
+use crate::operations::endpoint_spec::EndpointSpec;
 use crate::store::Span;
 
 /// An endpoint as its owner wants it. What is left out has its default, but the secret of an endpoint that exists is kept.
@@ -62,8 +62,8 @@ pub(in crate::api) struct EndpointBody {
 
 impl EndpointBody {
     /// As the rules of registration take it.
-    pub(super) fn registration(self, id: String) -> Registration {
-        Registration {
+    pub(super) fn registration(self, id: String) -> EndpointSpec {
+        EndpointSpec {
             id,
             url: self.url,
             topics: self.topics,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::{Failure, headers_json, open, output};
 use crate::config::Settings;
 use crate::config::args;
-use crate::operations::endpoint_spec::Registration;
+use crate::operations::endpoint_spec::EndpointSpec;
 use crate::store::{Refusal, StoreError, one_line, refusal};
 use crate::validation::Problems;
 
@@ -42,8 +42,8 @@ fn refused(fault: StoreError) -> Failure {
 }
 
 /// Texts become values; what they may be, `registration` knows.
-fn registration(typed: args::EndpointPut, problems: &mut Problems) -> Registration {
-    Registration {
+fn registration(typed: args::EndpointPut, problems: &mut Problems) -> EndpointSpec {
+    EndpointSpec {
         headers: headers_json(&typed.headers, problems),
         max_in_flight: typed.max_in_flight.trim().parse().ok(),
         auth: auth(typed.login, problems),

@@ -79,6 +79,6 @@ async fn set_aside(
     id: DeliveryId,
     fault: &StoreError,
 ) -> Result<(), StoreError> {
-    shared.trouble.mention("a delivery cannot be written and is set aside", fault);
+    shared.database_health.mention("a delivery cannot be written and is set aside", fault);
     shared.store.set_aside(stage, id.get(), fault).await
 }

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use self::walk::Walk;
 use crate::dispatcher::work_loop::{Progress, Shared};
 use crate::store::{
-    DeletionRange, EventFloor, RefusedStage, Retention, Store, StoreError, is_lock_timeout, is_row_fault,
+    DeletionRange, Position, RefusedStage, Retention, Store, StoreError, is_lock_timeout, is_row_fault,
     one_line,
 };
 
@@ -76,7 +76,7 @@ struct Surroundings<'a> {
 impl Deletions {
     /// Nothing was looked at yet.
     pub(super) fn new(retention: Retention) -> Self {
-        let (own, restored) = (Walk::begin(EventFloor::default(), 0), Walk::over());
+        let (own, restored) = (Walk::begin(Position::default(), 0), Walk::over());
         Self { retention, own, restored, restored_range: None, range_read: None, refused_in_a_row: 0 }
     }
 
@@ -182,7 +182,7 @@ impl Deletions {
     /// same reason follow at once.
     async fn try_again(&mut self, store: &Store) -> Result<(), StoreError> {
         for place in store.find_refused_deletions(AGAIN_MAX).await? {
-            let before = EventFloor { id: place.id - 1, ..place };
+            let before = Position { id: place.id - 1, ..place };
             let range = DeletionRange::UpToTransaction(place.xid + 1);
             match store.delete_finished(before, 1, self.retention, range).await {
                 Ok(deletion) if deletion.deleted > 0 => {
@@ -209,7 +209,7 @@ impl Deletions {
         // What lies below was met on the other walk.
         let ahead = self.restored_range.filter(|(_, until)| self.own.after.xid <= *until);
         self.restored = ahead.map_or_else(Walk::over, |(from, _)| {
-            Walk::begin(self.own.after.max(EventFloor { xid: from, id: 0 }), 0)
+            Walk::begin(self.own.after.max(Position { xid: from, id: 0 }), 0)
         });
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Deletions {
     }
 }
 
-async fn set_aside(store: &Store, place: EventFloor, fault: &StoreError) -> Result<(), StoreError> {
+async fn set_aside(store: &Store, place: Position, fault: &StoreError) -> Result<(), StoreError> {
     warn!("event {} is old enough, and cannot be deleted: {}", place.id, one_line(fault));
     store.set_aside(RefusedStage::Delete, place.id, fault).await
 }

@@ -2,31 +2,31 @@
 
 use tracing::warn;
 
-use super::Route;
-use crate::dispatcher::subscriptions::Directory;
+use super::Router;
+use crate::dispatcher::subscriptions::Subscriptions;
 use crate::dispatcher::work_loop::Progress;
 use crate::model::event::EventId;
 use crate::rules::halves::Halves;
-use crate::store::{EventFloor, RefusedStage, StoreError, Stretch, is_duplicate, is_row_fault};
+use crate::store::{Position, RefusedStage, StoreError, Stretch, is_duplicate, is_row_fault};
 
 /// Events that were refused alone, tried again in one step.
 const RETRIES_MAX: usize = 50;
 
-impl Route {
+impl Router {
     /// The database refuses one of the next events: routes them in halves, and sets the one aside. What is left over for
     /// want of slots is found by the next look for what is due.
     pub(super) async fn route_in_halves(
         &mut self,
-        from: EventFloor,
+        from: Position,
         batch_max: usize,
-        directory: &mut Directory,
+        subscriptions: &mut Subscriptions,
     ) -> Result<Progress, StoreError> {
         let places = self.shared.store.list_unrouted(from, batch_max).await?;
         let mut routed = 0;
         let mut halves = Halves::new(places);
         while let Some(part) = halves.next_part() {
             let (Some(from), Some(until)) = (part.first().copied(), part.last().copied()) else { continue };
-            match self.route_batch(Stretch { from, until }, part.len(), directory).await {
+            match self.route_batch(Stretch { from, until }, part.len(), subscriptions).await {
                 Ok(plan) => routed += plan.map_or(0, |plan| plan.rows.events.len()),
                 Err(fault) if is_row_fault(&fault) => {
                     if let Some(place) = halves.refused(part) {
@@ -39,7 +39,7 @@ impl Route {
         Ok(Progress::Worked(routed))
     }
 
-    async fn set_aside(&mut self, place: EventFloor, fault: &StoreError) -> Result<(), StoreError> {
+    async fn set_aside(&mut self, place: Position, fault: &StoreError) -> Result<(), StoreError> {
         if is_duplicate(fault) {
             match self.restore(EventId::new(place.id)).await {
                 Ok(true) => return Ok(()),
@@ -48,16 +48,16 @@ impl Route {
                 Err(fault) => return Err(fault),
             }
         }
-        self.shared.trouble.mention("an event cannot be routed and is set aside", fault);
+        self.shared.database_health.mention("an event cannot be routed and is set aside", fault);
         self.has_refused = true;
         self.shared.store.set_aside(RefusedStage::Route, place.id, fault).await
     }
 
     /// Tries events again that were refused before, each alone.
-    pub(super) async fn try_refused(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
+    pub(super) async fn try_refused(&mut self, subscriptions: &mut Subscriptions) -> Result<(), StoreError> {
         for place in self.shared.store.list_refused_events(RETRIES_MAX).await? {
             let alone = Stretch { from: place, until: place };
-            match self.route_alone(alone, directory).await {
+            match self.route_alone(alone, subscriptions).await {
                 Ok(Some(_)) => self.shared.store.hasten_refused(RefusedStage::Route, place.id).await?,
                 Ok(None) => {} // Somebody has locked it.
                 Err(fault) if is_row_fault(&fault) => self.set_aside(place, &fault).await?,

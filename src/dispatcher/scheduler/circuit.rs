@@ -9,7 +9,7 @@
 
 use tokio::time::{Duration, Instant};
 
-use super::unrecorded::{News, Opening};
+use super::unrecorded::{OpenReason, Unrecorded};
 use crate::model::delivery::{DeliveryId, DispatcherId};
 use crate::model::endpoint::CircuitState;
 use crate::rules::circuit_breaker::{Health, OPEN_AFTER, probe_delay};
@@ -25,7 +25,7 @@ pub(super) struct Circuit {
     /// In a row: those on record, and our own since.
     failures: u32,
     is_on_record: bool,
-    news: News,
+    news: Unrecorded,
     is_being_written: bool,
     /// When it was last written, or changed by us.
     changed: Option<Instant>,
@@ -47,7 +47,7 @@ impl Circuit {
             state: State::Closed { ramp: usize::MAX },
             failures: 0,
             is_on_record: false,
-            news: News::default(),
+            news: Unrecorded::default(),
             is_being_written: false,
             changed: None,
         }
@@ -158,14 +158,14 @@ impl Circuit {
             State::Open { .. } | State::Probing { .. } => false,
         };
         let has_succeeded = self.is_on_record || self.is_being_written || !is_closed;
-        self.news = News { has_succeeded, ..News::default() };
+        self.news = Unrecorded { has_succeeded, ..Unrecorded::default() };
     }
 
     /// Nothing more is begun while that is being written.
     fn open_if_due(&mut self, is_probe: bool) {
         let opening = match self.state {
-            State::Closed { .. } if self.failures >= OPEN_AFTER => Opening::TooManyFailures,
-            State::Probing { .. } if is_probe => Opening::FailedProbe,
+            State::Closed { .. } if self.failures >= OPEN_AFTER => OpenReason::TooManyFailures,
+            State::Probing { .. } if is_probe => OpenReason::FailedProbe,
             State::Closed { .. } | State::Open { .. } | State::Probing { .. } => return,
         };
         let failed_probes = self.failed_probes(is_probe);
@@ -199,7 +199,7 @@ impl Circuit {
     }
 
     /// What is to be written now.
-    pub(super) fn take_news(&mut self) -> Option<News> {
+    pub(super) fn take_news(&mut self) -> Option<Unrecorded> {
         let is_closed = matches!(self.state, State::Closed { .. });
         let is_urgent = self.news.opening.is_some()
             || (!is_closed && (self.news.has_succeeded || self.news.has_answered));
@@ -212,7 +212,7 @@ impl Circuit {
     }
 
     /// They could not be written.
-    pub(super) fn restore(&mut self, news: News) {
+    pub(super) fn restore(&mut self, news: Unrecorded) {
         self.is_being_written = false;
         let newer = std::mem::take(&mut self.news);
         self.news = news.before(newer);
@@ -305,7 +305,7 @@ mod tests {
         fail(&mut circuit, OPEN_AFTER);
 
         circuit.probe(0, Instant::now() + Duration::from_mins(1));
-        // Attempts from before it opened are still under way.
+        // Sender from before it opened are still under way.
         let before = circuit.slots(64, 5);
         circuit.begin(ONE);
 

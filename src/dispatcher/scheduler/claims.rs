@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::Desk;
+use super::Scheduler;
 use crate::model::delivery::ClaimId;
 
-impl Desk {
+impl Scheduler {
     /// Notes claims as soon as they are known, so that none is taken for a stray.
     pub fn note_claims(&self, claims: impl Iterator<Item = ClaimId>) {
         let mut inner = self.lock();

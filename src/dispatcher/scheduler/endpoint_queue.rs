@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 use super::circuit::Circuit;
 use super::fairness::{Free, share};
 use super::payload_memory::SHARE_KIB_MAX;
-use super::{Ready, Share};
+use super::{Partition, Ready};
 use crate::model::delivery::Claimed;
 use crate::model::endpoint::{Endpoint, EndpointState};
 use crate::rules::circuit_breaker::Health;
@@ -26,7 +26,7 @@ const ANSWER_WINDOW: Duration = Duration::from_secs(1);
 const PACE_HORIZON: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct EndpointQueue {
     endpoint: Arc<Endpoint>,
     queue: VecDeque<Ready>,
     in_flight: usize,
@@ -47,10 +47,10 @@ pub(super) struct Lane {
     is_silent: bool,
     pub(super) circuit: Circuit,
     pace: Option<Pace>,
-    share: Share,
+    share: Partition,
     is_gone: bool,
     consecutive_failures: u32,
-    /// Whether it stands in the turn of startable lanes.
+    /// Whether it stands in the turn of startable queues.
     pub(super) is_offered: bool,
     /// It stands among the blocked, with so many requests under way.
     pub(super) blocked_at: Option<usize>,
@@ -73,10 +73,10 @@ struct Pace {
     next: Instant,
 }
 
-impl Lane {
-    pub(super) fn new(endpoint: Arc<Endpoint>, share: Share) -> Self {
+impl EndpointQueue {
+    pub(super) fn new(endpoint: Arc<Endpoint>, share: Partition) -> Self {
         let slots = share.part(endpoint.max_in_flight, endpoint.no);
-        let mut lane = Self {
+        let mut queue = Self {
             endpoint,
             queue: VecDeque::new(),
             in_flight: 0,
@@ -97,8 +97,8 @@ impl Lane {
             is_offered: false,
             blocked_at: None,
         };
-        lane.apply_limits();
-        lane
+        queue.apply_limits();
+        queue
     }
 
     pub(super) fn set_endpoint(&mut self, endpoint: Arc<Endpoint>) {
@@ -106,7 +106,7 @@ impl Lane {
         self.apply_limits();
     }
 
-    pub(super) fn set_share(&mut self, share: Share) {
+    pub(super) fn set_share(&mut self, share: Partition) {
         self.share = share;
         self.apply_limits();
     }
@@ -163,7 +163,7 @@ impl Lane {
         reserved
     }
 
-    /// What the desk leaves it, if that is less than it would take.
+    /// What the scheduler leaves it, if that is less than it would take.
     pub(super) fn room_if_held_up(&mut self, free: Free) -> Option<usize> {
         let held = self.queue.len() + self.reserved + self.in_flight;
         let left = share(held, free.held);

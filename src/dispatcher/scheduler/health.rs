@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use super::endpoint_queue::Lane;
-use super::{Desk, Inner, News};
+use super::endpoint_queue::EndpointQueue;
+use super::{Inner, Scheduler, Unrecorded};
 use crate::model::delivery::{Claimed, DispatcherId};
 use crate::model::endpoint::{Endpoint, EndpointNo};
 use crate::model::outcome::{Answer, Outcome};
@@ -16,7 +16,7 @@ use crate::store::{Circuit, CircuitRow};
 /// How long nobody asks again for the right to probe after it was refused.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
-impl Desk {
+impl Scheduler {
     /// Counts the outcome of an attempt that began then, and returns the endpoint as it stands now.
     pub fn note_outcome(
         &self,
@@ -25,17 +25,17 @@ impl Desk {
         begun: Instant,
     ) -> Option<Arc<Endpoint>> {
         let mut inner = self.lock();
-        let lane = inner.lanes.get_mut(&claimed.endpoint_no)?;
+        let queue = inner.queues.get_mut(&claimed.endpoint_no)?;
         let health = Health::of(&outcome.answer);
         let (is_answer, retry_after) = match outcome.answer {
             Answer::Success { .. } => (true, None),
             Answer::Refused { retry_after, .. } => (true, retry_after),
             Answer::NoAnswer { .. } => (false, None),
         };
-        lane.note_outcome(health, is_answer);
-        lane.circuit.note(claimed.delivery_id, begun, health, retry_after);
-        let endpoint = lane.endpoint();
-        if lane.circuit.has_news() {
+        queue.note_outcome(health, is_answer);
+        queue.circuit.note(claimed.delivery_id, begun, health, retry_after);
+        let endpoint = queue.endpoint();
+        if queue.circuit.has_news() {
             inner.with_news.insert(claimed.endpoint_no);
             self.news.notify_one();
         }
@@ -44,16 +44,16 @@ impl Desk {
 
     /// A claimed delivery was not attempted: if it was to be the probe, another may be.
     pub fn note_unattempted(&self, claimed: &Claimed) {
-        if let Some(lane) = self.lock().lanes.get_mut(&claimed.endpoint_no) {
-            lane.circuit.forget(claimed.delivery_id);
+        if let Some(queue) = self.lock().queues.get_mut(&claimed.endpoint_no) {
+            queue.circuit.forget(claimed.delivery_id);
         }
     }
 
     /// An endpoint answered 410 and is to be disabled: nothing more is claimed or begun for it.
     pub fn set_gone(&self, no: EndpointNo) {
         let mut inner = self.lock();
-        if let Some(lane) = inner.lanes.get_mut(&no) {
-            lane.set_gone(true);
+        if let Some(queue) = inner.queues.get_mut(&no) {
+            queue.set_gone(true);
             inner.gone.insert(no);
             self.news.notify_one();
         }
@@ -75,37 +75,37 @@ impl Desk {
         let mut inner = self.lock();
         inner.gone.remove(&no);
         let is_newest = inner.endpoints_read == as_of;
-        if let Some(lane) = inner.lanes.get_mut(&no) {
+        if let Some(queue) = inner.queues.get_mut(&no) {
             if is_newest {
-                lane.disable();
+                queue.disable();
             }
-            lane.set_gone(false);
+            queue.set_gone(false);
         }
     }
 
     /// Whether deliveries to this endpoint are attempted.
     pub fn is_enabled(&self, no: EndpointNo) -> bool {
-        self.lock().lanes.get(&no).is_some_and(Lane::is_enabled)
+        self.lock().queues.get(&no).is_some_and(EndpointQueue::is_enabled)
     }
 
     /// Whether they are, and this dispatcher has a slot for it.
     pub fn is_served(&self, no: EndpointNo) -> bool {
-        self.lock().lanes.get(&no).is_some_and(Lane::is_served)
+        self.lock().queues.get(&no).is_some_and(EndpointQueue::is_served)
     }
 
     /// The endpoint as it stands now.
     pub fn endpoint(&self, no: EndpointNo) -> Option<Arc<Endpoint>> {
-        Some(self.lock().lanes.get(&no)?.endpoint())
+        Some(self.lock().queues.get(&no)?.endpoint())
     }
 
     /// What is to be put on record now.
-    pub fn take_news(&self) -> Vec<(EndpointNo, News)> {
+    pub fn take_news(&self) -> Vec<(EndpointNo, Unrecorded)> {
         let mut inner = self.lock();
-        let Inner { with_news, lanes, .. } = &mut *inner;
+        let Inner { with_news, queues, .. } = &mut *inner;
         let mut taken = Vec::new();
         with_news.retain(|no| {
-            let Some(lane) = lanes.get_mut(no) else { return false };
-            let Some(news) = lane.circuit.take_news() else { return lane.circuit.has_news() };
+            let Some(queue) = queues.get_mut(no) else { return false };
+            let Some(news) = queue.circuit.take_news() else { return queue.circuit.has_news() };
             taken.push((*no, news));
             false
         });
@@ -113,10 +113,10 @@ impl Desk {
     }
 
     /// They could not be put on record.
-    pub fn restore_news(&self, no: EndpointNo, news: News) {
+    pub fn restore_news(&self, no: EndpointNo, news: Unrecorded) {
         let mut inner = self.lock();
-        if let Some(lane) = inner.lanes.get_mut(&no) {
-            lane.circuit.restore(news);
+        if let Some(queue) = inner.queues.get_mut(&no) {
+            queue.circuit.restore(news);
             inner.with_news.insert(no);
         }
     }
@@ -124,9 +124,9 @@ impl Desk {
     /// They are on record, and this is what stands there now.
     pub fn news_written(&self, no: EndpointNo, on_record: Option<&Circuit>, own: DispatcherId) {
         let mut inner = self.lock();
-        let Some(lane) = inner.lanes.get_mut(&no) else { return };
-        lane.circuit.written(on_record, own);
-        let (is_failing, has_news) = (lane.circuit.is_failing(), lane.circuit.has_news());
+        let Some(queue) = inner.queues.get_mut(&no) else { return };
+        queue.circuit.written(on_record, own);
+        let (is_failing, has_news) = (queue.circuit.is_failing(), queue.circuit.has_news());
         if is_failing {
             inner.failing.insert(no);
         }
@@ -144,9 +144,9 @@ impl Desk {
         let mut nos = std::mem::take(&mut inner.failing);
         nos.extend(by_no.keys());
         for no in nos {
-            let Some(lane) = inner.lanes.get_mut(&no) else { continue };
-            lane.circuit.found(by_no.get(&no).copied(), own, as_of);
-            if lane.circuit.is_failing() {
+            let Some(queue) = inner.queues.get_mut(&no) else { continue };
+            queue.circuit.found(by_no.get(&no).copied(), own, as_of);
+            if queue.circuit.is_failing() {
                 inner.failing.insert(no);
             }
             inner.offer(no);
@@ -156,22 +156,22 @@ impl Desk {
     /// Whether it is time to ask for the right to probe an endpoint, and the probe could be begun at once.
     pub fn is_probe_due(&self, no: EndpointNo) -> bool {
         let inner = self.lock();
-        !inner.closed && inner.lanes.get(&no).is_some_and(Lane::is_probe_due)
+        !inner.closed && inner.queues.get(&no).is_some_and(EndpointQueue::is_probe_due)
     }
 
     /// We may probe an endpoint, after so many failed probes, until then.
     pub fn set_probing(&self, no: EndpointNo, failed_probes: u32, until: Instant) {
         let mut inner = self.lock();
-        if let Some(lane) = inner.lanes.get_mut(&no) {
-            lane.circuit.probe(failed_probes, until);
+        if let Some(queue) = inner.queues.get_mut(&no) {
+            queue.circuit.probe(failed_probes, until);
         }
         inner.offer(no);
     }
 
     /// Another dispatcher probes it, or it needs no probe any more: the next sweep tells.
     pub fn set_probe_refused(&self, no: EndpointNo) {
-        if let Some(lane) = self.lock().lanes.get_mut(&no) {
-            lane.circuit.wait(REFUSED_PAUSE);
+        if let Some(queue) = self.lock().queues.get_mut(&no) {
+            queue.circuit.wait(REFUSED_PAUSE);
         }
     }
 

@@ -4,14 +4,14 @@ use crate::model::endpoint::EndpointNo;
 
 /// Which of the dispatchers that share the endpoints this one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct Partition {
     /// How many of them registered before it.
     pub place: u32,
     /// How many there are, at least one.
     pub of: u32,
 }
 
-impl Share {
+impl Partition {
     /// There is no other.
     pub(super) const WHOLE: Self = Self { place: 0, of: 1 };
 
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn all_parts_together_are_the_whole_and_differ_by_one_at_most() {
         for (whole, of, no) in [(64, 5, 1), (10, 5, 3), (1, 5, 7), (3, 5, i32::MAX), (0, 2, 1), (7, 1, 1)] {
-            let part = |place| Share { place, of }.part(whole, EndpointNo::new(no));
+            let part = |place| Partition { place, of }.part(whole, EndpointNo::new(no));
 
             let parts: Vec<u32> = (0..of).map(part).collect();
 
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn who_has_the_only_request_is_another_for_each_endpoint() {
         let owner =
-            |no| (0..3).find(|place| Share { place: *place, of: 3 }.part(1, EndpointNo::new(no)) == 1);
+            |no| (0..3).find(|place| Partition { place: *place, of: 3 }.part(1, EndpointNo::new(no)) == 1);
 
         let mut owners = [1, 2, 3].map(owner);
 

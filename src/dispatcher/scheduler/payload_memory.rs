@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Desk;
+use super::Scheduler;
 use crate::model::endpoint::EndpointNo;
 
 /// Payloads in memory, in KiB; a larger one has all of it to itself.
@@ -17,7 +17,7 @@ pub(super) const SHARE_KIB_MAX: u32 = MEMORY_KIB_MAX / 4;
 const SMALL_KIB_MIN: u32 = MEMORY_KIB_MAX / 16;
 const SMALL_KIB_MAX: u32 = 64;
 
-impl Desk {
+impl Scheduler {
     /// Takes memory for the payload of an event, at the expense of the endpoints it goes to. Returns who has no share left
     /// for it; and the memory, unless nobody has, or there is none at the moment.
     pub fn take_memory(
@@ -28,7 +28,7 @@ impl Desk {
         let mut inner = self.lock();
         let free_kib = self.free_memory_kib();
         let mut take = |no: &EndpointNo| {
-            inner.lanes.get_mut(no).is_none_or(|lane| lane.take_memory(payload_kib, free_kib))
+            inner.queues.get_mut(no).is_none_or(|queue| queue.take_memory(payload_kib, free_kib))
         };
         let (taken, refused): (Vec<EndpointNo>, Vec<EndpointNo>) = endpoints.iter().partition(|no| take(no));
         if taken.is_empty() {
@@ -40,9 +40,9 @@ impl Desk {
             .flatten();
         let Some(permit) = permit else {
             for no in &taken {
-                if let Some(lane) = inner.lanes.get_mut(no) {
-                    lane.give_memory(payload_kib);
-                    lane.want_memory(needed_kib);
+                if let Some(queue) = inner.queues.get_mut(no) {
+                    queue.give_memory(payload_kib);
+                    queue.want_memory(needed_kib);
                 }
             }
             return (endpoints.to_vec(), None);
@@ -52,8 +52,8 @@ impl Desk {
 
     /// What was loaded for a delivery will not be queued.
     pub fn give_memory(&self, no: EndpointNo, payload_kib: u32) {
-        if let Some(lane) = self.lock().lanes.get_mut(&no) {
-            lane.give_memory(payload_kib);
+        if let Some(queue) = self.lock().queues.get_mut(&no) {
+            queue.give_memory(payload_kib);
         }
     }
 

@@ -6,31 +6,31 @@ use crate::store::Failures;
 
 /// What is not on record yet.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct Unrecorded {
     /// It took a delivery, before all that follows.
     pub has_succeeded: bool,
     pub(super) has_answered: bool,
     pub(super) failures: u32,
     pub(super) failing_since: Option<Instant>,
-    pub(super) opening: Option<Opening>,
+    pub(super) opening: Option<OpenReason>,
     pub(super) delay: Duration,
 }
 
 /// Why nothing more is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opening {
+pub(super) enum OpenReason {
     TooManyFailures,
     FailedProbe,
 }
 
-impl News {
+impl Unrecorded {
     /// Failures that came after the last success.
     pub fn failures(&self) -> Option<Failures> {
         Some(Failures {
             answered: self.has_answered,
             count: self.failures,
             failing_for: self.failing_since?.elapsed(),
-            probe_failed: self.opening == Some(Opening::FailedProbe),
+            probe_failed: self.opening == Some(OpenReason::FailedProbe),
             delay: self.delay,
         })
     }

@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use super::late::Late;
-use super::{BATCH_MAX, Batch, Settle};
-use crate::dispatcher::database_health::{Stage, Trouble};
+use super::{BATCH_MAX, Batch, Settler};
+use crate::dispatcher::database_health::{DatabaseHealth, Stage};
 use crate::dispatcher::metrics::Metrics;
-use crate::dispatcher::scheduler::Desk;
+use crate::dispatcher::scheduler::Scheduler;
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::model::delivery::{ClaimId, DeliveryId};
 use crate::rules::backoff::Backoff;
@@ -44,10 +44,10 @@ struct HeldUp;
 /// See the module.
 pub(super) struct Writer {
     store: Store,
-    desk: Arc<Desk>,
+    scheduler: Arc<Scheduler>,
     bell: Arc<Bell>,
     metrics: Arc<Metrics>,
-    trouble: Arc<Trouble>,
+    database_health: Arc<DatabaseHealth>,
     late: Late<Attempted>,
     late_given_back: Late<GivenBack>,
     /// So many of those that wait take room from other deliveries: they came when there were too many.
@@ -74,13 +74,13 @@ pub(super) trait Outgoing: Sized + Send + Sync {
 }
 
 impl Writer {
-    pub(super) fn new(settle: &Settle) -> Self {
+    pub(super) fn new(settle: &Settler) -> Self {
         Self {
             store: settle.store.clone(),
-            desk: Arc::clone(&settle.desk),
+            scheduler: Arc::clone(&settle.scheduler),
             bell: Arc::clone(&settle.bell),
             metrics: Arc::clone(&settle.metrics),
-            trouble: Arc::clone(&settle.trouble),
+            database_health: Arc::clone(&settle.database_health),
             late: Late::new(),
             late_given_back: Late::new(),
             holding_room: 0,
@@ -94,7 +94,7 @@ impl Writer {
         let has_pending = batch.has_pending;
         self.write_all(batch.attempted).await;
         self.write_all(batch.given_back).await;
-        self.trouble.ended(Stage::Settle);
+        self.database_health.ended(Stage::Settler);
         if has_pending {
             // The sleeping loop does not know yet when these are due.
             self.bell.look_now();
@@ -118,7 +118,7 @@ impl Writer {
     pub(super) async fn write_late(&mut self) {
         self.try_late::<Attempted>().await;
         self.try_late::<GivenBack>().await;
-        self.trouble.ended(Stage::Settle);
+        self.database_health.ended(Stage::Settler);
     }
 
     /// No report can come any more: waits a little for what somebody has locked, and leaves the rest to the end of the lease.
@@ -147,7 +147,7 @@ impl Writer {
             match self.write_part(&mut part).await {
                 Ok(held_up) => {
                     let (held_up, written) = split(part, &held_up);
-                    self.desk.settled(&claim_ids(&written));
+                    self.scheduler.settled(&claim_ids(&written));
                     for outcome in held_up {
                         self.put_off();
                         T::late(self).add_locked(outcome, None);
@@ -167,7 +167,7 @@ impl Writer {
     fn put_off(&mut self) {
         self.metrics.put_off();
         if self.late.len() + self.late_given_back.len() < LATE_MAX {
-            self.desk.put_off(1);
+            self.scheduler.put_off(1);
         } else {
             self.holding_room += 1;
         }
@@ -177,8 +177,8 @@ impl Writer {
     fn settled_late<T: Outgoing>(&mut self, written: &[T]) {
         let holding = self.holding_room.min(written.len());
         self.holding_room -= holding;
-        self.desk.put_off(holding);
-        self.desk.settled_late(&claim_ids(written));
+        self.scheduler.put_off(holding);
+        self.scheduler.settled_late(&claim_ids(written));
     }
 
     /// Tries what was put off: locked rows whose time has come together, refused ones each alone.
@@ -239,10 +239,10 @@ impl Writer {
 
     /// Keeps an outcome that the database refuses alone, and records why.
     async fn set_aside<T: Outgoing>(&mut self, outcome: T, fault: &StoreError) {
-        self.trouble.mention("an outcome is refused and set aside", fault);
+        self.database_health.mention("an outcome is refused and set aside", fault);
         if let Err(fault) = self.store.set_aside(T::STAGE, outcome.delivery_id().get(), fault).await {
             // Without a record it is tried again as if its row were locked.
-            self.trouble.mention("a refused outcome is not recorded", &fault);
+            self.database_health.mention("a refused outcome is not recorded", &fault);
             return T::late(self).add_locked(outcome, Some(BACKOFF_MAX));
         }
         T::late(self).add_refused(outcome);
@@ -253,7 +253,7 @@ impl Writer {
     /// # Errors
     /// [`StoreError`]: the database refuses one of them.
     async fn write_part<T: Outgoing>(&mut self, part: &mut [T]) -> Result<Vec<DeliveryId>, StoreError> {
-        let finished = self.desk.finishing(&claim_ids(part));
+        let finished = self.scheduler.finishing(&claim_ids(part));
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         let mut is_ascii = false;
         loop {
@@ -261,7 +261,7 @@ impl Writer {
                 Ok(held_up) => {
                     if !held_up.is_empty() {
                         self.expect_locks();
-                        self.trouble.mention("outcomes wait", &HeldUp);
+                        self.database_health.mention("outcomes wait", &HeldUp);
                     }
                     return Ok(held_up);
                 }
@@ -270,13 +270,14 @@ impl Writer {
             if is_lock_timeout(&fault) && !self.leaves_locked() {
                 self.expect_locks();
             } else if is_data_fault(&fault) && !is_ascii {
-                self.trouble.mention("outcomes not written, trying again without foreign characters", &fault);
+                self.database_health
+                    .mention("outcomes not written, trying again without foreign characters", &fault);
                 part.iter_mut().for_each(T::drop_foreign_characters);
                 is_ascii = true;
             } else if is_row_fault(&fault) {
                 return Err(fault);
             } else {
-                self.trouble.began(Stage::Settle, &fault);
+                self.database_health.began(Stage::Settler, &fault);
                 sleep(backoff.pause()).await;
             }
         }
@@ -322,7 +323,7 @@ impl Outgoing for Attempted {
         let lost = part.len().saturating_sub(settled.count + settled.held_up.len());
         writer.metrics.settled(settled.count, lost);
         if lost > 0 {
-            writer.trouble.mention("outcomes not written", &ClaimsLost);
+            writer.database_health.mention("outcomes not written", &ClaimsLost);
         }
         Ok(settled.held_up)
     }

@@ -14,7 +14,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::dispatcher::database_health::Trouble;
+use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::metrics::Metrics;
 use crate::dispatcher::wakeup::bell::{Bell, ListenSession};
 use crate::rules::backoff::Backoff;
@@ -45,7 +45,7 @@ pub(crate) struct Listener {
     /// Counts rings and reconnects.
     pub metrics: Arc<Metrics>,
     /// Told of failures.
-    pub trouble: Arc<Trouble>,
+    pub database_health: Arc<DatabaseHealth>,
     /// Whether the notification queue was filling up when it was last seen.
     pub queue: QueueWatch,
 }
@@ -87,7 +87,7 @@ impl Listener {
             };
             self.bell.disconnect(&one_line(&fault));
             let pause = if matches!(fault, ListenError::Silent) { SILENT_RETRY } else { backoff.pause() };
-            self.trouble.mention("polling until notifications work again", &fault);
+            self.database_health.mention("polling until notifications work again", &fault);
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }

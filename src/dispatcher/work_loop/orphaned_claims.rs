@@ -10,12 +10,12 @@ use crate::store::{GivenBack, RefusedStage, StoreError, Stray, is_row_fault};
 /// Claims looked at in one go.
 const CLAIMS_MAX: i64 = 100;
 
-/// Gives back what the desk does not know; returns how many deliveries. No claim of ours may run beside it.
+/// Gives back what the scheduler does not know; returns how many deliveries. No claim of ours may run beside it.
 ///
 /// # Errors
 /// [`StoreError`]: a second call goes on.
 pub(super) async fn release(shared: &Shared) -> Result<usize, StoreError> {
-    let known = shared.desk.known_claims();
+    let known = shared.scheduler.known_claims();
     let strays = shared.store.find_strays(shared.lease.id(), &known, CLAIMS_MAX).await?;
     let mut finished: BTreeSet<ClaimId> = strays.iter().map(|stray| stray.claim_id).collect();
     let mut held = Vec::new();

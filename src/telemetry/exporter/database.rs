@@ -1,4 +1,4 @@
-//! The database's part of a scrape.
+//! The database's part of a exporter.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use prometheus::TextEncoder;
 use thiserror::Error;
 
 use super::gauges::{Gauges, Value};
-use crate::dispatcher::scheduler::Desk;
+use crate::dispatcher::scheduler::Scheduler;
 use crate::store::{EndpointMeasure, Store, StoreError, TableMeasure, one_line};
 
 /// So many endpoints have labels: those with the most pending deliveries.
@@ -15,7 +15,7 @@ const ENDPOINTS_MAX: i64 = 100;
 /// What was read so far.
 pub(super) struct Reading {
     store: Store,
-    desk: Arc<Desk>,
+    scheduler: Arc<Scheduler>,
     gauges: Gauges,
 }
 
@@ -31,8 +31,8 @@ enum ReadingError {
 type Done = Result<(), ReadingError>;
 
 impl Reading {
-    pub(super) fn new(store: Store, desk: Arc<Desk>) -> Self {
-        Self { store, desk, gauges: Gauges::default() }
+    pub(super) fn new(store: Store, scheduler: Arc<Scheduler>) -> Self {
+        Self { store, scheduler, gauges: Gauges::default() }
     }
 
     /// Reads everything; a part that fails (a count that takes too long) does not keep the others from being read.
@@ -169,12 +169,12 @@ impl Reading {
             "Deliveries given up in the last 24 hours.",
             |e| e.failed_24h,
         )?;
-        let desk = Arc::clone(&self.desk);
+        let scheduler = Arc::clone(&self.scheduler);
         self.per_endpoint(
             endpoints,
             "postrider_endpoint_consecutive_failures",
             "Failed attempts of this dispatcher since its last one that succeeded, or since its start.",
-            |e| desk.consecutive_failures(e.no),
+            |e| scheduler.consecutive_failures(e.no),
         )
     }
 

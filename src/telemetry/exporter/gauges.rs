@@ -1,11 +1,11 @@
-//! Gauges that are made anew for each scrape, so that what is gone (an endpoint, a database) is not exported any more.
+//! Gauges that are made anew for each exporter, so that what is gone (an endpoint, a database) is not exported any more.
 
 use std::time::Duration;
 
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, GaugeVec, Opts, Registry};
 
-/// The gauges of one scrape.
+/// The gauges of one exporter.
 #[derive(Default)]
 pub(super) struct Gauges(Registry);
 

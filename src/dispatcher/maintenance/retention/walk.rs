@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::WALK_PART;
-use crate::store::{Deletion, EventFloor};
+use crate::store::{Deletion, Position};
 
 /// What a statement should take at most: the next one is smaller if it takes longer, and larger if it takes half of it.
 const STATEMENT_MAX: Duration = Duration::from_millis(50);
@@ -17,7 +17,7 @@ const ROWS_MAX: u32 = 2_000;
 /// From the first event that is left, through what stays, and then on as events grow old, until the next walk begins.
 pub(super) struct Walk {
     /// What was looked at last.
-    pub(super) after: EventFloor,
+    pub(super) after: Position,
     pub(super) rows_max: u32,
     pub(super) begun: Instant,
     /// It has come to the end of its range.
@@ -25,14 +25,14 @@ pub(super) struct Walk {
     /// When it began, no transaction below this one was open: it has met all that they inserted.
     complete_below: u64,
     /// The first that stays.
-    kept: Option<EventFloor>,
+    kept: Option<Position>,
     /// Spent on what stays.
     in_vain: Duration,
 }
 
 impl Walk {
     /// One that begins behind this place.
-    pub(super) fn begin(after: EventFloor, complete_below: u64) -> Self {
+    pub(super) fn begin(after: Position, complete_below: u64) -> Self {
         Self {
             after,
             rows_max: ROWS_FIRST,
@@ -46,7 +46,7 @@ impl Walk {
 
     /// One through nothing.
     pub(super) fn over() -> Self {
-        Self { is_over: true, ..Self::begin(EventFloor::default(), 0) }
+        Self { is_over: true, ..Self::begin(Position::default(), 0) }
     }
 
     pub(super) fn note(&mut self, deletion: &Deletion, took: Duration) {
@@ -64,9 +64,9 @@ impl Walk {
 
     /// The next walk: from the first event that this one left.
     pub(super) fn next(&self, routed_below: u64) -> Self {
-        let first = self.kept.map_or(self.after, |kept| EventFloor { id: kept.id - 1, ..kept });
+        let first = self.kept.map_or(self.after, |kept| Position { id: kept.id - 1, ..kept });
         // What was committed late, below all that was met, must not be passed over.
-        let after = first.min(EventFloor { xid: self.complete_below, id: 0 });
+        let after = first.min(Position { xid: self.complete_below, id: 0 });
         Self { rows_max: self.rows_max, ..Self::begin(after, routed_below) }
     }
 }
@@ -88,15 +88,15 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    fn place(xid: u64, id: i64) -> EventFloor {
-        EventFloor { xid, id }
+    fn place(xid: u64, id: i64) -> Position {
+        Position { xid, id }
     }
 
     fn walk(complete_below: u64) -> Walk {
-        Walk::begin(EventFloor::default(), complete_below)
+        Walk::begin(Position::default(), complete_below)
     }
 
-    fn found(kept: Option<EventFloor>, last: EventFloor) -> Deletion {
+    fn found(kept: Option<Position>, last: Position) -> Deletion {
         Deletion {
             looked_at: 10,
             deleted: 10 - u32::from(kept.is_some()),
