@@ -82,7 +82,7 @@ async fn a_database_without_a_schema_fails_with_what_makes_one() {
 
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
     let schema = found(&ended, "schema");
-    assert_eq!((&schema["result"], &schema["mend"]), (&json!("fail"), &json!("postrider migrate")));
+    assert_eq!((&schema["result"], &schema["remedy"]), (&json!("fail"), &json!("postrider migrate")));
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn an_old_or_a_new_schema_fails() {
         assert_eq!(ended.code, Some(1), "{}", ended.stdout);
         let schema = found(&ended, "schema");
         assert_eq!(schema["result"], "fail");
-        assert!(text(&schema, "says").contains(expected), "{schema}");
+        assert!(text(&schema, "message").contains(expected), "{schema}");
     }
 }
 
@@ -133,7 +133,7 @@ async fn a_role_without_rights_is_told_the_grant_that_it_lacks() {
             database.value::<String>("select current_database()::text").await,
             member_of.unwrap_or("nobody")
         );
-        assert_eq!(grants["mend"], json!(format!("grant postrider_dispatcher to \"{role}\"")));
+        assert_eq!(grants["remedy"], json!(format!("grant postrider_dispatcher to \"{role}\"")));
     }
 }
 
@@ -142,7 +142,7 @@ async fn what_the_grant_check_says_mends_it() {
     let database = Database::new().await;
     let login = database.login(None).await;
     let ended = doctor(&login, &[]).await;
-    let mend = found(&ended, "grants")["mend"].as_str().unwrap().to_owned();
+    let mend = found(&ended, "grants")["remedy"].as_str().unwrap().to_owned();
 
     database.execute(&mend).await;
 
@@ -176,7 +176,7 @@ async fn a_single_missing_grant_is_named() {
 
     let says = found(&ended, "grants");
     assert!(
-        text(&says, "says").contains("lacks 1 grant of those that run needs, as delete on table claim"),
+        text(&says, "message").contains("lacks 1 grant of those that run needs, as delete on table claim"),
         "{says}"
     );
 }
@@ -202,7 +202,7 @@ async fn a_database_that_takes_no_writes_fails() {
     let ended = doctor(&database.url, &[]).await;
 
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-    assert!(text(&found(&ended, "connection"), "says").contains("read-only"), "{}", ended.stdout);
+    assert!(text(&found(&ended, "connection"), "message").contains("read-only"), "{}", ended.stdout);
 }
 
 #[tokio::test]
@@ -215,8 +215,8 @@ async fn notifications_that_go_elsewhere_fail_and_the_pooler_is_named() {
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
     let check = found(&ended, "notifications");
     assert_eq!(check["result"], "fail");
-    assert!(text(&check, "says").contains("transaction pooler"), "{check}");
-    assert!(text(&check, "mend").contains("--listen-database-url"), "{check}");
+    assert!(text(&check, "message").contains("transaction pooler"), "{check}");
+    assert!(text(&check, "remedy").contains("--listen-database-url"), "{check}");
 }
 
 #[tokio::test]
@@ -227,7 +227,11 @@ async fn a_listening_connection_that_is_refused_fails() {
         doctor(&database.url, &["--listen-database-url", "postgres://nobody@127.0.0.1:1/nothing"]).await;
 
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-    assert!(text(&found(&ended, "notifications"), "says").starts_with("cannot listen: "), "{}", ended.stdout);
+    assert!(
+        text(&found(&ended, "notifications"), "message").starts_with("cannot listen: "),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[tokio::test]
