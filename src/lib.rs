@@ -78,6 +78,9 @@ pub mod dispatcher;
 /// What the command line and the API both do.
 pub mod operations {
     pub mod endpoint_spec;
+    pub mod replay;
+    pub mod rotate_secret;
+    pub mod test_endpoint;
 }
 
 /// What the dispatcher tells about itself.
@@ -147,5 +150,5 @@ pub mod cli {
     mod status;
 
     pub use command::{Failure, run};
-    use command::{count, headers_json, open, parse_id, resolve};
+    use command::{count, headers_json, open, parse_id};
 }

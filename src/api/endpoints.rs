@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -19,11 +20,14 @@ use super::paging::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
-use crate::operations::endpoint_spec::{EventSpec, check_patterns, check_secret};
-use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, Replay, RotatedSecret, Span};
-use crate::validation::{Problems, parse_duration};
+use crate::operations::replay::{ReplaySpec, check_times, check_topics};
+use crate::operations::rotate_secret::{OVERLAP_DEFAULT, SecretRotation};
+use crate::operations::test_endpoint::{TestOutcome, test_endpoint};
+use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, RotatedSecret, Span};
+use crate::validation::Problems;
 
-const DAY: Duration = Duration::from_hours(24);
+/// How long a test waits for its first attempt, if nothing is said.
+const TEST_WAIT: Duration = Duration::from_secs(20);
 /// Events looked up by one call of replay, unless the caller says less.
 const REPLAY_MAX: i32 = 10_000;
 /// Longest reason of a pause.
@@ -201,58 +205,49 @@ pub(super) async fn rotate_secret(
     OptionalBody(body): OptionalBody<RotateBody>,
 ) -> Result<Answer<RotatedSecret>, Problem> {
     let mut problems = Problems::default();
-    check_secret(body.secret.as_deref(), &mut problems);
-    let overlap = body.overlap.as_deref().unwrap_or("24h");
-    let overlap = parse_duration("overlap", overlap, (Duration::ZERO, 30 * DAY), &mut problems);
-    let overlap = problems.unless_any(overlap)?;
-    Ok(Answer(StatusCode::OK, api.store.rotate_secret(&id, body.secret.as_deref(), overlap).await?))
+    let overlap = body.overlap.as_deref().unwrap_or(OVERLAP_DEFAULT);
+    let rotation = SecretRotation::check(id, body.secret, overlap, &mut problems);
+    let rotation = problems.unless_any(rotation)?;
+    Ok(Answer(StatusCode::OK, rotation.run(&api.store).await?))
 }
 
 /// Sends a test event to this endpoint alone, and waits for its first attempt.
 ///
-/// Its topic is `postrider.test`. One that fails is cancelled, so that it is not retried for days.
+/// Its topic is `postrider.test`. If the attempt fails, or none ends in time, the event is cancelled, so that it is not
+/// retried for days. A paused or disabled endpoint is refused with 409.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/test", operation_id = "testEndpoint", tag = "endpoints", params(EndpointPath, Wait),
     responses(
         (status = 200, description = "The delivery and its attempt", body = DeliveryDetail),
-        (status = 202, description = "No attempt ended in time: is a dispatcher running, the endpoint enabled?", body = TestEvent),
+        (status = 202, description = "No attempt ended in time: the event is cancelled", body = TestEvent),
     )
 )]
 pub(super) async fn test(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
     Params(params): Params<Wait>,
-) -> Result<axum::response::Response, Problem> {
-    use axum::response::IntoResponse as _;
-
-    let wait = params.duration(Duration::from_secs(20))?;
-    existing(&api, &id).await?;
-    let publication = EventSpec {
-        topic: "postrider.test".to_owned(),
-        payload: "{\"test\": true}".to_owned(),
-        destination: Some(id.clone()),
-        ..EventSpec::default()
-    };
-    api.store.hasten_probe(&id).await?;
-    let event = publication.check(&mut Problems::default());
-    let event_id = api.store.insert_event(&event).await?;
-    let event_id = event_id.ok_or_else(|| Problem::new(Code::Internal, "the event was not inserted"))?;
-    match wait::first_attempt(&api, event_id, wait).await? {
-        Some(delivery) => {
-            if delivery.delivery.status != crate::store::Status::Complete {
-                api.store.cancel(event_id).await?;
-            }
-            Ok(Answer(StatusCode::OK, delivery).into_response())
+) -> Result<Response, Problem> {
+    let wait = params.duration(TEST_WAIT)?;
+    let _waiting = wait::begin(&api)?;
+    let tested = test_endpoint(&api.store, &id, wait, api.stop.cancelled()).await?;
+    Ok(match tested.outcome {
+        TestOutcome::Accepted(delivery) | TestOutcome::Refused(delivery) => {
+            Answer(StatusCode::OK, *delivery).into_response()
         }
-        None => Ok(Answer(StatusCode::ACCEPTED, TestEvent { event_id: event_id.get() }).into_response()),
-    }
+        TestOutcome::NoAttempt(why) => {
+            let body = TestEvent { event_id: tested.event_id.get(), reason: why.to_string() };
+            Answer(StatusCode::ACCEPTED, body).into_response()
+        }
+    })
 }
 
-/// A test that is not over.
+/// A test without an attempt that ended.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TestEvent {
-    /// The event.
+    /// The event; it is cancelled.
     event_id: i64,
+    /// Why no attempt ended in time.
+    reason: String,
 }
 
 /// What to send again.
@@ -302,9 +297,15 @@ pub(super) async fn replay(
     Body(body): Body<ReplayBody>,
 ) -> Result<Answer<ReplayAnswer>, Problem> {
     let mut problems = Problems::default();
-    time::check("since", Some(&body.since), &mut problems);
-    time::check("until", body.until.as_deref(), &mut problems);
-    check_patterns("topics", body.topics.as_deref().unwrap_or_default(), &mut problems);
+    let since = time::parse("since", &body.since, &mut problems);
+    let until = body.until.as_deref().map(|text| time::parse("until", text, &mut problems));
+    check_times(
+        since.as_ref(),
+        until.as_ref().and_then(Option::as_ref),
+        body.until.as_deref(),
+        &mut problems,
+    );
+    check_topics(body.topics.as_deref(), &mut problems);
     let after = body.after.map_or(0, |after| after.0);
     if after < 0 {
         problems.add("after", "needs a whole number, 0 or more", None);
@@ -314,14 +315,15 @@ pub(super) async fn replay(
     if limit.is_none() {
         problems.add("limit", "needs a whole number, 1 to 10000", None);
     }
-    let limit = problems.unless_any(limit)?;
-    let replay = Replay {
+    let (since, limit) = problems.unless_any(since.zip(limit))?;
+    let spec = ReplaySpec {
         endpoint_id: id.clone(),
-        since: body.since,
-        until: body.until,
+        since,
+        until: until.flatten(),
         topics: body.topics,
         dry_run: body.dry_run,
     };
+    let replay = spec.fix(&api.store).await?;
     let done = api.store.replay(&replay, after, limit).await?;
     Ok(Answer(StatusCode::OK, ReplayAnswer { id, replayed: done.replayed, next_after: done.next_after }))
 }

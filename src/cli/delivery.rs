@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use super::progress::{Progress, STEP, Step, finish};
-use super::{Failure, count, open, output, parse_id, resolve};
+use super::{Failure, count, open, output, parse_id};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
 use crate::model::delivery::DeliveryId;
+use crate::operations::replay::resolve;
 use crate::store::{
     AttemptRow, DeliveryDetail, DeliveryFilter, DeliveryPage, DeliveryRow, Status, Store, one_line,
 };

@@ -1,11 +1,11 @@
 //! `postrider replay`: sends an endpoint again what was inserted in a time, a step at a time.
 
 use super::progress::{Progress, STEP, Step, finish};
-use super::{Failure, count, open, output, parse_id, resolve};
+use super::{Failure, count, open, output, parse_id};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
-use crate::operations::endpoint_spec::check_patterns;
+use crate::operations::replay::{ReplaySpec, check_times, check_topics};
 use crate::store::{Replay, Store};
 use crate::validation::{Moment, Problems};
 
@@ -34,14 +34,14 @@ pub(super) async fn run(
     let given = check(&typed, &mut settings.problems);
     let (store, _) = open(settings, url)?;
     let Some(given) = given else { return Ok(()) };
-    // Fixed once: "an hour ago" must not move while the steps go on.
-    let replay = Replay {
+    let spec = ReplaySpec {
         endpoint_id: typed.endpoint,
-        since: resolve(&store, given.since).await?,
-        until: Some(resolve(&store, given.until).await?),
+        since: given.since,
+        until: Some(given.until),
         topics: typed.topics,
         dry_run: typed.dry_run,
     };
+    let replay = spec.fix(&store).await?;
     let reached = replay_all(&store, &replay, given.after).await?;
     if typed.json {
         output::json(&serde_json::json!({
@@ -65,12 +65,8 @@ fn check(typed: &args::Replay, problems: &mut Problems) -> Option<Given> {
         Some(text) => Moment::parse("until", text, problems),
         None => Some(Moment::Ago(std::time::Duration::ZERO)),
     };
-    if let (Some(since), Some(until)) = (&since, &until)
-        && since.is_after(until)
-    {
-        problems.add("until", "needs to be later than since", typed.until.as_deref());
-    }
-    check_patterns("topics", typed.topics.as_deref().unwrap_or_default(), problems);
+    check_times(since.as_ref(), until.as_ref(), typed.until.as_deref(), problems);
+    check_topics(typed.topics.as_deref(), problems);
     let after = match &typed.after {
         Some(text) => parse_id("after", text, problems),
         None => Some(0),
