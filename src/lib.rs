@@ -36,7 +36,9 @@ pub mod model {
     pub mod event;
     pub mod header;
     pub mod outcome;
+    pub mod random;
     pub mod topic;
+    pub mod unreadable;
 }
 
 /// Decisions without a database and without a network.
@@ -103,6 +105,7 @@ pub mod config {
     pub use reading::{Reading, Source};
     pub use run::{RunConfig, defaults};
     pub use settings::Settings;
+    pub use tokens::ApiToken;
 }
 
 /// The admin API and the dashboard.
@@ -123,7 +126,7 @@ pub mod api {
     mod time;
     mod wait;
 
-    pub use access::{Guard, Token};
+    pub use access::Guard;
     pub use server::{Api, listen, openapi, serve, serve_while};
 }
 

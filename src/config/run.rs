@@ -4,8 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Settings, args, tokens};
-use crate::api::Token;
+use super::{ApiToken, Settings, args, tokens};
 use crate::rules::encryption::Vault;
 use crate::sinks::cloudevents::is_source;
 use crate::sinks::egress::EgressPolicy;
@@ -53,7 +52,7 @@ pub struct RunConfig {
     /// Address of the API.
     pub api_listen: SocketAddr,
     /// Every request of the API needs one of them; none: it is open to whoever reaches the address.
-    pub api_tokens: Vec<Token>,
+    pub api_tokens: Vec<ApiToken>,
     /// Names that the Host header may have, beside addresses and localhost.
     pub api_hosts: Vec<String>,
     /// What may be called.

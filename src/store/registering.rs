@@ -13,7 +13,8 @@ use super::statements::{PUT_ENDPOINT, ROTATE_SECRET};
 use super::views::RotatedSecret;
 use super::{PREPARE_AGAIN_MAX, Store, StoreError, column, json_row, millis, missing};
 use crate::model::endpoint::{Format, SigningKey, SigningSecret};
-use crate::rules::encryption::{Field, NoRandomness, Place};
+use crate::model::random::NoRandomness;
+use crate::rules::encryption::{Field, Place};
 
 /// What `postrider.put_endpoint` is given.
 #[derive(Clone, Debug)]
