@@ -1,4 +1,4 @@
-//! DispatcherInfo: one call puts an endpoint or rotates its secret, whoever else does the same at the same time. What is secret in
+//! Registration of endpoints: one call puts an endpoint or rotates its secret, whoever else does the same at the same time. What is secret in
 //! it is sealed before it is stored, and the same secret is the same although it would be sealed differently.
 
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use clap::Parser;
 use postrider::config::args::{Cli, Command};
 use postrider::config::{RunConfig, Settings};
-use postrider::dispatcher::Dispatcher as InProcess;
+use postrider::dispatcher::{Dispatcher as InProcess, DispatcherConfig};
 use tokio::runtime::Runtime;
 
 use crate::support::{Database, Dispatcher, eventually, one_endpoint};
@@ -110,8 +110,9 @@ impl Blocked {
         let start = move || {
             handle.block_on(async {
                 let config = config(&url);
-                let listener = InProcess::prepare(&config).await.unwrap();
-                InProcess::start(config, listener).await.unwrap()
+                InProcess::prepare_schema(&config).await.unwrap();
+                let descriptors = InProcess::share_descriptors(&config);
+                InProcess::start(config, descriptors).await.unwrap()
             })
         };
         let dispatcher = tokio::task::spawn_blocking(start).await.unwrap();
@@ -148,11 +149,11 @@ impl Drop for Blocked {
     }
 }
 
-fn config(url: &str) -> RunConfig {
+fn config(url: &str) -> DispatcherConfig {
     let arguments =
         ["postrider", "run", "--database-url", url, "--api-listen", "127.0.0.1:0", "--log", "off"];
     let cli = Cli::try_parse_from(arguments.iter().chain(&SHORT_LEASE)).unwrap();
     let settings = Settings::load(&cli.global);
     let Command::Run(typed) = cli.command else { unreachable!() };
-    RunConfig::check(settings, cli.global.database_url, *typed).unwrap()
+    RunConfig::check(settings, cli.global.database_url, *typed).unwrap().dispatcher
 }

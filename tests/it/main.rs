@@ -59,6 +59,7 @@ mod hostile;
 mod isolating;
 mod lacking_grants;
 mod lagging_sequences;
+mod layers;
 mod leading;
 mod leasing;
 mod listening;
