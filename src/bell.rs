@@ -5,7 +5,7 @@
 //! The leader, finding nothing, tries it exclusively. Refused: a producer that did not ring is still in flight: nap and
 //! look again. Got it: look **once more**, and only then sleep. PostgreSQL makes a commit visible before it gives back
 //! the transaction's locks, so whoever holds the bell sees every row of every producer that did not ring.
-//! `tests/it/bell_model.rs` searches all interleavings; without the second look, or without the lock check, one loses a
+//! `tests/it/events/bell_model.rs` searches all interleavings; without the second look, or without the lock check, one loses a
 //! wake-up.
 
 use std::sync::atomic::{AtomicBool, Ordering};
