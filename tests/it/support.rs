@@ -3,25 +3,25 @@
 mod api;
 mod canaries;
 mod cluster;
+mod command_output;
 mod database;
 mod dispatcher;
-mod ears;
 mod encrypted;
-mod ended;
 mod folder;
+mod listener;
 mod login;
+mod misbehaving_server;
 mod proxy;
 mod receiver;
-mod rude;
+mod running_command;
 mod scene;
 mod scraped;
 mod secrets;
 mod server;
 mod skipping;
-mod talker;
 mod terminal;
 mod tls;
-mod watched;
+mod watched_dispatcher;
 
 use std::future::Future;
 use std::time::Duration;
@@ -29,16 +29,17 @@ use std::time::Duration;
 pub(crate) use api::{Answered, Api};
 pub(crate) use canaries::{Canaries, QUIET};
 pub(crate) use cluster::Cluster;
+pub(crate) use command_output::CommandOutput;
 pub(crate) use database::{Database, connect, open, set_up};
 pub(crate) use dispatcher::{Dispatcher, command, limited};
-pub(crate) use ears::Ears;
 pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};
-pub(crate) use ended::Ended;
 pub(crate) use folder::Folder;
+pub(crate) use listener::Listener;
 pub(crate) use login::{as_role, login_clause, passfile, password, with_password};
+pub(crate) use misbehaving_server::{Act, MisbehavingServer};
 pub(crate) use proxy::{Door, Proxy, Toxic, Toxics};
 pub(crate) use receiver::{Received, Receiver};
-pub(crate) use rude::{Act, Rude};
+pub(crate) use running_command::RunningCommand;
 pub(crate) use scene::{
     IS_BAD, SHORT_LEASE, SHORT_RETENTION, SOON, Scene, Stranger, refuse, refuse_no_more, soon,
 };
@@ -46,10 +47,9 @@ pub(crate) use scraped::Scraped;
 pub(crate) use secrets::TOKEN;
 pub(crate) use server::Server;
 pub(crate) use skipping::skip;
-pub(crate) use talker::Talker;
 pub(crate) use terminal::terminal;
 pub(crate) use tls::{Authority, Tls, TlsReceiver};
-pub(crate) use watched::Watched;
+pub(crate) use watched_dispatcher::WatchedDispatcher;
 
 /// Every wait of a test ends by then. Generous: the machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Answered, Api, Database, Dispatcher, Ended, Folder, TOKEN, command};
+use crate::support::{Answered, Api, CommandOutput, Database, Dispatcher, Folder, TOKEN, command};
 
 #[tokio::test]
 async fn a_request_that_names_another_host_is_refused() {
@@ -140,11 +140,12 @@ async fn with_tokens_every_request_needs_one_of_them() {
 #[tokio::test]
 async fn a_public_address_is_refused_without_a_token_file() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7678"] {
-        let ended =
-            Ended::run("postgres://nobody@127.0.0.1:1/nothing", &["run", "--api-listen", address]).await;
+        let output =
+            CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", &["run", "--api-listen", address])
+                .await;
 
-        assert_eq!(ended.code, Some(64), "{address}");
-        assert_eq!(ended.complaint(), "api_listen: is not a loopback address: needs --api-token-file");
+        assert_eq!(output.code, Some(64), "{address}");
+        assert_eq!(output.complaint(), "api_listen: is not a loopback address: needs --api-token-file");
     }
 }
 
@@ -174,18 +175,20 @@ async fn a_token_file_that_holds_no_good_token_is_refused_without_showing_it() {
     {
         let file = folder.write(&format!("tokens{number}"), text);
 
-        let ended =
-            Ended::run("postgres://nobody@127.0.0.1:1/nothing", &["run", "--api-token-file", &file]).await;
+        let output =
+            CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", &["run", "--api-token-file", &file])
+                .await;
 
-        assert_eq!(ended.code, Some(64), "{text}");
-        assert!(!ended.complaints().is_empty(), "{}", ended.stderr);
-        for line in ended.complaints() {
+        assert_eq!(output.code, Some(64), "{text}");
+        assert!(!output.complaints().is_empty(), "{}", output.stderr);
+        for line in output.complaints() {
             assert!(line.starts_with("api_token_file: ") && line.contains("needs "), "{line}");
         }
-        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+        assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
     }
     let missing =
-        Ended::run("postgres://nobody@127.0.0.1:1/nothing", &["run", "--api-token-file", "/nowhere"]).await;
+        CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", &["run", "--api-token-file", "/nowhere"])
+            .await;
     assert!(missing.complaint().starts_with("api_token_file: cannot be read"), "{}", missing.stderr);
 }
 

@@ -5,16 +5,16 @@ use std::process::Stdio;
 use postrider::store::SCHEMA_VERSION;
 use serde_json::{Value, json};
 
-use crate::support::{DEADLINE, Database, Ended, command};
+use crate::support::{CommandOutput, DEADLINE, Database, command};
 
 #[tokio::test]
 async fn publish_prints_the_id_of_the_event() {
     let database = Database::new().await;
 
-    let ended = Ended::run(&database.url, &["publish", "order.created", "{\"order_id\": 42}"]).await;
+    let output = CommandOutput::run(&database.url, &["publish", "order.created", "{\"order_id\": 42}"]).await;
 
     let id: i64 = database.value("select id from postrider.outbox").await;
-    assert_eq!(ended.stdout, format!("{id}\n"));
+    assert_eq!(output.stdout, format!("{id}\n"));
 }
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn publish_keeps_the_payload_as_it_was_typed() {
     let database = Database::new().await;
     let payload = r#" {"b": 1e400,  "a": "\u0000", "a": 1} "#;
 
-    Ended::run(&database.url, &["publish", "order.created", payload]).await;
+    CommandOutput::run(&database.url, &["publish", "order.created", payload]).await;
 
     let stored: String = database.value("select payload::text from postrider.outbox").await;
     assert_eq!(stored, payload);
@@ -34,9 +34,9 @@ async fn publish_reads_stdin_for_a_dash() {
     let mut publish = command(&["publish", "order.created", "-"]);
     publish.env("DATABASE_URL", &database.url);
 
-    let ended = Ended::with_input(publish, b"{\"from\": \"stdin\"}\n").await;
+    let output = CommandOutput::with_input(publish, b"{\"from\": \"stdin\"}\n").await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     let stored: String = database.value("select payload::text from postrider.outbox").await;
     assert_eq!(stored, "{\"from\": \"stdin\"}\n");
 }
@@ -60,7 +60,7 @@ async fn publish_stores_all_that_is_said_of_an_event() {
         "traceparent: 00-1-2-01",
     ];
 
-    Ended::run(&database.url, &args).await;
+    CommandOutput::run(&database.url, &args).await;
 
     assert!(
         database
@@ -76,9 +76,9 @@ async fn publish_stores_all_that_is_said_of_an_event() {
 async fn publish_inserts_an_idempotency_key_once() {
     let database = Database::new().await;
     let args = ["publish", "order.created", "{}", "--idempotency-key", "once", "--json"];
-    let first = Ended::run(&database.url, &args).await;
+    let first = CommandOutput::run(&database.url, &args).await;
 
-    let second = Ended::run(&database.url, &args).await;
+    let second = CommandOutput::run(&database.url, &args).await;
 
     let id: i64 = database.value("select id from postrider.outbox").await;
     assert_eq!((first.json(), second.json()), (json!({ "id": id }), json!({ "id": null })));
@@ -89,20 +89,21 @@ async fn publish_refuses_what_is_not_json() {
     let database = Database::new().await;
 
     for payload in ["", "{", "{'a': 1}", "nothing", "{\"a\": 1} x"] {
-        let ended = Ended::run(&database.url, &["publish", "order.created", payload]).await;
+        let output = CommandOutput::run(&database.url, &["publish", "order.created", payload]).await;
 
-        assert_eq!(ended.code, Some(1), "{payload}");
-        assert!(ended.complaint().contains("json"), "{payload}: {}", ended.stderr);
+        assert_eq!(output.code, Some(1), "{payload}");
+        assert!(output.complaint().contains("json"), "{payload}: {}", output.stderr);
     }
 }
 
 #[tokio::test]
 async fn publish_refuses_wrong_arguments_all_at_once() {
-    let ended = Ended::run("", &["publish", "a..b", "{}", "--delay", "5", "--header", "no colon"]).await;
+    let output =
+        CommandOutput::run("", &["publish", "a..b", "{}", "--delay", "5", "--header", "no colon"]).await;
 
-    assert_eq!(ended.code, Some(64));
+    assert_eq!(output.code, Some(64));
     let named: Vec<&str> =
-        ended.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+        output.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     assert_eq!(named, ["delay", "headers", "topic", "database_url"]);
 }
 
@@ -118,10 +119,10 @@ async fn publish_refuses_what_the_outbox_would_refuse_as_wrong_usage() {
     ] {
         let all = [["publish", "order.created"], args].concat();
 
-        let ended = Ended::run(&database.url, &all).await;
+        let output = CommandOutput::run(&database.url, &all).await;
 
-        assert_eq!(ended.code, Some(64), "{name}: {}", ended.stderr);
-        assert!(ended.complaint().starts_with(&format!("{name}: ")), "{}", ended.stderr);
+        assert_eq!(output.code, Some(64), "{name}: {}", output.stderr);
+        assert!(output.complaint().starts_with(&format!("{name}: ")), "{}", output.stderr);
     }
 }
 
@@ -130,10 +131,10 @@ async fn an_unknown_endpoint_is_a_failure_that_names_it() {
     let database = Database::new().await;
 
     for verb in ["show", "pause", "resume"] {
-        let ended = Ended::run(&database.url, &["endpoint", verb, "nobody"]).await;
+        let output = CommandOutput::run(&database.url, &["endpoint", verb, "nobody"]).await;
 
-        assert_eq!(ended.code, Some(1), "{verb}");
-        assert_eq!(ended.complaint(), "endpoint \"nobody\" does not exist", "{verb}");
+        assert_eq!(output.code, Some(1), "{verb}");
+        assert_eq!(output.complaint(), "endpoint \"nobody\" does not exist", "{verb}");
     }
 }
 
@@ -143,9 +144,9 @@ async fn pause_and_resume_are_seen_in_the_health_of_the_endpoint() {
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     let state = "select concat_ws(' ', state, reason) from postrider.endpoint_health";
 
-    Ended::run(&database.url, &["endpoint", "pause", "one", "--reason", "maintenance"]).await;
+    CommandOutput::run(&database.url, &["endpoint", "pause", "one", "--reason", "maintenance"]).await;
     let paused: String = database.value(state).await;
-    Ended::run(&database.url, &["endpoint", "resume", "one"]).await;
+    CommandOutput::run(&database.url, &["endpoint", "resume", "one"]).await;
     let resumed: String = database.value(state).await;
 
     assert_eq!((paused.as_str(), resumed.as_str()), ("paused maintenance", "enabled"));
@@ -159,7 +160,7 @@ async fn list_shows_every_endpoint_as_json_without_its_secret() {
         .put_endpoint("one", "https://example.com/1", "a", "retry_schedule => '{5s,5m}', timeout => '3s'")
         .await;
 
-    let ended = Ended::run(&database.url, &["endpoint", "list", "--json"]).await;
+    let output = CommandOutput::run(&database.url, &["endpoint", "list", "--json"]).await;
 
     let first = json!({
         "id": "one", "url": "https://example.com/1", "topics": ["a"], "header_names": [], "max_in_flight": 64,
@@ -170,7 +171,7 @@ async fn list_shows_every_endpoint_as_json_without_its_secret() {
         "last_success_at": null, "last_failure_at": null, "consecutive_failures": 0,
         "circuit": "closed", "next_probe_at": null, "failing_since": null, "disabled_at": null,
     });
-    let listed = ended.json();
+    let listed = output.json();
     assert_eq!((&listed[0], &listed[1]["id"]), (&first, &json!("two")));
 }
 
@@ -179,9 +180,9 @@ async fn show_shows_one_endpoint_as_list_does() {
     let database = Database::new().await;
     database.put_endpoint("one", "https://example.com/", "**", "").await;
 
-    let shown = Ended::run(&database.url, &["endpoint", "show", "one", "--json"]).await;
+    let shown = CommandOutput::run(&database.url, &["endpoint", "show", "one", "--json"]).await;
 
-    let listed = Ended::run(&database.url, &["endpoint", "list", "--json"]).await;
+    let listed = CommandOutput::run(&database.url, &["endpoint", "list", "--json"]).await;
     assert_eq!(shown.json(), listed.json()[0]);
 }
 
@@ -190,7 +191,7 @@ async fn show_prints_the_default_schedule_of_an_endpoint_without_its_own() {
     let database = Database::new().await;
     database.put_endpoint("one", "https://example.com/", "**", "").await;
 
-    let shown = Ended::run(&database.url, &["endpoint", "show", "one"]).await;
+    let shown = CommandOutput::run(&database.url, &["endpoint", "show", "one"]).await;
 
     assert!(shown.stdout.contains("5s,5m,30m,2h,5h,10h,14h,20h,1day"), "{}", shown.stdout);
 }
@@ -207,9 +208,9 @@ async fn status_shows_backlog_endpoints_and_dispatchers_as_json() {
         )
         .await;
 
-    let ended = Ended::run(&database.url, &["status", "--json"]).await;
+    let output = CommandOutput::run(&database.url, &["status", "--json"]).await;
 
-    let mut status = ended.json();
+    let mut status = output.json();
     let mut take = |path: &str| status.pointer_mut(path).map(Value::take);
     let oldest = take("/backlog/oldest_unrouted_at");
     let times = (take("/dispatchers/0/started_at"), take("/dispatchers/0/lease_until"));
@@ -233,9 +234,9 @@ async fn status_shows_backlog_endpoints_and_dispatchers_as_json() {
 async fn migrate_says_as_json_what_it_applied() {
     let database = Database::without_schema().await;
 
-    let first = Ended::run(&database.url, &["migrate", "--json"]).await;
-    let second = Ended::run(&database.url, &["migrate", "--json"]).await;
-    let checked = Ended::run(&database.url, &["migrate", "--check", "--json"]).await;
+    let first = CommandOutput::run(&database.url, &["migrate", "--json"]).await;
+    let second = CommandOutput::run(&database.url, &["migrate", "--json"]).await;
+    let checked = CommandOutput::run(&database.url, &["migrate", "--check", "--json"]).await;
 
     let count = usize::try_from(SCHEMA_VERSION).unwrap();
     assert_eq!(first.json()["version"], json!(SCHEMA_VERSION));
@@ -246,18 +247,21 @@ async fn migrate_says_as_json_what_it_applied() {
 
 #[tokio::test]
 async fn the_migrations_are_sql_and_not_json() {
-    let ended = Ended::run("", &["migrate", "--print", "--json"]).await;
+    let output = CommandOutput::run("", &["migrate", "--print", "--json"]).await;
 
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""));
+    assert_eq!((output.code, output.stdout.as_str()), (Some(64), ""));
 }
 
 #[tokio::test]
 async fn a_newcomer_who_types_help_gets_it() {
     for args in [&["help"][..], &["help", "endpoint", "test"], &["endpoint", "help", "put"]] {
-        let ended = Ended::of(command(args)).await;
+        let output = CommandOutput::of(command(args)).await;
 
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{args:?}");
-        assert!(ended.stdout.contains("Usage: postrider") && ended.stdout.contains("Example: "), "{args:?}");
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(
+            output.stdout.contains("Usage: postrider") && output.stdout.contains("Example: "),
+            "{args:?}"
+        );
     }
 }
 
@@ -279,10 +283,10 @@ async fn no_command_shows_a_secret() {
         &["replay", "one", "--since", "1h"],
         &["endpoint", "delete", "one", "--yes"],
     ] {
-        let ended = Ended::run(&database.url, args).await;
+        let output = CommandOutput::run(&database.url, args).await;
 
-        assert!(ended.stdout.contains("one") || args[0] == "delivery", "{args:?}");
-        assert!(!ended.stdout.contains("whsec_"), "{args:?}: {}", ended.stdout);
+        assert!(output.stdout.contains("one") || args[0] == "delivery", "{args:?}");
+        assert!(!output.stdout.contains("whsec_"), "{args:?}: {}", output.stdout);
     }
 }
 
@@ -326,9 +330,9 @@ async fn nobody_reading_the_output_is_no_failure() {
         command.env("DATABASE_URL", &database.url).stdout(writer).stderr(Stdio::piped()).kill_on_drop(true);
 
         let child = command.spawn().unwrap();
-        let ended = tokio::time::timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
+        let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
 
-        assert_eq!(ended.status.code(), Some(0), "{args:?}");
-        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{args:?}");
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
     }
 }

@@ -3,17 +3,17 @@
 use postrider::config::defaults;
 use serde_json::{Value, json};
 
-use crate::support::{Ended, Folder, command};
+use crate::support::{CommandOutput, Folder, command};
 
 /// Nobody answers here: nothing that connects would end well.
 const NOWHERE: &str = "postgres://nobody:hunter2@127.0.0.1:1/nothing?connect_timeout=3";
 
 #[tokio::test]
 async fn every_setting_of_run_is_shown_with_its_default() {
-    let ended = Ended::run(NOWHERE, &["config", "show", "--json"]).await;
+    let output = CommandOutput::run(NOWHERE, &["config", "show", "--json"]).await;
 
     let by_default = |value: Value| json!({ "value": value, "source": "default", "from": null });
-    let shown = ended.json();
+    let shown = output.json();
     for (name, value) in [
         ("log", json!("info")),
         ("listen_database_url", Value::Null),
@@ -50,9 +50,9 @@ async fn a_value_is_shown_with_the_place_it_comes_from() {
         .env("POSTRIDER_POLL_INTERVAL", "5s")
         .env("POSTRIDER_ALLOW_HTTP", "true");
 
-    let ended = Ended::of(show).await;
+    let output = CommandOutput::of(show).await;
 
-    let shown = ended.json();
+    let shown = output.json();
     for (name, value, source, from) in [
         ("poll_interval", json!("2s"), "flag", "--poll-interval"),
         ("log", json!("warn"), "flag", "--log"),
@@ -77,9 +77,9 @@ async fn a_flag_that_repeats_the_environment_is_still_a_flag() {
     let mut show = command(&["config", "show", "--json", "--database-url", NOWHERE, "--lease", "40s"]);
     show.env("POSTRIDER_LEASE", "40s").env("DATABASE_URL", "postgres://elsewhere@127.0.0.1:1/nothing");
 
-    let ended = Ended::of(show).await;
+    let output = CommandOutput::of(show).await;
 
-    let shown = ended.json();
+    let shown = output.json();
     assert_eq!(
         (&shown["lease"]["from"], &shown["database_url"]["from"]),
         (&json!("--lease"), &json!("--database-url"))
@@ -92,20 +92,20 @@ async fn no_password_is_shown() {
         let mut show = command(args);
         show.env("DATABASE_URL", NOWHERE).env("POSTRIDER_LISTEN_DATABASE_URL", NOWHERE);
 
-        let ended = Ended::of(show).await;
+        let output = CommandOutput::of(show).await;
 
-        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert!(ended.stdout.contains("nobody@127.0.0.1"), "{}", ended.stdout);
-        assert!(!ended.stdout.contains("hunter2"), "{}", ended.stdout);
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+        assert!(output.stdout.contains("nobody@127.0.0.1"), "{}", output.stdout);
+        assert!(!output.stdout.contains("hunter2"), "{}", output.stdout);
     }
 }
 
 #[tokio::test]
 async fn people_see_a_line_for_each_setting() {
-    let ended = Ended::run(NOWHERE, &["config", "show", "--lease", "40s"]).await;
+    let output = CommandOutput::run(NOWHERE, &["config", "show", "--lease", "40s"]).await;
 
     let words = |name: &str| -> Vec<&str> {
-        let line = ended.stdout.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+        let line = output.stdout.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
         line.split_whitespace().collect()
     };
     assert_eq!(words("lease"), ["lease", "40s", "flag", "--lease"]);
@@ -114,45 +114,48 @@ async fn people_see_a_line_for_each_setting() {
 
 #[tokio::test]
 async fn a_wrong_configuration_is_refused_with_all_that_is_wrong() {
-    let ended =
-        Ended::run("", &["config", "show", "--lease", "40", "--wake", "never", "--allow-cidr", "here"]).await;
+    let output = CommandOutput::run(
+        "",
+        &["config", "show", "--lease", "40", "--wake", "never", "--allow-cidr", "here"],
+    )
+    .await;
 
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""));
+    assert_eq!((output.code, output.stdout.as_str()), (Some(64), ""));
     let named: Vec<&str> =
-        ended.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+        output.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     assert_eq!(named, ["database_url", "allow_cidr", "lease", "wake"]);
 }
 
 #[tokio::test]
 async fn a_shell_can_complete_every_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        let ended = Ended::of(command(&["completions", shell])).await;
+        let output = CommandOutput::of(command(&["completions", shell])).await;
 
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{shell}");
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{shell}");
         for word in ["rotate-secret", "replay", "--poll-interval"] {
             let word = if shell == "fish" { word.trim_start_matches("--") } else { word };
-            assert!(ended.stdout.contains(word), "{shell}: {word}");
+            assert!(output.stdout.contains(word), "{shell}: {word}");
         }
     }
 }
 
 #[tokio::test]
 async fn bash_understands_its_completions() {
-    let script = Ended::of(command(&["completions", "bash"])).await.stdout;
+    let script = CommandOutput::of(command(&["completions", "bash"])).await.stdout;
     let mut bash = tokio::process::Command::new("bash");
     bash.args([
         "-c",
         "source /dev/stdin && COMP_WORDS=(postrider endpoint rot) COMP_CWORD=2 && _postrider postrider rot endpoint && echo \"${COMPREPLY[@]}\"",
     ]);
 
-    let ended = Ended::with_input(bash, script.as_bytes()).await;
+    let output = CommandOutput::with_input(bash, script.as_bytes()).await;
 
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "rotate-secret\n"), "{}", ended.stderr);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(0), "rotate-secret\n"), "{}", output.stderr);
 }
 
 #[tokio::test]
 async fn an_unknown_shell_is_wrong_usage() {
-    let ended = Ended::of(command(&["completions", "cmd"])).await;
+    let output = CommandOutput::of(command(&["completions", "cmd"])).await;
 
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""));
+    assert_eq!((output.code, output.stdout.as_str()), (Some(64), ""));
 }

@@ -2,25 +2,25 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Ended, Talker, command, one_endpoint};
+use crate::support::{CommandOutput, Database, RunningCommand, command, one_endpoint};
 
 #[tokio::test]
 async fn list_shows_the_newest_first_as_json() {
     let database = database(3).await;
 
-    let ended = Ended::run(&database.url, &["delivery", "list", "--json"]).await;
+    let output = CommandOutput::run(&database.url, &["delivery", "list", "--json"]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!((ids(&ended), &ended.json()["next_before"]), (vec![3, 2, 1], &Value::Null));
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!((ids(&output), &output.json()["next_before"]), (vec![3, 2, 1], &Value::Null));
 }
 
 #[tokio::test]
 async fn list_shows_the_columns_of_the_view() {
     let database = database(1).await;
 
-    let ended = Ended::run(&database.url, &["delivery", "list", "--json"]).await;
+    let output = CommandOutput::run(&database.url, &["delivery", "list", "--json"]).await;
 
-    let mut row = ended.json()["deliveries"][0].clone();
+    let mut row = output.json()["deliveries"][0].clone();
     for time in ["created_at", "completed_at", "failed_at"] {
         assert!(row[time].is_string(), "{time}: {row}");
         row[time] = json!("then");
@@ -56,9 +56,10 @@ async fn list_shows_only_what_is_asked_for() {
         (["--before", "2"], vec![1]),
         (["--limit", "1"], vec![2]),
     ] {
-        let ended = Ended::run(&database.url, &[&["delivery", "list", "--json"], &flags[..]].concat()).await;
+        let output =
+            CommandOutput::run(&database.url, &[&["delivery", "list", "--json"], &flags[..]].concat()).await;
 
-        assert_eq!(ids(&ended), expected, "{flags:?}");
+        assert_eq!(ids(&output), expected, "{flags:?}");
     }
 }
 
@@ -67,10 +68,10 @@ async fn list_goes_over_as_many_pages_as_the_limit_needs() {
     // One page of the store has at most 1000 rows.
     let database = database(2_500).await;
 
-    let ended = Ended::run(&database.url, &["delivery", "list", "--json", "--limit", "2200"]).await;
+    let output = CommandOutput::run(&database.url, &["delivery", "list", "--json", "--limit", "2200"]).await;
 
     let expected: Vec<i64> = (301..=2_500).rev().collect();
-    assert_eq!((ids(&ended), &ended.json()["next_before"]), (expected, &json!(301)));
+    assert_eq!((ids(&output), &output.json()["next_before"]), (expected, &json!(301)));
 }
 
 #[tokio::test]
@@ -81,9 +82,9 @@ async fn the_pages_of_a_program_cover_everything_once() {
 
     while before != "null" {
         let args = ["delivery", "list", "--json", "--limit", "2", "--before", &before];
-        let ended = Ended::run(&database.url, &args).await;
-        seen.extend(ids(&ended));
-        before = ended.json()["next_before"].to_string();
+        let output = CommandOutput::run(&database.url, &args).await;
+        seen.extend(ids(&output));
+        before = output.json()["next_before"].to_string();
     }
 
     assert_eq!(seen, [5, 4, 3, 2, 1]);
@@ -93,9 +94,9 @@ async fn the_pages_of_a_program_cover_everything_once() {
 async fn list_shows_people_a_line_for_each() {
     let database = database(2).await;
 
-    let ended = Ended::run(&database.url, &["delivery", "list"]).await;
+    let output = CommandOutput::run(&database.url, &["delivery", "list"]).await;
 
-    let lines: Vec<Vec<&str>> = ended
+    let lines: Vec<Vec<&str>> = output
         .stdout
         .lines()
         .map(|line| line.split("  ").map(str::trim).filter(|t| !t.is_empty()).collect())
@@ -112,14 +113,14 @@ async fn list_shows_people_a_line_for_each() {
 
 #[tokio::test]
 async fn list_refuses_wrong_arguments_all_at_once() {
-    let ended = Ended::run(
+    let output = CommandOutput::run(
         "",
         &["delivery", "list", "--status", "done", "--event", "x", "--before", "-", "--limit", "10001"],
     )
     .await;
 
-    assert_eq!(ended.code, Some(64));
-    assert_eq!(named(&ended), ["status", "event", "before", "limit", "database_url"]);
+    assert_eq!(output.code, Some(64));
+    assert_eq!(named(&output), ["status", "event", "before", "limit", "database_url"]);
 }
 
 #[tokio::test]
@@ -131,9 +132,9 @@ async fn show_shows_a_delivery_and_its_attempts() {
         )
         .await;
 
-    let ended = Ended::run(&database.url, &["delivery", "show", "1", "--json"]).await;
+    let output = CommandOutput::run(&database.url, &["delivery", "show", "1", "--json"]).await;
 
-    let shown = ended.json();
+    let shown = output.json();
     assert_eq!((&shown["id"], &shown["status"]), (&json!(1), &json!("failed")));
     assert_eq!(
         shown["attempt_log"],
@@ -149,10 +150,10 @@ async fn a_response_cannot_write_to_the_terminal() {
     let database = database(1).await;
     database.execute("update postrider.attempt set response_excerpt = E'a\\x1b[2Jb\\nc'").await;
 
-    let ended = Ended::run(&database.url, &["delivery", "show", "1"]).await;
+    let output = CommandOutput::run(&database.url, &["delivery", "show", "1"]).await;
 
-    assert!(ended.stdout.contains("a\\u{1b}[2Jb\\nc"), "{}", ended.stdout);
-    assert!(!ended.stdout.contains('\x1b'), "{}", ended.stdout);
+    assert!(output.stdout.contains("a\\u{1b}[2Jb\\nc"), "{}", output.stdout);
+    assert!(!output.stdout.contains('\x1b'), "{}", output.stdout);
 }
 
 #[tokio::test]
@@ -160,10 +161,10 @@ async fn an_unknown_delivery_is_a_failure_that_names_it() {
     let database = Database::new().await;
 
     for verb in ["show", "retry"] {
-        let ended = Ended::run(&database.url, &["delivery", verb, "7"]).await;
+        let output = CommandOutput::run(&database.url, &["delivery", verb, "7"]).await;
 
-        assert_eq!((ended.code, ended.complaint()), (Some(1), "delivery 7 does not exist"), "{verb}");
-        assert_eq!(ended.stdout, "", "{verb}");
+        assert_eq!((output.code, output.complaint()), (Some(1), "delivery 7 does not exist"), "{verb}");
+        assert_eq!(output.stdout, "", "{verb}");
     }
 }
 
@@ -175,10 +176,10 @@ async fn what_is_no_id_is_wrong_usage() {
         ["event", "show", "-"],
         ["event", "cancel", ""],
     ] {
-        let ended = Ended::run("postgres://nobody@127.0.0.1:1/nothing", &args).await;
+        let output = CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", &args).await;
 
-        assert_eq!(ended.code, Some(64), "{args:?}: {}", ended.stderr);
-        assert!(ended.complaint().starts_with("id: "), "{args:?}: {}", ended.stderr);
+        assert_eq!(output.code, Some(64), "{args:?}: {}", output.stderr);
+        assert!(output.complaint().starts_with("id: "), "{args:?}: {}", output.stderr);
     }
 }
 
@@ -187,9 +188,14 @@ async fn a_retried_delivery_is_delivered() {
     let (database, receiver, _dispatcher) = one_endpoint("", &[]).await;
     database.insert_settled("one", "order.created", "failed", 1).await;
 
-    let ended = Ended::run(&database.url, &["delivery", "retry", "1"]).await;
+    let output = CommandOutput::run(&database.url, &["delivery", "retry", "1"]).await;
 
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "delivery 1 is due now\n"), "{}", ended.stderr);
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (Some(0), "delivery 1 is due now\n"),
+        "{}",
+        output.stderr
+    );
     assert_eq!(receiver.next().await.text(), r#"{"number" : 1}"#);
     database.until_settled().await;
     assert!(database.is("select status = 'complete' from postrider.outbox").await);
@@ -200,11 +206,11 @@ async fn retry_goes_on_after_one_that_cannot_be_retried() {
     let database = database(1).await;
     database.insert_settled("one", "order.created", "complete", 1).await;
 
-    let ended = Ended::run(&database.url, &["delivery", "retry", "9", "2", "1", "--json"]).await;
+    let output = CommandOutput::run(&database.url, &["delivery", "retry", "9", "2", "1", "--json"]).await;
 
-    assert_eq!(ended.code, Some(1));
+    assert_eq!(output.code, Some(1));
     assert_eq!(
-        ended.json(),
+        output.json(),
         json!({
             "retried": [1],
             "refused": [
@@ -214,7 +220,7 @@ async fn retry_goes_on_after_one_that_cannot_be_retried() {
         })
     );
     assert_eq!(
-        ended.complaints(),
+        output.complaints(),
         [
             "delivery 9 does not exist",
             "delivery 2 is complete: postrider.replay sends complete deliveries again"
@@ -228,13 +234,13 @@ async fn retry_of_an_endpoint_retries_all_that_was_given_up() {
     let database = database(2_001).await;
     database.insert_settled("one", "order.created", "complete", 1).await;
 
-    let ended = Ended::run(&database.url, &["delivery", "retry", "--endpoint", "one"]).await;
+    let output = CommandOutput::run(&database.url, &["delivery", "retry", "--endpoint", "one"]).await;
 
     assert_eq!(
-        (ended.code, ended.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(0), "due now: 2001 deliveries\n"),
         "{}",
-        ended.stderr
+        output.stderr
     );
     assert_eq!((database.count("pending").await, database.count("complete").await), (2_001, 1));
 }
@@ -248,9 +254,9 @@ async fn retry_of_an_endpoint_leaves_alone_what_was_given_up_before() {
         .await;
 
     let args = ["delivery", "retry", "--endpoint", "one", "--since", "45m", "--json"];
-    let ended = Ended::run(&database.url, &args).await;
+    let output = CommandOutput::run(&database.url, &args).await;
 
-    let done = ended.json();
+    let done = output.json();
     assert_eq!((&done["endpoint_id"], &done["retried"]), (&json!("one"), &json!(1)));
     let since = done["since"].as_str().unwrap();
     let sql =
@@ -266,16 +272,16 @@ async fn an_interrupted_retry_finishes_its_step_and_says_that_it_can_go_on() {
     blocker.batch_execute("begin; select from postrider.delivery where id = 1 for update").await.unwrap();
     let mut retry = command(&["delivery", "retry", "--endpoint", "one"]);
     retry.env("DATABASE_URL", &database.url);
-    let retry = Talker::start(retry);
+    let retry = RunningCommand::start(retry);
     let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
     database.until(waits).await;
 
     retry.signal("INT").await;
     blocker.batch_execute("rollback").await.unwrap();
-    let ended = retry.ended().await;
+    let output = retry.ended().await;
 
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "due now: 1000 deliveries\n"));
-    assert!(ended.complaint().contains("goes on with what is left"), "{}", ended.stderr);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(1), "due now: 1000 deliveries\n"));
+    assert!(output.complaint().contains("goes on with what is left"), "{}", output.stderr);
     assert_eq!((database.count("pending").await, database.count("failed").await), (1_000, 500));
 }
 
@@ -286,10 +292,10 @@ async fn retry_takes_an_rfc_3339_time() {
     database.execute("update postrider.delivery set failed_at = '2026-01-31 11:59:59+00' where id = 2").await;
 
     let args = ["delivery", "retry", "--endpoint", "one", "--since", "2026-01-31T13:00:00+01:00", "--json"];
-    let ended = Ended::run(&database.url, &args).await;
+    let output = CommandOutput::run(&database.url, &args).await;
 
     assert_eq!(
-        ended.json(),
+        output.json(),
         json!({ "endpoint_id": "one", "since": "2026-01-31T13:00:00+01:00", "retried": 1 })
     );
 }
@@ -298,10 +304,10 @@ async fn retry_takes_an_rfc_3339_time() {
 async fn retry_refuses_what_is_no_time() {
     for wrong in ["5", "0", "yesterday", "2026-01-31", "-1h", ""] {
         let args = ["delivery", "retry", "--endpoint", "one", &format!("--since={wrong}")];
-        let ended = Ended::run("postgres://nobody@127.0.0.1:1/nothing", &args).await;
+        let output = CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", &args).await;
 
-        assert_eq!(ended.code, Some(64), "{wrong}: {}", ended.stderr);
-        let complaint = ended.complaint();
+        assert_eq!(output.code, Some(64), "{wrong}: {}", output.stderr);
+        let complaint = output.complaint();
         assert!(complaint.starts_with("since: ") && complaint.contains("RFC 3339"), "{wrong}: {complaint}");
     }
 }
@@ -313,9 +319,9 @@ async fn retry_needs_deliveries_or_an_endpoint_and_not_both() {
         &["delivery", "retry", "1", "--endpoint", "one"],
         &["delivery", "retry", "1", "--since", "1h"],
     ] {
-        let ended = Ended::run("postgres://nobody@127.0.0.1:1/nothing", args).await;
+        let output = CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", args).await;
 
-        assert_eq!(ended.code, Some(64), "{args:?}: {}", ended.stderr);
+        assert_eq!(output.code, Some(64), "{args:?}: {}", output.stderr);
     }
 }
 
@@ -327,11 +333,11 @@ async fn database(failed: usize) -> Database {
     database
 }
 
-fn ids(ended: &Ended) -> Vec<i64> {
-    ended.json()["deliveries"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
+fn ids(output: &CommandOutput) -> Vec<i64> {
+    output.json()["deliveries"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
 }
 
 /// The settings that it complains of.
-fn named(ended: &Ended) -> Vec<&str> {
-    ended.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect()
+fn named(output: &CommandOutput) -> Vec<&str> {
+    output.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect()
 }

@@ -7,18 +7,18 @@ use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{
-    Answered, Api, Cluster, Database, Ended, Folder, Talker, as_role, command, eventually, passfile,
-    with_password,
+    Answered, Api, Cluster, CommandOutput, Database, Folder, RunningCommand, as_role, command, eventually,
+    passfile, with_password,
 };
 
 #[tokio::test]
 async fn dev_delivers_its_sample_events_and_ends() {
     let database = Database::new().await;
 
-    let ended = Ended::run(&database.url, &["dev", "--events", "2", "--every", "100ms"]).await;
+    let output = CommandOutput::run(&database.url, &["dev", "--events", "2", "--every", "100ms"]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(ended.stdout.matches("200 verified evt_").count(), 2, "{}", ended.stdout);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(output.stdout.matches("200 verified evt_").count(), 2, "{}", output.stdout);
     assert!(
         database
             .is("select count(*) = 2 and bool_and(status = 'complete') from postrider.delivery_status")
@@ -30,9 +30,9 @@ async fn dev_delivers_its_sample_events_and_ends() {
 async fn dev_migrates_a_database_that_is_empty() {
     let database = Database::without_schema().await;
 
-    let ended = Ended::run(&database.url, &["dev", "--events", "1", "--every", "10ms"]).await;
+    let output = CommandOutput::run(&database.url, &["dev", "--events", "1", "--every", "10ms"]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(database.is("select status = 'complete' from postrider.outbox").await);
 }
 
@@ -40,31 +40,31 @@ async fn dev_migrates_a_database_that_is_empty() {
 async fn dev_verifies_signatures_the_second_time_too() {
     let database = Database::new().await;
     let args = ["dev", "--events", "1", "--every", "10ms"];
-    Ended::run(&database.url, &args).await;
+    CommandOutput::run(&database.url, &args).await;
 
-    let ended = Ended::run(&database.url, &args).await;
+    let output = CommandOutput::run(&database.url, &args).await;
 
-    assert_eq!(ended.stdout.matches("200 verified evt_").count(), 1, "{}", ended.stdout);
+    assert_eq!(output.stdout.matches("200 verified evt_").count(), 1, "{}", output.stdout);
 }
 
 #[tokio::test]
 async fn dev_without_a_database_runs_one_of_its_own_and_leaves_nothing_behind() {
     let folder = Folder::new();
 
-    let ended = Ended::of(dev(&folder, &["--events", "2", "--every", "100ms"])).await;
+    let output = CommandOutput::of(dev(&folder, &["--events", "2", "--every", "100ms"])).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(ended.stdout.matches("200 verified evt_").count(), 2, "{}", ended.stdout);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(output.stdout.matches("200 verified evt_").count(), 2, "{}", output.stdout);
     assert_eq!(entries(&folder), 0);
 }
 
 #[tokio::test]
 async fn the_database_and_the_api_of_dev_are_closed_to_other_users_of_the_machine() {
     let folder = Folder::new();
-    let mut talker = Talker::start(dev(&folder, &[]));
-    let psql = talker.line_after("database    psql ").await;
-    let dashboard = talker.line_after("dashboard   http://").await;
-    talker.line_after("stop ").await;
+    let mut command = RunningCommand::start(dev(&folder, &[]));
+    let psql = command.line_after("database    psql ").await;
+    let dashboard = command.line_after("dashboard   http://").await;
+    command.line_after("stop ").await;
     let url = psql.trim_matches('\'');
 
     assert_closed(url).await;
@@ -79,10 +79,10 @@ async fn the_database_and_the_api_of_dev_are_closed_to_other_users_of_the_machin
         assert_eq!(std::fs::metadata(secret).unwrap().permissions().mode() & 0o777, 0o600, "{secret}");
     }
     // Its user runs what was printed, and status beside it.
-    let ended = Ended::run(url, &["status", "--json"]).await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let output = CommandOutput::run(url, &["status", "--json"]).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 
-    assert!(talker.stop("INT").await.success());
+    assert!(command.stop("INT").await.success());
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn docker_compose_starts_a_dispatcher_that_takes_its_flags_and_opens_no_po
     let list: Vec<&str> = list.lines().map_while(|line| line.trim().strip_prefix("- ")).collect();
 
     assert_eq!(list[0], "run");
-    let shown = Ended::run("postgres://me@here/x", &[&["config", "show"], &list[2..]].concat()).await;
+    let shown = CommandOutput::run("postgres://me@here/x", &[&["config", "show"], &list[2..]].concat()).await;
 
     assert_eq!((list[1], shown.code), ("--no-migrate", Some(0)), "{}", shown.stderr);
     assert!(!compose.contains("ports:"));
@@ -164,35 +164,35 @@ async fn docker_compose_starts_a_dispatcher_that_takes_its_flags_and_opens_no_po
 #[tokio::test]
 async fn dev_that_is_interrupted_leaves_nothing_behind() {
     let folder = Folder::new();
-    let mut talker = Talker::start(dev(&folder, &[]));
-    talker.line_after("stop ").await;
+    let mut command = RunningCommand::start(dev(&folder, &[]));
+    command.line_after("stop ").await;
     let during = entries(&folder);
 
-    let ended = talker.stop("INT").await;
+    let status = command.stop("INT").await;
 
-    assert!(ended.success(), "{ended}");
+    assert!(status.success(), "{status}");
     assert_eq!((during, entries(&folder)), (1, 0));
 }
 
 #[tokio::test]
 async fn dev_that_is_killed_leaves_nothing_behind() {
     let folder = Folder::new();
-    let mut talker = Talker::start(dev(&folder, &[]));
-    talker.line_after("stop ").await;
+    let mut command = RunningCommand::start(dev(&folder, &[]));
+    command.line_after("stop ").await;
 
-    let ended = talker.stop("KILL").await;
+    let status = command.stop("KILL").await;
 
-    assert!(!ended.success());
+    assert!(!status.success());
     eventually("the cluster is gone", || async { entries(&folder) == 0 }).await;
 }
 
 #[tokio::test]
 async fn dev_refuses_wrong_arguments_all_at_once() {
-    let ended = Ended::of(command(&["dev", "--every", "5", "--receive-listen", "here"])).await;
+    let output = CommandOutput::of(command(&["dev", "--every", "5", "--receive-listen", "here"])).await;
 
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert_eq!(output.code, Some(64), "{}", output.stderr);
     let named: Vec<&str> =
-        ended.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+        output.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     assert_eq!(named, ["receive_listen", "every"]);
 }
 
@@ -202,10 +202,10 @@ async fn dev_refuses_a_wrong_database_instead_of_running_its_own() {
     let mut dev = dev(&folder, &["--events", "1"]);
     dev.env("DATABASE_URL", "mysql://here/x");
 
-    let ended = Ended::of(dev).await;
+    let output = CommandOutput::of(dev).await;
 
-    assert_eq!(ended.code, Some(64), "{}", ended.stdout);
-    assert!(ended.complaint().starts_with("database_url: "), "{}", ended.stderr);
+    assert_eq!(output.code, Some(64), "{}", output.stdout);
+    assert!(output.complaint().starts_with("database_url: "), "{}", output.stderr);
 }
 
 /// `postrider dev` without a database, that finds a server's binaries and keeps its files in this folder.

@@ -5,16 +5,16 @@ use std::time::Duration;
 use postrider::store::{DatabaseUrl, Environment, Session, Store};
 use serde_json::{Value, json};
 
-use crate::support::{Database, Dispatcher, Ended, command, one_endpoint};
+use crate::support::{CommandOutput, Database, Dispatcher, command, one_endpoint};
 
 #[tokio::test]
 async fn a_healthy_installation_passes_every_check() {
     let (database, _receiver, _dispatcher) = one_endpoint("", &[]).await;
 
-    let ended = doctor(&database.url, &[]).await;
+    let output = doctor(&database.url, &[]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
-    let checked: Vec<(String, String)> = checks(&ended)
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    let checked: Vec<(String, String)> = checks(&output)
         .iter()
         .map(|check| (text(check, "name").to_owned(), text(check, "result").to_owned()))
         // Other tests of this cluster have the schema too, and may hold a transaction open.
@@ -45,10 +45,10 @@ async fn people_see_a_line_for_each_check_and_what_mends_it() {
 
     let mut doctor = command(&["doctor"]);
     doctor.env("DATABASE_URL", &database.url);
-    let ended = Ended::of(doctor).await;
+    let output = CommandOutput::of(doctor).await;
 
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stdout);
-    let lines: Vec<Vec<&str>> = ended.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{}", output.stdout);
+    let lines: Vec<Vec<&str>> = output.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     let at = lines.iter().position(|words| words.get(1) == Some(&"dispatchers")).unwrap();
     assert_eq!(lines[at][..3], ["warn", "dispatchers", "none"]);
     assert_eq!(lines[at + 1], ["->", "postrider", "run"]);
@@ -56,21 +56,21 @@ async fn people_see_a_line_for_each_check_and_what_mends_it() {
 
 #[tokio::test]
 async fn a_database_out_of_reach_is_the_one_thing_that_is_said() {
-    let ended = doctor("postgres://nobody@127.0.0.1:1/nothing", &[]).await;
+    let output = doctor("postgres://nobody@127.0.0.1:1/nothing", &[]).await;
 
-    assert_eq!((ended.code, ended.complaint()), (Some(1), "1 check failed"));
-    let names: Vec<Value> = checks(&ended).iter().map(|check| check["name"].clone()).collect();
+    assert_eq!((output.code, output.complaint()), (Some(1), "1 check failed"));
+    let names: Vec<Value> = checks(&output).iter().map(|check| check["name"].clone()).collect();
     assert_eq!(names, ["connection"]);
-    assert_eq!(ended.json()["result"], "fail");
+    assert_eq!(output.json()["result"], "fail");
 }
 
 #[tokio::test]
 async fn wrong_settings_are_refused_before_anything_is_checked() {
-    let ended = Ended::run("", &["doctor", "--lease", "5"]).await;
+    let output = CommandOutput::run("", &["doctor", "--lease", "5"]).await;
 
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""));
+    assert_eq!((output.code, output.stdout.as_str()), (Some(64), ""));
     let named: Vec<&str> =
-        ended.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+        output.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     assert_eq!(named, ["database_url", "lease"]);
 }
 
@@ -78,10 +78,10 @@ async fn wrong_settings_are_refused_before_anything_is_checked() {
 async fn a_database_without_a_schema_fails_with_what_makes_one() {
     let database = Database::without_schema().await;
 
-    let ended = doctor(&database.url, &[]).await;
+    let output = doctor(&database.url, &[]).await;
 
-    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-    let schema = found(&ended, "schema");
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    let schema = found(&output, "schema");
     assert_eq!((&schema["result"], &schema["mend"]), (&json!("fail"), &json!("postrider migrate")));
 }
 
@@ -97,10 +97,10 @@ async fn an_old_or_a_new_schema_fails() {
         let database = Database::new().await;
         database.execute(change).await;
 
-        let ended = doctor(&database.url, &[]).await;
+        let output = doctor(&database.url, &[]).await;
 
-        assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-        let schema = found(&ended, "schema");
+        assert_eq!(output.code, Some(1), "{}", output.stdout);
+        let schema = found(&output, "schema");
         assert_eq!(schema["result"], "fail");
         assert!(text(&schema, "says").contains(expected), "{schema}");
     }
@@ -111,10 +111,10 @@ async fn a_role_that_is_a_dispatchers_lacks_nothing() {
     let database = Database::new().await;
     let login = database.login(Some("postrider_dispatcher")).await;
 
-    let ended = doctor(&login, &[]).await;
+    let output = doctor(&login, &[]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
-    assert_eq!(found(&ended, "grants")["result"], "ok");
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    assert_eq!(found(&output, "grants")["result"], "ok");
 }
 
 #[tokio::test]
@@ -123,10 +123,10 @@ async fn a_role_without_rights_is_told_the_grant_that_it_lacks() {
     for member_of in [None, Some("postrider_reader"), Some("postrider_producer")] {
         let login = database.login(member_of).await;
 
-        let ended = doctor(&login, &[]).await;
+        let output = doctor(&login, &[]).await;
 
-        assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-        let grants = found(&ended, "grants");
+        assert_eq!(output.code, Some(1), "{}", output.stdout);
+        let grants = found(&output, "grants");
         assert_eq!(grants["result"], "fail");
         let role: String = format!(
             "{}_{}",
@@ -141,13 +141,13 @@ async fn a_role_without_rights_is_told_the_grant_that_it_lacks() {
 async fn what_the_grant_check_says_mends_it() {
     let database = Database::new().await;
     let login = database.login(None).await;
-    let ended = doctor(&login, &[]).await;
-    let mend = found(&ended, "grants")["mend"].as_str().unwrap().to_owned();
+    let output = doctor(&login, &[]).await;
+    let mend = found(&output, "grants")["mend"].as_str().unwrap().to_owned();
 
     database.execute(&mend).await;
 
-    let ended = doctor(&login, &[]).await;
-    assert_eq!(found(&ended, "grants")["result"], "ok");
+    let output = doctor(&login, &[]).await;
+    assert_eq!(found(&output, "grants")["result"], "ok");
 }
 
 #[tokio::test]
@@ -172,9 +172,9 @@ async fn a_single_missing_grant_is_named() {
         ))
         .await;
 
-    let ended = doctor(&login, &[]).await;
+    let output = doctor(&login, &[]).await;
 
-    let says = found(&ended, "grants");
+    let says = found(&output, "grants");
     assert!(
         text(&says, "says").contains("lacks 1 grant of those that run needs, as delete on table claim"),
         "{says}"
@@ -187,10 +187,10 @@ async fn sessions_that_do_not_wait_for_the_disk_are_a_warning() {
     let name: String = database.value("select current_database()::text").await;
     database.execute(&format!("alter database {name} set synchronous_commit = off")).await;
 
-    let ended = doctor(&database.url, &[]).await;
+    let output = doctor(&database.url, &[]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
-    assert_eq!(found(&ended, "durability")["result"], "warn");
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    assert_eq!(found(&output, "durability")["result"], "warn");
 }
 
 #[tokio::test]
@@ -199,10 +199,10 @@ async fn a_database_that_takes_no_writes_fails() {
     let name: String = database.value("select current_database()::text").await;
     database.execute(&format!("alter database {name} set default_transaction_read_only = on")).await;
 
-    let ended = doctor(&database.url, &[]).await;
+    let output = doctor(&database.url, &[]).await;
 
-    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-    assert!(text(&found(&ended, "connection"), "says").contains("read-only"), "{}", ended.stdout);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    assert!(text(&found(&output, "connection"), "says").contains("read-only"), "{}", output.stdout);
 }
 
 #[tokio::test]
@@ -210,10 +210,10 @@ async fn notifications_that_go_elsewhere_fail_and_the_pooler_is_named() {
     // LISTEN is accepted in another database, and nothing of this one arrives there: what a transaction pooler does.
     let (database, elsewhere) = (Database::new().await, Database::new().await);
 
-    let ended = doctor(&database.url, &["--listen-database-url", &elsewhere.url]).await;
+    let output = doctor(&database.url, &["--listen-database-url", &elsewhere.url]).await;
 
-    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-    let check = found(&ended, "notifications");
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    let check = found(&output, "notifications");
     assert_eq!(check["result"], "fail");
     assert!(text(&check, "says").contains("transaction pooler"), "{check}");
     assert!(text(&check, "mend").contains("--listen-database-url"), "{check}");
@@ -223,20 +223,24 @@ async fn notifications_that_go_elsewhere_fail_and_the_pooler_is_named() {
 async fn a_listening_connection_that_is_refused_fails() {
     let database = Database::new().await;
 
-    let ended =
+    let output =
         doctor(&database.url, &["--listen-database-url", "postgres://nobody@127.0.0.1:1/nothing"]).await;
 
-    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-    assert!(text(&found(&ended, "notifications"), "says").starts_with("cannot listen: "), "{}", ended.stdout);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    assert!(
+        text(&found(&output, "notifications"), "says").starts_with("cannot listen: "),
+        "{}",
+        output.stdout
+    );
 }
 
 #[tokio::test]
 async fn notifications_do_not_matter_to_those_who_poll() {
     let (database, elsewhere) = (Database::new().await, Database::new().await);
 
-    let ended = doctor(&database.url, &["--listen-database-url", &elsewhere.url, "--wake", "poll"]).await;
+    let output = doctor(&database.url, &["--listen-database-url", &elsewhere.url, "--wake", "poll"]).await;
 
-    assert_eq!(found(&ended, "notifications")["result"], "ok");
+    assert_eq!(found(&output, "notifications")["result"], "ok");
 }
 
 #[tokio::test]
@@ -276,21 +280,21 @@ async fn doctor_changes_nothing() {
 }
 
 /// Runs it as JSON, where loopback may be called.
-pub(crate) async fn doctor(url: &str, flags: &[&str]) -> Ended {
+pub(crate) async fn doctor(url: &str, flags: &[&str]) -> CommandOutput {
     let args = [&["doctor", "--json", "--allow-http", "--allow-cidr", "127.0.0.0/8"], flags].concat();
-    Ended::run(url, &args).await
+    CommandOutput::run(url, &args).await
 }
 
-fn checks(ended: &Ended) -> Vec<Value> {
-    ended.json()["checks"].as_array().unwrap().clone()
+fn checks(output: &CommandOutput) -> Vec<Value> {
+    output.json()["checks"].as_array().unwrap().clone()
 }
 
 /// The first check of that name.
-pub(crate) fn found(ended: &Ended, name: &str) -> Value {
-    checks(ended)
+pub(crate) fn found(output: &CommandOutput, name: &str) -> Value {
+    checks(output)
         .into_iter()
         .find(|check| check["name"] == name)
-        .unwrap_or_else(|| panic!("{name}: {ended:#?}"))
+        .unwrap_or_else(|| panic!("{name}: {output:#?}"))
 }
 
 pub(crate) fn text<'a>(check: &'a Value, field: &str) -> &'a str {

@@ -3,7 +3,7 @@
 use postrider::store::SCHEMA_VERSION;
 
 use crate::cli::doctor::{doctor, found, text};
-use crate::support::{Cluster, Database, Ended, connect, one_endpoint};
+use crate::support::{Cluster, CommandOutput, Database, connect, one_endpoint};
 
 #[tokio::test]
 async fn another_database_of_the_server_that_has_the_schema_is_named_as_long_as_every_role_may_connect() {
@@ -14,11 +14,11 @@ async fn another_database_of_the_server_that_has_the_schema_is_named_as_long_as_
     for name in ["one", "two", "three"] {
         superuser.batch_execute(&format!("create database {name}")).await.unwrap();
     }
-    let migrated = Ended::run(&one, &["migrate"]).await;
+    let migrated = CommandOutput::run(&one, &["migrate"]).await;
     assert!(migrated.stdout.ends_with(&format!("schema version {SCHEMA_VERSION}\n")), "{}", migrated.stderr);
 
     let alone = doctor(&one, &[]).await;
-    Ended::run(&two, &["migrate"]).await;
+    CommandOutput::run(&two, &["migrate"]).await;
     let shared = found(&doctor(&one, &[]).await, "roles");
     superuser
         .batch_execute(
@@ -74,7 +74,7 @@ async fn a_dispatcher_that_sleeps_and_a_producer_in_flight_hold_what_is_theirs()
 
     let in_flight = doctor(&database.url, &[]).await;
 
-    for ended in [sleeping, in_flight] {
-        assert!(!ended.stdout.contains("\"bell\""), "{}", ended.stdout);
+    for output in [sleeping, in_flight] {
+        assert!(!output.stdout.contains("\"bell\""), "{}", output.stdout);
     }
 }

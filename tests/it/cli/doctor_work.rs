@@ -3,16 +3,16 @@
 use serde_json::json;
 
 use crate::cli::doctor::{doctor, found, text};
-use crate::support::{Database, Ended, Receiver, one_endpoint};
+use crate::support::{CommandOutput, Database, Receiver, one_endpoint};
 
 #[tokio::test]
 async fn autovacuum_that_is_switched_off_is_a_warning_with_the_table() {
     let database = Database::new().await;
     database.execute("alter table postrider.delivery set (autovacuum_enabled = false)").await;
 
-    let ended = doctor(&database.url, &[]).await;
+    let output = doctor(&database.url, &[]).await;
 
-    let check = found(&ended, "tables");
+    let check = found(&output, "tables");
     assert_eq!(check["result"], "warn");
     assert_eq!(check["mend"], "alter table postrider.delivery reset (autovacuum_enabled)");
 }
@@ -21,9 +21,9 @@ async fn autovacuum_that_is_switched_off_is_a_warning_with_the_table() {
 async fn a_dispatcher_that_was_told_to_poll_is_as_it_should_be() {
     let (database, _receiver, _dispatcher) = one_endpoint("", &["--wake", "poll"]).await;
 
-    let ended = doctor(&database.url, &[]).await;
+    let output = doctor(&database.url, &[]).await;
 
-    assert_eq!(found(&ended, "dispatchers")["result"], "ok", "{}", ended.stdout);
+    assert_eq!(found(&output, "dispatchers")["result"], "ok", "{}", output.stdout);
 }
 
 #[tokio::test]
@@ -36,9 +36,9 @@ async fn a_dispatcher_that_has_to_poll_is_a_warning_with_its_reason() {
         )
         .await;
 
-    let ended = doctor(&database.url, &[]).await;
+    let output = doctor(&database.url, &[]).await;
 
-    let check = found(&ended, "dispatchers");
+    let check = found(&output, "dispatchers");
     assert_eq!(check["result"], "warn");
     assert!(text(&check, "says").contains("here:1 polls: cannot connect to listen"), "{check}");
 }
@@ -53,9 +53,9 @@ async fn a_dispatcher_whose_lease_ended_does_not_count() {
         )
         .await;
 
-    let ended = doctor(&database.url, &[]).await;
+    let output = doctor(&database.url, &[]).await;
 
-    assert_eq!(found(&ended, "dispatchers")["mend"], "postrider run");
+    assert_eq!(found(&output, "dispatchers")["mend"], "postrider run");
 }
 
 #[tokio::test]
@@ -64,9 +64,9 @@ async fn events_that_wait_for_long_are_a_warning() {
     database.insert("order.created", "{}").await;
     database.execute("update postrider.outbox set created_at = now() - interval '2 h'").await;
 
-    let ended = doctor(&database.url, &[]).await;
+    let output = doctor(&database.url, &[]).await;
 
-    let check = found(&ended, "backlog");
+    let check = found(&output, "backlog");
     assert_eq!(check["result"], "warn");
     assert!(text(&check, "says").contains("2h"), "{check}");
 }
@@ -99,10 +99,10 @@ async fn endpoints_that_get_nothing_are_warnings_with_what_mends_them() {
             .execute(&format!("update postrider.endpoint set state = '{state}', reason = 'because'"))
             .await;
 
-        let ended = doctor(&database.url, &[]).await;
+        let output = doctor(&database.url, &[]).await;
 
-        assert_eq!(ended.code, Some(0), "{}", ended.stdout);
-        let check = found(&ended, "endpoints");
+        assert_eq!(output.code, Some(0), "{}", output.stdout);
+        let check = found(&output, "endpoints");
         assert_eq!(
             (&check["result"], &check["mend"]),
             (&json!("warn"), &json!("postrider endpoint resume one"))
@@ -117,9 +117,9 @@ async fn an_endpoint_that_fails_again_and_again_is_a_warning() {
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     database.insert_settled("one", "order.created", "failed", 5).await;
 
-    let ended = doctor(&database.url, &[]).await;
+    let output = doctor(&database.url, &[]).await;
 
-    let check = found(&ended, "endpoints");
+    let check = found(&output, "endpoints");
     assert_eq!(check["result"], "warn");
     assert!(text(&check, "says").contains("one (5 in a row)"), "{check}");
 }
@@ -130,7 +130,7 @@ async fn an_endpoint_that_may_not_be_called_fails_unless_run_would_allow_it() {
     let receiver = Receiver::start().await;
     database.put_endpoint("one", &receiver.url(), "**", "").await;
 
-    let refused = Ended::run(&database.url, &["doctor", "--json", "--allow-http"]).await;
+    let refused = CommandOutput::run(&database.url, &["doctor", "--json", "--allow-http"]).await;
     let allowed = doctor(&database.url, &[]).await;
 
     assert_eq!(refused.code, Some(1));

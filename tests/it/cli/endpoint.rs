@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Dispatcher, Ended, Receiver, SECRET, Talker, command, one_endpoint};
+use crate::support::{
+    CommandOutput, Database, Dispatcher, Receiver, RunningCommand, SECRET, command, one_endpoint,
+};
 
 const NEW_SECRET: &str = "whsec_C2FVsBQIhrscChlQIM+b5sSYspob7oDazfgh";
 const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
@@ -15,10 +17,10 @@ async fn pause_and_resume_print_the_endpoint_as_show_does() {
         &["endpoint", "pause", "one", "--reason", "why", "--json"][..],
         &["endpoint", "resume", "one", "--json"],
     ] {
-        let ended = Ended::run(&database.url, args).await;
+        let output = CommandOutput::run(&database.url, args).await;
 
-        let shown = Ended::run(&database.url, &["endpoint", "show", "one", "--json"]).await;
-        assert_eq!(ended.json(), shown.json(), "{args:?}");
+        let shown = CommandOutput::run(&database.url, &["endpoint", "show", "one", "--json"]).await;
+        assert_eq!(output.json(), shown.json(), "{args:?}");
     }
 }
 
@@ -32,23 +34,23 @@ async fn delete_removes_the_endpoint_and_says_what_is_given_up() {
         )
         .await;
 
-    let ended = Ended::run(&database.url, &["endpoint", "delete", "one", "--yes", "--json"]).await;
+    let output = CommandOutput::run(&database.url, &["endpoint", "delete", "one", "--yes", "--json"]).await;
 
     assert_eq!(
-        (ended.code, ended.json()),
+        (output.code, output.json()),
         (Some(0), json!({ "id": "one", "pending": 2 })),
         "{}",
-        ended.stderr
+        output.stderr
     );
     assert!(database.is("select not exists (select from postrider.endpoint_health)").await);
 }
 
 #[tokio::test]
 async fn delete_needs_yes_where_nobody_can_be_asked() {
-    let ended = Ended::run(NOWHERE, &["endpoint", "delete", "one"]).await;
+    let output = CommandOutput::run(NOWHERE, &["endpoint", "delete", "one"]).await;
 
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
-    assert!(ended.complaint().starts_with("yes: "), "{}", ended.stderr);
+    assert_eq!(output.code, Some(64), "{}", output.stderr);
+    assert!(output.complaint().starts_with("yes: "), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -57,9 +59,9 @@ async fn delete_reads_no_answer_from_a_pipe() {
     let mut delete = command(&["endpoint", "delete", "one"]);
     delete.env("DATABASE_URL", &database.url);
 
-    let ended = Ended::with_input(delete, b"y\n").await;
+    let output = CommandOutput::with_input(delete, b"y\n").await;
 
-    assert_eq!(ended.code, Some(64), "{}", ended.stdout);
+    assert_eq!(output.code, Some(64), "{}", output.stdout);
     assert!(database.is("select exists (select from postrider.endpoint_health)").await);
 }
 
@@ -74,10 +76,10 @@ async fn an_unknown_endpoint_is_a_failure_that_names_it() {
         &["endpoint", "pause", "nobody", "--json"],
         &["delivery", "retry", "--endpoint", "nobody"],
     ] {
-        let ended = Ended::run(&database.url, args).await;
+        let output = CommandOutput::run(&database.url, args).await;
 
-        assert_eq!(ended.code, Some(1), "{args:?}");
-        assert_eq!(ended.complaint(), "endpoint \"nobody\" does not exist", "{args:?}");
+        assert_eq!(output.code, Some(1), "{args:?}");
+        assert_eq!(output.complaint(), "endpoint \"nobody\" does not exist", "{args:?}");
     }
 }
 
@@ -85,12 +87,12 @@ async fn an_unknown_endpoint_is_a_failure_that_names_it() {
 async fn rotate_secret_shows_the_new_one_once() {
     let database = endpoint().await;
 
-    let ended = Ended::run(&database.url, &["endpoint", "rotate-secret", "one"]).await;
+    let output = CommandOutput::run(&database.url, &["endpoint", "rotate-secret", "one"]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     let secret: String = database.value("select secret from postrider.endpoint").await;
     assert_ne!(secret, SECRET);
-    assert_eq!(ended.stdout.matches(&secret).count(), 1, "{}", ended.stdout);
+    assert_eq!(output.stdout.matches(&secret).count(), 1, "{}", output.stdout);
 }
 
 #[tokio::test]
@@ -98,9 +100,9 @@ async fn rotate_secret_takes_a_secret_and_how_long_the_old_one_signs_too() {
     let database = endpoint().await;
 
     let args = ["endpoint", "rotate-secret", "one", "--secret", NEW_SECRET, "--overlap", "2h", "--json"];
-    let ended = Ended::run(&database.url, &args).await;
+    let output = CommandOutput::run(&database.url, &args).await;
 
-    let rotated = ended.json();
+    let rotated = output.json();
     assert_eq!((&rotated["id"], &rotated["secret"]), (&json!("one"), &json!(NEW_SECRET)));
     assert!(
         database
@@ -114,7 +116,7 @@ async fn rotate_secret_takes_a_secret_and_how_long_the_old_one_signs_too() {
 async fn rotate_secret_lets_the_old_one_sign_for_a_day_if_nothing_is_said() {
     let database = endpoint().await;
 
-    Ended::run(&database.url, &["endpoint", "rotate-secret", "one"]).await;
+    CommandOutput::run(&database.url, &["endpoint", "rotate-secret", "one"]).await;
 
     let is_a_day = "select valid_until - now() between interval '23 h 59 min' and interval '24 h' from postrider.old_secret";
     assert!(database.is(is_a_day).await);
@@ -123,13 +125,13 @@ async fn rotate_secret_lets_the_old_one_sign_for_a_day_if_nothing_is_said() {
 #[tokio::test]
 async fn rotate_secret_refuses_wrong_arguments_without_showing_the_secret() {
     let args = ["endpoint", "rotate-secret", "one", "--secret", "whsec_hunter2", "--overlap", "31days"];
-    let ended = Ended::run(NOWHERE, &args).await;
+    let output = CommandOutput::run(NOWHERE, &args).await;
 
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert_eq!(output.code, Some(64), "{}", output.stderr);
     let named: Vec<&str> =
-        ended.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+        output.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     assert_eq!(named, ["secret", "overlap"]);
-    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -137,13 +139,13 @@ async fn a_test_that_is_accepted_shows_the_answer() {
     let (database, receiver, _dispatcher) = one_endpoint("", &[]).await;
     receiver.answer_once(202, &[], b"thanks");
 
-    let ended = Ended::run(&database.url, &["endpoint", "test", "one", "--json"]).await;
+    let output = CommandOutput::run(&database.url, &["endpoint", "test", "one", "--json"]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     let request = receiver.next().await;
     assert_eq!(request.header("postrider-topic"), "postrider.test");
     request.verify();
-    let mut tested = ended.json();
+    let mut tested = output.json();
     assert!(tested["duration_ms"].take().is_u64(), "{tested}");
     assert_eq!(
         tested,
@@ -162,7 +164,7 @@ async fn a_test_goes_to_its_endpoint_alone_whatever_that_subscribes_to() {
     database.put_endpoint("two", &receiver.url(), "**", "").await;
     let _dispatcher = Dispatcher::start(&database, &[]).await;
 
-    Ended::run(&database.url, &["endpoint", "test", "one"]).await;
+    CommandOutput::run(&database.url, &["endpoint", "test", "one"]).await;
 
     let reached: Vec<String> = database
         .rows("select endpoint_id from postrider.delivery_status", &[])
@@ -178,11 +180,11 @@ async fn a_test_that_is_refused_is_a_failure_and_is_not_retried() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
     receiver.answer_once(503, &[], b"busy");
 
-    let ended = Ended::run(&database.url, &["endpoint", "test", "one"]).await;
+    let output = CommandOutput::run(&database.url, &["endpoint", "test", "one"]).await;
 
-    assert_eq!(ended.code, Some(1));
-    assert_eq!(ended.complaint(), "endpoint \"one\" did not accept the test");
-    assert!(ended.stdout.contains("503") && ended.stdout.contains("busy"), "{}", ended.stdout);
+    assert_eq!(output.code, Some(1));
+    assert_eq!(output.complaint(), "endpoint \"one\" did not accept the test");
+    assert!(output.stdout.contains("503") && output.stdout.contains("busy"), "{}", output.stdout);
     assert!(database.is("select status = 'failed' and cancelled_at is not null from postrider.outbox").await);
     assert_eq!(database.count("pending").await, 0);
 }
@@ -191,10 +193,14 @@ async fn a_test_that_is_refused_is_a_failure_and_is_not_retried() {
 async fn a_test_that_finds_no_dispatcher_says_so() {
     let database = endpoint().await;
 
-    let ended = Ended::run(&database.url, &["endpoint", "test", "one", "--wait", "200ms", "--json"]).await;
+    let output =
+        CommandOutput::run(&database.url, &["endpoint", "test", "one", "--wait", "200ms", "--json"]).await;
 
-    assert_eq!((ended.code, ended.complaint()), (Some(1), "no dispatcher runs: start postrider run"));
-    assert_eq!((&ended.json()["is_delivered"], &ended.json()["delivery_id"]), (&json!(false), &Value::Null));
+    assert_eq!((output.code, output.complaint()), (Some(1), "no dispatcher runs: start postrider run"));
+    assert_eq!(
+        (&output.json()["is_delivered"], &output.json()["delivery_id"]),
+        (&json!(false), &Value::Null)
+    );
     assert!(database.is("select status = 'failed' and cancelled_at is not null from postrider.outbox").await);
 }
 
@@ -203,10 +209,10 @@ async fn a_test_of_an_endpoint_that_hangs_says_so() {
     let (database, receiver, _dispatcher) = one_endpoint("", &[]).await;
     receiver.hold();
 
-    let ended = Ended::run(&database.url, &["endpoint", "test", "one", "--wait", "2s"]).await;
+    let output = CommandOutput::run(&database.url, &["endpoint", "test", "one", "--wait", "2s"]).await;
 
-    assert_eq!(ended.code, Some(1));
-    assert!(ended.complaint().contains("still under way"), "{}", ended.stderr);
+    assert_eq!(output.code, Some(1));
+    assert!(output.complaint().contains("still under way"), "{}", output.stderr);
     assert!(database.is("select cancelled_at is not null from postrider.outbox").await);
 }
 
@@ -216,13 +222,13 @@ async fn a_test_that_is_interrupted_is_not_retried() {
     receiver.hold();
     let mut test = command(&["endpoint", "test", "one"]);
     test.env("DATABASE_URL", &database.url);
-    let test = Talker::start(test);
+    let test = RunningCommand::start(test);
     receiver.next().await;
 
     test.signal("INT").await;
-    let ended = test.ended().await;
+    let output = test.ended().await;
 
-    assert_eq!((ended.code, ended.complaint()), (Some(1), "interrupted before there was an answer"));
+    assert_eq!((output.code, output.complaint()), (Some(1), "interrupted before there was an answer"));
     assert!(database.is("select cancelled_at is not null from postrider.outbox").await);
 }
 
@@ -234,10 +240,10 @@ async fn a_test_of_an_endpoint_that_gets_nothing_says_why_and_sends_nothing() {
             .execute(&format!("update postrider.endpoint set state = '{state}', reason = '{reason}'"))
             .await;
 
-        let ended = Ended::run(&database.url, &["endpoint", "test", "one"]).await;
+        let output = CommandOutput::run(&database.url, &["endpoint", "test", "one"]).await;
 
-        assert_eq!(ended.code, Some(1), "{state}");
-        let complaint = ended.complaint();
+        assert_eq!(output.code, Some(1), "{state}");
+        let complaint = output.complaint();
         assert!(complaint.contains(state) && complaint.contains(reason), "{complaint}");
         assert!(complaint.contains("postrider endpoint resume one"), "{complaint}");
     }
@@ -247,10 +253,10 @@ async fn a_test_of_an_endpoint_that_gets_nothing_says_why_and_sends_nothing() {
 #[tokio::test]
 async fn a_test_with_a_wrong_wait_is_refused() {
     for wait in ["5", "0s", "2h"] {
-        let ended = Ended::run(NOWHERE, &["endpoint", "test", "one", "--wait", wait]).await;
+        let output = CommandOutput::run(NOWHERE, &["endpoint", "test", "one", "--wait", wait]).await;
 
-        assert_eq!(ended.code, Some(64), "{wait}");
-        assert!(ended.complaint().starts_with("wait: "), "{wait}: {}", ended.stderr);
+        assert_eq!(output.code, Some(64), "{wait}");
+        assert!(output.complaint().starts_with("wait: "), "{wait}: {}", output.stderr);
     }
 }
 

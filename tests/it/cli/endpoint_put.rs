@@ -1,7 +1,7 @@
 //! `postrider endpoint put`: what it accepts, and how it refuses the rest: exit code 64, one line for each fault, that
 //! names the argument, what is wrong and what is allowed.
 
-use crate::support::{Database, Ended, SECRET};
+use crate::support::{CommandOutput, Database, SECRET};
 
 /// Nobody answers here: whoever asks the database before the arguments are judged ends with exit code 1.
 const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
@@ -13,8 +13,8 @@ async fn an_endpoint_is_created_once_and_then_unchanged() {
     let database = Database::new().await;
     let args = put(&["--topics", "order.*,invoice.**", "--secret", SECRET]);
 
-    let first = Ended::run(&database.url, &args).await;
-    let second = Ended::run(&database.url, &args).await;
+    let first = CommandOutput::run(&database.url, &args).await;
+    let second = CommandOutput::run(&database.url, &args).await;
 
     assert_eq!((first.stdout.as_str(), second.stdout.as_str()), ("one created\n", "one unchanged\n"));
 }
@@ -41,9 +41,9 @@ async fn what_is_typed_is_what_is_stored() {
         "x-two:  a: b ",
     ]);
 
-    let ended = Ended::run(&database.url, &args).await;
+    let output = CommandOutput::run(&database.url, &args).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(
         database
             .is(&format!(
@@ -60,8 +60,8 @@ async fn what_is_typed_is_what_is_stored() {
 async fn a_generated_secret_is_shown_once() {
     let database = Database::new().await;
 
-    let first = Ended::run(&database.url, &put(&[])).await;
-    let second = Ended::run(&database.url, &put(&["--max-in-flight", "2"])).await;
+    let first = CommandOutput::run(&database.url, &put(&[])).await;
+    let second = CommandOutput::run(&database.url, &put(&["--max-in-flight", "2"])).await;
 
     let secret: String = database.value("select secret from postrider.endpoint").await;
     assert!(first.stdout.contains(&secret), "{}", first.stdout);
@@ -72,11 +72,11 @@ async fn a_generated_secret_is_shown_once() {
 async fn json_shows_what_was_done_and_the_new_secret() {
     let database = Database::new().await;
 
-    let ended = Ended::run(&database.url, &put(&["--json"])).await;
+    let output = CommandOutput::run(&database.url, &put(&["--json"])).await;
 
     let secret: String = database.value("select secret from postrider.endpoint").await;
     assert_eq!(
-        ended.json(),
+        output.json(),
         serde_json::json!({ "endpoint_id": "one", "result": "created", "secret": secret })
     );
 }
@@ -84,9 +84,9 @@ async fn json_shows_what_was_done_and_the_new_secret() {
 #[tokio::test]
 async fn an_id_that_is_none_is_refused() {
     for id in ["", " ", "a b", ".a", "a/b", "ä", &"x".repeat(65)] {
-        let ended = Ended::run(NOWHERE, &["endpoint", "put", id, "--url", URL]).await;
+        let output = CommandOutput::run(NOWHERE, &["endpoint", "put", id, "--url", URL]).await;
 
-        assert_refused(&ended, "id", &format!("{id:?}"));
+        assert_refused(&output, "id", &format!("{id:?}"));
     }
 }
 
@@ -110,9 +110,9 @@ async fn a_url_that_cannot_be_called_is_refused() {
         "https://[::1",
         "https:///example.com/",
     ] {
-        let ended = Ended::run(NOWHERE, &["endpoint", "put", "one", "--url", url]).await;
+        let output = CommandOutput::run(NOWHERE, &["endpoint", "put", "one", "--url", url]).await;
 
-        assert_refused(&ended, "url", url);
+        assert_refused(&output, "url", url);
     }
 }
 
@@ -125,10 +125,10 @@ async fn a_url_that_needs_leave_is_refused_with_the_flag_that_gives_it() {
         ("https://[::1]/", "--allow-cidr"),
         ("https://169.254.169.254/latest/meta-data", "--allow-cidr"),
     ] {
-        let ended = Ended::run(NOWHERE, &["endpoint", "put", "one", "--url", url]).await;
+        let output = CommandOutput::run(NOWHERE, &["endpoint", "put", "one", "--url", url]).await;
 
-        assert_refused(&ended, "url", url);
-        assert!(ended.complaint().contains(flag), "{url}: {}", ended.stderr);
+        assert_refused(&output, "url", url);
+        assert!(output.complaint().contains(flag), "{url}: {}", output.stderr);
     }
 }
 
@@ -138,26 +138,26 @@ async fn a_url_with_leave_is_accepted() {
     let args =
         ["endpoint", "put", "one", "--url", "http://10.1.2.3/", "--allow-http", "--allow-cidr", "10.0.0.0/8"];
 
-    let ended = Ended::run(&database.url, &args).await;
+    let output = CommandOutput::run(&database.url, &args).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 #[tokio::test]
 async fn a_topic_pattern_that_is_none_is_refused() {
     for topics in ["", "a..b", "a b", ".a", "**.a", "a.**.b", "a*", "order.*,in voice", &"x".repeat(129)] {
-        let ended = Ended::run(NOWHERE, &put(&["--topics", topics])).await;
+        let output = CommandOutput::run(NOWHERE, &put(&["--topics", topics])).await;
 
-        assert_refused(&ended, "topics", topics);
+        assert_refused(&output, "topics", topics);
     }
 }
 
 #[tokio::test]
 async fn a_retry_schedule_that_is_none_is_refused() {
     for schedule in ["", "5", "5s,5", "0s", "0", "5s,", "-5s", "8days", "5 parsecs", "5s;5m"] {
-        let ended = Ended::run(NOWHERE, &put(&[&format!("--retry-schedule={schedule}")])).await;
+        let output = CommandOutput::run(NOWHERE, &put(&[&format!("--retry-schedule={schedule}")])).await;
 
-        assert_refused(&ended, "retry_schedule", schedule);
+        assert_refused(&output, "retry_schedule", schedule);
     }
 }
 
@@ -165,17 +165,17 @@ async fn a_retry_schedule_that_is_none_is_refused() {
 async fn a_retry_schedule_has_at_most_50_delays() {
     let schedule = vec!["1s"; 51].join(",");
 
-    let ended = Ended::run(NOWHERE, &put(&["--retry-schedule", &schedule])).await;
+    let output = CommandOutput::run(NOWHERE, &put(&["--retry-schedule", &schedule])).await;
 
-    assert_refused(&ended, "retry_schedule", "51 delays");
+    assert_refused(&output, "retry_schedule", "51 delays");
 }
 
 #[tokio::test]
 async fn a_timeout_that_is_none_is_refused() {
     for timeout in ["", "15", "0s", "99ms", "6m", "-1s", "soon"] {
-        let ended = Ended::run(NOWHERE, &put(&[&format!("--timeout={timeout}")])).await;
+        let output = CommandOutput::run(NOWHERE, &put(&[&format!("--timeout={timeout}")])).await;
 
-        assert_refused(&ended, "timeout", timeout);
+        assert_refused(&output, "timeout", timeout);
     }
 }
 
@@ -194,9 +194,9 @@ async fn a_limit_that_is_none_is_refused() {
         ("rate_limit", "--rate-limit", "50/d"),
         ("rate_limit", "--rate-limit", "99999999/s"),
     ] {
-        let ended = Ended::run(NOWHERE, &put(&[&format!("{flag}={value}")])).await;
+        let output = CommandOutput::run(NOWHERE, &put(&[&format!("{flag}={value}")])).await;
 
-        assert_refused(&ended, name, value);
+        assert_refused(&output, name, value);
     }
 }
 
@@ -215,9 +215,9 @@ async fn a_header_that_cannot_be_sent_is_refused() {
         "x-a: ä",
         "x-a: one\r\nx-b: two",
     ] {
-        let ended = Ended::run(NOWHERE, &put(&["--header", header])).await;
+        let output = CommandOutput::run(NOWHERE, &put(&["--header", header])).await;
 
-        assert_refused(&ended, "headers", header);
+        assert_refused(&output, "headers", header);
     }
 }
 
@@ -229,26 +229,26 @@ async fn a_secret_that_is_none_is_refused_without_showing_it() {
         "whsec_!!hunter2hunter2hunter2hunter2",
         "whsec_aHVudGVyMmh1bnRlcjI=",
     ] {
-        let ended = Ended::run(NOWHERE, &put(&["--secret", secret])).await;
+        let output = CommandOutput::run(NOWHERE, &put(&["--secret", secret])).await;
 
-        assert_refused(&ended, "secret", secret);
-        assert!(!ended.stderr.contains(secret), "{}", ended.stderr);
+        assert_refused(&output, "secret", secret);
+        assert!(!output.stderr.contains(secret), "{}", output.stderr);
     }
 }
 
 #[tokio::test]
 async fn a_secret_in_the_place_of_a_header_is_not_shown() {
-    let ended = Ended::run(NOWHERE, &put(&["--header", SECRET])).await;
+    let output = CommandOutput::run(NOWHERE, &put(&["--header", SECRET])).await;
 
-    assert_refused(&ended, "headers", "a secret");
-    assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+    assert_refused(&output, "headers", "a secret");
+    assert!(!output.stderr.contains(SECRET), "{}", output.stderr);
 }
 
 #[tokio::test]
 async fn order_per_key_is_refused_until_there_is_one() {
-    let ended = Ended::run(NOWHERE, &put(&["--ordered"])).await;
+    let output = CommandOutput::run(NOWHERE, &put(&["--ordered"])).await;
 
-    assert_refused(&ended, "ordered", "");
+    assert_refused(&output, "ordered", "");
 }
 
 #[tokio::test]
@@ -277,11 +277,11 @@ async fn all_faults_are_reported_at_once() {
         "here",
     ];
 
-    let ended = Ended::run("", &args).await;
+    let output = CommandOutput::run("", &args).await;
 
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert_eq!(output.code, Some(64), "{}", output.stderr);
     let mut named: Vec<&str> =
-        ended.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+        output.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     named.sort_unstable();
     assert_eq!(
         named,
@@ -305,9 +305,9 @@ async fn all_faults_are_reported_at_once() {
 async fn nothing_is_written_when_an_argument_is_refused() {
     let database = Database::new().await;
 
-    let ended = Ended::run(&database.url, &put(&["--header", "Host: x"])).await;
+    let output = CommandOutput::run(&database.url, &put(&["--header", "Host: x"])).await;
 
-    assert_ne!(ended.code, Some(0));
+    assert_ne!(output.code, Some(0));
     assert!(database.is("select not exists (select from postrider.endpoint)").await);
 }
 
@@ -317,9 +317,9 @@ fn put<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// It is wrong usage, and the one line about it names the argument.
-fn assert_refused(ended: &Ended, name: &str, given: &str) {
-    assert_eq!(ended.code, Some(64), "{given}: {}", ended.stderr);
-    let complaint = ended.complaint();
+fn assert_refused(output: &CommandOutput, name: &str, given: &str) {
+    assert_eq!(output.code, Some(64), "{given}: {}", output.stderr);
+    let complaint = output.complaint();
     let (named, _) = complaint.split_once(':').unwrap();
     assert_eq!(named, name, "{given}: {complaint}");
 }

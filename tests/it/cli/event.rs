@@ -2,18 +2,18 @@
 
 use serde_json::json;
 
-use crate::support::{Database, Ended, one_endpoint};
+use crate::support::{CommandOutput, Database, one_endpoint};
 
 #[tokio::test]
 async fn show_shows_an_event_as_it_was_inserted() {
     let database = Database::new().await;
     database.insert("order.created", r#"{"b":  1e400}"#).await;
 
-    let ended = Ended::run(&database.url, &["event", "show", "1", "--json"]).await;
+    let output = CommandOutput::run(&database.url, &["event", "show", "1", "--json"]).await;
 
-    assert!(ended.stdout.contains(r#"{"b":  1e400}"#), "{}", ended.stdout);
+    assert!(output.stdout.contains(r#"{"b":  1e400}"#), "{}", output.stdout);
     let mut shown: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(&ended.stdout.replace("1e400", "1")).unwrap();
+        serde_json::from_str(&output.stdout.replace("1e400", "1")).unwrap();
     let taken = ["webhook_id", "created_at"].map(|name| shown.remove(name).unwrap());
     assert!(taken.iter().all(serde_json::Value::is_string), "{taken:?}");
     assert_eq!(
@@ -32,9 +32,9 @@ async fn show_shows_people_an_event_and_its_deliveries() {
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     database.insert_settled("one", "order.created", "failed", 1).await;
 
-    let ended = Ended::run(&database.url, &["event", "show", "1"]).await;
+    let output = CommandOutput::run(&database.url, &["event", "show", "1"]).await;
 
-    let (event, deliveries) = ended.stdout.split_once("\n\n").unwrap();
+    let (event, deliveries) = output.stdout.split_once("\n\n").unwrap();
     assert!(event.contains("order.created") && event.contains(r#"{"number" : 1}"#), "{event}");
     assert!(deliveries.contains("one") && deliveries.contains("status 500"), "{deliveries}");
 }
@@ -50,9 +50,9 @@ async fn cancel_gives_up_what_waits() {
         )
         .await;
 
-    let ended = Ended::run(&database.url, &["event", "cancel", &id.to_string(), "--json"]).await;
+    let output = CommandOutput::run(&database.url, &["event", "cancel", &id.to_string(), "--json"]).await;
 
-    assert_eq!(ended.json(), json!({ "id": id, "status": "failed", "cancelled": 1, "under_way": 0 }));
+    assert_eq!(output.json(), json!({ "id": id, "status": "failed", "cancelled": 1, "under_way": 0 }));
     assert!(database.is("select cancelled_at is not null and status = 'failed' from postrider.outbox").await);
 }
 
@@ -63,10 +63,10 @@ async fn cancel_says_what_may_still_arrive() {
     let id = database.insert("order.created", "{}").await;
     receiver.next().await;
 
-    let ended = Ended::run(&database.url, &["event", "cancel", &id.to_string()]).await;
+    let output = CommandOutput::run(&database.url, &["event", "cancel", &id.to_string()]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stdout.contains("1 under way: it may still arrive"), "{}", ended.stdout);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(output.stdout.contains("1 under way: it may still arrive"), "{}", output.stdout);
 }
 
 #[tokio::test]
@@ -74,8 +74,8 @@ async fn an_unknown_event_is_a_failure_that_names_it() {
     let database = Database::new().await;
 
     for verb in ["show", "cancel"] {
-        let ended = Ended::run(&database.url, &["event", verb, "7"]).await;
+        let output = CommandOutput::run(&database.url, &["event", verb, "7"]).await;
 
-        assert_eq!((ended.code, ended.complaint()), (Some(1), "event 7 does not exist"), "{verb}");
+        assert_eq!((output.code, output.complaint()), (Some(1), "event 7 does not exist"), "{verb}");
     }
 }

@@ -10,7 +10,7 @@ use self::Given::{Endpoint, File, Flags, Tokens, Url, Variable};
 use self::Said::{Refused, Taken, Warned};
 use self::rows::ROWS;
 use crate::project::promises_named::{exists, read};
-use crate::support::{Ended, Folder, command};
+use crate::support::{CommandOutput, Folder, command};
 
 /// Stands in every place where a password or a secret is, and in no output.
 const SECRET: &str = "hunter2";
@@ -99,14 +99,14 @@ async fn what_is_wrong_in_the_file_on_the_command_line_and_in_other_files_is_sai
     let mut run = command(&["run", "--config", &file, "--api-token-file", &tokens, "--poll-interval", "1"]);
     run.env("POSTRIDER_LEASE", "1").env("DATABASE_URL", "postgres://me:hunter2@h:port/x");
 
-    let ended = Ended::of(run).await;
+    let output = CommandOutput::of(run).await;
 
     let setting = |line: &&str| line.split_once(':').unwrap().0.to_owned();
-    let mut names: Vec<String> = ended.complaints().iter().map(setting).collect();
+    let mut names: Vec<String> = output.complaints().iter().map(setting).collect();
     names.sort_unstable();
     let expected = "api_token_file api_token_file config config database_url lease log max_in_flight poll_interval retain_failed";
-    assert_eq!((ended.code, names.join(" ")), (Some(64), expected.to_owned()), "{}", ended.stderr);
-    assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+    assert_eq!((output.code, names.join(" ")), (Some(64), expected.to_owned()), "{}", output.stderr);
+    assert!(!output.stderr.contains(SECRET), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -114,10 +114,11 @@ async fn a_setting_of_the_file_that_is_passed_over_is_not_blamed_for_what_comes_
     let folder = Folder::new();
     let file = private(&folder, "some.toml", "lease = \"1m\"");
 
-    let ended = Ended::run("postgres://me@127.0.0.1:1/x", &["run", "--config", &file, "--lease", "60"]).await;
+    let output =
+        CommandOutput::run("postgres://me@127.0.0.1:1/x", &["run", "--config", &file, "--lease", "60"]).await;
 
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
-    assert!(ended.complaint().starts_with("lease: needs a duration"), "{}", ended.stderr);
+    assert_eq!(output.code, Some(64), "{}", output.stderr);
+    assert!(output.complaint().starts_with("lease: needs a duration"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -128,13 +129,13 @@ async fn a_misspelt_flag_is_refused_with_the_nearest_one() {
         (&["endpoint", "putt", "one"], "put"),
         (&["statu"], "status"),
     ] {
-        let ended = Ended::of(command(args)).await;
+        let output = CommandOutput::of(command(args)).await;
 
-        assert_eq!(ended.code, Some(64), "{args:?}");
+        assert_eq!(output.code, Some(64), "{args:?}");
         assert!(
-            ended.stderr.contains("similar") && ended.stderr.contains(meant),
+            output.stderr.contains("similar") && output.stderr.contains(meant),
             "{args:?}: {}",
-            ended.stderr
+            output.stderr
         );
     }
 }
@@ -145,14 +146,14 @@ async fn a_schedule_of_too_many_delays_is_refused() {
         let schedule = vec!["1s"; delays].join(",");
         let put = ["endpoint", "put", "one", "--url", "https://example.com/", "--retry-schedule", &schedule];
 
-        let ended = Ended::run("postgres://me@127.0.0.1:1/x", &put).await;
+        let output = CommandOutput::run("postgres://me@127.0.0.1:1/x", &put).await;
 
-        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        assert_eq!(output.code, Some(code), "{}", output.stderr);
         assert_eq!(
-            ended.stderr.contains("retry_schedule: needs 1 to 50 delays"),
+            output.stderr.contains("retry_schedule: needs 1 to 50 delays"),
             code == 64,
             "{}",
-            ended.stderr
+            output.stderr
         );
     }
 }
@@ -178,18 +179,18 @@ async fn a_file_with_a_secret_that_everybody_may_read_is_warned_about() {
             let mut show = command(&[&["config", "show"][..], args].concat());
             show.env("PGSERVICEFILE", &services).env("PGHOST", "127.0.0.1");
 
-            let ended = Ended::of(show).await;
+            let output = CommandOutput::of(show).await;
 
             let warning =
                 format!("everybody on this machine may read {file}, and a secret is in it; chmod 600 it");
-            assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+            assert_eq!(output.code, Some(0), "{}", output.stderr);
             assert_eq!(
-                ended.stderr.matches(&warning).count(),
+                output.stderr.matches(&warning).count(),
                 usize::from(is_warned),
                 "{mode:o} {}",
-                ended.stderr
+                output.stderr
             );
-            assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+            assert!(!output.stderr.contains(SECRET), "{}", output.stderr);
         }
     }
 }
@@ -227,18 +228,18 @@ async fn try_out(given: &Given, said: &Said, nowhere: &str) -> Result<(), String
     if let Variable(name, value) = given {
         command.env(name, value);
     }
-    let ended = Ended::of(command).await;
+    let output = CommandOutput::of(command).await;
     let (code, complaints, is_said) = match said {
-        Refused(text) => (64, 1, ended.stderr.contains(&text.replace("FILE", &file))),
-        Warned(text) => (0, 0, ended.stderr.contains(" WARN ") && ended.stderr.contains(text)),
-        Taken => (0, 0, ended.stderr.is_empty()),
+        Refused(text) => (64, 1, output.stderr.contains(&text.replace("FILE", &file))),
+        Warned(text) => (0, 0, output.stderr.contains(" WARN ") && output.stderr.contains(text)),
+        Taken => (0, 0, output.stderr.is_empty()),
     };
     let is_as_said = is_said
-        && ended.code == Some(code)
-        && ended.complaints().len() == complaints
-        && !ended.stderr.contains(SECRET)
-        && !ended.stdout.contains(SECRET);
-    if is_as_said { Ok(()) } else { Err(format!("{said:?}, not {:?} {}", ended.code, ended.stderr)) }
+        && output.code == Some(code)
+        && output.complaints().len() == complaints
+        && !output.stderr.contains(SECRET)
+        && !output.stdout.contains(SECRET);
+    if is_as_said { Ok(()) } else { Err(format!("{said:?}, not {:?} {}", output.code, output.stderr)) }
 }
 
 /// A file that nobody else may read.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::support::{Ended, SECRET, Talker, command};
+use crate::support::{CommandOutput, RunningCommand, SECRET, command};
 
 const BODY: &str = r#"{"order_id": 42}"#;
 
@@ -185,9 +185,9 @@ async fn a_signal_stops_it_although_a_connection_is_open() {
         let (receive, address) = start(&[]).await;
         let _open = TcpStream::connect(&address).await.unwrap();
 
-        let ended = receive.stop(signal).await;
+        let status = receive.stop(signal).await;
 
-        assert!(ended.success(), "{signal}: {ended}");
+        assert!(status.success(), "{signal}: {status}");
     }
 }
 
@@ -207,13 +207,13 @@ async fn wrong_arguments_are_refused_all_at_once_without_showing_the_secret() {
         "2",
     ];
 
-    let ended = Ended::of(command(&args)).await;
+    let output = CommandOutput::of(command(&args)).await;
 
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert_eq!(output.code, Some(64), "{}", output.stderr);
     let named: Vec<&str> =
-        ended.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+        output.complaints().iter().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     assert_eq!(named, ["listen", "secret", "status", "fail_rate", "delay"]);
-    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -221,17 +221,17 @@ async fn an_address_in_use_is_a_failure_that_names_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
 
-    let ended = Ended::of(command(&["receive", "--listen", &address])).await;
+    let output = CommandOutput::of(command(&["receive", "--listen", &address])).await;
 
-    assert_eq!(ended.code, Some(1));
-    assert!(ended.complaint().starts_with(&format!("cannot listen on {address}")), "{}", ended.stderr);
+    assert_eq!(output.code, Some(1));
+    assert!(output.complaint().starts_with(&format!("cannot listen on {address}")), "{}", output.stderr);
 }
 
 /// A receiver on a free port, and its address.
-async fn start(flags: &[&str]) -> (Talker, String) {
+async fn start(flags: &[&str]) -> (RunningCommand, String) {
     let mut receive = command(&["receive", "--listen", "127.0.0.1:0"]);
     receive.args(flags);
-    let mut receive = Talker::start(receive);
+    let mut receive = RunningCommand::start(receive);
     let line = receive.line().await;
     let address = line.strip_prefix("listening on http://").unwrap();
     (receive, address.to_owned())

@@ -4,7 +4,7 @@
 use postrider::config::defaults;
 use tokio::process::Command;
 
-use crate::support::{Database, Ended, Folder, command};
+use crate::support::{CommandOutput, Database, Folder, command};
 
 /// Nobody answers here: a dispatcher that is content with its settings would wait for it.
 const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
@@ -29,9 +29,9 @@ async fn a_wrong_setting_is_refused_by_its_name() {
         for value in values {
             let flag = format!("--{}={value}", name.replace('_', "-"));
 
-            let ended = Ended::run(NOWHERE, &["run", &flag]).await;
+            let output = CommandOutput::run(NOWHERE, &["run", &flag]).await;
 
-            assert_refused(&ended, name, value);
+            assert_refused(&output, name, value);
         }
     }
 }
@@ -49,29 +49,29 @@ async fn a_wrong_database_url_is_refused_without_showing_its_password() {
         "password=hunter2 dbname",
         "me:hunter2@here",
     ] {
-        let ended = Ended::run("", &["status", "--database-url", url]).await;
+        let output = CommandOutput::run("", &["status", "--database-url", url]).await;
 
-        assert_refused(&ended, "database_url", url);
-        assert!(!ended.stderr.contains("ter2"), "{url}: {}", ended.stderr);
+        assert_refused(&output, "database_url", url);
+        assert!(!output.stderr.contains("ter2"), "{url}: {}", output.stderr);
     }
 }
 
 #[tokio::test]
 async fn a_database_url_that_is_none_is_refused_with_the_form_of_one() {
     for url in ["", "nothing", "5432", "mysql://here/x"] {
-        let ended = Ended::run("", &["status", "--database-url", url]).await;
+        let output = CommandOutput::run("", &["status", "--database-url", url]).await;
 
-        assert_refused(&ended, "database_url", url);
-        assert!(ended.complaint().contains("postgres://user@host/database"), "{url}: {}", ended.stderr);
+        assert_refused(&output, "database_url", url);
+        assert!(output.complaint().contains("postgres://user@host/database"), "{url}: {}", output.stderr);
     }
 }
 
 #[tokio::test]
 async fn a_lease_shorter_than_two_attempts_is_refused() {
-    let ended = Ended::run(NOWHERE, &["run", "--lease", "19s", "--request-timeout", "10s"]).await;
+    let output = CommandOutput::run(NOWHERE, &["run", "--lease", "19s", "--request-timeout", "10s"]).await;
 
-    assert_refused(&ended, "lease", "19s");
-    assert!(ended.complaint().contains("request_timeout (10s)"), "{}", ended.stderr);
+    assert_refused(&output, "lease", "19s");
+    assert!(output.complaint().contains("request_timeout (10s)"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -97,9 +97,9 @@ async fn every_command_that_needs_a_database_asks_for_one() {
         &["doctor"],
         &["config", "show"],
     ] {
-        let ended = Ended::of(command(args)).await;
+        let output = CommandOutput::of(command(args)).await;
 
-        assert_refused(&ended, "database_url", &format!("{args:?}"));
+        assert_refused(&output, "database_url", &format!("{args:?}"));
     }
 }
 
@@ -120,11 +120,11 @@ async fn all_faults_of_a_configuration_are_reported_at_once() {
     ]);
     run.env("POSTRIDER_WAKE", "never").env("POSTRIDER_LOG", "a=b=c");
 
-    let ended = Ended::of(run).await;
+    let output = CommandOutput::of(run).await;
 
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert_eq!(output.code, Some(64), "{}", output.stderr);
     let mut named: Vec<&str> =
-        ended.complaints().iter().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
+        output.complaints().iter().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
     named.sort_unstable();
     assert_eq!(
         named,
@@ -146,11 +146,11 @@ async fn an_unknown_setting_in_the_file_is_refused_with_the_known_ones() {
     let folder = Folder::new();
     let file = folder.write("some.toml", "timeout = \"1m\"\n");
 
-    let ended = Ended::run(NOWHERE, &["run", "--config", &file]).await;
+    let output = CommandOutput::run(NOWHERE, &["run", "--config", &file]).await;
 
-    assert_refused(&ended, "config", "timeout");
-    assert!(ended.complaint().contains("timeout"), "{}", ended.stderr);
-    assert!(ended.complaint().contains(" lease,"), "{}", ended.stderr);
+    assert_refused(&output, "config", "timeout");
+    assert!(output.complaint().contains("timeout"), "{}", output.stderr);
+    assert!(output.complaint().contains(" lease,"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -158,10 +158,10 @@ async fn a_file_that_is_not_toml_is_refused_without_showing_what_is_in_it() {
     let folder = Folder::new();
     let file = folder.write("some.toml", "database_url = postgres://me:hunter2@here/x\n");
 
-    let ended = Ended::run(NOWHERE, &["status", "--config", &file]).await;
+    let output = CommandOutput::run(NOWHERE, &["status", "--config", &file]).await;
 
-    assert_refused(&ended, "config", "not TOML");
-    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    assert_refused(&output, "config", "not TOML");
+    assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -169,10 +169,10 @@ async fn a_file_that_cannot_be_read_is_refused_by_its_path() {
     let folder = Folder::new();
     let missing = folder.path().join("missing.toml").display().to_string();
 
-    let ended = Ended::run(NOWHERE, &["run", "--config", &missing]).await;
+    let output = CommandOutput::run(NOWHERE, &["run", "--config", &missing]).await;
 
-    assert_refused(&ended, "config", "missing");
-    assert!(ended.complaint().contains(&missing), "{}", ended.stderr);
+    assert_refused(&output, "config", "missing");
+    assert!(output.complaint().contains(&missing), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -190,9 +190,9 @@ async fn a_value_of_the_wrong_kind_in_the_file_is_refused() {
         let folder = Folder::new();
         let file = folder.write("some.toml", line);
 
-        let ended = Ended::run(NOWHERE, &["run", "--config", &file]).await;
+        let output = CommandOutput::run(NOWHERE, &["run", "--config", &file]).await;
 
-        assert_refused(&ended, name, line);
+        assert_refused(&output, name, line);
     }
 }
 
@@ -234,9 +234,9 @@ async fn a_database_in_the_environment_comes_before_the_one_in_the_file() {
         let mut check = command(&["migrate", "--check", "--config", &file]);
         check.env(variable, &database.url);
 
-        let ended = Ended::of(check).await;
+        let output = CommandOutput::of(check).await;
 
-        assert_eq!(ended.code, Some(0), "{variable}: {}", ended.stderr);
+        assert_eq!(output.code, Some(0), "{variable}: {}", output.stderr);
     }
 }
 
@@ -246,9 +246,9 @@ async fn our_own_variable_comes_before_the_common_one() {
     let mut check = command(&["migrate", "--check"]);
     check.env("DATABASE_URL", NOWHERE).env("POSTRIDER_DATABASE_URL", &database.url);
 
-    let ended = Ended::of(check).await;
+    let output = CommandOutput::of(check).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -258,9 +258,9 @@ async fn a_switch_that_the_environment_turns_off_is_off_whatever_the_file_says()
     let mut put = command(&["endpoint", "put", "one", "--url", "http://example.com/", "--config", &file]);
     put.env("DATABASE_URL", NOWHERE).env("POSTRIDER_ALLOW_HTTP", "false");
 
-    let ended = Ended::of(put).await;
+    let output = CommandOutput::of(put).await;
 
-    assert_refused(&ended, "url", "http");
+    assert_refused(&output, "url", "http");
 }
 
 #[tokio::test]
@@ -270,9 +270,9 @@ async fn a_file_named_postrider_toml_is_read_where_the_command_runs() {
     let mut run = command(&["run"]);
     run.current_dir(folder.path()).env("DATABASE_URL", NOWHERE);
 
-    let ended = Ended::of(run).await;
+    let output = CommandOutput::of(run).await;
 
-    assert_refused(&ended, "wake", "never");
+    assert_refused(&output, "wake", "never");
 }
 
 #[tokio::test]
@@ -289,41 +289,41 @@ async fn every_setting_may_stand_in_the_file() {
         ),
     );
 
-    let ended = Ended::of(command(&["migrate", "--check", "--config", &file])).await;
+    let output = CommandOutput::of(command(&["migrate", "--check", "--config", &file])).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 #[tokio::test]
 async fn what_is_unknown_on_the_command_line_is_wrong_usage() {
     for args in [&[][..], &["deliver"], &["run", "--fast"], &["run", "now"], &["endpoint"], &["publish"]] {
-        let ended = Ended::run(NOWHERE, args).await;
+        let output = CommandOutput::run(NOWHERE, args).await;
 
-        assert_eq!(ended.code, Some(64), "{args:?}");
-        assert_eq!(ended.stdout, "", "{args:?}");
+        assert_eq!(output.code, Some(64), "{args:?}");
+        assert_eq!(output.stdout, "", "{args:?}");
     }
 }
 
 #[tokio::test]
 async fn asking_for_help_is_no_failure() {
     for args in [&["--help"][..], &["-h"], &["run", "--help"], &["endpoint", "put", "-h"]] {
-        let ended = Ended::of(command(args)).await;
+        let output = CommandOutput::of(command(args)).await;
 
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{args:?}");
-        assert!(ended.stdout.contains("Usage: postrider"), "{args:?}: {}", ended.stdout);
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(output.stdout.contains("Usage: postrider"), "{args:?}: {}", output.stdout);
     }
 }
 
 #[tokio::test]
 async fn the_version_is_the_packages() {
-    let ended = Ended::of(command(&["--version"])).await;
+    let output = CommandOutput::of(command(&["--version"])).await;
 
-    assert_eq!(ended.stdout, format!("postrider {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(output.stdout, format!("postrider {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[tokio::test]
 async fn the_help_of_run_shows_every_default() {
-    let ended = Ended::of(command(&["run", "--help"])).await;
+    let output = CommandOutput::of(command(&["run", "--help"])).await;
 
     for (flag, default) in [
         ("--api-listen", defaults::API_LISTEN),
@@ -334,7 +334,7 @@ async fn the_help_of_run_shows_every_default() {
         ("--wake", defaults::WAKE),
         ("--request-timeout", defaults::REQUEST_TIMEOUT),
     ] {
-        let (_, text) = ended.stdout.split_once(&format!(" {flag} <")).unwrap();
+        let (_, text) = output.stdout.split_once(&format!(" {flag} <")).unwrap();
         let (text, _) = text.split_once("[env").unwrap();
         assert!(text.contains(&format!("[default: {default}]")), "{flag}: {text}");
     }
@@ -354,18 +354,18 @@ async fn poll_interval(flag: Option<&str>, environment: Option<&str>, file: Opti
     if let Some(value) = environment {
         run.env("POSTRIDER_POLL_INTERVAL", value);
     }
-    let ended = Ended::of(run).await;
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
-    let complaints = ended.complaints();
+    let output = CommandOutput::of(run).await;
+    assert_eq!(output.code, Some(64), "{}", output.stderr);
+    let complaints = output.complaints();
     let complaint = complaints.iter().find(|line| line.starts_with("poll_interval: "))?;
     let (_, got) = complaint.split_once("got \"").unwrap();
     Some(got.trim_end_matches('"').to_owned())
 }
 
 /// It is wrong usage, and the one line about it names the setting.
-fn assert_refused(ended: &Ended, name: &str, given: &str) {
-    assert_eq!(ended.code, Some(64), "{given}: {}", ended.stderr);
-    let complaint = ended.complaint();
+fn assert_refused(output: &CommandOutput, name: &str, given: &str) {
+    assert_eq!(output.code, Some(64), "{given}: {}", output.stderr);
+    let complaint = output.complaint();
     let (named, _) = complaint.split_once(':').unwrap();
     assert_eq!(named, name, "{given}: {complaint}");
 }

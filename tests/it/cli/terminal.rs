@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Database, Ended, Talker, command, terminal};
+use crate::support::{CommandOutput, Database, RunningCommand, command, terminal};
 
 const RED: &str = "\x1b[38;5;9m";
 const GREEN: &str = "\x1b[38;5;10m";
@@ -71,9 +71,9 @@ async fn no_command_writes_escape_sequences_into_a_pipe() {
         &["delivery", "retry", "--endpoint", "one"],
         &["--help"],
     ] {
-        let ended = Ended::run(&database.url, args).await;
+        let output = CommandOutput::run(&database.url, args).await;
 
-        assert!(!ended.stdout.contains('\x1b') && !ended.stderr.contains('\x1b'), "{args:?}: {ended:#?}");
+        assert!(!output.stdout.contains('\x1b') && !output.stderr.contains('\x1b'), "{args:?}: {output:#?}");
     }
 }
 
@@ -85,7 +85,7 @@ async fn a_long_url_is_shortened_to_the_width_of_the_terminal_and_an_id_is_not()
     let Some(screen) = terminal(&database, &["endpoint", "list"], &[]).await else { return };
 
     let (_, on_terminal) = screen.ended().await;
-    let in_pipe = Ended::run(&database.url, &["endpoint", "list"]).await.stdout;
+    let in_pipe = CommandOutput::run(&database.url, &["endpoint", "list"]).await.stdout;
 
     assert!(on_terminal.contains(&id) && on_terminal.contains("..."), "{on_terminal}");
     assert!(!on_terminal.contains(&path), "{on_terminal}");
@@ -184,7 +184,7 @@ async fn watch_prints_one_object_per_line_for_programs() {
     let database = database().await;
     let mut watch = command(&["status", "--watch", "--json"]);
     watch.env("DATABASE_URL", &database.url);
-    let mut watch = Talker::start(watch);
+    let mut watch = RunningCommand::start(watch);
 
     let first: Value = serde_json::from_str(&watch.line().await).unwrap();
     database.insert("order.created", "{}").await;
@@ -205,11 +205,11 @@ async fn watch_ends_when_nobody_reads_any_more() {
         watch.env("DATABASE_URL", &database.url).stdout(writer).stderr(Stdio::piped()).kill_on_drop(true);
 
         let child = watch.spawn().unwrap();
-        let ended =
+        let output =
             tokio::time::timeout(crate::support::DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
 
-        assert_eq!(ended.status.code(), Some(0), "{args:?}");
-        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{args:?}");
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
     }
 }
 

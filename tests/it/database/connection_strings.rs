@@ -7,7 +7,7 @@ use postrider::store::{DatabaseUrl, Environment, Session};
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 
-use crate::support::{Encrypted, Ended, Folder};
+use crate::support::{CommandOutput, Encrypted, Folder};
 
 #[test]
 fn every_option_reaches_the_driver_in_its_own_units() {
@@ -255,10 +255,11 @@ fn a_connection_that_may_be_read_on_its_way_is_warned_about() {
 async fn a_warning_is_said_once_for_both_connections() {
     let more = ["--listen-database-url", "postgres://me:hunter2@db.invalid/shop", "--wake", "never"];
 
-    let ended = Ended::run("postgres://me:hunter2@db.invalid/shop", &[&["run"], &more[..]].concat()).await;
+    let output =
+        CommandOutput::run("postgres://me:hunter2@db.invalid/shop", &[&["run"], &more[..]].concat()).await;
 
-    assert_eq!(ended.stderr.matches("the connection to db.invalid may go unencrypted").count(), 1);
-    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    assert_eq!(output.stderr.matches("the connection to db.invalid may go unencrypted").count(), 1);
+    assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
 }
 
 #[test]

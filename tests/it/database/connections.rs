@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use crate::support::{
-    ASKED, Database, Dispatcher, Encrypted, Ended, Folder, PASSWORD, Receiver, command, open, password,
+    ASKED, CommandOutput, Database, Dispatcher, Encrypted, Folder, PASSWORD, Receiver, command, open,
+    password,
 };
 
 /// Nobody listens here.
@@ -23,9 +24,9 @@ async fn variables_of_the_environment_alone_name_a_database() {
     check.envs([("PGHOST", host), ("PGPORT", port), ("PGUSER", "postgres"), ("PGDATABASE", name)]);
     check.env("PGPASSWORD", password(&database.url).unwrap_or_default());
 
-    let ended = Ended::of(check).await;
+    let output = CommandOutput::of(check).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -40,9 +41,9 @@ async fn a_service_alone_names_a_database() {
     let mut check = command(&["migrate", "--check"]);
     check.envs([("PGSERVICE", "shop"), ("PGSERVICEFILE", &file)]);
 
-    let ended = Ended::of(check).await;
+    let output = CommandOutput::of(check).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -66,12 +67,12 @@ async fn a_password_is_taken_from_wherever_it_is_and_never_shown() {
             let mut check = command(&["migrate", "--check", "--log", "debug"]);
             check.env("DATABASE_URL", &url).envs(variable);
 
-            let ended = Ended::of(check).await;
+            let output = CommandOutput::of(check).await;
 
             let said =
                 if password == PASSWORD { "schema version 0" } else { "password authentication failed" };
-            assert!(ended.complaint().contains(said), "{url}: {}", ended.stderr);
-            assert!(!ended.stderr.contains("hunter2"), "{url}: {}", ended.stderr);
+            assert!(output.complaint().contains(said), "{url}: {}", output.stderr);
+            assert!(!output.stderr.contains("hunter2"), "{url}: {}", output.stderr);
         }
     }
 }
@@ -80,11 +81,12 @@ async fn a_password_is_taken_from_wherever_it_is_and_never_shown() {
 async fn a_missing_password_is_a_failure_of_run_that_says_where_to_put_it() {
     let server = Encrypted::server().await;
 
-    let ended =
-        Ended::run(&server.url(ASKED, "127.0.0.1", ""), &["run", "--api-listen", "127.0.0.1:0"]).await;
+    let output =
+        CommandOutput::run(&server.url(ASKED, "127.0.0.1", ""), &["run", "--api-listen", "127.0.0.1:0"])
+            .await;
 
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(ended.complaint().contains("password missing; give it as PGPASSWORD"), "{}", ended.stderr);
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    assert!(output.complaint().contains("password missing; give it as PGPASSWORD"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -92,9 +94,9 @@ async fn a_host_that_is_down_is_passed_over() {
     let database = Database::new().await;
     let url = database.url.replacen('@', &format!("@{DEAD},"), 1);
 
-    let ended = Ended::run(&url, &["migrate", "--check"]).await;
+    let output = CommandOutput::run(&url, &["migrate", "--check"]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -115,9 +117,10 @@ async fn a_host_that_hangs_alone_is_given_up_after_its_time() {
     let url = format!("postgres://me@{}/x?connect_timeout=1", hung.local_addr().unwrap());
 
     for args in [&["migrate"][..], &["status"]] {
-        let ended = tokio::time::timeout(Duration::from_secs(20), Ended::run(&url, args)).await.unwrap();
+        let output =
+            tokio::time::timeout(Duration::from_secs(20), CommandOutput::run(&url, args)).await.unwrap();
 
-        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert_eq!(output.code, Some(1), "{}", output.stderr);
     }
 }
 
@@ -128,9 +131,9 @@ async fn a_wrong_password_is_not_tried_on_the_next_host() {
     let (host, port, name) = parts(&database.url);
     let url = format!("postgres://{ASKED}:wrong@{},{host}:{port}/{name}", server.address());
 
-    let ended = Ended::run(&url, &["migrate"]).await;
+    let output = CommandOutput::run(&url, &["migrate"]).await;
 
-    assert!(ended.complaint().contains("password authentication failed"), "{}", ended.stderr);
+    assert!(output.complaint().contains("password authentication failed"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -217,9 +220,9 @@ async fn a_certificate_that_is_not_trusted_is_not_waited_for() {
         &[],
     );
 
-    let ended = run.ended().await;
+    let output = run.ended().await;
 
-    assert_eq!(ended.code(), Some(1), "{}", run.log());
+    assert_eq!(output.code(), Some(1), "{}", run.log());
     assert!(!run.log().contains("waiting for the database"), "{}", run.log());
 }
 

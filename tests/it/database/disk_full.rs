@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use crate::support::{Cluster, Database, Door, Folder, Server, Toxics, Watched, skip};
+use crate::support::{Cluster, Database, Door, Folder, Server, Toxics, WatchedDispatcher, skip};
 
 #[tokio::test]
 async fn a_database_whose_disk_is_full_is_waited_for() {
@@ -16,7 +16,7 @@ async fn a_database_whose_disk_is_full_is_waited_for() {
     };
     let settings = ["fsync=off", "log_min_messages=fatal", "min_wal_size=32MB", "max_wal_size=48MB"];
     let server = Server::of(Cluster::start_in(disk.path(), &settings)).await;
-    let mut watched = Watched::start(server.url(), &[]).await;
+    let mut watched = WatchedDispatcher::start(server.url(), &[]).await;
     watched.proxy.set(Toxics { door: Door::Reset, ..Toxics::default() });
     watched.proxy.reset();
     let database = Database::at(server.url()).await;

@@ -2,12 +2,12 @@
 
 use tokio_postgres::NoTls;
 
-use crate::support::{Database, Dispatcher, Proxy, Server, Watched, eventually, password};
+use crate::support::{Database, Dispatcher, Proxy, Server, WatchedDispatcher, eventually, password};
 
 #[tokio::test]
 async fn a_server_that_is_a_standby_for_a_while_is_waited_for() {
     let server = Server::start().await;
-    let mut watched = Watched::start(server.url(), &[]).await;
+    let mut watched = WatchedDispatcher::start(server.url(), &[]).await;
     watched.insert().await;
     watched.until_all_arrived().await;
     let begun = watched.count();
@@ -106,16 +106,16 @@ async fn a_primary_that_becomes_read_only_is_left_for_the_new_one() {
 }
 
 /// A primary, its standby, and a dispatcher that knows both; the proxy of the watched one is in front of the primary.
-async fn with_standby() -> (Server, Server, Watched, Proxy) {
+async fn with_standby() -> (Server, Server, WatchedDispatcher, Proxy) {
     let primary = Server::start().await;
-    let (receiver, proxy) = Watched::prepare(primary.url()).await;
+    let (receiver, proxy) = WatchedDispatcher::prepare(primary.url()).await;
     let standby = primary.standby().await;
     let to_standby = Proxy::to_postgres(standby.url()).await;
     let hosts = format!("{},{}", proxy.address(), to_standby.address());
     let url = format!("postgres://postgres@{hosts}/postgres?target_session_attrs=read-write");
     let url = url.replacen('@', &format!(":{}@", password(primary.url()).unwrap()), 1);
     let dispatcher = Dispatcher::spawn(&url, &["--lease", "4s", "--request-timeout", "1s"]);
-    let watched = Watched::of(primary.url(), receiver, proxy, dispatcher);
+    let watched = WatchedDispatcher::of(primary.url(), receiver, proxy, dispatcher);
     watched.until_ready().await;
     (primary, standby, watched, to_standby)
 }

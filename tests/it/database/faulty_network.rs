@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls};
 
-use crate::support::{Database, Dispatcher, Door, Ears, Proxy, Receiver, Toxic, Toxics, Watched, eventually};
+use crate::support::{
+    Database, Dispatcher, Door, Listener, Proxy, Receiver, Toxic, Toxics, WatchedDispatcher, eventually,
+};
 
 #[tokio::test]
 async fn bytes_pass_unchanged_in_slices() {
@@ -131,15 +133,15 @@ async fn the_answer_to_a_prepared_statement_is_lost_after_its_commit() {
 async fn only_notifications_are_eaten() {
     let database = Database::new().await;
     let proxy = Proxy::to_postgres(&database.url).await;
-    let ears = Ears::listen_at(&proxy.url(&database.url)).await;
+    let listener = Listener::listen_at(&proxy.url(&database.url)).await;
     database.execute("select pg_notify('postrider', '')").await;
-    eventually("the first is heard", || async { ears.rings_so_far() == 1 }).await;
+    eventually("the first is heard", || async { listener.rings_so_far() == 1 }).await;
     proxy.set(Toxics { is_deaf: true, ..Toxics::default() });
 
     database.execute("select pg_notify('postrider', '')").await;
-    ears.check().await;
+    listener.check().await;
 
-    assert_eq!(ears.rings_so_far(), 1);
+    assert_eq!(listener.rings_so_far(), 1);
 }
 
 #[tokio::test]
@@ -173,7 +175,8 @@ async fn what_was_routed_by_a_commit_whose_answer_is_lost_is_sent() {
 #[tokio::test]
 async fn a_dispatcher_whose_network_is_a_hole_for_a_while_goes_on_without_a_restart() {
     let database = Database::new().await;
-    let mut watched = Watched::start(&database.url, &["--lease", "4s", "--request-timeout", "1s"]).await;
+    let mut watched =
+        WatchedDispatcher::start(&database.url, &["--lease", "4s", "--request-timeout", "1s"]).await;
     let hole = Toxic { is_hole: true, ..Toxic::default() };
     let begun = watched.count();
     watched.proxy.set(Toxics { up: hole, down: hole, ..Toxics::default() });
@@ -216,7 +219,7 @@ async fn a_signal_ends_a_dispatcher_that_waits_for_the_database_while_it_starts(
 #[tokio::test]
 async fn a_dispatcher_without_a_database_is_no_hot_loop() {
     let database = Database::new().await;
-    let watched = Watched::start(&database.url, &[]).await;
+    let watched = WatchedDispatcher::start(&database.url, &[]).await;
     let begun = watched.count();
 
     watched.proxy.set(Toxics { door: Door::Reset, ..Toxics::default() });

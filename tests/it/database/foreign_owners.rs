@@ -4,7 +4,7 @@ use postrider::store::SCHEMA_VERSION;
 
 use crate::cli::doctor::{doctor, found, text};
 use crate::database::migration_by_hand::{print, psql, up_to, with_owner};
-use crate::support::{Database, Ended, connect};
+use crate::support::{CommandOutput, Database, connect};
 
 #[tokio::test]
 async fn a_schema_of_somebody_else_is_refused_by_everything_that_would_use_it_and_its_owner_is_named() {
@@ -20,10 +20,10 @@ async fn a_schema_of_somebody_else_is_refused_by_everything_that_would_use_it_an
             &["run", "--api-listen", "127.0.0.1:0"],
             &["run", "--no-migrate", "--api-listen", "127.0.0.1:0"],
         ] {
-            let ended = Ended::run(url, args).await;
+            let output = CommandOutput::run(url, args).await;
 
-            assert_eq!(ended.code, Some(1), "{args:?}");
-            assert!(ended.complaint().starts_with(&message), "{args:?}: {}", ended.stderr);
+            assert_eq!(output.code, Some(1), "{args:?}");
+            assert!(output.complaint().starts_with(&message), "{args:?}: {}", output.stderr);
         }
         let applied = psql(url, &print(&[]).await).await;
         assert!(applied.stderr.contains(&message), "{}", applied.stderr);
@@ -58,7 +58,7 @@ async fn an_object_of_somebody_else_in_a_schema_of_ones_own_is_refused() {
             .unwrap();
         stranger.batch_execute(create).await.unwrap();
 
-        let migrated = Ended::run(&owner, &["migrate"]).await;
+        let migrated = CommandOutput::run(&owner, &["migrate"]).await;
         let applied = psql(&owner, &print(&[]).await).await;
 
         for said in [&migrated.stderr, &applied.stderr] {
@@ -88,9 +88,9 @@ async fn a_history_that_is_no_table_of_the_schemas_owner_is_not_looked_into() {
 
     for url in [&database.url, &owner] {
         for args in [&["migrate"][..], &["migrate", "--check"], &["run", "--api-listen", "127.0.0.1:0"]] {
-            let ended = Ended::run(url, args).await;
+            let output = CommandOutput::run(url, args).await;
 
-            let complaint = ended.complaint();
+            let complaint = output.complaint();
             assert!(
                 complaint.starts_with(&format!("table postrider.schema_history belongs to role \"{role}\"")),
                 "{complaint}"
@@ -115,7 +115,7 @@ async fn a_schema_that_its_owner_or_a_member_of_it_made_before_is_migrated_into(
         }
         database.execute(&format!("create schema postrider authorization {name}_{of}")).await;
 
-        let migrated = Ended::run(&owner, &["migrate"]).await;
+        let migrated = CommandOutput::run(&owner, &["migrate"]).await;
 
         assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
         assert!(migrated.stdout.ends_with(&format!("schema version {SCHEMA_VERSION}\n")));
@@ -134,7 +134,7 @@ async fn what_somebody_put_into_the_schema_since_stops_an_upgrade_and_fails_the_
         .unwrap();
     let object = "function postrider.webhook_id(text,integer,timestamp with time zone)";
 
-    let migrated = Ended::run(&owner, &["migrate"]).await;
+    let migrated = CommandOutput::run(&owner, &["migrate"]).await;
     assert!(
         migrated.complaint().starts_with(&format!("{object} belongs to role \"{role}\"")),
         "{}",
@@ -145,7 +145,7 @@ async fn what_somebody_put_into_the_schema_since_stops_an_upgrade_and_fails_the_
         .batch_execute("drop function postrider.webhook_id(text, int, timestamptz)")
         .await
         .unwrap();
-    assert_eq!(Ended::run(&owner, &["migrate"]).await.code, Some(0));
+    assert_eq!(CommandOutput::run(&owner, &["migrate"]).await.code, Some(0));
     stranger.batch_execute("create table postrider.mine ()").await.unwrap();
 
     let check = found(&doctor(&database.url, &[]).await, "owners");
@@ -157,12 +157,12 @@ async fn what_somebody_put_into_the_schema_since_stops_an_upgrade_and_fails_the_
 #[tokio::test]
 async fn a_superuser_is_told_whose_functions_run_with_all_its_rights() {
     let (database, owner) = with_owner().await;
-    assert_eq!(Ended::run(&owner, &["migrate"]).await.code, Some(0));
+    assert_eq!(CommandOutput::run(&owner, &["migrate"]).await.code, Some(0));
     let name: String = database.value("select current_database()::text").await;
 
     let superusers = found(&doctor(&database.url, &[]).await, "owners");
     let owners = doctor(&owner, &[]).await;
-    let checked = Ended::run(&database.url, &["migrate", "--check"]).await;
+    let checked = CommandOutput::run(&database.url, &["migrate", "--check"]).await;
 
     assert_eq!(superusers["result"], "warn");
     let whose = format!("belongs to role \"{name}_nobody\"");

@@ -6,7 +6,7 @@ use postrider::store::SCHEMA_VERSION;
 use crate::cli::doctor::{doctor, found, text};
 use crate::database::migration_by_hand::{print, psql, up_to, with_owner};
 use crate::database::schema::texts;
-use crate::support::{Database, Ended};
+use crate::support::{CommandOutput, Database};
 
 /// Whatever anybody but the owner holds in the schema, $1 being the name that is looked for (or `public`), one line each.
 const HELD: &str = "
@@ -146,8 +146,8 @@ async fn what_somebody_was_granted_since_is_listed_with_the_commands_that_take_i
         .await;
 
     for _ in 0..3 {
-        let ended = doctor(&owner, &[]).await;
-        let Some(check) = ended.json()["checks"]
+        let output = doctor(&owner, &[]).await;
+        let Some(check) = output.json()["checks"]
             .as_array()
             .unwrap()
             .iter()
@@ -200,12 +200,12 @@ async fn owners_name(database: &Database) -> String {
 
 /// From a version on, by either way.
 async fn migrate(owner: &str, by_hand: bool, after: i32) {
-    let ended = if by_hand {
+    let output = if by_hand {
         psql(owner, &print(&["--after", &after.to_string()]).await).await
     } else {
-        Ended::run(owner, &["migrate"]).await
+        CommandOutput::run(owner, &["migrate"]).await
     };
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "by hand: {by_hand}");
-    let checked = Ended::run(owner, &["migrate", "--check"]).await;
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "by hand: {by_hand}");
+    let checked = CommandOutput::run(owner, &["migrate", "--check"]).await;
     assert!(checked.stdout.contains(&format!("version {SCHEMA_VERSION}")), "{}", checked.stderr);
 }

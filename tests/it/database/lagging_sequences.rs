@@ -1,7 +1,7 @@
 //! Sequences that lie behind their tables, as logical replication leaves them: found, named, set forward, and never back.
 
 use crate::cli::doctor::{doctor, found, text};
-use crate::support::{Api, Database, Dispatcher, Ended, Receiver, one_endpoint};
+use crate::support::{Api, CommandOutput, Database, Dispatcher, Receiver, one_endpoint};
 
 /// Sequences as they are after a logical copy: none has given out anything.
 const FORGET: &str = "
@@ -147,10 +147,12 @@ async fn an_event_that_is_published_while_the_sequence_is_behind_is_inserted_or_
 
     database.execute(behind).await;
     let refused =
-        Ended::run(&producer, &["publish", "order.created", "{}", "--idempotency-key", "one"]).await;
+        CommandOutput::run(&producer, &["publish", "order.created", "{}", "--idempotency-key", "one"]).await;
     let by_owner =
-        Ended::run(&database.url, &["publish", "order.created", "{}", "--idempotency-key", "one"]).await;
-    let again = Ended::run(&producer, &["publish", "order.created", "{}", "--idempotency-key", "one"]).await;
+        CommandOutput::run(&database.url, &["publish", "order.created", "{}", "--idempotency-key", "one"])
+            .await;
+    let again =
+        CommandOutput::run(&producer, &["publish", "order.created", "{}", "--idempotency-key", "one"]).await;
 
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
     assert!(refused.stderr.contains("postrider.outbox_id_seq"), "{}", refused.stderr);

@@ -1,6 +1,6 @@
 //! Whoever owns the tables may change them by hand, put triggers on them, and lead names astray: the dispatcher goes on.
 
-use crate::support::{Database, Dispatcher, Ended, Receiver, connect, one_endpoint};
+use crate::support::{CommandOutput, Database, Dispatcher, Receiver, connect, one_endpoint};
 
 /// Raises, whatever stands in for it.
 pub(crate) const LED_ASTRAY: &str = "
@@ -169,7 +169,7 @@ async fn a_database_whose_search_path_leads_astray_is_served() {
     let dispatcher = Dispatcher::start(&database, &[]).await;
     database.insert("order.created", "{}").await;
     database.until_settled().await;
-    let status = Ended::run(&database.url, &["status"]).await;
+    let status = CommandOutput::run(&database.url, &["status"]).await;
 
     assert_eq!((receiver.count(), database.count("complete").await), (2, 1));
     assert_eq!(status.code, Some(0), "{}", status.stderr);

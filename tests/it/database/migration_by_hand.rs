@@ -5,7 +5,7 @@ use postrider::store::SCHEMA_VERSION;
 use tokio::process::Command;
 
 use crate::database::schema::{CATALOG, HISTORY, texts};
-use crate::support::{Database, Dispatcher, Ended, Receiver, connect};
+use crate::support::{CommandOutput, Database, Dispatcher, Receiver, connect};
 
 #[tokio::test]
 async fn what_is_printed_makes_a_schema_that_works_when_its_owner_gives_it_to_psql() {
@@ -15,7 +15,7 @@ async fn what_is_printed_makes_a_schema_that_works_when_its_owner_gives_it_to_ps
     let applied = psql(&owner, &print(&[]).await).await;
 
     assert_eq!((applied.code, applied.stderr.as_str()), (Some(0), ""));
-    let checked = Ended::run(&owner, &["migrate", "--check"]).await;
+    let checked = CommandOutput::run(&owner, &["migrate", "--check"]).await;
     assert_eq!(checked.code, Some(0), "{}", checked.stderr);
     database.put_endpoint("one", &receiver.url(), "**", "").await;
     let login = database.login(Some("postrider_dispatcher")).await;
@@ -35,7 +35,7 @@ async fn a_later_migrate_finds_nothing_to_do() {
     let before = (texts(&database, HISTORY).await, texts(&database, CATALOG).await);
 
     for url in [&owner, &database.url] {
-        let migrated = Ended::run(url, &["migrate"]).await;
+        let migrated = CommandOutput::run(url, &["migrate"]).await;
 
         assert_eq!(migrated.stdout, format!("schema version {SCHEMA_VERSION}\n"), "{}", migrated.stderr);
     }
@@ -49,13 +49,13 @@ async fn a_schema_made_by_hand_is_migrated_on_by_either_way() {
     for by_hand in [true, false] {
         let (database, owner) = with_owner().await;
         psql(&owner, &up_to(older, &print(&[]).await)).await;
-        let checked = Ended::run(&owner, &["migrate", "--check"]).await;
+        let checked = CommandOutput::run(&owner, &["migrate", "--check"]).await;
         assert!(checked.complaint().contains(&format!("schema version {older}, ")), "{}", checked.stderr);
 
         let rest = if by_hand {
             psql(&owner, &print(&["--after", &older.to_string()]).await).await
         } else {
-            Ended::run(&owner, &["migrate"]).await
+            CommandOutput::run(&owner, &["migrate"]).await
         };
 
         assert_eq!(rest.code, Some(0), "{}", rest.stderr);
@@ -93,10 +93,10 @@ async fn what_does_not_fit_the_database_changes_nothing_however_careless_psql_is
 #[tokio::test]
 async fn a_version_that_is_none_is_refused() {
     for after in ["", "-1", "twelve", &(SCHEMA_VERSION + 1).to_string()] {
-        let ended = Ended::run("", &["migrate", "--print", &format!("--after={after}")]).await;
+        let output = CommandOutput::run("", &["migrate", "--print", &format!("--after={after}")]).await;
 
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""), "{after}");
-        assert!(ended.complaint().starts_with("after: needs a schema version, 0 to "), "{}", ended.stderr);
+        assert_eq!((output.code, output.stdout.as_str()), (Some(64), ""), "{after}");
+        assert!(output.complaint().starts_with("after: needs a schema version, 0 to "), "{}", output.stderr);
     }
 }
 
@@ -112,9 +112,9 @@ pub(crate) async fn with_owner() -> (Database, String) {
 }
 
 pub(crate) async fn print(flags: &[&str]) -> String {
-    let ended = Ended::run("", &[&["migrate", "--print"], flags].concat()).await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    ended.stdout
+    let output = CommandOutput::run("", &[&["migrate", "--print"], flags].concat()).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    output.stdout
 }
 
 /// What a printed script does up to a version, as a script of its own.
@@ -124,20 +124,20 @@ pub(crate) fn up_to(version: i32, script: &str) -> String {
 }
 
 /// Without `ON_ERROR_STOP`: goes on after an error, as it does when nobody tells it otherwise.
-pub(crate) async fn psql(url: &str, script: &str) -> Ended {
+pub(crate) async fn psql(url: &str, script: &str) -> CommandOutput {
     let root = env!("CARGO_MANIFEST_DIR");
     let found = Command::new(format!("{root}/scripts/postgres")).arg("--psql").output().await.unwrap();
     let path = String::from_utf8(found.stdout).unwrap();
     let mut psql = Command::new(path.trim());
     psql.args(["--no-psqlrc", "--quiet", "--file", "-", url])
         .env("PGOPTIONS", "-c client_min_messages=warning");
-    Ended::with_input(psql, script.as_bytes()).await
+    CommandOutput::with_input(psql, script.as_bytes()).await
 }
 
 /// As Postrider makes it.
 async fn whole_catalog() -> Vec<String> {
     let (database, owner) = with_owner().await;
-    let migrated = Ended::run(&owner, &["migrate"]).await;
+    let migrated = CommandOutput::run(&owner, &["migrate"]).await;
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     catalog(&database).await
 }

@@ -4,7 +4,7 @@ use postrider::store::SCHEMA_VERSION;
 use tokio_postgres::Client;
 
 use crate::database::migration_by_hand::{print, psql, up_to, with_owner};
-use crate::support::{Database, Dispatcher, Ended};
+use crate::support::{CommandOutput, Database, Dispatcher};
 
 /// The version before the one that changes the constraints of the outbox.
 const BEFORE_A_CHANGE_OF_THE_OUTBOX: i32 = 11;
@@ -17,7 +17,7 @@ async fn an_insert_waits_a_second_at_most_for_a_migration_that_waits_for_a_reade
     let (database, owner) = older().await;
     let reader = reading(&database, "outbox").await;
 
-    let (migrated, ()) = tokio::join!(Ended::run(&owner, &["migrate"]), async {
+    let (migrated, ()) = tokio::join!(CommandOutput::run(&owner, &["migrate"]), async {
         for _ in 0..5 {
             database.until_somebody_waits_for_a_lock().await;
             database.execute(INSERT).await;
@@ -40,7 +40,7 @@ async fn a_migration_that_finds_no_moment_names_who_is_in_its_way_and_changes_no
     let name: String = database.value("select current_database()::text").await;
     database.execute(&format!("grant pg_read_all_stats to {name}_nobody")).await;
 
-    let migrated = Ended::run(&owner, &["migrate"]).await;
+    let migrated = CommandOutput::run(&owner, &["migrate"]).await;
 
     assert_eq!(migrated.code, Some(1));
     let complaint = migrated.complaint();
@@ -58,7 +58,7 @@ async fn a_migration_that_finds_no_moment_names_who_is_in_its_way_and_changes_no
         format!("select max(version) = {BEFORE_A_CHANGE_OF_THE_OUTBOX} from postrider.schema_history");
     assert!(database.is(&version).await);
     reader.batch_execute("commit").await.unwrap();
-    assert_eq!(Ended::run(&owner, &["migrate"]).await.code, Some(0));
+    assert_eq!(CommandOutput::run(&owner, &["migrate"]).await.code, Some(0));
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn what_is_printed_waits_no_longer_and_can_be_run_again() {
     reader.batch_execute("commit").await.unwrap();
     let again = psql(&owner, &script).await;
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
-    let checked = Ended::run(&owner, &["migrate", "--check"]).await;
+    let checked = CommandOutput::run(&owner, &["migrate", "--check"]).await;
     assert_eq!(checked.code, Some(0), "{}", checked.stderr);
 }
 

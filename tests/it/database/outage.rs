@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::support::{Database, Dispatcher, Server, Watched, command, eventually, get};
+use crate::support::{Database, Dispatcher, Server, WatchedDispatcher, command, eventually, get};
 
 #[tokio::test]
 async fn a_server_that_is_stopped_fast_is_waited_for() {
@@ -25,7 +25,7 @@ async fn a_server_that_is_killed_is_waited_for() {
 #[tokio::test]
 async fn a_server_that_restarts_because_a_backend_was_killed_loses_nothing() {
     let server = Server::start().await;
-    let mut watched = Watched::start(server.url(), &[]).await;
+    let mut watched = WatchedDispatcher::start(server.url(), &[]).await;
     watched.receiver.hold();
     watched.insert().await;
     watched.receiver.next().await;
@@ -50,11 +50,11 @@ async fn a_server_that_restarts_because_a_backend_was_killed_loses_nothing() {
 #[tokio::test]
 async fn a_server_that_is_down_when_the_dispatcher_starts_is_waited_for() {
     let server = Server::start().await;
-    let (receiver, proxy) = Watched::prepare(server.url()).await;
+    let (receiver, proxy) = WatchedDispatcher::prepare(server.url()).await;
     server.stop("fast").await;
     let api = free_address();
     let dispatcher = start_at(&api, &proxy.url(server.url()));
-    let mut watched = Watched::of(server.url(), receiver, proxy, dispatcher);
+    let mut watched = WatchedDispatcher::of(server.url(), receiver, proxy, dispatcher);
     watched.dispatcher.logged("waiting for the database").await;
     let begun = watched.count();
 
@@ -74,9 +74,9 @@ async fn a_server_that_is_down_when_the_dispatcher_starts_is_waited_for() {
 #[tokio::test]
 async fn a_postmaster_that_is_frozen_is_given_up_at_the_deadline_and_tried_again() {
     let server = Server::start().await;
-    let (receiver, proxy) = Watched::prepare(server.url()).await;
+    let (receiver, proxy) = WatchedDispatcher::prepare(server.url()).await;
     let url = format!("{}?connect_timeout=1", proxy.url(server.url()));
-    let mut watched = Watched::of(server.url(), receiver, proxy, Dispatcher::spawn(&url, &[]));
+    let mut watched = WatchedDispatcher::of(server.url(), receiver, proxy, Dispatcher::spawn(&url, &[]));
     watched.until_ready().await;
     let database = Database::at(server.url()).await;
 
@@ -99,7 +99,7 @@ async fn a_postmaster_that_is_frozen_is_given_up_at_the_deadline_and_tried_again
 #[tokio::test]
 async fn backends_that_are_frozen_are_given_up_at_the_deadline_of_a_statement() {
     let server = Server::start().await;
-    let mut watched = Watched::start(server.url(), &[]).await;
+    let mut watched = WatchedDispatcher::start(server.url(), &[]).await;
     let database = Database::at(server.url()).await;
     let frozen: Vec<i32> = database
         .rows(
@@ -126,7 +126,7 @@ async fn backends_that_are_frozen_are_given_up_at_the_deadline_of_a_statement() 
 /// Events before, right after and long after an outage arrive, and the dispatcher is calm meanwhile.
 async fn survive(fault: impl AsyncFn(&Server)) {
     let server = Server::start().await;
-    let mut watched = Watched::start(server.url(), &[]).await;
+    let mut watched = WatchedDispatcher::start(server.url(), &[]).await;
     watched.insert().await;
     watched.until_all_arrived().await;
     // Under way, when the server goes: its outcome cannot be written.

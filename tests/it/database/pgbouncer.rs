@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::support::{
-    Database, Dispatcher, Ended, Folder, Receiver, connect, eventually, get, password, skip,
+    CommandOutput, Database, Dispatcher, Folder, Receiver, connect, eventually, get, password, skip,
 };
 
 /// How PgBouncer treats what it does not know of a session.
@@ -87,9 +87,9 @@ async fn commands_work_behind_a_pooler_and_only_a_migration_wants_a_direct_conne
     };
     let url = pooler.url(&database);
     for args in [&["publish", "order.created", "{}"][..], &["status"], &["endpoint", "list"], &["migrate"]] {
-        let ended = Ended::run(&url, args).await;
+        let output = CommandOutput::run(&url, args).await;
 
-        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+        assert_eq!(output.code, Some(0), "{args:?}: {}", output.stderr);
     }
     // Several statements in one transaction; one that is refused leaves nothing behind on the server's connection.
     let key = ["--encryption-key", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="];
@@ -101,16 +101,16 @@ async fn commands_work_behind_a_pooler_and_only_a_migration_wants_a_direct_conne
         let put = ["endpoint", "put", "two", "--url", url_of_it];
         let login: &[&str] = if result.is_empty() { &[] } else { &["--bearer-token", "hushhush"] };
 
-        let ended = Ended::run(&url, &[&put[..], &key, login].concat()).await;
+        let output = CommandOutput::run(&url, &[&put[..], &key, login].concat()).await;
 
-        assert!(ended.stdout.starts_with(result), "{ended:?}");
-        assert_eq!(ended.code, Some(if result.is_empty() { 64 } else { 0 }), "{}", ended.stderr);
+        assert!(output.stdout.starts_with(result), "{output:?}");
+        assert_eq!(output.code, Some(if result.is_empty() { 64 } else { 0 }), "{}", output.stderr);
     }
     database.execute("delete from postrider.schema_history where version > 1").await;
 
-    let ended = Ended::run(&url, &["migrate"]).await;
+    let output = CommandOutput::run(&url, &["migrate"]).await;
 
-    assert!(ended.complaint().contains("over a direct connection"), "{}", ended.stderr);
+    assert!(output.complaint().contains("over a direct connection"), "{}", output.stderr);
 }
 
 /// A migrated database with an endpoint, and a pooler in front; none: skipped.

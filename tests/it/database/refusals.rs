@@ -3,12 +3,12 @@
 
 use tokio_postgres::NoTls;
 
-use crate::support::{Database, Door, Server, Toxics, Watched, eventually};
+use crate::support::{Database, Door, Server, Toxics, WatchedDispatcher, eventually};
 
 #[tokio::test]
 async fn what_the_server_aborts_is_tried_again() {
     let database = Database::new().await;
-    let mut watched = Watched::start(&database.url, &["--poll-interval", "100ms"]).await;
+    let mut watched = WatchedDispatcher::start(&database.url, &["--poll-interval", "100ms"]).await;
     database
         .execute(
             "create sequence public.refusals;
@@ -47,7 +47,7 @@ async fn what_the_server_aborts_is_tried_again() {
 #[tokio::test]
 async fn a_table_that_is_locked_for_longer_than_a_statement_waits_is_waited_for() {
     let database = Database::new().await;
-    let mut watched = Watched::start(&database.url, &[]).await;
+    let mut watched = WatchedDispatcher::start(&database.url, &[]).await;
     let lock = database.connect().await;
     lock.batch_execute("begin; lock postrider.delivery in access exclusive mode").await.unwrap();
     let begun = watched.count();
@@ -94,7 +94,7 @@ async fn a_role_with_fewer_connections_than_it_would_like_delivers() {
 #[tokio::test]
 async fn a_server_without_a_free_connection_is_waited_for() {
     let server = Server::start_with(&["max_connections=20"]).await;
-    let mut watched = Watched::start(server.url(), &[]).await;
+    let mut watched = WatchedDispatcher::start(server.url(), &[]).await;
     let database = Database::at(server.url()).await;
     watched.proxy.set(Toxics { door: Door::Reset, ..Toxics::default() });
     watched.proxy.reset();
@@ -119,7 +119,7 @@ async fn a_server_without_a_free_connection_is_waited_for() {
 #[tokio::test]
 async fn a_column_that_changes_its_type_fails_few_rounds() {
     let database = Database::new().await;
-    let mut watched = Watched::start(&database.url, &[]).await;
+    let mut watched = WatchedDispatcher::start(&database.url, &[]).await;
     watched.insert_by(&database).await;
     watched.until_all_arrived().await;
 
@@ -145,7 +145,7 @@ async fn a_column_that_changes_its_type_fails_few_rounds() {
 #[tokio::test]
 async fn a_table_that_is_away_for_a_while_is_named_and_waited_for() {
     let database = Database::new().await;
-    let mut watched = Watched::start(&database.url, &[]).await;
+    let mut watched = WatchedDispatcher::start(&database.url, &[]).await;
     let begun = watched.count();
     database.execute("alter table postrider.delivery rename to delivery_away").await;
 
@@ -177,7 +177,7 @@ async fn a_grant_that_is_revoked_for_a_while_is_named_and_waited_for() {
 #[tokio::test]
 async fn hostile_rows_hold_up_no_good_ones() {
     let database = Database::new().await;
-    let watched = Watched::start(&database.url, &[]).await;
+    let watched = WatchedDispatcher::start(&database.url, &[]).await;
     let hostile = [
         r#"'order.created', '"\u0000"', null, null, null"#,
         r#"'order.created', '"\ud800"', null, null, null"#,
@@ -212,11 +212,11 @@ async fn hostile_rows_hold_up_no_good_ones() {
 }
 
 /// A dispatcher that connects as a role of its own, the role's name, and its database.
-async fn as_a_role() -> (Database, String, Watched) {
+async fn as_a_role() -> (Database, String, WatchedDispatcher) {
     let database = Database::new().await;
     let login = database.login(Some("postrider_dispatcher")).await;
     let (_, rest) = login.split_once("://").unwrap();
     let role = rest.split_once([':', '@']).unwrap().0.to_owned();
-    let watched = Watched::start_as(&database.url, &login, &["--no-migrate"]).await;
+    let watched = WatchedDispatcher::start_as(&database.url, &login, &["--no-migrate"]).await;
     (database, role, watched)
 }

@@ -166,8 +166,8 @@ async fn fill(database: &Database, receiver: &Receiver) {
 }
 
 async fn migrate(database: &Database) {
-    let ended = crate::support::Ended::run(&database.url, &["migrate"]).await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let output = crate::support::CommandOutput::run(&database.url, &["migrate"]).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 /// Takes so many transaction ids.

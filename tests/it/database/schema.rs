@@ -2,7 +2,7 @@
 
 use postrider::store::SCHEMA_VERSION;
 
-use crate::support::{Database, Ended};
+use crate::support::{CommandOutput, Database};
 
 /// What was applied, one line each.
 pub(crate) const HISTORY: &str =
@@ -50,10 +50,10 @@ pub(crate) const CATALOG: &str = "
 #[tokio::test]
 async fn migrating_a_migrated_database_changes_nothing() {
     let database = Database::without_schema().await;
-    let first = Ended::run(&database.url, &["migrate"]).await;
+    let first = CommandOutput::run(&database.url, &["migrate"]).await;
     let (history, catalog) = (texts(&database, HISTORY).await, texts(&database, CATALOG).await);
 
-    let second = Ended::run(&database.url, &["migrate"]).await;
+    let second = CommandOutput::run(&database.url, &["migrate"]).await;
 
     assert_eq!((first.code, second.code), (Some(0), Some(0)));
     assert_eq!(second.stdout, format!("schema version {SCHEMA_VERSION}\n"));
@@ -64,7 +64,7 @@ async fn migrating_a_migrated_database_changes_nothing() {
 #[tokio::test]
 async fn migrators_that_meet_all_succeed() {
     let database = Database::without_schema().await;
-    let migrate = || Ended::run(&database.url, &["migrate"]);
+    let migrate = || CommandOutput::run(&database.url, &["migrate"]);
 
     let (one, two, three) = tokio::join!(migrate(), migrate(), migrate());
 
@@ -76,7 +76,7 @@ async fn migrators_that_meet_all_succeed() {
 #[tokio::test]
 async fn a_migration_is_applied_by_one_of_the_migrators_that_meet() {
     let database = Database::without_schema().await;
-    let migrate = || Ended::run(&database.url, &["migrate"]);
+    let migrate = || CommandOutput::run(&database.url, &["migrate"]);
 
     let (one, two) = tokio::join!(migrate(), migrate());
 
@@ -88,11 +88,11 @@ async fn a_migration_is_applied_by_one_of_the_migrators_that_meet() {
 async fn check_refuses_an_empty_database_and_names_both_versions() {
     let database = Database::without_schema().await;
 
-    let ended = Ended::run(&database.url, &["migrate", "--check"]).await;
+    let output = CommandOutput::run(&database.url, &["migrate", "--check"]).await;
 
-    assert_eq!(ended.code, Some(1));
+    assert_eq!(output.code, Some(1));
     assert_eq!(
-        ended.complaint(),
+        output.complaint(),
         format!(
             "database has schema version 0, this binary needs {SCHEMA_VERSION}: run \"postrider migrate\""
         )
@@ -103,7 +103,7 @@ async fn check_refuses_an_empty_database_and_names_both_versions() {
 async fn check_creates_nothing_in_an_empty_database() {
     let database = Database::without_schema().await;
 
-    Ended::run(&database.url, &["migrate", "--check"]).await;
+    CommandOutput::run(&database.url, &["migrate", "--check"]).await;
 
     assert!(database.is("select to_regnamespace('postrider') is null").await);
 }
@@ -112,9 +112,9 @@ async fn check_creates_nothing_in_an_empty_database() {
 async fn check_accepts_the_version_of_this_binary() {
     let database = Database::new().await;
 
-    let ended = Ended::run(&database.url, &["migrate", "--check"]).await;
+    let output = CommandOutput::run(&database.url, &["migrate", "--check"]).await;
 
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
 }
 
 #[tokio::test]
@@ -127,11 +127,11 @@ async fn a_newer_database_is_refused_by_every_command_that_needs_its_schema() {
         &["run", "--api-listen", "127.0.0.1:0"],
         &["run", "--no-migrate", "--api-listen", "127.0.0.1:0"],
     ] {
-        let ended = Ended::run(&database.url, args).await;
+        let output = CommandOutput::run(&database.url, args).await;
 
-        assert_eq!(ended.code, Some(1), "{args:?}");
+        assert_eq!(output.code, Some(1), "{args:?}");
         assert_eq!(
-            ended.complaint(),
+            output.complaint(),
             format!(
                 "database has schema version {}, newer than this binary's {SCHEMA_VERSION}: use a newer postrider",
                 SCHEMA_VERSION + 1
@@ -146,7 +146,7 @@ async fn a_newer_database_is_left_as_it_is() {
     let database = newer_database().await;
     let (history, catalog) = (texts(&database, HISTORY).await, texts(&database, CATALOG).await);
 
-    Ended::run(&database.url, &["migrate"]).await;
+    CommandOutput::run(&database.url, &["migrate"]).await;
 
     assert_eq!(texts(&database, HISTORY).await, history);
     assert_eq!(texts(&database, CATALOG).await, catalog);
@@ -156,11 +156,12 @@ async fn a_newer_database_is_left_as_it_is() {
 async fn a_dispatcher_that_may_not_migrate_refuses_an_older_database() {
     let database = Database::without_schema().await;
 
-    let ended = Ended::run(&database.url, &["run", "--no-migrate", "--api-listen", "127.0.0.1:0"]).await;
+    let output =
+        CommandOutput::run(&database.url, &["run", "--no-migrate", "--api-listen", "127.0.0.1:0"]).await;
 
-    assert_eq!(ended.code, Some(1));
+    assert_eq!(output.code, Some(1));
     assert_eq!(
-        ended.complaint(),
+        output.complaint(),
         format!(
             "database has schema version 0, this binary needs {SCHEMA_VERSION}: run \"postrider migrate\""
         )
@@ -170,9 +171,9 @@ async fn a_dispatcher_that_may_not_migrate_refuses_an_older_database() {
 #[tokio::test]
 async fn what_migrate_prints_is_what_it_applies() {
     let (printed, migrated) = (Database::without_schema().await, Database::new().await);
-    let ended = Ended::run("", &["migrate", "--print"]).await;
+    let output = CommandOutput::run("", &["migrate", "--print"]).await;
 
-    printed.execute(&ended.stdout).await;
+    printed.execute(&output.stdout).await;
 
     let ours = |line: &String| !line.contains("schema_history");
     let [printed, migrated] = [texts(&printed, CATALOG).await, texts(&migrated, CATALOG).await];

@@ -4,7 +4,8 @@ use postrider::store::{DatabaseUrl, Environment};
 use tokio_postgres::Client;
 
 use crate::support::{
-    ASKED, CARDHOLDER, Database, Dispatcher, Encrypted, Ended, Folder, PASSWORD, Receiver, command, open,
+    ASKED, CARDHOLDER, CommandOutput, Database, Dispatcher, Encrypted, Folder, PASSWORD, Receiver, command,
+    open,
 };
 
 const RUN: [&str; 3] = ["run", "--api-listen", "127.0.0.1:0"];
@@ -35,13 +36,13 @@ async fn verify_full_refuses_a_certificate_for_another_name() {
     let url = server.url("postgres", "127.0.0.1", "sslmode=verify-full&sslrootcert=ca.crt");
 
     for args in [&RUN[..], &["migrate"], &["status"]] {
-        let ended = failed(&url, args).await;
+        let output = failed(&url, args).await;
 
-        assert!(ended.complaint().contains("127.0.0.1"), "{}", ended.stderr);
+        assert!(output.complaint().contains("127.0.0.1"), "{}", output.stderr);
         assert!(
-            ended.complaint().contains("connect by a name that the certificate is for"),
+            output.complaint().contains("connect by a name that the certificate is for"),
             "{}",
-            ended.stderr
+            output.stderr
         );
     }
 }
@@ -55,10 +56,10 @@ async fn a_certificate_of_another_authority_is_refused_wherever_one_is_named() {
         let url = server.url("postgres", "localhost", &options);
 
         for args in [&RUN[..], &["migrate"], &["status"]] {
-            let ended = failed(&url, args).await;
+            let output = failed(&url, args).await;
 
-            assert!(ended.complaint().contains("UnknownIssuer"), "{mode}: {}", ended.stderr);
-            assert!(ended.complaint().contains("sslrootcert=FILE"), "{mode}: {}", ended.stderr);
+            assert!(output.complaint().contains("UnknownIssuer"), "{mode}: {}", output.stderr);
+            assert!(output.complaint().contains("sslrootcert=FILE"), "{mode}: {}", output.stderr);
         }
     }
 }
@@ -111,12 +112,12 @@ async fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
 
     for options in ["sslmode=require".to_owned(), format!("sslmode=verify-full&sslrootcert={root}")] {
         for args in [&RUN[..], &["migrate"], &["status"]] {
-            let ended = failed(&format!("{}?{options}", database.url), args).await;
+            let output = failed(&format!("{}?{options}", database.url), args).await;
 
             assert!(
-                ended.complaint().contains("server does not support TLS; switch ssl on"),
+                output.complaint().contains("server does not support TLS; switch ssl on"),
                 "{}",
-                ended.stderr
+                output.stderr
             );
         }
     }
@@ -130,10 +131,10 @@ async fn the_systems_authorities_serve_where_none_is_named() {
         check.env("DATABASE_URL", server.url("postgres", "localhost", options));
         check.env("SSL_CERT_FILE", server.file("ca.crt"));
 
-        let ended = Ended::of(check).await;
+        let output = CommandOutput::of(check).await;
 
         // It is connected: what is missing is the schema.
-        assert!(ended.complaint().contains("schema version 0"), "{options}: {}", ended.stderr);
+        assert!(output.complaint().contains("schema version 0"), "{options}: {}", output.stderr);
     }
 }
 
@@ -169,9 +170,9 @@ async fn a_role_may_come_with_a_certificate_instead_of_a_password() {
 async fn a_certificate_that_is_missing_is_said() {
     let server = Encrypted::server().await;
 
-    let ended = failed(&server.url(CARDHOLDER, "localhost", "sslmode=require"), &RUN).await;
+    let output = failed(&server.url(CARDHOLDER, "localhost", "sslmode=require"), &RUN).await;
 
-    assert!(ended.complaint().contains("give sslcert=FILE and sslkey=FILE"), "{}", ended.stderr);
+    assert!(output.complaint().contains("give sslcert=FILE and sslkey=FILE"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -191,10 +192,10 @@ async fn without_tls_there_is_no_channel_binding_to_require() {
     let url = server.url(&login, "localhost", "sslmode=disable&channel_binding=require");
 
     for args in [&RUN[..], &["status"]] {
-        let ended = failed(&url, args).await;
+        let output = failed(&url, args).await;
 
-        assert!(ended.complaint().contains("channel_binding=require needs TLS"), "{}", ended.stderr);
-        assert!(!ended.stderr.contains(PASSWORD), "{}", ended.stderr);
+        assert!(output.complaint().contains("channel_binding=require needs TLS"), "{}", output.stderr);
+        assert!(!output.stderr.contains(PASSWORD), "{}", output.stderr);
     }
 }
 
@@ -229,8 +230,8 @@ async fn is_encrypted(client: &Client) -> bool {
 }
 
 /// Runs a command that fails with exit code 1.
-async fn failed(url: &str, args: &[&str]) -> Ended {
-    let ended = Ended::run(url, args).await;
-    assert_eq!(ended.code, Some(1), "{args:?}: {}", ended.stderr);
-    ended
+async fn failed(url: &str, args: &[&str]) -> CommandOutput {
+    let output = CommandOutput::run(url, args).await;
+    assert_eq!(output.code, Some(1), "{args:?}: {}", output.stderr);
+    output
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Database, Ended, eventually};
+use crate::support::{CommandOutput, Database, eventually};
 
 /// What people try first.
 const COMMANDS: [&[&str]; 6] = [
@@ -28,11 +28,11 @@ async fn a_database_that_does_not_exist_is_named() {
     let missing = format!("{}_missing", database.url);
 
     for args in COMMANDS {
-        let ended = failed(&missing, args).await;
+        let output = failed(&missing, args).await;
 
         let name = missing.rsplit('/').next().unwrap();
         assert_eq!(
-            ended.complaint(),
+            output.complaint(),
             format!("database \"{name}\" does not exist; create it first: createdb"),
             "{args:?}"
         );
@@ -53,10 +53,10 @@ async fn a_role_that_does_not_exist_is_named() {
     .await;
 
     for args in COMMANDS {
-        let ended = failed(&stranger, args).await;
+        let output = failed(&stranger, args).await;
 
-        assert!(ended.complaint().contains("role \"stranger\" does not exist"), "{}", ended.stderr);
-        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+        assert!(output.complaint().contains("role \"stranger\" does not exist"), "{}", output.stderr);
+        assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
     }
 }
 
@@ -66,10 +66,10 @@ async fn a_wrong_password_is_said_and_not_shown() {
     let url = with_password(&database, "correct").await.replacen(":correct@", ":hunter2@", 1);
 
     for args in COMMANDS {
-        let ended = failed(&url, args).await;
+        let output = failed(&url, args).await;
 
-        assert!(ended.complaint().contains("password authentication failed"), "{}", ended.stderr);
-        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+        assert!(output.complaint().contains("password authentication failed"), "{}", output.stderr);
+        assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
     }
 }
 
@@ -79,9 +79,9 @@ async fn a_password_that_is_missing_is_said() {
     let url = with_password(&database, "correct").await.replacen(":correct@", "@", 1);
 
     for args in COMMANDS {
-        let ended = failed(&url, args).await;
+        let output = failed(&url, args).await;
 
-        assert!(ended.complaint().contains("password"), "{args:?}: {}", ended.stderr);
+        assert!(output.complaint().contains("password"), "{args:?}: {}", output.stderr);
     }
 }
 
@@ -90,10 +90,10 @@ async fn a_password_with_an_at_sign_is_written_as_in_any_url() {
     let database = Database::new().await;
     let url = with_password(&database, "p%40ss").await;
 
-    let ended = Ended::run(&url, &["migrate", "--check"]).await;
+    let output = CommandOutput::run(&url, &["migrate", "--check"]).await;
 
-    assert!(!ended.stderr.contains("password"), "{}", ended.stderr);
-    assert!(ended.complaint().contains("permission denied for schema postrider"), "{}", ended.stderr);
+    assert!(!output.stderr.contains("password"), "{}", output.stderr);
+    assert!(output.complaint().contains("permission denied for schema postrider"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -102,10 +102,10 @@ async fn a_migrated_database_that_is_read_only_is_said_to_be() {
     make_read_only(&database).await;
 
     for args in COMMANDS.iter().filter(|args| !["migrate", "status"].contains(&args[0])) {
-        let ended = failed(&database.url, args).await;
+        let output = failed(&database.url, args).await;
 
-        assert!(ended.complaint().contains("read-only transaction"), "{args:?}: {}", ended.stderr);
-        assert!(ended.complaint().contains("use the primary"), "{args:?}: {}", ended.stderr);
+        assert!(output.complaint().contains("read-only transaction"), "{args:?}: {}", output.stderr);
+        assert!(output.complaint().contains("use the primary"), "{args:?}: {}", output.stderr);
     }
 }
 
@@ -115,9 +115,9 @@ async fn an_empty_database_that_is_read_only_is_said_to_be() {
     make_read_only(&database).await;
 
     for args in [&["migrate"][..], &["run", "--api-listen", "127.0.0.1:0"]] {
-        let ended = failed(&database.url, args).await;
+        let output = failed(&database.url, args).await;
 
-        assert!(ended.complaint().contains("use the primary"), "{args:?}: {}", ended.stderr);
+        assert!(output.complaint().contains("use the primary"), "{args:?}: {}", output.stderr);
     }
 }
 
@@ -127,9 +127,9 @@ async fn a_read_only_database_may_be_looked_at() {
     make_read_only(&database).await;
 
     for args in [&["status"][..], &["endpoint", "list"], &["migrate", "--check"], &["migrate"]] {
-        let ended = Ended::run(&database.url, args).await;
+        let output = CommandOutput::run(&database.url, args).await;
 
-        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+        assert_eq!(output.code, Some(0), "{args:?}: {}", output.stderr);
     }
 }
 
@@ -143,19 +143,23 @@ async fn an_empty_database_is_told_to_be_migrated_first() {
         &["endpoint", "list"],
         &["endpoint", "pause", "one"],
     ] {
-        let ended = failed(&database.url, args).await;
+        let output = failed(&database.url, args).await;
 
-        assert!(ended.complaint().contains("run \"postrider migrate\" first"), "{args:?}: {}", ended.stderr);
+        assert!(
+            output.complaint().contains("run \"postrider migrate\" first"),
+            "{args:?}: {}",
+            output.stderr
+        );
     }
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_a_failure_of_every_command_but_run() {
     for args in COMMANDS.iter().filter(|args| args[0] != "run") {
-        let ended = failed("postgres://me:hunter2@127.0.0.1:1/nothing", args).await;
+        let output = failed("postgres://me:hunter2@127.0.0.1:1/nothing", args).await;
 
-        assert!(ended.complaint().contains("Connection refused"), "{args:?}: {}", ended.stderr);
-        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+        assert!(output.complaint().contains("Connection refused"), "{args:?}: {}", output.stderr);
+        assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
     }
 }
 
@@ -173,9 +177,9 @@ async fn a_server_that_is_no_postgresql_is_doubted() {
         drop(socket.read(&mut request).await);
     });
 
-    let ended = failed(&url, &["migrate", "--check"]).await;
+    let output = failed(&url, &["migrate", "--check"]).await;
 
-    assert!(ended.complaint().contains("is it PostgreSQL that answers there?"), "{}", ended.stderr);
+    assert!(output.complaint().contains("is it PostgreSQL that answers there?"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -184,18 +188,18 @@ async fn an_address_in_use_is_a_failure_of_run_that_names_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
 
-    let ended = failed(&database.url, &["run", "--api-listen", &address]).await;
+    let output = failed(&database.url, &["run", "--api-listen", &address]).await;
 
-    assert!(ended.complaint().contains(&address), "{}", ended.stderr);
+    assert!(output.complaint().contains(&address), "{}", output.stderr);
 }
 
 /// Runs a command that fails: soon, and with exit code 1.
-async fn failed(url: &str, args: &[&str]) -> Ended {
+async fn failed(url: &str, args: &[&str]) -> CommandOutput {
     let begun = Instant::now();
-    let ended = Ended::run(url, args).await;
-    assert_eq!(ended.code, Some(1), "{args:?}: {}", ended.stderr);
+    let output = CommandOutput::run(url, args).await;
+    assert_eq!(output.code, Some(1), "{args:?}: {}", output.stderr);
     assert!(begun.elapsed() < Duration::from_secs(15), "{args:?}: {:?}", begun.elapsed());
-    ended
+    output
 }
 
 /// Members are asked for their password, also by a server that trusts everybody else. There is no role `stranger`.

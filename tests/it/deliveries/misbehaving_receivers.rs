@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Act, Database, Dispatcher, Rude, eventually, one_endpoint};
+use crate::support::{Act, Database, Dispatcher, MisbehavingServer, eventually, one_endpoint};
 
 /// What was recorded of one attempt.
 #[derive(Debug)]
@@ -150,8 +150,8 @@ async fn switching_protocols_is_no_success() {
 async fn a_connection_that_closes_as_it_is_used_again_hides_no_request() {
     let database = Database::new().await;
     let kept = "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n";
-    let rude = Rude::start(vec![send(kept), Act::Close]).await;
-    database.put_endpoint("one", &rude.url(), "**", "retry_schedule => '{100ms,100ms,100ms,100ms}'").await;
+    let server = MisbehavingServer::start(vec![send(kept), Act::Close]).await;
+    database.put_endpoint("one", &server.url(), "**", "retry_schedule => '{100ms,100ms,100ms,100ms}'").await;
     let _dispatcher = Dispatcher::start(&database, &[]).await;
 
     for _ in 0..10 {
@@ -162,7 +162,7 @@ async fn a_connection_that_closes_as_it_is_used_again_hides_no_request() {
     // What was sent is recorded; an attempt may be recorded that never arrived.
     let attempts: i64 = database.value("select count(*) from postrider.attempt_log").await;
     assert!(database.is("select bool_and(status = 'complete') from postrider.delivery_status").await);
-    assert!(rude.requests() >= 200 && i64::try_from(rude.requests()).unwrap() <= attempts, "{attempts}");
+    assert!(server.requests() >= 200 && i64::try_from(server.requests()).unwrap() <= attempts, "{attempts}");
 }
 
 #[tokio::test]
@@ -223,8 +223,8 @@ async fn attempt(acts: Vec<Act>) -> Recorded {
 /// What is recorded of one of so many, and the most memory that they took in MiB.
 async fn attempts(acts: Vec<Act>, count: usize) -> (Recorded, u64) {
     let database = Database::new().await;
-    let rude = Rude::start(acts).await;
-    database.put_endpoint("one", &rude.url(), "**", "retry_schedule => '{7d}'").await;
+    let server = MisbehavingServer::start(acts).await;
+    database.put_endpoint("one", &server.url(), "**", "retry_schedule => '{7d}'").await;
     let dispatcher = Dispatcher::start(&database, &FLAGS).await;
 
     database.insert_many("order.created", count).await;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Database, Dispatcher, Ended, Receiver, SECRET, command, eventually, limited};
+use crate::support::{CommandOutput, Database, Dispatcher, Receiver, SECRET, command, eventually, limited};
 
 const HOSTS: usize = 3_000;
 
@@ -189,7 +189,7 @@ async fn assert_all_at_the_first_attempt(database: &Database) {
 async fn check(database: &Database, ulimit: &str, flags: &[&str]) -> Value {
     let mut doctor = command(&["doctor", "--json", "--allow-http", "--allow-cidr", "127.0.0.0/8"]);
     doctor.args(flags).env("DATABASE_URL", &database.url);
-    let ended = Ended::of(limited(ulimit, &doctor)).await;
-    let checks = ended.json()["checks"].as_array().unwrap().clone();
+    let output = CommandOutput::of(limited(ulimit, &doctor)).await;
+    let checks = output.json()["checks"].as_array().unwrap().clone();
     checks.into_iter().find(|check| check["name"] == "file descriptors").expect("a check")
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Database, Dispatcher, Ended, Receiver, command, one_endpoint};
+use crate::support::{CommandOutput, Database, Dispatcher, Receiver, command, one_endpoint};
 
 #[tokio::test]
 async fn a_delivery_leaves_no_line_in_the_log() {
@@ -92,11 +92,12 @@ async fn a_log_that_nobody_reads_any_more_stops_nothing() {
 
 #[tokio::test]
 async fn another_log_format_is_refused() {
-    let ended = Ended::of(command(&["migrate", "--print", "--log-format", "xml"])).await;
+    let output = CommandOutput::of(command(&["migrate", "--print", "--log-format", "xml"])).await;
 
     // Nothing of the settings is needed to print, but a wrong one is not passed over where they are.
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let ended = Ended::run("postgres://nobody@127.0.0.1:1/nothing", &["run", "--log-format", "xml"]).await;
-    assert_eq!(ended.code, Some(64));
-    assert_eq!(ended.complaint(), "log_format: needs text or json, got \"xml\"");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let output =
+        CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", &["run", "--log-format", "xml"]).await;
+    assert_eq!(output.code, Some(64));
+    assert_eq!(output.complaint(), "log_format: needs text or json, got \"xml\"");
 }

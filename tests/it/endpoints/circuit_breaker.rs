@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Database, Dispatcher, Ended, Receiver, Scraped, eventually, one_endpoint};
+use crate::support::{CommandOutput, Database, Dispatcher, Receiver, Scraped, eventually, one_endpoint};
 
 /// What opens a circuit.
 const FAILURES: usize = 10;
@@ -46,7 +46,7 @@ async fn a_test_of_an_endpoint_whose_circuit_is_open_is_the_probe() {
     database.put_off_probes().await;
     receiver.answer(200);
 
-    let tested = Ended::run(&database.url, &["endpoint", "test", "one"]).await;
+    let tested = CommandOutput::run(&database.url, &["endpoint", "test", "one"]).await;
 
     assert_eq!(tested.code, Some(0), "{}", tested.stderr);
 }
@@ -328,8 +328,8 @@ async fn the_command_line_and_the_metrics_show_an_open_circuit() {
     open(&database, &receiver).await;
     database.put_off_probes().await;
 
-    let listed = Ended::run(&database.url, &["endpoint", "list"]).await;
-    let shown = Ended::run(&database.url, &["endpoint", "show", "one", "--json"]).await;
+    let listed = CommandOutput::run(&database.url, &["endpoint", "list"]).await;
+    let shown = CommandOutput::run(&database.url, &["endpoint", "show", "one", "--json"]).await;
 
     assert!(listed.stdout.contains("enabled (open)"), "{}", listed.stdout);
     assert_eq!(shown.json()["circuit"], "open");

@@ -4,7 +4,7 @@ use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio_postgres::Client;
 
-use crate::support::{Api, Database, Dispatcher, Ended, Received, Receiver, SECRET};
+use crate::support::{Api, CommandOutput, Database, Dispatcher, Received, Receiver, SECRET};
 
 const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const WITH_KEY: [&str; 2] = ["--encryption-key", KEY];
@@ -67,7 +67,7 @@ impl Stage {
         let url = self.receiver.url();
         let put =
             ["endpoint", "put", id, "--url", &url, "--allow-http", "--allow-cidr", "127.0.0.0/8", "--json"];
-        Ended::run(&self.database.url, &[&put[..], self.flags, more].concat()).await.json()
+        CommandOutput::run(&self.database.url, &[&put[..], self.flags, more].concat()).await.json()
     }
 
     /// A transaction that keeps everybody from putting that endpoint.
@@ -177,7 +177,7 @@ async fn a_secret_that_two_give_at_once_is_the_same_for_both_and_old_ones_sign_o
     let stage = Stage::new(&WITH_KEY).await;
     stage.put("one", &["--secret", SECRET]).await;
     let rotate = ["endpoint", "rotate-secret", "one", "--secret", NEW_SECRET, "--json"];
-    Ended::run(&stage.database.url, &[&rotate[..], &WITH_KEY].concat()).await.json();
+    CommandOutput::run(&stage.database.url, &[&rotate[..], &WITH_KEY].concat()).await.json();
     let holder = stage.hold("two").await;
     let given = ["--secret", NEW_SECRET, "--bearer-token", "hushhush"];
 
@@ -206,7 +206,7 @@ async fn a_put_that_waits_sees_what_was_sealed_meanwhile() {
     let receiver = Receiver::start().await;
     database.put_endpoint("one", &receiver.url(), "**", "").await;
     database.execute(&format!("select postrider.rotate_secret('one', '{NEW_SECRET}')")).await;
-    Ended::run(&database.url, &[&["secret", "seal"][..], &WITH_KEY].concat()).await;
+    CommandOutput::run(&database.url, &[&["secret", "seal"][..], &WITH_KEY].concat()).await;
     let sealed: String = database.value("select secret from postrider.endpoint").await;
     database.execute(&format!("update postrider.endpoint set secret = '{NEW_SECRET}'")).await;
     let url = receiver.url();
@@ -217,12 +217,12 @@ async fn a_put_that_waits_sees_what_was_sealed_meanwhile() {
     let seal = format!("begin; update postrider.endpoint set secret = '{sealed}'");
     dispatcher.batch_execute(&seal).await.unwrap();
 
-    let (ended, ()) = tokio::join!(Ended::run(&database.url, &put), async {
+    let (output, ()) = tokio::join!(CommandOutput::run(&database.url, &put), async {
         database.until_somebody_waits_for_a_lock().await;
         dispatcher.batch_execute("commit").await.unwrap();
     });
 
-    assert_eq!(ended.stdout, "one unchanged\n", "{}", ended.stderr);
+    assert_eq!(output.stdout, "one unchanged\n", "{}", output.stderr);
     assert!(database.is(&format!("select secret = '{sealed}' from postrider.endpoint")).await);
     assert!(database.is("select count(*) = 1 from postrider.old_secret").await);
 }
@@ -260,10 +260,11 @@ async fn two_secrets_that_are_made_at_once_sign_both() {
     let rotate = [&["endpoint", "rotate-secret", "one", "--json"][..], &WITH_KEY].concat();
     let url = &stage.database.url;
 
-    let (a, b, ()) = tokio::join!(Ended::run(url, &rotate), Ended::run(url, &rotate), async {
-        stage.until_waiting(2).await;
-        blocker.batch_execute("commit").await.unwrap();
-    });
+    let (a, b, ()) =
+        tokio::join!(CommandOutput::run(url, &rotate), CommandOutput::run(url, &rotate), async {
+            stage.until_waiting(2).await;
+            blocker.batch_execute("commit").await.unwrap();
+        });
 
     let request = stage.delivered("one").await;
     for secret in [a.json(), b.json()].map(|rotated| rotated["secret"].as_str().unwrap().to_owned()) {

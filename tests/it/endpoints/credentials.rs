@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Database, Dispatcher, Ended, Receiver, eventually, one_endpoint};
+use crate::support::{CommandOutput, Database, Dispatcher, Receiver, eventually, one_endpoint};
 
 const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
 
@@ -154,12 +154,12 @@ async fn a_login_that_is_none_is_refused_without_being_shown() {
             "headers: authorization is what auth sends",
         ),
     ] {
-        let ended = Ended::run(NOWHERE, &[&put[..], more].concat()).await;
+        let output = CommandOutput::run(NOWHERE, &[&put[..], more].concat()).await;
 
-        assert_eq!(ended.code, Some(64), "{more:?}");
-        let complaints = ended.complaints();
+        assert_eq!(output.code, Some(64), "{more:?}");
+        let complaints = output.complaints();
         assert!(complaints.iter().any(|line| line.starts_with(named)), "{complaints:?}");
-        assert!(!ended.stderr.contains("hush"), "{}", ended.stderr);
+        assert!(!output.stderr.contains("hush"), "{}", output.stderr);
     }
 }
 
@@ -167,7 +167,8 @@ async fn a_login_that_is_none_is_refused_without_being_shown() {
 async fn a_login_is_kept_unless_it_is_named_and_removed_by_none() {
     let database = Database::new().await;
     let put = ["endpoint", "put", "one", "--url", "https://example.com/"];
-    let run = async |more: &[&str]| Ended::run(&database.url, &[&put[..], more].concat()).await.stdout;
+    let run =
+        async |more: &[&str]| CommandOutput::run(&database.url, &[&put[..], more].concat()).await.stdout;
 
     assert!(run(&["--bearer-token", "hush"]).await.contains("created"));
     assert_eq!(run(&["--bearer-token", "hush"]).await, "one unchanged\n");

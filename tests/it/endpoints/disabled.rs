@@ -1,6 +1,6 @@
 //! An endpoint that has done nothing but fail for days is disabled, and nothing is lost by it.
 
-use crate::support::{Database, Dispatcher, Ended, Receiver, one_endpoint};
+use crate::support::{CommandOutput, Database, Dispatcher, Receiver, one_endpoint};
 
 /// No retry is due before the test says so.
 const PATIENT: &str = "retry_schedule => array_fill(interval '1 h', array[20])";
@@ -123,7 +123,7 @@ async fn an_endpoint_that_was_gone_says_since_when() {
     database.insert("order.created", "{}").await;
     database.until("select state = 'disabled' from postrider.endpoint_health").await;
 
-    let shown = Ended::run(&database.url, &["endpoint", "show", "one", "--json"]).await.json();
+    let shown = CommandOutput::run(&database.url, &["endpoint", "show", "one", "--json"]).await.json();
     assert_eq!(shown["reason"], "answered 410 Gone");
     assert!(shown["disabled_at"].is_string(), "{shown}");
 }

@@ -3,7 +3,7 @@
 use postrider::endpoint::SigningSecret;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Database, Ended, SECRET};
+use crate::support::{CommandOutput, Database, SECRET};
 
 #[tokio::test]
 async fn the_same_call_twice_changes_nothing() {
@@ -246,10 +246,10 @@ async fn there_are_no_more_endpoints_than_the_installation_allows() {
     }
     let put = ["endpoint", "put", "three", "--url", "https://example.com/"];
 
-    let refused = Ended::run(&database.url, &put).await;
+    let refused = CommandOutput::run(&database.url, &put).await;
     database.execute("select postrider.put_endpoint('two', 'https://example.com/changed')").await;
     database.execute("select postrider.delete_endpoint('one')").await;
-    let created = Ended::run(&database.url, &put).await;
+    let created = CommandOutput::run(&database.url, &put).await;
 
     assert_eq!(refused.code, Some(1));
     assert!(

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Api, Database, Dispatcher, Ended, Receiver};
+use crate::support::{Api, CommandOutput, Database, Dispatcher, Receiver};
 
 /// What RFC 3986 allows in a path and a query, and in the name of a scheme.
 const FINE: [&str; 5] = [
@@ -32,7 +32,7 @@ async fn a_valid_url_is_taken_by_command_api_and_sql() {
     let api = Api::of(&dispatcher).await;
 
     for url in FINE {
-        let put = Ended::run(&database.url, &["endpoint", "put", "one", "--url", url]).await;
+        let put = CommandOutput::run(&database.url, &["endpoint", "put", "one", "--url", url]).await;
         let answered = api.send("PUT", "/v1/endpoints/two", &json!({ "url": url })).await;
         let sql = "select postrider.put_endpoint('three', $1)";
         let by_sql = database.client.execute(sql, &[&url]).await;
@@ -52,7 +52,7 @@ async fn what_is_no_url_for_us_is_wrong_usage_by_command_and_422_by_the_api() {
     let api = Api::of(&dispatcher).await;
 
     for url in WRONG {
-        let put = Ended::run(&database.url, &["endpoint", "put", "one", "--url", url]).await;
+        let put = CommandOutput::run(&database.url, &["endpoint", "put", "one", "--url", url]).await;
         let answered = api.send("PUT", "/v1/endpoints/two", &json!({ "url": url })).await;
         let by_sql = database.client.execute("select postrider.put_endpoint('three', $1)", &[&url]).await;
         let is_taken = database.rows("select postrider.is_endpoint_url($1)", &[&url]).await;
@@ -71,7 +71,7 @@ async fn what_only_the_database_can_refuse_is_wrong_usage_too() {
     database.put_endpoint("one", "https://example.com/", "**", auth).await;
 
     for url in ["https://other.example/", "https://example.com:8443/@", "HTTPS://other.example/"] {
-        let put = Ended::run(&database.url, &["endpoint", "put", "one", "--url", url]).await;
+        let put = CommandOutput::run(&database.url, &["endpoint", "put", "one", "--url", url]).await;
 
         assert_eq!(put.code, Some(64), "{url}: {}", put.stderr);
         assert!(put.complaint().contains("(Allowed is "), "{url}: {}", put.stderr);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Api, Database, Dispatcher, Ended, command};
+use crate::support::{Api, CommandOutput, Database, Dispatcher, command};
 
 const WORD: &str = "HUNTER2";
 
@@ -19,7 +19,7 @@ async fn json_that_is_nested_too_deeply_is_refused_with_the_reason_and_not_warne
         let answered = api.send_text("POST", "/v1/topics/a.b/events", &body).await;
         let mut publish = command(&["publish", "a.b", "-"]);
         publish.env("DATABASE_URL", &database.url);
-        let published = Ended::with_input(publish, deep(nesting).as_bytes()).await;
+        let published = CommandOutput::with_input(publish, deep(nesting).as_bytes()).await;
 
         assert_eq!(answered.refused(), (422, "invalid_argument".to_owned()));
         for said in [&answered.text, &published.stderr] {
@@ -47,19 +47,19 @@ async fn what_is_not_json_is_refused_without_a_word_of_it() {
         "{\"a\": 1} HUNTER2".to_owned(),
         "\"HUNTER2\n\"".to_owned(),
     ] {
-        let ended = Ended::run(&database.url, &["publish", "a.b", &payload]).await;
+        let output = CommandOutput::run(&database.url, &["publish", "a.b", &payload]).await;
 
         assert_eq!(
-            (ended.code, ended.complaint()),
+            (output.code, output.complaint()),
             (Some(1), "invalid input syntax for type json"),
             "{payload}"
         );
     }
     let mut publish = command(&["publish", "a.b", "-"]);
     publish.env("DATABASE_URL", &database.url);
-    let ended = Ended::with_input(publish, b"\"HUNTER2 \xff\"").await;
+    let output = CommandOutput::with_input(publish, b"\"HUNTER2 \xff\"").await;
 
-    assert_eq!((ended.code, ended.complaint()), (Some(1), "payload: stdin needs JSON in UTF-8"));
+    assert_eq!((output.code, output.complaint()), (Some(1), "payload: stdin needs JSON in UTF-8"));
 }
 
 #[tokio::test]

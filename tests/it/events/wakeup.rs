@@ -3,7 +3,7 @@
 
 use futures_util::future::join_all;
 
-use crate::support::{Database, Dispatcher, Ears, one_endpoint, skip};
+use crate::support::{Database, Dispatcher, Listener, one_endpoint, skip};
 
 /// Notifications, and a fallback poll that comes too late for any test.
 const RING_ALONE: [&str; 4] = ["--wake", "notify", "--poll-interval", "1h"];
@@ -81,7 +81,7 @@ async fn a_dispatcher_told_to_poll_does_not_listen() {
 #[tokio::test]
 async fn under_load_almost_nobody_rings() {
     let (database, _receiver, _dispatcher) = one_endpoint("", &RING_ALONE).await;
-    let ears = Ears::listen(&database).await;
+    let listener = Listener::listen(&database).await;
     let producers = join_all((0..16).map(|_| database.connect())).await;
 
     join_all(producers.iter().map(|producer| async {
@@ -93,7 +93,7 @@ async fn under_load_almost_nobody_rings() {
         }
     }))
     .await;
-    let rings = ears.rings().await;
+    let rings = listener.rings().await;
 
     // A dispatcher that is kept from running by others rests more often: some hundred at most, instead of thousands.
     assert!(rings <= 400, "{rings} rings in 4000 transactions");
@@ -104,37 +104,37 @@ async fn after_idling_an_insert_rings_once() {
     let (database, receiver, _dispatcher) = one_endpoint("", &RING_ALONE).await;
     database.insert_many("order.created", 100).await;
     database.until_settled().await;
-    let ears = Ears::listen(&database).await;
+    let listener = Listener::listen(&database).await;
     database.until_bell_is_armed().await;
 
     database.insert_many("order.created", 100).await;
     database.until_settled().await;
 
-    assert_eq!(ears.rings().await, 1);
+    assert_eq!(listener.rings().await, 1);
     assert_eq!(receiver.count(), 200);
 }
 
 #[tokio::test]
 async fn nobody_rings_while_no_dispatcher_runs() {
     let database = Database::new().await;
-    let ears = Ears::listen(&database).await;
+    let listener = Listener::listen(&database).await;
 
     database.insert("order.created", "1").await;
 
-    assert_eq!(ears.rings().await, 0);
+    assert_eq!(listener.rings().await, 0);
 }
 
 #[tokio::test]
 async fn a_session_that_switched_the_ring_off_rings_nobody() {
     let (database, _receiver, _dispatcher) = one_endpoint("", &RING_ALONE).await;
-    let ears = Ears::listen(&database).await;
+    let listener = Listener::listen(&database).await;
     database.until_bell_is_armed().await;
 
     database
         .execute("set postrider.ring = off; insert into postrider.outbox (topic, payload) values ('order.created', '1')")
         .await;
 
-    assert_eq!(ears.rings().await, 0);
+    assert_eq!(listener.rings().await, 0);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::Column;
 
-use crate::support::{Database, Ended};
+use crate::support::{CommandOutput, Database};
 
 const OUTBOX: [(&str, &str); 11] = [
     ("id", "bigint"),
@@ -160,18 +160,18 @@ async fn every_command_of_the_contract_is_there_with_its_flags() {
         let mut args: Vec<&str> = command.split_whitespace().collect();
         args.push("--help");
 
-        let ended = Ended::run("", &args).await;
+        let output = CommandOutput::run("", &args).await;
 
-        assert_eq!(ended.code, Some(0), "{command}: {}", ended.stderr);
+        assert_eq!(output.code, Some(0), "{command}: {}", output.stderr);
         for flag in flags.split_whitespace() {
-            assert!(ended.stdout.contains(flag), "{command} {flag}: {}", ended.stdout);
+            assert!(output.stdout.contains(flag), "{command} {flag}: {}", output.stdout);
         }
     }
 }
 
 #[tokio::test]
 async fn every_flag_of_run_is_an_environment_variable_too() {
-    let help = Ended::run("", &["run", "--help"]).await.stdout;
+    let help = CommandOutput::run("", &["run", "--help"]).await.stdout;
     let flags = help.split_whitespace().filter_map(|word| word.strip_prefix("--"));
     let flags: BTreeSet<&str> =
         flags.map(|flag| flag.split(|c: char| c != '-' && !c.is_ascii_lowercase()).next().unwrap()).collect();

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::{Api, Canaries, Database, Dispatcher, Ended, Folder, QUIET, Receiver, command};
+use crate::support::{Api, Canaries, CommandOutput, Database, Dispatcher, Folder, QUIET, Receiver, command};
 
 #[tokio::test]
 async fn without_leave_no_special_address_is_dialled() {
@@ -84,20 +84,21 @@ async fn a_range_of_ipv4_that_is_written_as_ipv6_is_that_range_wherever_it_is_wr
         "http://127.9.1.1:7600/",
     ];
     let by_flag =
-        Ended::run(&database.url, &[&put[..], &["--deny-cidr", "::ffff:127.9.0.0/112"]].concat()).await;
+        CommandOutput::run(&database.url, &[&put[..], &["--deny-cidr", "::ffff:127.9.0.0/112"]].concat())
+            .await;
     let mut by_variable = command(&put);
     by_variable.env("DATABASE_URL", &database.url).env("POSTRIDER_DENY_CIDR", "::ffff:7f09:0/112");
-    let by_variable = Ended::of(by_variable).await;
+    let by_variable = CommandOutput::of(by_variable).await;
     let by_file = ["--config", &file, "endpoint", "put", "one", "--url", "http://[::ffff:127.9.1.1]:7600/"];
-    let by_file = Ended::run(&database.url, &by_file).await;
+    let by_file = CommandOutput::run(&database.url, &by_file).await;
     let dispatcher = Dispatcher::start(&database, &["--deny-cidr", "::ffff:127.9.0.0/112"]).await;
     let url = json!({ "url": "http://127.9.1.1:7600/" });
     let by_api = Api::of(&dispatcher).await.send("PUT", "/v1/endpoints/one", &url).await;
 
     let denied = "address 127.9.1.1 is not allowed: in 127.9.0.0/16 of --deny-cidr";
-    for ended in [by_flag, by_variable, by_file] {
-        assert_eq!(ended.code, Some(64), "{ended:?}");
-        assert!(ended.stderr.contains(denied), "{ended:?}");
+    for output in [by_flag, by_variable, by_file] {
+        assert_eq!(output.code, Some(64), "{output:?}");
+        assert!(output.stderr.contains(denied), "{output:?}");
     }
     assert_eq!(by_api.status, 422);
     assert!(by_api.text.contains(denied), "{by_api:?}");
@@ -108,11 +109,11 @@ async fn more_than_ipv4_that_is_written_as_ipv6_is_refused_in_one_line() {
     for name in ["allow_cidr", "deny_cidr"] {
         let mut run = command(&["run", &format!("--{}", name.replace('_', "-")), "::ffff:10.0.0.0/8"]);
         run.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
-        let ended = Ended::of(run).await;
+        let output = CommandOutput::of(run).await;
 
         let said = "needs a prefix length of 96 to 128 where IPv4 is written as IPv6; ::ffff:0.0.0.0/96 is all of IPv4";
-        assert_eq!(ended.complaint(), format!("{name}: {said}, got \"::ffff:10.0.0.0/8\""));
-        assert_eq!(ended.code, Some(64));
+        assert_eq!(output.complaint(), format!("{name}: {said}, got \"::ffff:10.0.0.0/8\""));
+        assert_eq!(output.code, Some(64));
     }
 }
 

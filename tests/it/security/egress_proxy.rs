@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::{Database, Dispatcher, Ended, Receiver};
+use crate::support::{CommandOutput, Database, Dispatcher, Receiver};
 
 /// A name that nobody but a proxy knows.
 const ENDPOINT: &str = "http://receiver.example/hook?x=1";
@@ -204,12 +204,13 @@ async fn what_is_no_proxy_is_refused_without_showing_its_password() {
     for proxy in
         ["", "proxy:3128", "https://me:hunter2@proxy", "http://me:hunter2@proxy/path", "socks5://proxy"]
     {
-        let ended =
-            Ended::run("postgres://nobody@127.0.0.1:1/nothing", &["run", "--egress-proxy", proxy]).await;
+        let output =
+            CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", &["run", "--egress-proxy", proxy])
+                .await;
 
-        assert_eq!(ended.code, Some(64), "{proxy}: {}", ended.stderr);
-        assert!(ended.stderr.contains("egress_proxy: needs http://host:port"), "{proxy}: {}", ended.stderr);
-        assert!(!ended.stderr.contains("hunter2"), "{proxy}: {}", ended.stderr);
+        assert_eq!(output.code, Some(64), "{proxy}: {}", output.stderr);
+        assert!(output.stderr.contains("egress_proxy: needs http://host:port"), "{proxy}: {}", output.stderr);
+        assert!(!output.stderr.contains("hunter2"), "{proxy}: {}", output.stderr);
     }
 }
 
@@ -217,12 +218,12 @@ async fn what_is_no_proxy_is_refused_without_showing_its_password() {
 async fn config_show_hides_the_password_of_the_proxy() {
     let args = ["config", "show", "--egress-proxy", "http://me:hunter2@proxy:3128"];
 
-    let ended = Ended::run("postgres://nobody@127.0.0.1:1/nothing", &args).await;
+    let output = CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", &args).await;
 
     assert!(
-        ended.stdout.contains("http://proxy:3128") && !ended.stdout.contains("hunter2"),
+        output.stdout.contains("http://proxy:3128") && !output.stdout.contains("hunter2"),
         "{}",
-        ended.stdout
+        output.stdout
     );
 }
 

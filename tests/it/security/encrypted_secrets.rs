@@ -3,7 +3,7 @@
 use serde_json::Value;
 use standardwebhooks::Webhook;
 
-use crate::support::{Database, Dispatcher, Ended, Received, Receiver, SECRET};
+use crate::support::{CommandOutput, Database, Dispatcher, Received, Receiver, SECRET};
 
 /// Base64 of 32 bytes each.
 const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
@@ -41,7 +41,7 @@ async fn what_is_put_by_command_never_stands_in_the_clear() {
     let put =
         [&put[..], &WITH_KEY, &["--bearer-token", "hushhush", "--signing-key", "new", "--json"]].concat();
 
-    let created: Value = serde_json::from_str(&Ended::run(&database.url, &put).await.stdout).unwrap();
+    let created: Value = serde_json::from_str(&CommandOutput::run(&database.url, &put).await.stdout).unwrap();
     let is_sealed = database.is(ALL_SEALED).await;
     let _dispatcher = Dispatcher::start(&database, &WITH_KEY).await;
     database.insert("order.created", "{}").await;
@@ -59,8 +59,8 @@ async fn the_same_call_twice_changes_nothing_although_it_would_be_sealed_differe
     let put = ["endpoint", "put", "one", "--url", &url, "--allow-http", "--allow-cidr", "127.0.0.0/8"];
     let put = [&put[..], &WITH_KEY, &["--secret", NEW_SECRET, "--bearer-token", "hushhush"]].concat();
 
-    let first = Ended::run(&database.url, &put).await.stdout;
-    let second = Ended::run(&database.url, &put).await.stdout;
+    let first = CommandOutput::run(&database.url, &put).await.stdout;
+    let second = CommandOutput::run(&database.url, &put).await.stdout;
 
     assert_eq!((first.as_str(), second.as_str()), ("one changed\n", "one unchanged\n"));
 }
@@ -72,7 +72,8 @@ async fn a_secret_is_rotated_without_a_gap_and_without_standing_in_the_clear() {
     database.until(ALL_SEALED).await;
 
     let rotate = [&["endpoint", "rotate-secret", "one", "--json"][..], &WITH_KEY].concat();
-    let rotated: Value = serde_json::from_str(&Ended::run(&database.url, &rotate).await.stdout).unwrap();
+    let rotated: Value =
+        serde_json::from_str(&CommandOutput::run(&database.url, &rotate).await.stdout).unwrap();
     assert!(database.is(ALL_SEALED).await);
     database.insert("order.created", "{}").await;
     let request = receiver.next().await;
@@ -141,13 +142,13 @@ async fn sealing_names_what_no_key_opens() {
     let (database, _receiver) = endpoint("").await;
     seal(&database, &[KEY]).await;
 
-    let ended = Ended::run(&database.url, &["secret", "seal", "--encryption-key", OTHER_KEY]).await;
+    let output = CommandOutput::run(&database.url, &["secret", "seal", "--encryption-key", OTHER_KEY]).await;
 
-    assert_eq!(ended.code, Some(1));
+    assert_eq!(output.code, Some(1));
     assert!(
-        ended.complaint().starts_with("endpoint \"one\": a secret is sealed with key "),
+        output.complaint().starts_with("endpoint \"one\": a secret is sealed with key "),
         "{}",
-        ended.stderr
+        output.stderr
     );
 }
 
@@ -156,7 +157,7 @@ async fn doctor_names_what_a_dispatcher_could_not_read() {
     let (database, _receiver) = endpoint("").await;
     seal(&database, &[KEY]).await;
     let secrets = async |more: &[&str]| {
-        let run = Ended::run(&database.url, &[&["doctor", "--json"][..], more].concat()).await.stdout;
+        let run = CommandOutput::run(&database.url, &[&["doctor", "--json"][..], more].concat()).await.stdout;
         let checks: Value = serde_json::from_str(&run).unwrap();
         let checks = checks["checks"].as_array().unwrap();
         checks.iter().find(|check| check["name"] == "secrets").unwrap().clone()
@@ -172,17 +173,17 @@ async fn doctor_names_what_a_dispatcher_could_not_read() {
 async fn without_a_key_nothing_is_sealed() {
     let (database, _receiver) = endpoint("").await;
 
-    let ended = Ended::run(&database.url, &["secret", "seal"]).await;
+    let output = CommandOutput::run(&database.url, &["secret", "seal"]).await;
 
-    assert_eq!(ended.code, Some(64));
-    assert!(ended.complaint().starts_with("encryption_key_file: is missing"), "{}", ended.stderr);
+    assert_eq!(output.code, Some(64));
+    assert!(output.complaint().starts_with("encryption_key_file: is missing"), "{}", output.stderr);
 }
 
 #[tokio::test]
 async fn a_new_key_is_one_and_another_each_time() {
     let nowhere = "postgres://nobody@127.0.0.1:1/nothing";
-    let first = Ended::run(nowhere, &["secret", "new-key"]).await.stdout;
-    let second = Ended::run(nowhere, &["secret", "new-key"]).await.stdout;
+    let first = CommandOutput::run(nowhere, &["secret", "new-key"]).await.stdout;
+    let second = CommandOutput::run(nowhere, &["secret", "new-key"]).await.stdout;
     let (database, _receiver) = endpoint("").await;
 
     assert_ne!(first, second);
@@ -192,16 +193,18 @@ async fn a_new_key_is_one_and_another_each_time() {
 #[tokio::test]
 async fn a_key_that_is_none_is_refused_and_shown_to_nobody() {
     for (flag, text) in [("--encryption-key", "hush"), ("--encryption-key-file", "/does/not/exist")] {
-        let ended = Ended::run("postgres://nobody@127.0.0.1:1/nothing", &["run", flag, text]).await;
+        let output = CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", &["run", flag, text]).await;
 
-        assert_eq!(ended.code, Some(64));
+        assert_eq!(output.code, Some(64));
         let name = flag.trim_start_matches('-').replace('-', "_");
-        assert!(ended.complaint().starts_with(&format!("{name}: ")), "{}", ended.stderr);
-        assert!(!ended.stderr.contains("hush"), "{}", ended.stderr);
+        assert!(output.complaint().starts_with(&format!("{name}: ")), "{}", output.stderr);
+        assert!(!output.stderr.contains("hush"), "{}", output.stderr);
     }
-    let shown =
-        Ended::run("postgres://nobody@127.0.0.1:1/nothing", &["config", "show", "--encryption-key", KEY])
-            .await;
+    let shown = CommandOutput::run(
+        "postgres://nobody@127.0.0.1:1/nothing",
+        &["config", "show", "--encryption-key", KEY],
+    )
+    .await;
     assert!(shown.stdout.contains("encryption_key") && !shown.stdout.contains(KEY), "{}", shown.stdout);
 }
 
@@ -215,10 +218,11 @@ async fn endpoint(more: &str) -> (Database, Receiver) {
 
 /// What `postrider secret seal` prints; the first key seals.
 async fn seal(database: &Database, keys: &[&str]) -> String {
-    let ended = Ended::run(&database.url, &["secret", "seal", "--encryption-key", &keys.join(",")]).await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let output =
+        CommandOutput::run(&database.url, &["secret", "seal", "--encryption-key", &keys.join(",")]).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(database.is(ALL_SEALED).await);
-    ended.stdout
+    output.stdout
 }
 
 fn verifies(request: &Received, secret: &str) -> bool {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::{
-    Api, Database, Dispatcher, Ended, Receiver, Talker, command, eventually, get, terminal,
+    Api, CommandOutput, Database, Dispatcher, Receiver, RunningCommand, command, eventually, get, terminal,
 };
 
 /// The title of a window, the same by C1, an isolate from right to left, a mark, a line end, and a tag.
@@ -39,16 +39,16 @@ async fn no_command_obeys_what_a_stranger_wrote() {
         (&["config", "show", "--cloudevents-source", HOSTILE], false),
         (&["--config", HOSTILE, "status"], false),
     ] {
-        let ended = Ended::run(&database.url, args).await;
+        let output = CommandOutput::run(&database.url, args).await;
 
-        let all = format!("{}{}", ended.stdout, ended.stderr);
+        let all = format!("{}{}", output.stdout, output.stderr);
         assert_none_is_obeyed(&format!("{args:?}"), &all);
-        assert!(!is_shown || all.contains(SHOWN), "{args:?}: {ended:#?}");
+        assert!(!is_shown || all.contains(SHOWN), "{args:?}: {output:#?}");
         if args.contains(&"--json") {
-            assert!(!ended.json().is_null(), "{args:?}");
+            assert!(!output.json().is_null(), "{args:?}");
         }
     }
-    let shown = Ended::run(&database.url, &["event", "show", "1", "--json"]).await.json();
+    let shown = CommandOutput::run(&database.url, &["event", "show", "1", "--json"]).await.json();
     assert_eq!((&shown["key"], &shown["payload"]["\u{202e}"]), (&HOSTILE.into(), &"\u{7f}\u{202d}".into()));
 }
 
@@ -77,7 +77,7 @@ async fn receive_shows_a_body_in_one_line_whoever_sends_it() {
     for flags in [&[][..], &["--json"]] {
         let mut receive = command(&["receive", "--listen", "127.0.0.1:0"]);
         receive.args(flags);
-        let mut receive = Talker::start(receive);
+        let mut receive = RunningCommand::start(receive);
         let address = receive.line().await.trim_start_matches("listening on http://").to_owned();
         let api = Api::at(&address);
 

@@ -1,7 +1,7 @@
 //! Every hostile URL of a table of 45 kinds (U1 to U45), as somebody would register it, and what becomes of it. What can only
 //! be seen when it is called has a test of its own, named here.
 
-use crate::support::Ended;
+use crate::support::CommandOutput;
 
 /// Nobody answers here: what is refused was refused before a database was needed.
 const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
@@ -154,11 +154,11 @@ async fn every_kind_of_hostile_url_has_its_outcome() {
     let mut wrong = Vec::new();
     for (number, urls, expected) in URLS {
         for url in *urls {
-            let ended = Ended::run(NOWHERE, &["endpoint", "put", "one", "--url", url]).await;
+            let output = CommandOutput::run(NOWHERE, &["endpoint", "put", "one", "--url", url]).await;
 
             let code = if *expected == ACCEPTED { 1 } else { 64 };
-            if ended.code != Some(code) || !ended.stderr.contains(expected) {
-                wrong.push(format!("{number} {url:?}: {:?} {}", ended.code, ended.stderr));
+            if output.code != Some(code) || !output.stderr.contains(expected) {
+                wrong.push(format!("{number} {url:?}: {:?} {}", output.code, output.stderr));
             }
         }
     }
@@ -184,9 +184,9 @@ async fn a_url_that_is_too_long_is_refused() {
         format!("https://{}.com/", "x".repeat(64)),
         format!("https://{}com/", "abcdefg.".repeat(32)),
     ] {
-        let ended = Ended::run(NOWHERE, &["endpoint", "put", "one", "--url", &url]).await;
+        let output = CommandOutput::run(NOWHERE, &["endpoint", "put", "one", "--url", &url]).await;
 
-        assert_eq!(ended.code, Some(64), "{url}: {}", ended.stderr);
+        assert_eq!(output.code, Some(64), "{url}: {}", output.stderr);
     }
 }
 
@@ -229,8 +229,8 @@ async fn leave_is_given_by_range_and_by_port_and_taken_by_range() {
     ] {
         let put = ["endpoint", "put", "one", "--url", url];
 
-        let ended = Ended::run(NOWHERE, &[&put[..], flags].concat()).await;
+        let output = CommandOutput::run(NOWHERE, &[&put[..], flags].concat()).await;
 
-        assert!(ended.stderr.contains(expected), "{flags:?} {url}: {}", ended.stderr);
+        assert!(output.stderr.contains(expected), "{flags:?} {url}: {}", output.stderr);
     }
 }

@@ -1,6 +1,6 @@
 //! What a role that lacks a grant is told: which one, and how to give it.
 
-use crate::support::{Database, Ended};
+use crate::support::{CommandOutput, Database};
 
 #[tokio::test]
 async fn a_role_without_a_grant_is_told_which_grant_it_lacks() {
@@ -25,10 +25,10 @@ async fn a_role_without_a_grant_is_told_which_grant_it_lacks() {
         &["delivery", "retry", "--endpoint", "one"],
         &["replay", "one", "--since", "1h"],
     ] {
-        let ended = Ended::run(&login, args).await;
+        let output = CommandOutput::run(&login, args).await;
 
-        assert_eq!(ended.code, Some(1), "{args:?}");
-        let complaint = ended.complaint();
+        assert_eq!(output.code, Some(1), "{args:?}");
+        let complaint = output.complaint();
         assert!(complaint.starts_with("permission denied for "), "{args:?}: {complaint}");
         assert!(complaint.contains("grant postrider_dispatcher"), "{args:?}: {complaint}");
     }
@@ -48,10 +48,10 @@ async fn a_role_with_another_grant_is_told_which_grant_it_lacks() {
         (&reader, &["endpoint", "resume", "one"]),
         (&reader, &["run", "--no-migrate", "--api-listen", "127.0.0.1:0"]),
     ] {
-        let ended = Ended::run(login, args).await;
+        let output = CommandOutput::run(login, args).await;
 
-        assert_eq!(ended.code, Some(1), "{args:?}");
-        let complaint = ended.complaint();
+        assert_eq!(output.code, Some(1), "{args:?}");
+        let complaint = output.complaint();
         assert!(complaint.contains("grant postrider_dispatcher"), "{args:?}: {complaint}");
     }
 }
@@ -62,10 +62,10 @@ async fn a_role_that_may_not_create_a_schema_is_told_which_grant_it_lacks() {
     let login = database.login(None).await;
 
     for args in [&["migrate"][..], &["run", "--api-listen", "127.0.0.1:0"]] {
-        let ended = Ended::run(&login, args).await;
+        let output = CommandOutput::run(&login, args).await;
 
-        assert_eq!(ended.code, Some(1), "{args:?}");
-        let complaint = ended.complaint();
+        assert_eq!(output.code, Some(1), "{args:?}");
+        let complaint = output.complaint();
         assert!(complaint.contains("grant create on database"), "{args:?}: {complaint}");
     }
 }

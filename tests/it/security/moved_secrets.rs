@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Authority, Database, Dispatcher, Ended, Receiver, SECRET, skip};
+use crate::support::{Authority, CommandOutput, Database, Dispatcher, Receiver, SECRET, skip};
 
 const KEY_BYTES: [u8; 32] = [1; 32];
 /// The same, in base64.
@@ -37,8 +37,8 @@ impl Stage {
     }
 
     /// What `postrider secret seal` comes to.
-    async fn seal(&self, more: &[&str]) -> Ended {
-        Ended::run(&self.database.url, &[&["secret", "seal"][..], &WITH_KEY, more].concat()).await
+    async fn seal(&self, more: &[&str]) -> CommandOutput {
+        CommandOutput::run(&self.database.url, &[&["secret", "seal"][..], &WITH_KEY, more].concat()).await
     }
 
     /// A dispatcher sends nothing for `one`, says that it cannot read it, and goes on with another endpoint.
@@ -54,16 +54,17 @@ impl Stage {
         let untouched = "select status = 'pending' and attempts = 0 from postrider.delivery_status where endpoint_id = 'one'";
         self.database.until(untouched).await;
         assert_eq!((self.strangers.count(), self.receiver.count()), (0, 0), "{what}");
-        let checks = Ended::run(&self.database.url, &[&["doctor", "--json"][..], &WITH_KEY].concat()).await;
+        let checks =
+            CommandOutput::run(&self.database.url, &[&["doctor", "--json"][..], &WITH_KEY].concat()).await;
         let checks = checks.json();
         let secrets = checks["checks"].as_array().unwrap().iter().find(|check| check["name"] == "secrets");
         let says = secrets.unwrap()["says"].as_str().unwrap();
         assert!(says.contains("one (sealed with key "), "{what}: {says}");
     }
 
-    async fn put(&self, url: &str, more: &[&str]) -> Ended {
+    async fn put(&self, url: &str, more: &[&str]) -> CommandOutput {
         let put = ["endpoint", "put", "one", "--url", url, "--allow-http", "--allow-cidr", "127.0.0.0/8"];
-        Ended::run(&self.database.url, &[&put[..], &WITH_KEY, more].concat()).await
+        CommandOutput::run(&self.database.url, &[&put[..], &WITH_KEY, more].concat()).await
     }
 }
 
@@ -126,7 +127,7 @@ async fn an_old_secret_opens_as_the_secret_that_it_was() {
     let stage = Stage::new().await;
     stage.database.execute("update postrider.endpoint set client_certificate = null").await;
     let rotate = ["endpoint", "rotate-secret", "one"];
-    Ended::run(&stage.database.url, &[&rotate[..], &WITH_KEY].concat()).await;
+    CommandOutput::run(&stage.database.url, &[&rotate[..], &WITH_KEY].concat()).await;
 
     let _dispatcher = Dispatcher::start(&stage.database, &WITH_KEY).await;
     stage.database.insert("order.created", "{}").await;
@@ -178,8 +179,8 @@ async fn neither_a_login_nor_a_certificate_is_taken_along_to_another_host() {
         refused(certificate).await,
         "endpoint \"one\": client_certificate is not taken along to another host"
     );
-    let ended = stage.put(&url, &["--bearer-token", "hushhush"]).await;
-    assert!(ended.complaint().contains("client_certificate is not taken along"), "{}", ended.stderr);
+    let output = stage.put(&url, &["--bearer-token", "hushhush"]).await;
+    assert!(output.complaint().contains("client_certificate is not taken along"), "{}", output.stderr);
     let both = format!("select postrider.put_endpoint('one', '{url}', '{{**}}'{login}, auth => 'none')");
     stage.database.execute(&both).await;
 }
@@ -216,7 +217,7 @@ async fn hosts_are_compared_as_the_network_compares_them_in_a_turkish_database()
         &base.url.replace(&base.value::<String>("select current_database()::text").await, &name),
     )
     .await;
-    Ended::run(&database.url, &["migrate"]).await;
+    CommandOutput::run(&database.url, &["migrate"]).await;
     database.put_endpoint("one", "https://i.example/", "**", LOGIN).await;
 
     // Small letters of this one are those of i.example, in Turkish alone.
@@ -246,7 +247,7 @@ async fn what_an_earlier_version_sealed_waits_until_somebody_says_that_it_is_whe
 
     let with_both = ["--encryption-key", &format!("{OTHER_KEY},{KEY}")];
     let seal = async |more: &[&str]| {
-        Ended::run(&stage.database.url, &[&["secret", "seal"][..], &with_both, more].concat()).await
+        CommandOutput::run(&stage.database.url, &[&["secret", "seal"][..], &with_both, more].concat()).await
     };
     stage
         .assert_left_alone("an earlier version", "then run \"postrider secret seal --accept-unbound\"")
@@ -292,11 +293,11 @@ async fn a_login_that_is_put_with_another_host_while_it_is_sealed_opens_for_that
 
     // What is sealed was read before the other host was there, and the login stands there unchanged.
     let seal = [&["secret", "seal"][..], &WITH_KEY].concat();
-    let (ended, ()) = tokio::join!(Ended::run(&database.url, &seal), async {
+    let (output, ()) = tokio::join!(CommandOutput::run(&database.url, &seal), async {
         database.until_somebody_waits_for_a_lock().await;
         open.batch_execute("commit").await.unwrap();
     });
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     let _dispatcher = Dispatcher::start(&database, &WITH_KEY).await;
     database.insert("order.created", "{}").await;
 

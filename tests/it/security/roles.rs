@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::support::{Database, Dispatcher, Ended, Receiver, connect};
+use crate::support::{CommandOutput, Database, Dispatcher, Receiver, connect};
 
 const VIEWS: [&str; 6] = [
     "delivery_status",
@@ -110,9 +110,9 @@ async fn a_producer_may_publish() {
     let database = Database::new().await;
     let producer = database.login(Some("postrider_producer")).await;
 
-    let ended = Ended::run(&producer, &["publish", "order.created", "{}"]).await;
+    let output = CommandOutput::run(&producer, &["publish", "order.created", "{}"]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(database.is("select count(*) = 1 from postrider.outbox").await);
 }
 
@@ -202,9 +202,9 @@ async fn a_dispatcher_needs_no_more_than_its_role_to_start_on_a_migrated_databas
     let database = Database::new().await;
     let login = database.login(Some("postrider_dispatcher")).await;
 
-    let ended = Ended::run(&login, &["migrate"]).await;
+    let output = CommandOutput::run(&login, &["migrate"]).await;
 
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -229,9 +229,9 @@ async fn a_dispatcher_needs_no_more_than_its_role_to_administer_endpoints() {
         &["status"],
         &["doctor"],
     ] {
-        let ended = Ended::run(&login, args).await;
+        let output = CommandOutput::run(&login, args).await;
 
-        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+        assert_eq!(output.code, Some(0), "{args:?}: {}", output.stderr);
     }
 }
 

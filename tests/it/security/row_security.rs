@@ -5,7 +5,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::cli::doctor::{doctor, found, text};
 use crate::project::promises_named::read;
-use crate::support::{Database, Dispatcher, Ended, Receiver, as_role, connect, login_clause};
+use crate::support::{CommandOutput, Database, Dispatcher, Receiver, as_role, connect, login_clause};
 
 #[tokio::test]
 async fn a_tenant_inserts_topics_of_its_own_and_they_are_delivered() {
@@ -106,9 +106,9 @@ async fn all_that_a_dispatchers_role_calls_goes_on_working() {
         (&["status"], "select true"),
         (&["migrate"], "select true"),
     ] {
-        let ended = Ended::run(&tenants.login, args).await;
+        let output = CommandOutput::run(&tenants.login, args).await;
 
-        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+        assert_eq!(output.code, Some(0), "{args:?}: {}", output.stderr);
         tenants.database.until(is_done).await;
     }
     tenants.database.until_settled().await;

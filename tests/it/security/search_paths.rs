@@ -7,7 +7,7 @@ use crate::cli::doctor::{doctor, found, text};
 use crate::database::manual_changes::LED_ASTRAY;
 use crate::database::migration_by_hand::{print, psql, with_owner};
 use crate::database::pgbouncer::{IGNORED, REFUSED, behind_pooler};
-use crate::support::{Database, Dispatcher, Ended, connect};
+use crate::support::{CommandOutput, Database, Dispatcher, connect};
 
 /// What wins in `public`, where PostgreSQL's own takes other types or any: each fails whoever calls it.
 const TRAPS: &str = "
@@ -61,9 +61,9 @@ async fn a_database_whose_search_path_leads_astray_is_served_behind_a_pooler() {
             &["publish", "a.b", "1"],
         ];
         for args in commands {
-            let ended = Ended::run(&url, args).await;
+            let output = CommandOutput::run(&url, args).await;
 
-            assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+            assert_eq!(output.code, Some(0), "{args:?}: {}", output.stderr);
         }
 
         assert_eq!(sprung.as_db_error().unwrap().message(), "led astray");

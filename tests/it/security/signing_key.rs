@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::Value;
 
-use crate::support::{Database, Dispatcher, Ended, Received, Receiver, one_endpoint};
+use crate::support::{CommandOutput, Database, Dispatcher, Received, Receiver, one_endpoint};
 
 /// Svix' own key (worker.rs, `test_asymmetric_key_signing`).
 const KEY: &str =
@@ -44,15 +44,15 @@ async fn a_key_is_made_on_request_and_only_its_public_half_is_shown() {
         ["endpoint", "put", "one", "--url", &url, "--allow-http", "--allow-cidr", "127.0.0.0/8", "--json"];
     let _dispatcher = Dispatcher::start(&database, &[]).await;
 
-    let ended = Ended::run(&database.url, &[&put[..], &["--signing-key", "new"]].concat()).await;
-    let result: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let output = CommandOutput::run(&database.url, &[&put[..], &["--signing-key", "new"]].concat()).await;
+    let result: Value = serde_json::from_str(&output.stdout).unwrap();
     let public_key = result["public_key"].as_str().unwrap();
     database.insert("order.created", "{}").await;
     let request = receiver.next().await;
 
     assert!(verifies(&request, public_key));
-    assert!(!ended.stdout.contains("whsk_"), "{}", ended.stdout);
-    let shown = Ended::run(&database.url, &["endpoint", "show", "one", "--json"]).await;
+    assert!(!output.stdout.contains("whsk_"), "{}", output.stdout);
+    let shown = CommandOutput::run(&database.url, &["endpoint", "show", "one", "--json"]).await;
     assert!(shown.stdout.contains(public_key) && !shown.stdout.contains("whsk_"), "{}", shown.stdout);
 }
 
@@ -75,15 +75,15 @@ async fn a_key_that_is_not_one_is_refused_without_being_shown() {
     for wrong in [cut, "whsk_aHVzaA==", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", ""] {
         let args = ["endpoint", "put", "one", "--url", "https://example.com/", "--signing-key", wrong];
 
-        let ended = Ended::run("postgres://nobody@127.0.0.1:1/nothing", &args).await;
+        let output = CommandOutput::run("postgres://nobody@127.0.0.1:1/nothing", &args).await;
 
-        assert_eq!(ended.code, Some(64));
+        assert_eq!(output.code, Some(64));
         assert!(
-            ended.complaint().starts_with("signing_key: needs whsk_ and base64 of 64 bytes"),
+            output.complaint().starts_with("signing_key: needs whsk_ and base64 of 64 bytes"),
             "{}",
-            ended.stderr
+            output.stderr
         );
-        assert!(wrong.is_empty() || !ended.stderr.contains(wrong), "{}", ended.stderr);
+        assert!(wrong.is_empty() || !output.stderr.contains(wrong), "{}", output.stderr);
     }
 }
 

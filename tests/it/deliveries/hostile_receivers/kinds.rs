@@ -18,8 +18,8 @@ pub(super) fn kinds() -> Vec<Kind> {
     answers::kinds().into_iter().chain(ways::kinds()).collect()
 }
 
-fn rude(does: &'static str, acts: Vec<Act>, expected: Expected) -> Trial {
-    Trial::of(does, Peer::Rude(acts), expected)
+fn misbehaving(does: &'static str, acts: Vec<Act>, expected: Expected) -> Trial {
+    Trial::of(does, Peer::MisbehavingServer(acts), expected)
 }
 
 fn tls(does: &'static str, tls: Tls, says: &'static str) -> Trial {

@@ -3,11 +3,11 @@
 use tokio_postgres::Row;
 
 use super::http2::Http2;
-use crate::support::{Act, Authority, Database, Rude, Tls, TlsReceiver};
+use crate::support::{Act, Authority, Database, MisbehavingServer, Tls, TlsReceiver};
 
 /// Who receives.
 pub(super) enum Peer {
-    Rude(Vec<Act>),
+    MisbehavingServer(Vec<Act>),
     Tls(Tls),
     /// Its certificate is for a name, and it is called by its address.
     TlsByAddress,
@@ -69,7 +69,7 @@ impl Trial {
 }
 
 enum Running {
-    Rude(Rude),
+    MisbehavingServer(MisbehavingServer),
     Tls(TlsReceiver),
     Http2(Http2),
 }
@@ -90,9 +90,9 @@ impl Started {
     ) -> Self {
         let peer = std::mem::replace(&mut trial.peer, Peer::TlsByAddress);
         let (url, running) = match peer {
-            Peer::Rude(acts) => {
-                let rude = Rude::start(acts).await;
-                (rude.url(), Running::Rude(rude))
+            Peer::MisbehavingServer(acts) => {
+                let server = MisbehavingServer::start(acts).await;
+                (server.url(), Running::MisbehavingServer(server))
             }
             Peer::Tls(tls) => {
                 let receiver = TlsReceiver::start(authority, tls).await;
@@ -160,7 +160,7 @@ impl Started {
     /// is sent.)
     fn judge_requests(&self) -> Option<String> {
         let requests = match &self.running {
-            Running::Rude(rude) => rude.requests(),
+            Running::MisbehavingServer(server) => server.requests(),
             Running::Http2(receiver) => receiver.requests(),
             Running::Tls(receiver) => receiver.requests(),
         };

@@ -2,7 +2,7 @@
 
 use super::super::Kind;
 use super::super::trial::Expected::{Counts, Refused, Unanswered};
-use super::{BROKEN, ONE_SECOND, TIMEOUT, ok, repeat, rude, send, tls};
+use super::{BROKEN, ONE_SECOND, TIMEOUT, misbehaving, ok, repeat, send, tls};
 use crate::support::{Act, Tls};
 
 /// For those whose head is to be there by then, on a busy machine too.
@@ -16,7 +16,9 @@ fn slow() -> Vec<Kind> {
     vec![
         Kind {
             number: "R1",
-            trials: vec![rude("says nothing", vec![Act::Hang], Unanswered(TIMEOUT, "")).with(ONE_SECOND)],
+            trials: vec![
+                misbehaving("says nothing", vec![Act::Hang], Unanswered(TIMEOUT, "")).with(ONE_SECOND),
+            ],
             note: "",
         },
         Kind {
@@ -27,7 +29,7 @@ fn slow() -> Vec<Kind> {
         Kind {
             number: "R3",
             trials: vec![
-                rude("head drips", vec![ok("x-drip: "), repeat("a", 50)], Unanswered(TIMEOUT, ""))
+                misbehaving("head drips", vec![ok("x-drip: "), repeat("a", 50)], Unanswered(TIMEOUT, ""))
                     .with(ONE_SECOND),
             ],
             note: "",
@@ -35,9 +37,13 @@ fn slow() -> Vec<Kind> {
         Kind {
             number: "R4",
             trials: vec![
-                rude("body drips", vec![ok("content-length: 9999\r\n\r\n"), repeat("a", 50)], Counts(200))
-                    .with(FIVE_SECONDS)
-                    .takes(5000),
+                misbehaving(
+                    "body drips",
+                    vec![ok("content-length: 9999\r\n\r\n"), repeat("a", 50)],
+                    Counts(200),
+                )
+                .with(FIVE_SECONDS)
+                .takes(5000),
             ],
             note: "`deliveries::misbehaving_receivers::a_body_that_does_not_end_is_left_at_the_deadline_and_its_head_counts`",
         },
@@ -56,7 +62,7 @@ fn bodies() -> Vec<Kind> {
         Kind {
             number: "R5",
             trials: vec![
-                rude(
+                misbehaving(
                     "10 GiB",
                     vec![ok("content-length: 10737418240\r\n\r\n"), repeat(&block, 0)],
                     Counts(200),
@@ -68,7 +74,7 @@ fn bodies() -> Vec<Kind> {
         Kind {
             number: "R6",
             trials: vec![
-                rude("compressed unasked", vec![Act::Send(gzip.to_vec())], Counts(200))
+                misbehaving("compressed unasked", vec![Act::Send(gzip.to_vec())], Counts(200))
                     .keeps("\u{1f}\u{fffd}\u{8}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{3}"),
             ],
             note: "",
@@ -76,17 +82,17 @@ fn bodies() -> Vec<Kind> {
         Kind {
             number: "R7",
             trials: vec![
-                rude(
+                misbehaving(
                     "64 headers",
                     vec![ok(&format!("{}content-length: 0\r\n\r\n", "x-many: a\r\n".repeat(63)))],
                     Counts(200),
                 ),
-                rude(
+                misbehaving(
                     "101 headers",
                     vec![ok(&format!("{}\r\n", "x-many: a\r\n".repeat(101))), Act::Close],
                     BROKEN,
                 ),
-                rude(
+                misbehaving(
                     "a header of 1 MB",
                     vec![ok(&format!("x-huge: {}\r\n\r\n", "a".repeat(1_000_000))), Act::Close],
                     BROKEN,
@@ -97,9 +103,9 @@ fn bodies() -> Vec<Kind> {
         Kind {
             number: "R8",
             trials: vec![
-                rude("NUL in a header", vec![ok("x-a: a\0b\r\n\r\n"), Act::Close], BROKEN),
-                rude("CR in a header", vec![ok("x-a: a\rb\r\n\r\n"), Act::Close], BROKEN),
-                rude(
+                misbehaving("NUL in a header", vec![ok("x-a: a\0b\r\n\r\n"), Act::Close], BROKEN),
+                misbehaving("CR in a header", vec![ok("x-a: a\rb\r\n\r\n"), Act::Close], BROKEN),
+                misbehaving(
                     "bytes in a header",
                     vec![Act::Send(
                         b"HTTP/1.1 200 \xff\r\nx: \x80\xff\r\ncontent-length: 2\r\n\r\nok".to_vec(),
@@ -113,13 +119,17 @@ fn bodies() -> Vec<Kind> {
         Kind {
             number: "R9",
             trials: vec![
-                rude("NUL", answer(b"a\0b"), Counts(200)).keeps("a\u{fffd}b"),
-                rude("an escaped NUL", answer(br#"{"a": "\u0000"}"#), Counts(200))
+                misbehaving("NUL", answer(b"a\0b"), Counts(200)).keeps("a\u{fffd}b"),
+                misbehaving("an escaped NUL", answer(br#"{"a": "\u0000"}"#), Counts(200))
                     .keeps(r#"{"a": "\u0000"}"#),
-                rude("no UTF-8", answer(b"\xc3(\xa0\xed\xa0\x80"), Counts(200))
+                misbehaving("no UTF-8", answer(b"\xc3(\xa0\xed\xa0\x80"), Counts(200))
                     .keeps("\u{fffd}(\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
-                rude("cut within an emoji", answer(format!("{}🦀", &block[..2046]).as_bytes()), Counts(200))
-                    .keeps(&block[..2046]),
+                misbehaving(
+                    "cut within an emoji",
+                    answer(format!("{}🦀", &block[..2046]).as_bytes()),
+                    Counts(200),
+                )
+                .keeps(&block[..2046]),
             ],
             note: "what is not text is replaced, not encoded: people read it",
         },
@@ -133,26 +143,26 @@ fn heads() -> Vec<Kind> {
         Kind {
             number: "R10",
             trials: vec![
-                rude("099", status("099 Early"), BROKEN),
-                rude("199", status("199 Note"), BROKEN),
-                rude("299", status("299 Fine"), Counts(299)),
-                rude("600", status("600 Odd"), Refused(600)),
-                rude("999", status("999 Odd"), Refused(999)),
-                rude("2xx", status("2xx OK"), BROKEN),
-                rude("1000", status("1000 Odd"), BROKEN),
+                misbehaving("099", status("099 Early"), BROKEN),
+                misbehaving("199", status("199 Note"), BROKEN),
+                misbehaving("299", status("299 Fine"), Counts(299)),
+                misbehaving("600", status("600 Odd"), Refused(600)),
+                misbehaving("999", status("999 Odd"), Refused(999)),
+                misbehaving("2xx", status("2xx OK"), BROKEN),
+                misbehaving("1000", status("1000 Odd"), BROKEN),
             ],
             note: "",
         },
         Kind {
             number: "R11",
             trials: vec![
-                rude(
+                misbehaving(
                     "100 without end",
                     vec![repeat("HTTP/1.1 100 Continue\r\n\r\n", 5)],
                     Unanswered(TIMEOUT, ""),
                 )
                 .with(ONE_SECOND),
-                rude(
+                misbehaving(
                     "103 without end",
                     vec![repeat("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n", 5)],
                     Unanswered(TIMEOUT, ""),
@@ -164,7 +174,7 @@ fn heads() -> Vec<Kind> {
         Kind {
             number: "R12",
             trials: vec![
-                rude(
+                misbehaving(
                     "101",
                     vec![
                         send(
@@ -174,12 +184,12 @@ fn heads() -> Vec<Kind> {
                     ],
                     Refused(101),
                 ),
-                rude(
+                misbehaving(
                     "204 with a body",
                     vec![send("HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello"), Act::Close],
                     Counts(204),
                 ),
-                rude("304", status("304 Not Modified"), Refused(304)),
+                misbehaving("304", status("304 Not Modified"), Refused(304)),
             ],
             note: "",
         },
@@ -192,21 +202,25 @@ fn endings() -> Vec<Kind> {
         Kind {
             number: "R13",
             trials: vec![
-                rude("two answers glued together", vec![send(glued)], Counts(200)).times(3),
-                rude("bytes after the end", vec![ok("content-length: 2\r\n\r\nok, and more")], Counts(200))
-                    .times(3),
+                misbehaving("two answers glued together", vec![send(glued)], Counts(200)).times(3),
+                misbehaving(
+                    "bytes after the end",
+                    vec![ok("content-length: 2\r\n\r\nok, and more")],
+                    Counts(200),
+                )
+                .times(3),
             ],
             note: "",
         },
         Kind {
             number: "R14",
             trials: vec![
-                rude(
+                misbehaving(
                     "two lengths",
                     vec![ok("content-length: 1\r\ncontent-length: 2\r\n\r\nab"), Act::Close],
                     BROKEN,
                 ),
-                rude(
+                misbehaving(
                     "a length and chunks",
                     vec![ok(
                         "content-length: 9\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nHTTP",
@@ -221,20 +235,24 @@ fn endings() -> Vec<Kind> {
         Kind {
             number: "R15",
             trials: vec![
-                rude(
+                misbehaving(
                     "reset after the head",
                     vec![ok("content-length: 9999\r\n\r\nbegun"), Act::Reset],
                     Counts(200),
                 ),
-                rude("reset within the head", vec![ok("content-length: 9999\r\n"), Act::Reset], BROKEN),
+                misbehaving(
+                    "reset within the head",
+                    vec![ok("content-length: 9999\r\n"), Act::Reset],
+                    BROKEN,
+                ),
             ],
             note: "",
         },
         Kind {
             number: "R16",
             trials: vec![
-                rude("closed before a byte", vec![Act::Close], BROKEN),
-                rude("reset before a byte", vec![Act::Reset], BROKEN),
+                misbehaving("closed before a byte", vec![Act::Close], BROKEN),
+                misbehaving("reset before a byte", vec![Act::Reset], BROKEN),
             ],
             note: "",
         },

@@ -8,7 +8,7 @@ use super::super::http2::{
 use super::super::trial::Expected::{Counts, Refused, Unanswered};
 use super::super::trial::{Peer, Trial};
 use super::super::{Kind, TOKEN};
-use super::{BROKEN, ONE_SECOND, answer, http2, ok, retry_after, rude, tls};
+use super::{BROKEN, ONE_SECOND, answer, http2, misbehaving, ok, retry_after, tls};
 use crate::support::{Act, SECRET, Tls};
 
 /// A header of an endpoint.
@@ -24,13 +24,13 @@ fn statuses() -> Vec<Kind> {
     let schedule = |trial: Trial| trial.waits(799.9, 1200.0 + SETTLE_S);
     let a_day = |trial: Trial| trial.waits(86_399.9, 86_400.0 + SETTLE_S);
     let after = |does, value: &str| {
-        rude(does, retry_after(value, "date: Tue, 24 Nov 2026 12:00:00 GMT\r\n"), Refused(503))
+        misbehaving(does, retry_after(value, "date: Tue, 24 Nov 2026 12:00:00 GMT\r\n"), Refused(503))
     };
     let refusals = [("400", 400), ("401", 401), ("403", 403), ("404", 404), ("413", 413), ("415", 415)];
     vec![
         Kind {
             number: "R17",
-            trials: vec![rude("410", vec![answer(410)], Refused(410))],
+            trials: vec![misbehaving("410", vec![answer(410)], Refused(410))],
             note: "deliveries wait in `pending`: `deliveries::retries::gone_disables_the_endpoint_and_keeps_its_deliveries`",
         },
         Kind {
@@ -42,7 +42,7 @@ fn statuses() -> Vec<Kind> {
                 schedule(after("1e400", "1e400")),
                 schedule(after("the past", "Wed, 21 Oct 2015 07:28:00 GMT")),
                 a_day(after("9999", "Fri, 31 Dec 9999 23:59:59 GMT")),
-                schedule(rude(
+                schedule(misbehaving(
                     "9999 without a date",
                     retry_after("Fri, 31 Dec 9999 23:59:59 GMT", ""),
                     Refused(503),
@@ -58,14 +58,14 @@ fn statuses() -> Vec<Kind> {
         Kind {
             number: "R19",
             trials: refusals
-                .map(|(does, code)| rude(does, vec![answer(code)], Refused(code.try_into().unwrap())))
+                .map(|(does, code)| misbehaving(does, vec![answer(code)], Refused(code.try_into().unwrap())))
                 .into(),
             note: "for ever: `deliveries::retries::the_delivery_has_failed_after_the_tenth_attempt`; the status speaks for itself, 415 too",
         },
         Kind {
             number: "R20",
             trials: vec![
-                rude("late", vec![Act::Pause(Duration::from_millis(700)), answer(200)], Counts(200))
+                misbehaving("late", vec![Act::Pause(Duration::from_millis(700)), answer(200)], Counts(200))
                     .takes(700),
             ],
             note: "`endpoints::isolation::one_of_a_hundred_endpoints_that_hangs_does_not_delay_the_others`",
@@ -130,7 +130,7 @@ fn transports() -> Vec<Kind> {
         Kind {
             number: "R24",
             trials: vec![
-                rude(
+                misbehaving(
                     "closes every time",
                     vec![ok("connection: close\r\ncontent-length: 0\r\n\r\n"), Act::Close],
                     Counts(200),
@@ -142,7 +142,7 @@ fn transports() -> Vec<Kind> {
         Kind {
             number: "R25",
             trials: vec![
-                rude(
+                misbehaving(
                     "sends our secrets back",
                     vec![ok(&format!("content-length: {}\r\n\r\n{secrets}", secrets.len()))],
                     Counts(200),

@@ -10,7 +10,7 @@ use tokio_postgres::{AsyncMessage, Client, NoTls};
 use super::{Database, eventually};
 
 /// Counts the rings of one database.
-pub(crate) struct Ears {
+pub(crate) struct Listener {
     client: Client,
     heard: Arc<Mutex<Heard>>,
     asked: AtomicUsize,
@@ -23,7 +23,7 @@ struct Heard {
     marker: String,
 }
 
-impl Ears {
+impl Listener {
     /// Listens from now on.
     pub(crate) async fn listen(database: &Database) -> Self {
         Self::listen_at(&database.url).await
@@ -46,7 +46,7 @@ impl Ears {
                 }
             }
         });
-        client.batch_execute("listen postrider; listen ears_marker").await.unwrap();
+        client.batch_execute("listen postrider; listen listener_marker").await.unwrap();
         Self { client, heard, asked: AtomicUsize::new(0), _pump: pump }
     }
 
@@ -64,7 +64,7 @@ impl Ears {
     pub(crate) async fn rings(&self) -> usize {
         // Notifications arrive in the order of commits: all that come before the marker are heard with it.
         let marker = self.asked.fetch_add(1, Ordering::SeqCst).to_string();
-        self.client.execute("select pg_notify('ears_marker', $1)", &[&marker]).await.unwrap();
+        self.client.execute("select pg_notify('listener_marker', $1)", &[&marker]).await.unwrap();
         eventually("the marker is heard", || async { self.heard.lock().unwrap().marker == marker }).await;
         self.heard.lock().unwrap().rings
     }

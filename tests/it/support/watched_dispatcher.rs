@@ -10,7 +10,7 @@ use super::{Database, Dispatcher, Proxy, Receiver, eventually, get};
 
 /// With an endpoint that receives everything. The dispatcher reaches the database through a proxy, everybody else does
 /// not.
-pub(crate) struct Watched {
+pub(crate) struct WatchedDispatcher {
     pub(crate) url: String,
     pub(crate) receiver: Receiver,
     pub(crate) proxy: Proxy,
@@ -37,7 +37,7 @@ impl Count {
     }
 }
 
-impl Watched {
+impl WatchedDispatcher {
     /// Migrates a database, and starts a dispatcher that is ready.
     pub(crate) async fn start(url: &str, flags: &[&str]) -> Self {
         Self::start_as(url, url, flags).await

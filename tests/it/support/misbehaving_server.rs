@@ -27,13 +27,13 @@ pub(crate) enum Act {
 }
 
 /// A running one; gone when dropped.
-pub(crate) struct Rude {
+pub(crate) struct MisbehavingServer {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
     _server: JoinSet<()>,
 }
 
-impl Rude {
+impl MisbehavingServer {
     /// Starts one that does this with every request.
     pub(crate) async fn start(acts: Vec<Act>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

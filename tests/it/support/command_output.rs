@@ -11,7 +11,7 @@ use super::{Canaries, DEADLINE, command};
 
 /// What a command came to.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct CommandOutput {
     /// Exit code; none: killed by a signal.
     pub(crate) code: Option<i32>,
     /// What it printed.
@@ -20,7 +20,7 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-impl Ended {
+impl CommandOutput {
     /// Runs a command to its end.
     pub(crate) async fn of(command: Command) -> Self {
         Self::with_input(command, b"").await
@@ -34,24 +34,24 @@ impl Ended {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        let ended = async {
+        let output = async {
             // It need not read to the end.
             drop(stdin.write_all(input).await);
             drop(stdin);
             child.wait_with_output().await.unwrap()
         };
-        let output = timeout(DEADLINE, ended).await.expect("the command ends");
-        let ended = Self {
+        let output = timeout(DEADLINE, output).await.expect("the command ends");
+        let output = Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         };
-        assert_no_secret("stderr", &ended.stderr);
+        assert_no_secret("stderr", &output.stderr);
         if !shows_a_secret_once {
-            assert_no_secret("stdout", &ended.stdout);
+            assert_no_secret("stdout", &output.stdout);
         }
         Canaries::get().assert_untouched();
-        ended
+        output
     }
 
     /// Runs `postrider` with these arguments against a database.

@@ -7,16 +7,16 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{DEADLINE, Ended};
+use super::{CommandOutput, DEADLINE};
 
 /// Killed when dropped.
-pub(crate) struct Talker {
+pub(crate) struct RunningCommand {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
     stderr: JoinHandle<String>,
 }
 
-impl Talker {
+impl RunningCommand {
     /// Starts it.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child =
@@ -57,13 +57,13 @@ impl Talker {
     }
 
     /// Waits for its end, and returns what it printed since the last line that was asked for.
-    pub(crate) async fn ended(mut self) -> Ended {
-        let ended = async {
+    pub(crate) async fn ended(mut self) -> CommandOutput {
+        let output = async {
             let stdout = read_all(self.stdout.into_inner()).await;
             let stderr = self.stderr.await.unwrap();
-            Ended { code: self.child.wait().await.unwrap().code(), stdout, stderr }
+            CommandOutput { code: self.child.wait().await.unwrap().code(), stdout, stderr }
         };
-        timeout(DEADLINE, ended).await.expect("it ends")
+        timeout(DEADLINE, output).await.expect("it ends")
     }
 }
 
