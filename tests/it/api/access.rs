@@ -102,7 +102,7 @@ async fn a_body_of_more_than_a_mebibyte_is_refused() {
         api.send("POST", "/v1/topics/a/events", &json!({ "payload": "x".repeat(1024 * 1024) })).await;
 
     assert_eq!(refused.refused(), (413, "too_large".to_owned()));
-    assert!(database.is("select count(*) = 0 from postrider.outbox").await);
+    database.assert_row("select count(*) from postrider.outbox", json!({"count": 0})).await;
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ async fn a_failed_delivery_is_sent_again_by_retry() {
     database.until_settled().await;
 
     assert_eq!((retried.status, &retried.json()["id"]), (200, &json!(id)));
-    assert!(database.is("select status = 'complete' from postrider.outbox").await);
+    database.assert_row("select status from postrider.outbox", json!({"status": "complete"})).await;
     assert_eq!(receiver.count(), 3);
 }
 

@@ -27,7 +27,7 @@ async fn put_twice_makes_one_registration() {
     let again = api.send("PUT", "/v1/endpoints/one", &body).await;
 
     assert_eq!((again.status, &again.json()["result"]), (200, &json!("unchanged")));
-    assert!(database.is("select count(*) = 1 from postrider.endpoint").await);
+    database.assert_row("select count(*) from postrider.endpoint", json!({"count": 1})).await;
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn put_replaces_all_that_it_says_and_keeps_the_secret() {
     ] {
         assert_eq!(changed[field], value, "{field}: {changed}");
     }
-    assert!(database.is(&format!("select secret = '{SECRET}' from postrider.endpoint")).await);
+    database.assert_row("select secret from postrider.endpoint", json!({"secret": SECRET})).await;
 }
 
 #[tokio::test]
@@ -297,7 +297,9 @@ async fn a_test_that_fails_is_not_retried() {
     let tested = api.post("/v1/endpoints/one/test?wait=50s").await.json();
 
     assert_eq!(tested["attempt_log"][0]["error"], "status 503");
-    assert!(database.is("select bool_and(status = 'failed') from postrider.delivery_status").await);
+    database
+        .assert_row("select distinct status from postrider.delivery_status", json!({"status": "failed"}))
+        .await;
 }
 
 #[tokio::test]

@@ -198,7 +198,7 @@ async fn a_retried_delivery_is_delivered() {
     );
     assert_eq!(receiver.next().await.text(), r#"{"number" : 1}"#);
     database.until_settled().await;
-    assert!(database.is("select status = 'complete' from postrider.outbox").await);
+    database.assert_row("select status from postrider.outbox", json!({"status": "complete"})).await;
 }
 
 #[tokio::test]
@@ -262,7 +262,9 @@ async fn retry_of_an_endpoint_leaves_alone_what_was_given_up_before() {
     let sql =
         format!("select now() - '{since}'::timestamptz between interval '45 min' and interval '50 min'");
     assert!(database.is(&sql).await, "{since}");
-    assert!(database.is("select status = 'pending' from postrider.delivery where id = 2").await);
+    database
+        .assert_row("select status from postrider.delivery where id = 2", json!({"status": "pending"}))
+        .await;
 }
 
 #[tokio::test]

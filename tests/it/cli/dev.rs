@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 
+use serde_json::json;
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
@@ -33,7 +34,7 @@ async fn dev_migrates_a_database_that_is_empty() {
     let output = CommandOutput::run(&database.url, &["dev", "--events", "1", "--every", "10ms"]).await;
 
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    assert!(database.is("select status = 'complete' from postrider.outbox").await);
+    database.assert_row("select status from postrider.outbox", json!({"status": "complete"})).await;
 }
 
 #[tokio::test]

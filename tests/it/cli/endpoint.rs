@@ -42,7 +42,7 @@ async fn delete_removes_the_endpoint_and_says_what_is_given_up() {
         "{}",
         output.stderr
     );
-    assert!(database.is("select not exists (select from postrider.endpoint_health)").await);
+    database.assert_row("select count(*) from postrider.endpoint_health", json!({"count": 0})).await;
 }
 
 #[tokio::test]
@@ -185,7 +185,12 @@ async fn a_test_that_is_refused_is_a_failure_and_is_not_retried() {
     assert_eq!(output.code, Some(1));
     assert_eq!(output.complaint(), "endpoint \"one\" did not accept the test");
     assert!(output.stdout.contains("503") && output.stdout.contains("busy"), "{}", output.stdout);
-    assert!(database.is("select status = 'failed' and cancelled_at is not null from postrider.outbox").await);
+    database
+        .assert_row(
+            "select status, cancelled_at is not null as is_cancelled from postrider.outbox",
+            json!({"status": "failed", "is_cancelled": true}),
+        )
+        .await;
     assert_eq!(database.count("pending").await, 0);
 }
 
@@ -201,7 +206,12 @@ async fn a_test_that_finds_no_dispatcher_says_so() {
         (&output.json()["is_delivered"], &output.json()["delivery_id"]),
         (&json!(false), &Value::Null)
     );
-    assert!(database.is("select status = 'failed' and cancelled_at is not null from postrider.outbox").await);
+    database
+        .assert_row(
+            "select status, cancelled_at is not null as is_cancelled from postrider.outbox",
+            json!({"status": "failed", "is_cancelled": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -213,7 +223,12 @@ async fn a_test_of_an_endpoint_that_hangs_says_so() {
 
     assert_eq!(output.code, Some(1));
     assert!(output.complaint().contains("still under way"), "{}", output.stderr);
-    assert!(database.is("select cancelled_at is not null from postrider.outbox").await);
+    database
+        .assert_row(
+            "select cancelled_at is not null as is_cancelled from postrider.outbox",
+            json!({"is_cancelled": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -229,7 +244,12 @@ async fn a_test_that_is_interrupted_is_not_retried() {
     let output = test.ended().await;
 
     assert_eq!((output.code, output.complaint()), (Some(1), "interrupted before there was an answer"));
-    assert!(database.is("select cancelled_at is not null from postrider.outbox").await);
+    database
+        .assert_row(
+            "select cancelled_at is not null as is_cancelled from postrider.outbox",
+            json!({"is_cancelled": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -247,7 +267,7 @@ async fn a_test_of_an_endpoint_that_gets_nothing_says_why_and_sends_nothing() {
         assert!(complaint.contains(state) && complaint.contains(reason), "{complaint}");
         assert!(complaint.contains("postrider endpoint resume one"), "{complaint}");
     }
-    assert!(database.is("select not exists (select from postrider.outbox)").await);
+    database.assert_row("select count(*) from postrider.outbox", json!({"count": 0})).await;
 }
 
 #[tokio::test]

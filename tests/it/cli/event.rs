@@ -53,7 +53,12 @@ async fn cancel_gives_up_what_waits() {
     let output = CommandOutput::run(&database.url, &["event", "cancel", &id.to_string(), "--json"]).await;
 
     assert_eq!(output.json(), json!({ "id": id, "status": "failed", "cancelled": 1, "under_way": 0 }));
-    assert!(database.is("select cancelled_at is not null and status = 'failed' from postrider.outbox").await);
+    database
+        .assert_row(
+            "select cancelled_at is not null as is_cancelled, status from postrider.outbox",
+            json!({"is_cancelled": true, "status": "failed"}),
+        )
+        .await;
 }
 
 #[tokio::test]

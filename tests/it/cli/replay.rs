@@ -56,7 +56,12 @@ async fn only_topics_that_are_asked_for_are_replayed() {
     let output = CommandOutput::run(&database.url, &args).await;
 
     assert_eq!(output.stdout, "2 events are sent to one again\n");
-    assert!(database.is("select status = 'complete' from postrider.outbox where topic = 'user.left'").await);
+    database
+        .assert_row(
+            "select status from postrider.outbox where topic = 'user.left'",
+            json!({"status": "complete"}),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use postrider::store::{DatabaseUrl, Environment};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -176,7 +177,7 @@ async fn the_primary_is_found_among_the_hosts() {
     primary.until_bell_is_armed().await;
     primary.insert("order.created", "{}").await;
     receiver.next().await.verify();
-    assert!(standby.is("select to_regnamespace('postrider') is null").await);
+    standby.assert_row("select to_regnamespace('postrider')::text as schema", json!({"schema": null})).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What the tables refuse: an illegal state cannot be written, whoever writes it.
 
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, Dispatcher, Receiver};
@@ -230,11 +231,12 @@ async fn an_event_is_delivered_when_every_number_has_outgrown_32_bits() {
 
     assert_eq!(id, 3_000_000_000);
     assert_eq!(receiver.count(), 1);
-    assert!(
-        database
-            .is("select status = 'complete' and delivery_id = 4000000000 from postrider.delivery_status")
-            .await
-    );
+    database
+        .assert_row(
+            "select status, delivery_id from postrider.delivery_status",
+            json!({"status": "complete", "delivery_id": 4_000_000_000_i64}),
+        )
+        .await;
     assert!(dispatcher.terminate().await.success());
 }
 

@@ -1,5 +1,7 @@
 //! Whoever owns the tables may change them by hand, put triggers on them, and lead names astray: the dispatcher goes on.
 
+use serde_json::json;
+
 use crate::support::{CommandOutput, Database, Dispatcher, Receiver, connect, one_endpoint};
 
 /// Raises, whatever stands in for it.
@@ -36,7 +38,7 @@ async fn a_delivery_that_was_changed_by_hand_while_it_was_attempted_stays_so() {
     database.until(&format!("select status = 'complete' from postrider.outbox where id = {good}")).await;
 
     assert_eq!((database.count("pending").await, receiver.count()), (1, 2));
-    assert!(database.is("select count(*) = 1 from postrider.attempt_log").await);
+    database.assert_row("select count(*) from postrider.attempt_log", json!({"count": 1})).await;
     assert_eq!(dispatcher.log().matches("their claims were lost").count(), 1);
 }
 
@@ -56,12 +58,15 @@ async fn an_event_that_was_settled_by_hand_holds_up_no_outcome() {
     receiver.release();
     database.until("select count(*) = 2 from postrider.delivery_status where status = 'complete'").await;
 
-    assert!(
-        database
-            .is("select status = 'failed' and completed_at = '2026-01-01' from postrider.outbox where id = 1")
-            .await
-    );
-    assert!(database.is("select status = 'complete' from postrider.outbox where id = 2").await);
+    database
+        .assert_row(
+            "select status, completed_at::timestamp from postrider.outbox where id = 1",
+            json!({"status": "failed", "completed_at": "2026-01-01T00:00:00"}),
+        )
+        .await;
+    database
+        .assert_row("select status from postrider.outbox where id = 2", json!({"status": "complete"}))
+        .await;
     assert!(!dispatcher.log().contains("outcomes not written"), "{}", dispatcher.log());
 }
 
@@ -81,11 +86,12 @@ async fn what_waits_of_an_event_that_was_settled_by_hand_is_given_up_with_its_en
         .await;
 
     database.until("select count(*) = 2 from postrider.delivery_status where status = 'failed'").await;
-    assert!(
-        database
-            .is("select array_agg(status::text order by id) = '{complete,failed}' from postrider.outbox")
-            .await
-    );
+    database
+        .assert_row(
+            "select array_agg(status::text order by id) as statuses from postrider.outbox",
+            json!({"statuses": ["complete", "failed"]}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -130,9 +136,12 @@ async fn what_is_deleted_by_hand_while_it_is_attempted_holds_up_nobody() {
     dispatcher.logged("their claims were lost").await;
 
     database.until("select not exists (select from postrider.claim)").await;
-    assert!(
-        database.is("select array_agg(status::text) = '{complete,complete}' from postrider.delivery").await
-    );
+    database
+        .assert_row(
+            "select array_agg(status::text) as statuses from postrider.delivery",
+            json!({"statuses": ["complete", "complete"]}),
+        )
+        .await;
     assert_eq!(receiver.count(), 3);
 }
 

@@ -1,5 +1,7 @@
 //! From INSERT to a signed POST, and back into the status views: who receives what, and when.
 
+use serde_json::json;
+
 use crate::support::{Database, Dispatcher, Receiver, eventually, one_endpoint};
 
 #[tokio::test]
@@ -20,11 +22,12 @@ async fn a_committed_event_reaches_every_matching_endpoint_exactly_once() {
     for request in one.all().iter().chain(&two.all()) {
         request.verify();
     }
-    assert!(
-        database
-            .is("select bool_and(status = 'complete' and attempts = 1) from postrider.delivery_status")
-            .await
-    );
+    database
+        .assert_row(
+            "select distinct status, attempts from postrider.delivery_status",
+            json!({"status": "complete", "attempts": 1}),
+        )
+        .await;
     assert!(dispatcher.terminate().await.success());
 }
 
@@ -61,11 +64,12 @@ async fn an_event_that_matches_no_endpoint_is_complete_with_no_deliveries() {
     database.insert("invoice.paid", "{}").await;
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select status = 'complete' and deliveries = 0 and completed_at is not null from postrider.outbox")
-            .await
-    );
+    database
+        .assert_row(
+            "select status, deliveries, completed_at is not null as is_completed from postrider.outbox",
+            json!({"status": "complete", "deliveries": 0, "is_completed": true}),
+        )
+        .await;
     assert_eq!(receiver.count(), 0);
 }
 
@@ -206,5 +210,7 @@ async fn an_endpoint_put_in_the_transaction_of_an_event_receives_it() {
         .await;
     database.until_settled().await;
 
-    assert!(database.is("select deliveries = 2 from postrider.outbox where topic = 'new'").await);
+    database
+        .assert_row("select deliveries from postrider.outbox where topic = 'new'", json!({"deliveries": 2}))
+        .await;
 }

@@ -1,5 +1,6 @@
 //! `postrider.retry` and `postrider.retry_failed`, as SQL users call them.
 
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
@@ -18,13 +19,17 @@ async fn a_failed_delivery_that_is_retried_is_delivered() {
     assert_eq!(requests[2].header("postrider-attempt"), "3");
     assert_eq!(requests[2].header("webhook-id"), requests[0].header("webhook-id"));
     requests[2].verify();
-    assert!(
-        database
-            .is("select d.status = 'complete' and d.attempts = 3 and d.failed_at is null
-                    and o.status = 'complete' and o.failed = 0
-                 from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id")
-            .await
-    );
+    database
+        .assert_row(
+            "select d.status as delivery_status, d.attempts, d.failed_at, o.status as event_status,
+                    o.failed
+             from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id",
+            json!({
+                "delivery_status": "complete", "attempts": 3, "failed_at": null,
+                "event_status": "complete", "failed": 0
+            }),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -56,11 +61,12 @@ async fn the_event_is_in_progress_while_its_failed_delivery_is_retried() {
     retry(&database, event).await;
     receiver.next().await;
 
-    assert!(
-        database
-            .is("select status = 'in_progress' and unsettled = 1 and failed = 0 and completed_at is null from postrider.outbox")
-            .await
-    );
+    database
+        .assert_row(
+            "select status, unsettled, failed, completed_at from postrider.outbox",
+            json!({"status": "in_progress", "unsettled": 1, "failed": 0, "completed_at": null}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -76,7 +82,12 @@ async fn a_waiting_delivery_that_is_retried_is_due_now() {
     retry(&database, event).await;
     database.until_settled().await;
 
-    assert!(database.is("select status = 'complete' and attempts = 2 from postrider.delivery_status").await);
+    database
+        .assert_row(
+            "select status, attempts from postrider.delivery_status",
+            json!({"status": "complete", "attempts": 2}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -91,7 +102,12 @@ async fn a_waiting_delivery_that_is_retried_keeps_its_place_in_the_schedule() {
     retry(&database, event).await;
     database.until_settled().await;
 
-    assert!(database.is("select status = 'failed' and attempts = 2 from postrider.delivery_status").await);
+    database
+        .assert_row(
+            "select status, attempts from postrider.delivery_status",
+            json!({"status": "failed", "attempts": 2}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -169,12 +185,17 @@ async fn a_delivery_that_is_retried_is_cancelled_no_longer() {
     retry(&database, event).await;
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select d.status = 'complete' and d.cancelled_at is null and o.status = 'complete' and o.cancelled_at is null
-                 from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id")
-            .await
-    );
+    database
+        .assert_row(
+            "select d.status as delivery_status, d.cancelled_at as delivery_cancelled_at,
+                    o.status as event_status, o.cancelled_at as event_cancelled_at
+             from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id",
+            json!({
+                "delivery_status": "complete", "delivery_cancelled_at": null,
+                "event_status": "complete", "event_cancelled_at": null
+            }),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -195,7 +216,9 @@ async fn two_retries_at_once_are_one() {
     let (second, ()) = tokio::join!(two.batch_execute(retry), commit);
 
     second.unwrap();
-    assert!(database.is("select unsettled = 1 and failed = 0 from postrider.outbox").await);
+    database
+        .assert_row("select unsettled, failed from postrider.outbox", json!({"unsettled": 1, "failed": 0}))
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -240,12 +263,15 @@ async fn retry_failed_retries_all_that_was_given_up() {
     database.until_settled().await;
 
     assert_eq!(retried, 30);
-    assert!(database.is("select count(*) = 30 from postrider.outbox where status = 'complete'").await);
-    assert!(
-        database
-            .is("select count(*) = 30 from postrider.delivery_status where status = 'complete' and attempts = 3")
-            .await
-    );
+    database
+        .assert_row("select count(*) from postrider.outbox where status = 'complete'", json!({"count": 30}))
+        .await;
+    database
+        .assert_row(
+            "select count(*) from postrider.delivery_status where status = 'complete' and attempts = 3",
+            json!({"count": 30}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -258,11 +284,13 @@ async fn retry_failed_leaves_alone_what_was_given_up_before_since() {
     let retried: i64 = database.value("select postrider.retry_failed('one', '2026-01-01 00:03:00+00')").await;
 
     assert_eq!(retried, 3);
-    assert!(
-        database
-            .is("select max(failed_at) = '2026-01-01 00:02:00+00' from postrider.delivery_status where failed_at is not null")
-            .await
-    );
+    database
+        .assert_row(
+            "select max(failed_at) at time zone 'utc' as failed_at
+             from postrider.delivery_status where failed_at is not null",
+            json!({"failed_at": "2026-01-01T00:02:00"}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
 
 /// The default schedule of the contract, in seconds: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
@@ -196,11 +198,12 @@ async fn an_event_is_in_progress_until_its_last_delivery_is_settled() {
     database.insert("order.created", "{}").await;
     database.until("select count(*) = 2 from postrider.attempt_log").await;
 
-    assert!(
-        database
-            .is("select status = 'in_progress' and unsettled = 1 and completed_at is null from postrider.outbox")
-            .await
-    );
+    database
+        .assert_row(
+            "select status, unsettled, completed_at from postrider.outbox",
+            json!({"status": "in_progress", "unsettled": 1, "completed_at": null}),
+        )
+        .await;
 }
 
 #[tokio::test]

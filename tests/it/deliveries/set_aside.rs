@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::cli::doctor::{doctor, found, text};
 use crate::support::{
     Dispatcher, SHORT_LEASE, Scene, Scraped, Stranger, connect, eventually, get, refuse, refuse_no_more,
@@ -131,7 +133,10 @@ async fn one_that_gets_through_brings_those_that_were_refused_for_the_same_reaso
             .await;
         scene.database.until_settled().await;
 
-        assert!(scene.database.is("select bool_and(status = 'complete') from postrider.outbox").await);
+        scene
+            .database
+            .assert_row("select distinct status from postrider.outbox", json!({"status": "complete"}))
+            .await;
         assert_eq!(scene.bad.count(), 12);
     }
 }
@@ -151,7 +156,7 @@ async fn what_is_refused_keeps_no_dispatcher_from_ending_and_is_done_by_the_next
     database.until_settled().await;
 
     // Its outcome was in the memory of the one that ended.
-    assert!(database.is("select status = 'complete' from postrider.outbox").await);
+    database.assert_row("select status from postrider.outbox", json!({"status": "complete"})).await;
     assert_eq!((bad.count(), bad.webhook_ids().len()), (2, 1));
     database.until("select not exists (select from postrider.set_aside)").await;
 }
@@ -168,7 +173,7 @@ async fn a_row_that_somebody_has_locked_is_not_refused_and_is_counted_as_put_off
     })
     .await;
     scene.dispatcher.logged("somebody's open transaction holds their rows").await;
-    assert!(scene.database.is("select not exists (select from postrider.refused)").await);
+    scene.database.assert_row("select count(*) from postrider.refused", json!({"count": 0})).await;
 
     stranger.commit().await;
     scene.assert_all_is_done().await;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::support::{Database, Dispatcher, Proxy, Receiver, Toxic, Toxics, eventually, one_endpoint};
 
 /// A dispatcher that is missed soon after it was killed.
@@ -82,7 +84,12 @@ async fn an_outcome_that_was_committed_unknown_to_a_killed_dispatcher_counts() {
     database.until_settled().await;
 
     assert_eq!(receiver.count(), 1);
-    assert!(database.is("select status = 'complete' and attempts = 1 from postrider.delivery_status").await);
+    database
+        .assert_row(
+            "select status, attempts from postrider.delivery_status",
+            json!({"status": "complete", "attempts": 1}),
+        )
+        .await;
 }
 
 #[tokio::test]

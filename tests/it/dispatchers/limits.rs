@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::support::{Database, Dispatcher, Receiver, eventually, one_endpoint};
 
 #[tokio::test]
@@ -114,11 +116,13 @@ async fn an_endpoint_that_hangs_does_not_delay_another() {
     }
     eventually("the other one has these too", || async { other.count() >= 1020 }).await;
 
-    assert!(
-        database
-            .is("select count(*) = 1020 from postrider.delivery_status where endpoint_id = 'first' and status <> 'complete'")
-            .await
-    );
+    database
+        .assert_row(
+            "select count(*)
+             from postrider.delivery_status where endpoint_id = 'first' and status <> 'complete'",
+            json!({"count": 1020}),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::support::{Database, Dispatcher, Receiver, eventually, one_endpoint};
 
 const SHORT_GRACE: [&str; 2] = ["--grace-period", "1s"];
@@ -31,7 +33,7 @@ async fn sigterm_under_load_leaves_nothing_in_progress() {
     dispatcher.terminate().await;
 
     assert_eq!(database.count("in_progress").await, 0);
-    assert!(database.is("select not exists (select from postrider.claim)").await);
+    database.assert_row("select count(*) from postrider.claim", json!({"count": 0})).await;
 }
 
 #[tokio::test]
@@ -81,7 +83,7 @@ async fn a_stopped_dispatcher_is_gone_from_the_status() {
 
     dispatcher.terminate().await;
 
-    assert!(database.is("select not exists (select from postrider.dispatcher_status)").await);
+    database.assert_row("select count(*) from postrider.dispatcher_status", json!({"count": 0})).await;
 }
 
 #[tokio::test]

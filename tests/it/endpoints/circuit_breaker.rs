@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::support::{CommandOutput, Database, Dispatcher, Receiver, Scraped, eventually, one_endpoint};
 
 /// What opens a circuit.
@@ -21,9 +23,14 @@ async fn ten_failures_in_a_row_open_the_circuit() {
     database.insert("order.created", "{}").await;
 
     until_circuit(&database, "open").await;
-    assert!(
-        database.is("select next_probe_at is not null and failing_since is not null from postrider.endpoint_health").await
-    );
+    database
+        .assert_row(
+            "select next_probe_at is not null as has_next_probe,
+                    failing_since is not null as is_failing
+             from postrider.endpoint_health",
+            json!({"has_next_probe": true, "is_failing": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -36,7 +43,7 @@ async fn answers_about_the_request_open_no_circuit() {
     // Put on record within a second.
     database.until("select failing_since is not null from postrider.endpoint_health").await;
 
-    assert!(database.is("select circuit = 'closed' from postrider.endpoint_health").await);
+    database.assert_row("select circuit from postrider.endpoint_health", json!({"circuit": "closed"})).await;
 }
 
 #[tokio::test]
@@ -81,7 +88,7 @@ async fn what_waits_while_a_circuit_is_open_uses_up_no_attempt() {
     database.make_due().await;
     database.until("select count(*) = 110 from postrider.delivery_status where status = 'pending'").await;
 
-    assert!(database.is("select sum(attempts) = 10 from postrider.delivery_status").await);
+    database.assert_row("select sum(attempts) from postrider.delivery_status", json!({"sum": 10})).await;
 }
 
 #[tokio::test]
@@ -114,11 +121,12 @@ async fn a_probe_that_succeeds_closes_the_circuit() {
     database.until_settled().await;
 
     until_circuit(&database, "closed").await;
-    assert!(
-        database
-            .is("select failing_since is null and next_probe_at is null from postrider.endpoint_health")
-            .await
-    );
+    database
+        .assert_row(
+            "select failing_since, next_probe_at from postrider.endpoint_health",
+            json!({"failing_since": null, "next_probe_at": null}),
+        )
+        .await;
     dispatcher.logged("endpoint one answers again").await;
     let told = dispatcher.log().lines().filter(|line| line.contains("endpoint one")).count();
     assert_eq!(told, 2, "{}", dispatcher.log());

@@ -1,5 +1,6 @@
 //! How we log in at endpoints: basic, bearer, and tokens of OAuth 2 client credentials.
 
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{CommandOutput, Database, Dispatcher, Receiver, eventually, one_endpoint};
@@ -174,7 +175,7 @@ async fn a_login_is_kept_unless_it_is_named_and_removed_by_none() {
     assert_eq!(run(&["--bearer-token", "hush"]).await, "one unchanged\n");
     assert_eq!(run(&[]).await, "one unchanged\n");
     assert_eq!(run(&["--no-auth"]).await, "one changed\n");
-    assert!(database.is("select auth is null from postrider.endpoint").await);
+    database.assert_row("select auth from postrider.endpoint", json!({"auth": null})).await;
 }
 
 /// An endpoint at which a token is needed, and who issues it.
@@ -222,6 +223,8 @@ async fn a_login_is_not_taken_along_to_another_host() {
         assert!(!format!("{fault:?}").contains("hushhush"), "{fault:?}");
     }
     put("https://EXAMPLE.com/other?a=b", "").await.unwrap();
-    assert!(database.is("select auth is not null from postrider.endpoint").await);
+    database
+        .assert_row("select auth is not null as has_auth from postrider.endpoint", json!({"has_auth": true}))
+        .await;
     put("https://elsewhere.example/hook", ", auth => 'none'").await.unwrap();
 }

@@ -1,5 +1,6 @@
 //! `postrider.delete_endpoint`, as SQL users call it, and what housekeeping makes of it.
 
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, Dispatcher, Receiver, SECRET, one_endpoint};
@@ -24,7 +25,12 @@ async fn what_waits_for_a_deleted_endpoint_is_given_up() {
                  from postrider.delivery_status")
             .await
     );
-    assert!(database.is("select bool_and(status = 'failed' and failed = 1) from postrider.outbox").await);
+    database
+        .assert_row(
+            "select distinct status, failed from postrider.outbox",
+            json!({"status": "failed", "failed": 1}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -44,11 +50,13 @@ async fn other_endpoints_do_not_notice_a_deletion() {
     database.make_due().await;
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select count(*) = 20 from postrider.delivery_status where endpoint_id = 'other' and status = 'complete'")
-            .await
-    );
+    database
+        .assert_row(
+            "select count(*)
+             from postrider.delivery_status where endpoint_id = 'other' and status = 'complete'",
+            json!({"count": 20}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -60,9 +68,11 @@ async fn the_history_of_a_deleted_endpoint_keeps_its_name() {
 
     database.execute("select postrider.delete_endpoint('one')").await;
 
-    assert!(database.is("select endpoint_id = 'one' from postrider.delivery_status").await);
-    assert!(database.is("select endpoint_id = 'one' from postrider.attempt_log").await);
-    assert!(database.is("select count(*) = 0 from postrider.endpoint_health").await);
+    database
+        .assert_row("select endpoint_id from postrider.delivery_status", json!({"endpoint_id": "one"}))
+        .await;
+    database.assert_row("select endpoint_id from postrider.attempt_log", json!({"endpoint_id": "one"})).await;
+    database.assert_row("select count(*) from postrider.endpoint_health", json!({"count": 0})).await;
 }
 
 #[tokio::test]
@@ -128,11 +138,12 @@ async fn no_event_is_routed_to_a_deleted_endpoint() {
         .await;
     database.until_settled().await;
 
-    assert!(
-        database
-            .is(&format!("select bool_and(deliveries = 0 and status = 'complete') from postrider.outbox where id >= {subscribed}"))
-            .await
-    );
+    database
+        .assert_row(
+            &format!("select distinct deliveries, status from postrider.outbox where id >= {subscribed}"),
+            json!({"deliveries": 0, "status": "complete"}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -146,7 +157,7 @@ async fn an_attempt_that_is_under_way_to_a_deleted_endpoint_ends_as_it_ends() {
     receiver.release();
     database.until_settled().await;
 
-    assert!(database.is("select status = 'complete' from postrider.delivery_status").await);
+    database.assert_row("select status from postrider.delivery_status", json!({"status": "complete"})).await;
     database.assert_counts_agree().await;
 }
 
@@ -163,7 +174,12 @@ async fn an_attempt_that_fails_at_a_deleted_endpoint_is_the_last() {
     database.until_settled().await;
 
     assert_eq!(receiver.count(), 1);
-    assert!(database.is("select status = 'failed' and attempts = 1 from postrider.delivery_status").await);
+    database
+        .assert_row(
+            "select status, attempts from postrider.delivery_status",
+            json!({"status": "failed", "attempts": 1}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -227,7 +243,7 @@ async fn what_is_left_of_a_deleted_endpoint_goes_when_no_history_can_name_it() {
         .await;
 
     database.until("select array_agg(id) = '{young}' from postrider.endpoint").await;
-    assert!(database.is("select not exists (select from postrider.hourly_tally)").await);
+    database.assert_row("select count(*) from postrider.hourly_tally", json!({"count": 0})).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! An endpoint that has done nothing but fail for days is disabled, and nothing is lost by it.
 
+use serde_json::json;
+
 use crate::support::{CommandOutput, Database, Dispatcher, Receiver, one_endpoint};
 
 /// No retry is due before the test says so.
@@ -29,9 +31,12 @@ async fn less_than_five_days_of_failures_disable_nothing() {
     database.until("select attempts = 2 and status = 'pending' from postrider.delivery_status").await;
     database.until("select exists (select from postrider.circuit where failures = 2)").await;
 
-    assert!(
-        database.is("select state = 'enabled' and disabled_at is null from postrider.endpoint_health").await
-    );
+    database
+        .assert_row(
+            "select state, disabled_at from postrider.endpoint_health",
+            json!({"state": "enabled", "disabled_at": null}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -69,12 +74,12 @@ async fn a_resumed_endpoint_receives_what_waited_and_begins_anew() {
     database.make_due().await;
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select state = 'enabled' and disabled_at is null and failing_since is null and complete_24h = 21
-                 from postrider.endpoint_health")
-            .await
-    );
+    database
+        .assert_row(
+            "select state, disabled_at, failing_since, complete_24h from postrider.endpoint_health",
+            json!({"state": "enabled", "disabled_at": null, "failing_since": null, "complete_24h": 21}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -92,7 +97,7 @@ async fn a_success_that_another_dispatcher_had_meanwhile_keeps_an_endpoint_enabl
     database.until("select attempts = 2 and status = 'pending' from postrider.delivery_status").await;
     database.until("select exists (select from postrider.circuit where failures = 2)").await;
 
-    assert!(database.is("select state = 'enabled' from postrider.endpoint_health").await);
+    database.assert_row("select state from postrider.endpoint_health", json!({"state": "enabled"})).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! `endpoint_health` counts what happened, whoever settled it, and wherever it is summed up. What fails here fails with 400:
 //! no circuit opens.
 
+use serde_json::json;
+
 use crate::support::{Database, Dispatcher, Receiver, chance, one_endpoint};
 
 /// Housekeeping steps every half second.
@@ -34,7 +36,12 @@ async fn a_delivery_that_is_given_up_retried_and_completed_counts_as_both() {
     database.until_settled().await;
 
     assert_exact(&database).await;
-    assert!(database.is("select failed_24h = 1 and complete_24h = 1 from postrider.endpoint_health").await);
+    database
+        .assert_row(
+            "select failed_24h, complete_24h from postrider.endpoint_health",
+            json!({"failed_24h": 1, "complete_24h": 1}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -68,7 +75,7 @@ async fn summing_up_changes_no_count() {
         assert_eq!(health(&database).await, before);
     }
 
-    assert!(database.is("select not exists (select from postrider.tally)").await);
+    database.assert_row("select count(*) from postrider.tally", json!({"count": 0})).await;
     assert!(
         database.is("select sum(complete) = 6000 and sum(failed) = 3000 from postrider.hourly_tally").await
     );
@@ -103,7 +110,9 @@ async fn what_is_older_than_a_day_is_not_counted() {
     database.insert_many("order.created", 3).await;
     database.until_settled().await;
 
-    assert!(database.is("select complete_24h = 3 from postrider.endpoint_health").await);
+    database
+        .assert_row("select complete_24h from postrider.endpoint_health", json!({"complete_24h": 3}))
+        .await;
 }
 
 #[tokio::test]
@@ -164,7 +173,12 @@ async fn consecutive_failures_are_counted_up_to_1000() {
     database.insert_many("order.created", 600).await;
     database.until_settled().await;
 
-    assert!(database.is("select consecutive_failures = 1000 from postrider.endpoint_health").await);
+    database
+        .assert_row(
+            "select consecutive_failures from postrider.endpoint_health",
+            json!({"consecutive_failures": 1000}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -183,11 +197,12 @@ async fn what_was_cancelled_or_never_attempted_is_no_failure_of_the_endpoint() {
     database.until("select count(*) = 2 from postrider.delivery_status where status = 'failed'").await;
 
     assert_eq!(receiver.count(), 0);
-    assert!(
-        database
-            .is("select failed_24h = 0 and consecutive_failures = 0 and last_failure_at is null from postrider.endpoint_health")
-            .await
-    );
+    database
+        .assert_row(
+            "select failed_24h, consecutive_failures, last_failure_at from postrider.endpoint_health",
+            json!({"failed_24h": 0, "consecutive_failures": 0, "last_failure_at": null}),
+        )
+        .await;
 }
 
 /// What `endpoint_health` counts is what the attempts say, to the last one.

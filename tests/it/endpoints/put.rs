@@ -1,6 +1,7 @@
 //! `postrider.put_endpoint`, `pause_endpoint` and `resume_endpoint`, as SQL users call them.
 
 use postrider::endpoint::SigningSecret;
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{CommandOutput, Database, SECRET};
@@ -162,7 +163,12 @@ async fn a_resumed_endpoint_is_enabled_and_forgets_why_it_was_not() {
     let state: String = database.value("select state from postrider.resume_endpoint('one')").await;
 
     assert_eq!(state, "enabled");
-    assert!(database.is("select state = 'enabled' and reason is null from postrider.endpoint_health").await);
+    database
+        .assert_row(
+            "select state, reason from postrider.endpoint_health",
+            json!({"state": "enabled", "reason": null}),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `postrider.rotate_secret`, as SQL users call it, and what receivers see of it.
 
+use serde_json::json;
 use standardwebhooks::Webhook;
 use tokio_postgres::error::SqlState;
 
@@ -42,7 +43,7 @@ async fn without_an_overlap_only_the_new_secret_verifies() {
     let request = receiver.next().await;
 
     assert!(verifies(&request, NEW) && !verifies(&request, SECRET));
-    assert!(database.is("select not exists (select from postrider.old_secret)").await);
+    database.assert_row("select count(*) from postrider.old_secret", json!({"count": 0})).await;
 }
 
 #[tokio::test]
@@ -141,7 +142,7 @@ async fn rotating_back_to_an_old_secret_makes_it_the_new_one() {
 
     assert_eq!(request.header("webhook-signature").split(' ').count(), 2);
     assert!(verifies(&request, SECRET) && verifies(&request, NEW));
-    assert!(database.is(&format!("select secret = '{SECRET}' from postrider.endpoint")).await);
+    database.assert_row("select secret from postrider.endpoint", json!({"secret": SECRET})).await;
 }
 
 #[tokio::test]

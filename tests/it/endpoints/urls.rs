@@ -76,7 +76,7 @@ async fn what_only_the_database_can_refuse_is_wrong_usage_too() {
         assert_eq!(put.code, Some(64), "{url}: {}", put.stderr);
         assert!(put.complaint().contains("(Allowed is "), "{url}: {}", put.stderr);
     }
-    assert!(database.is("select url = 'https://example.com/' from postrider.endpoint").await);
+    database.assert_row("select url from postrider.endpoint", json!({"url": "https://example.com/"})).await;
 }
 
 #[tokio::test]

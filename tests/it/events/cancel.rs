@@ -1,6 +1,7 @@
 //! `postrider.cancel`, as SQL users call it.
 
 use postrider::store::STATEMENTS;
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
@@ -20,12 +21,16 @@ async fn an_event_that_is_cancelled_before_it_is_routed_is_never_sent() {
 
     assert_eq!(said, ("failed".to_owned(), 0, 0));
     assert_eq!((first.text(), receiver.count()), ("\"marker\"", 1));
-    assert!(
-        database
-            .is(&format!("select status = 'failed' and deliveries = 0 and cancelled_at is not null and completed_at is not null
-                          from postrider.outbox where id = {cancelled}"))
-            .await
-    );
+    database
+        .assert_row(
+            &format!(
+                "select status, deliveries, cancelled_at is not null as is_cancelled,
+                    completed_at is not null as is_completed
+             from postrider.outbox where id = {cancelled}"
+            ),
+            json!({"status": "failed", "deliveries": 0, "is_cancelled": true, "is_completed": true}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -41,13 +46,19 @@ async fn a_waiting_delivery_of_a_cancelled_event_is_given_up() {
     let said = cancel(&database, event).await;
 
     assert_eq!(said, ("failed".to_owned(), 1, 0));
-    assert!(
-        database
-            .is("select d.status = 'failed' and d.cancelled_at is not null and d.last_error = 'cancelled'
-                    and o.status = 'failed' and o.failed = 1 and o.cancelled_at is not null
-                 from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id")
-            .await
-    );
+    database
+        .assert_row(
+            "select d.status as delivery_status,
+                    d.cancelled_at is not null as is_delivery_cancelled, d.last_error,
+                    o.status as event_status, o.failed,
+                    o.cancelled_at is not null as is_event_cancelled
+             from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id",
+            json!({
+                "delivery_status": "failed", "is_delivery_cancelled": true, "last_error": "cancelled",
+                "event_status": "failed", "failed": 1, "is_event_cancelled": true
+            }),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -62,13 +73,17 @@ async fn an_attempt_that_fails_after_its_event_was_cancelled_is_not_followed_by_
 
     assert_eq!(said, ("in_progress".to_owned(), 0, 1));
     assert_eq!(receiver.count(), 1);
-    assert!(
-        database
-            .is("select d.status = 'failed' and d.attempts = 1 and d.last_status_code = 500 and d.next_attempt_at is null
-                    and o.status = 'failed' and o.failed = 1
-                 from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id")
-            .await
-    );
+    database
+        .assert_row(
+            "select d.status as delivery_status, d.attempts, d.last_status_code, d.next_attempt_at,
+                    o.status as event_status, o.failed
+             from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id",
+            json!({
+                "delivery_status": "failed", "attempts": 1, "last_status_code": 500,
+                "next_attempt_at": null, "event_status": "failed", "failed": 1
+            }),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -81,17 +96,22 @@ async fn an_attempt_that_succeeds_after_its_event_was_cancelled_is_complete() {
     receiver.release();
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select d.status = 'complete' and o.status = 'complete' and o.failed = 0 and o.cancelled_at is not null
-                 from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id")
-            .await
-    );
+    database
+        .assert_row(
+            "select d.status as delivery_status, o.status as event_status, o.failed,
+                    o.cancelled_at is not null as is_cancelled
+             from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id",
+            json!({
+                "delivery_status": "complete", "event_status": "complete", "failed": 0,
+                "is_cancelled": true
+            }),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_gone_when_its_event_is_cancelled_keeps_nothing_of_it() {
+async fn an_endpoint_that_is_gone_when_its_is_event_cancelled_keeps_nothing_of_it() {
     let (database, receiver, _dispatcher) = one_endpoint("", &[]).await;
     let event = hold_one(&database, &receiver, 410).await;
 
@@ -99,7 +119,7 @@ async fn an_endpoint_that_is_gone_when_its_event_is_cancelled_keeps_nothing_of_i
     receiver.release();
     database.until_settled().await;
 
-    assert!(database.is("select status = 'failed' from postrider.delivery_status").await);
+    database.assert_row("select status from postrider.delivery_status", json!({"status": "failed"})).await;
 }
 
 #[tokio::test]
@@ -111,7 +131,12 @@ async fn a_complete_event_cannot_be_cancelled_any_more() {
     let said = cancel(&database, event).await;
 
     assert_eq!(said, ("complete".to_owned(), 0, 0));
-    assert!(database.is("select status = 'complete' and cancelled_at is null from postrider.outbox").await);
+    database
+        .assert_row(
+            "select status, cancelled_at from postrider.outbox",
+            json!({"status": "complete", "cancelled_at": null}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -126,7 +151,7 @@ async fn an_unknown_event_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_is_settled_when_an_event_is_cancelled_stays_as_it_is() {
+async fn what_is_settled_when_an_is_event_cancelled_stays_as_it_is() {
     let database = Database::new().await;
     let (good, bad, hanging) = (Receiver::start().await, Receiver::start().await, Receiver::start().await);
     database.put_endpoint("good", &good.url(), "**", "").await;
@@ -151,7 +176,9 @@ async fn what_is_settled_when_an_event_is_cancelled_stays_as_it_is() {
                  from postrider.delivery_status")
             .await
     );
-    assert!(database.is("select status = 'failed' and failed = 1 from postrider.outbox").await);
+    database
+        .assert_row("select status, failed from postrider.outbox", json!({"status": "failed", "failed": 1}))
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -184,11 +211,12 @@ async fn what_a_killed_dispatcher_held_of_a_cancelled_event_is_given_up() {
     database.until_settled().await;
 
     assert_eq!(receiver.count(), 1);
-    assert!(
-        database
-            .is("select status = 'failed' and last_error = 'cancelled' and attempts = 1 from postrider.delivery_status")
-            .await
-    );
+    database
+        .assert_row(
+            "select status, last_error, attempts from postrider.delivery_status",
+            json!({"status": "failed", "last_error": "cancelled", "attempts": 1}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 

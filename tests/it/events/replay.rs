@@ -1,5 +1,6 @@
 //! `postrider.replay`, as SQL users call it.
 
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, Receiver, one_endpoint};
@@ -18,7 +19,12 @@ async fn a_complete_event_is_sent_again_under_the_same_id() {
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0].header("webhook-id"), requests[1].header("webhook-id"));
     assert_eq!(requests[1].header("postrider-attempt"), "2");
-    assert!(database.is("select status = 'complete' and deliveries = 1 from postrider.outbox").await);
+    database
+        .assert_row(
+            "select status, deliveries from postrider.outbox",
+            json!({"status": "complete", "deliveries": 1}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -32,8 +38,15 @@ async fn a_failed_event_is_sent_again_and_has_its_whole_schedule_before_it() {
     database.execute("select postrider.replay('one', '-infinity')").await;
     database.until_settled().await;
 
-    assert!(database.is("select status = 'failed' and attempts = 4 from postrider.delivery_status").await);
-    assert!(database.is("select status = 'failed' and failed = 1 from postrider.outbox").await);
+    database
+        .assert_row(
+            "select status, attempts from postrider.delivery_status",
+            json!({"status": "failed", "attempts": 4}),
+        )
+        .await;
+    database
+        .assert_row("select status, failed from postrider.outbox", json!({"status": "failed", "failed": 1}))
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -50,9 +63,12 @@ async fn an_endpoint_that_subscribed_later_receives_what_it_never_got() {
 
     assert_eq!((replayed, late.count(), receiver.count()), (5, 5, 5));
     late.next().await.verify();
-    assert!(
-        database.is("select bool_and(status = 'complete' and deliveries = 2) from postrider.outbox").await
-    );
+    database
+        .assert_row(
+            "select distinct status, deliveries from postrider.outbox",
+            json!({"status": "complete", "deliveries": 2}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -237,7 +253,12 @@ async fn an_event_that_is_not_routed_yet_is_left_alone() {
         database.value("select replayed from postrider.replay('one', '-infinity', 'infinity')").await;
 
     assert_eq!(replayed, 0);
-    assert!(database.is("select status = 'pending' and deliveries is null from postrider.outbox").await);
+    database
+        .assert_row(
+            "select status, deliveries from postrider.outbox",
+            json!({"status": "pending", "deliveries": null}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -296,7 +317,7 @@ async fn an_endpoint_that_was_put_again_after_its_deletion_is_sent_everything_an
     let replayed: i64 = database.value("select replayed from postrider.replay('one', '-infinity')").await;
 
     assert_eq!(replayed, 2);
-    assert!(database.is("select bool_and(deliveries = 2) from postrider.outbox").await);
+    database.assert_row("select distinct deliveries from postrider.outbox", json!({"deliveries": 2})).await;
     database.assert_counts_agree().await;
 }
 

@@ -1,6 +1,7 @@
 //! Finished events are deleted when they are old enough, and nothing else is.
 
 use postrider::store::STATEMENTS;
+use serde_json::json;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -70,7 +71,7 @@ async fn failed_events_are_kept_longer_and_unfinished_ones_for_ever() {
     assert_eq!(left, [failed, waiting]);
     database.make_older(11).await;
     database.until(&format!("select not exists (select from postrider.outbox where id = {failed})")).await;
-    assert!(database.is("select count(*) = 1 from postrider.outbox").await);
+    database.assert_row("select count(*) from postrider.outbox", json!({"count": 1})).await;
     assert!(dispatcher.terminate().await.success());
 }
 
@@ -136,9 +137,9 @@ async fn one_statement_deletes_only_so_many_deliveries_however_many_an_event_has
     }
 
     assert_eq!(deleted, [2, 1, 1, 1]);
-    assert!(database.is("select not exists (select from postrider.outbox)").await);
-    assert!(database.is("select not exists (select from postrider.delivery)").await);
-    assert!(database.is("select not exists (select from postrider.attempt)").await);
+    database.assert_row("select count(*) from postrider.outbox", json!({"count": 0})).await;
+    database.assert_row("select count(*) from postrider.delivery", json!({"count": 0})).await;
+    database.assert_row("select count(*) from postrider.attempt", json!({"count": 0})).await;
 }
 
 #[tokio::test]
@@ -154,8 +155,13 @@ async fn what_somebody_else_has_locked_is_passed_over_and_kept_in_mind() {
 
     assert_eq!((row.get::<_, i64>("looked_at"), row.get::<_, i64>("deleted")), (3, 2));
     assert_eq!((row.get::<_, i64>("last_id"), row.get::<_, i64>("kept_id")), (3, 2));
-    assert!(database.is("select array_agg(id) = '{2}' from postrider.outbox").await);
-    assert!(database.is("select array_agg(event_id) = '{2}' from postrider.delivery").await);
+    database.assert_row("select array_agg(id) as ids from postrider.outbox", json!({"ids": [2]})).await;
+    database
+        .assert_row(
+            "select array_agg(event_id) as event_ids from postrider.delivery",
+            json!({"event_ids": [2]}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -171,7 +177,9 @@ async fn deletion_ends_before_the_first_young_event() {
 
     assert_eq!((row.get::<_, i64>("deleted"), row.get::<_, i64>("last_id")), (2, 2));
     assert!(row.get::<_, bool>("is_end"));
-    assert!(database.is("select array_agg(id order by id) = '{3,4}' from postrider.outbox").await);
+    database
+        .assert_row("select array_agg(id order by id) as ids from postrider.outbox", json!({"ids": [3, 4]}))
+        .await;
 }
 
 /// A complete event of eight days ago.

@@ -1,6 +1,7 @@
 //! What somebody else has locked, or refuses to let go, keeps nothing else from being deleted or tidied up.
 
 use postrider::store::STATEMENTS;
+use serde_json::json;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -55,7 +56,9 @@ async fn a_replay_that_waits_for_an_event_is_not_waited_for() {
         )
         .await
         .unwrap();
-    assert!(database.is("select array_agg(id order by id) = '{1,2}' from postrider.outbox").await);
+    database
+        .assert_row("select array_agg(id order by id) as ids from postrider.outbox", json!({"ids": [1, 2]}))
+        .await;
 }
 
 #[tokio::test]
@@ -189,7 +192,9 @@ async fn tallies_whose_sums_somebody_has_locked_keep_no_other_from_being_summed_
     database
         .until("select array_agg(complete order by hour) = '{1,1}' from postrider.hourly_tally where endpoint_no = 2")
         .await;
-    assert!(database.is("select count(*) = 3000 from postrider.tally where endpoint_no = 1").await);
+    database
+        .assert_row("select count(*) from postrider.tally where endpoint_no = 1", json!({"count": 3000}))
+        .await;
     other.batch_execute("commit").await.unwrap();
     database.until("select not exists (select from postrider.tally)").await;
 }
@@ -226,8 +231,13 @@ async fn a_deleted_endpoint_that_somebody_has_locked_keeps_no_other_from_being_f
     let forgotten: i64 = database.value("select postrider.forget_endpoints('infinity')").await;
 
     assert_eq!(forgotten, 1);
-    assert!(database.is("select array_agg(id) = '{one}' from postrider.endpoint").await);
-    assert!(database.is("select array_agg(endpoint_no) = '{1}' from postrider.hourly_tally").await);
+    database.assert_row("select array_agg(id) as ids from postrider.endpoint", json!({"ids": ["one"]})).await;
+    database
+        .assert_row(
+            "select array_agg(endpoint_no) as endpoint_nos from postrider.hourly_tally",
+            json!({"endpoint_nos": [1]}),
+        )
+        .await;
     other.batch_execute("commit").await.unwrap();
     assert_eq!(database.value::<i64>("select postrider.forget_endpoints('infinity')").await, 1);
     assert!(database.is("select not exists (select from postrider.hourly_tally) and not exists (select from postrider.circuit)").await);

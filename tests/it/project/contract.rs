@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
 use tokio_postgres::Column;
 
 use crate::support::{CommandOutput, Database};
@@ -114,7 +115,7 @@ async fn only_topic_and_payload_are_required_of_a_producer() {
 
     database.execute("insert into postrider.outbox (topic, payload) values ('a', '{}')").await;
 
-    assert!(database.is("select status = 'pending' from postrider.outbox").await);
+    database.assert_row("select status from postrider.outbox", json!({"status": "pending"})).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Secrets at rest: with a key they stand sealed in the database, and nothing else changes.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
 use crate::support::{CommandOutput, Database, Dispatcher, Received, Receiver, SECRET};
@@ -94,11 +94,12 @@ async fn an_endpoint_that_cannot_be_read_waits_and_holds_up_no_other() {
     other.next().await;
     wrong.logged("the secrets of 1 endpoints cannot be read here").await;
     database.until("select count(*) = 1 from postrider.delivery_status where status = 'complete'").await;
-    assert!(
-        database
-            .is("select status = 'pending' and attempts = 0 from postrider.delivery_status where endpoint_id = 'one'")
-            .await
-    );
+    database
+        .assert_row(
+            "select status, attempts from postrider.delivery_status where endpoint_id = 'one'",
+            json!({"status": "pending", "attempts": 0}),
+        )
+        .await;
     assert!(wrong.log().contains("\"one\""), "{}", wrong.log());
     assert!(wrong.terminate().await.success());
     let _right = Dispatcher::start(&database, &["--encryption-key", &format!("{OTHER_KEY},{KEY}")]).await;

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Authority, CommandOutput, Database, Dispatcher, Receiver, SECRET, skip};
@@ -279,7 +280,7 @@ async fn what_an_earlier_version_sealed_for_another_endpoint_is_not_accepted() {
 
     assert_eq!(refused.code, Some(1));
     assert!(refused.complaint().contains("damaged, or moved here"), "{}", refused.stderr);
-    assert!(stage.database.is(&format!("select secret = '{moved}' from postrider.endpoint")).await);
+    stage.database.assert_row("select secret from postrider.endpoint", json!({"secret": moved})).await;
 }
 
 #[tokio::test]

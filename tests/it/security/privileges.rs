@@ -1,6 +1,7 @@
 //! A sweep over the catalog: who was given what in the schema, to the letter, and that a function which runs with its owner's
 //! rights runs nothing of its caller's.
 
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, connect};
@@ -165,5 +166,5 @@ async fn nothing_of_a_callers_own_schemas_is_run_by_what_it_calls() {
     ] {
         caller.batch_execute(call).await.unwrap_or_else(|fault| panic!("{call}: {fault:?}"));
     }
-    assert!(database.is("select count(*) = 1 from postrider.outbox").await);
+    database.assert_row("select count(*) from postrider.outbox", json!({"count": 1})).await;
 }

@@ -177,9 +177,9 @@ fn no_login_and_no_key_shows_itself_whether_it_is_one_or_not() {
         for shown in [
             login(json!({ "type": "bearer", "token": text })),
             login(json!({ "type": "basic", "username": "me", "password": text })),
-            login(
-                json!({ "type": "oauth2", "token_url": "https://a/", "client_id": "me", "client_secret": text }),
-            ),
+            login(json!({
+                 "type": "oauth2", "token_url": "https://a/", "client_id": "me", "client_secret": text
+            })),
             login(json!({ "type": text })),
             format!("{:?}", text.parse::<Auth>()),
             format!("{:?}", key.parse::<SigningKey>().map_err(|fault| fault.to_string())),

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use postrider::store::STATEMENTS;
+use serde_json::json;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -113,7 +114,7 @@ async fn a_producer_may_publish() {
     let output = CommandOutput::run(&producer, &["publish", "order.created", "{}"]).await;
 
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    assert!(database.is("select count(*) = 1 from postrider.outbox").await);
+    database.assert_row("select count(*) from postrider.outbox", json!({"count": 1})).await;
 }
 
 #[tokio::test]
@@ -192,7 +193,7 @@ async fn a_dispatcher_needs_no_more_than_its_role_to_deliver() {
     database.until_settled().await;
 
     assert_eq!(receiver.count(), 2);
-    assert!(database.is("select status = 'complete' from postrider.outbox").await);
+    database.assert_row("select status from postrider.outbox", json!({"status": "complete"})).await;
     dispatcher.signal("TERM").await;
     assert!(dispatcher.ended().await.success());
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::signature::{ED25519, UnparsedPublicKey};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{CommandOutput, Database, Dispatcher, Received, Receiver, one_endpoint};
 
@@ -21,7 +21,7 @@ async fn every_request_is_signed_by_the_key_beside_the_secret() {
 
     request.verify();
     assert!(verifies(&request, PUBLIC));
-    assert!(database.is(&format!("select public_key = '{PUBLIC}' from postrider.endpoint")).await);
+    database.assert_row("select public_key from postrider.endpoint", json!({"public_key": PUBLIC})).await;
 }
 
 #[tokio::test]
@@ -66,7 +66,12 @@ async fn a_key_is_kept_unless_it_is_named_and_removed_by_none() {
     database.put_endpoint("one", "https://example.com/other", "**", "signing_key => 'none'").await;
 
     assert!(kept);
-    assert!(database.is("select signing_key is null and public_key is null from postrider.endpoint").await);
+    database
+        .assert_row(
+            "select signing_key, public_key from postrider.endpoint",
+            json!({"signing_key": null, "public_key": null}),
+        )
+        .await;
 }
 
 #[tokio::test]
