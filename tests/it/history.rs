@@ -47,7 +47,7 @@ async fn views_answer_without_a_walk_through_the_history() {
 async fn recipes_answer_without_a_walk_through_the_history() {
     let database = history().await;
     let client = database.connect().await;
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sql.md")).unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/how-to/watch-in-sql.md")).unwrap();
     let mut recipes: Vec<String> = Vec::new();
     for line in page.lines() {
         match (line.strip_prefix("app=> "), line.strip_prefix("app-> "), recipes.last_mut()) {

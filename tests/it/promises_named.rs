@@ -9,7 +9,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn every_test_that_a_page_names_exists() {
     let mut missing = Vec::new();
 
-    for page in ["README.md", "ARCHITECTURE.md", "docs/reliability.md"] {
+    for page in ["README.md", "ARCHITECTURE.md", "docs/reference/reliability.md"] {
         let names = tests_named(&read(page));
         missing.extend(names.into_iter().filter(|name| !exists(name)).map(|name| format!("{page}: {name}")));
     }
@@ -33,7 +33,7 @@ fn every_promise_in_the_readme_names_a_test() {
 
 #[test]
 fn every_mutant_is_in_the_table_of_guards() {
-    let page = read("docs/reliability.md");
+    let page = read("docs/reference/reliability.md");
     let (_, guards) = page.split_once("## Guards").unwrap();
     let mut patches = 0;
 
