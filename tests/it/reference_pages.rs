@@ -5,7 +5,6 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::promises_named::read;
 use crate::support::{Database, Ended, command, variable};
 
 const BEGIN: &str = "<!-- Written by scripts/update-reference, down to the next such line. -->\n";
@@ -62,13 +61,11 @@ async fn the_reference_of_the_command_line_is_what_help_says() {
 
     let settings = options(&help("run").await);
     for path in commands().await {
-        let (own, _) = {
-            let help = help(&path).await;
-            help.split_once(GLOBAL_OPTIONS).map(|(own, rest)| (own.to_owned(), rest.to_owned())).unwrap()
-        };
-        let own = if LIKE_RUN.contains(&path.as_str()) { without(&own, &settings) } else { own };
-        let tail = examples(&help(&path).await);
-        let text = format!("{}\n\n{tail}", own.trim_end());
+        let help = help(&path).await;
+        let (own, rest) = help.split_once(GLOBAL_OPTIONS).unwrap();
+        let own = if LIKE_RUN.contains(&path.as_str()) { without(own, &settings) } else { own.to_owned() };
+        let examples = rest.split_once("\n\n").map_or("", |(_, examples)| examples);
+        let text = format!("{}\n\n{examples}", own.trim_end());
         generated += &format!("## `postrider {path}`\n\n```text\n{}\n```\n\n", text.trim());
     }
 
@@ -165,8 +162,6 @@ fn without(help: &str, options: &[String]) -> String {
     )
 }
 
-/// What a help says after its options.
-fn examples(help: &str) -> String {
-    let (_, rest) = help.split_once(GLOBAL_OPTIONS).unwrap();
-    rest.split_once("\n\n").map_or(String::new(), |(_, tail)| tail.trim().to_owned())
+fn read(page: &str) -> String {
+    fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
