@@ -40,21 +40,21 @@ fn every_file_that_a_page_names_exists() {
 #[test]
 fn every_page_of_the_documentation_is_in_the_index_and_names_the_next_one() {
     let index = text(Path::new("docs/README.md"));
-    let mut lost = Vec::new();
+    let mut complaints = Vec::new();
 
     for page in pages() {
         let Ok(name) = page.strip_prefix("docs") else { continue };
         let text = text(&page);
         let last = text.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
         if !last.starts_with("Next: [") {
-            lost.push(format!("{}: no next page", page.display()));
+            complaints.push(format!("{}: no next page", page.display()));
         }
         if name != Path::new("README.md") && !index.contains(&format!("]({})", name.display())) {
-            lost.push(format!("{}: not in the index", page.display()));
+            complaints.push(format!("{}: not in the index", page.display()));
         }
     }
 
-    assert_eq!(lost, Vec::<String>::new());
+    assert_eq!(complaints, Vec::<String>::new());
 }
 
 /// All pages, relative to the repository.
