@@ -90,6 +90,26 @@ async fn the_reference_of_the_configuration_has_every_setting_and_its_default() 
     assert_eq!(rows.len(), settings.as_object().unwrap().len() + 1, "--config, and each setting");
 }
 
+#[tokio::test]
+async fn the_reference_of_endpoints_has_every_setting() {
+    let database = Database::new().await;
+    // What is no setting: its name, and what commands pass beside a sealed key or a secret of their own.
+    let names: String = database
+        .value(
+            "select string_agg(name, ' ')
+             from pg_proc as p, unnest(p.proargnames, p.proargmodes) as a(name, mode)
+             where p.oid::regprocedure::text like 'postrider.put_endpoint(%' and mode = 'i'
+                and name not in ('id', 'public_key', 'new_secret_if_created')",
+        )
+        .await;
+    let page = read("docs/reference/endpoints.md");
+
+    for name in names.split(' ') {
+        let rows = page.lines().filter(|line| line.starts_with(&format!("| `{name} ")));
+        assert!(rows.filter(|row| row.contains(&format!("| `{name}`"))).count() == 1, "{name}");
+    }
+}
+
 /// Compares the generated part of a page, or writes it.
 fn compare(page: &str, generated: &str) {
     let text = read(page);
