@@ -162,6 +162,8 @@ mod project {
     mod contract;
     mod layers;
     mod metrics_named;
+    mod pages;
     pub(crate) mod promises_named;
+    mod reference_pages;
     mod sql;
 }

@@ -67,7 +67,8 @@ fn every_operation_has_an_id_of_its_own_and_a_summary() {
 #[test]
 fn every_route_and_every_code_stands_in_the_reference() {
     let described: Value = serde_json::to_value(postrider::api::openapi()).unwrap();
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.md")).unwrap();
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/api.md")).unwrap();
 
     for (path, item) in described["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {

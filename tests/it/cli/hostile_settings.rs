@@ -197,7 +197,13 @@ async fn a_file_with_a_secret_that_everybody_may_read_is_warned_about() {
 
 #[test]
 fn no_page_shows_a_token_that_somebody_could_copy() {
-    for page in ["README.md", "SECURITY.md", "docs/api.md", "docs/metrics.md", "docs/connection.md"] {
+    for page in [
+        "README.md",
+        "SECURITY.md",
+        "docs/reference/api.md",
+        "docs/reference/metrics.md",
+        "docs/reference/connection.md",
+    ] {
         let text = read(page);
         let shown = text.match_indices("Bearer ").map(|(at, word)| &text[at + word.len()..]);
         let tokens = shown.map(|rest| rest.split(['"', '`', '\'', ' ', '\n']).next().unwrap());

@@ -13,7 +13,7 @@ async fn the_dashboard_shows_every_metric_and_no_other() {
 
 #[tokio::test]
 async fn the_page_of_metrics_describes_every_metric_and_no_other() {
-    let named = metrics_named_in("docs/metrics.md");
+    let named = metrics_named_in("docs/reference/metrics.md");
 
     assert_eq!(named, exported().await);
 }

@@ -9,7 +9,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn every_test_that_a_page_names_exists() {
     let mut missing = Vec::new();
 
-    for page in ["README.md", "ARCHITECTURE.md", "docs/reliability.md"] {
+    for page in ["README.md", "ARCHITECTURE.md", "docs/reference/reliability.md"] {
         let names = tests_named(&read(page));
         missing.extend(names.into_iter().filter(|name| !exists(name)).map(|name| format!("{page}: {name}")));
     }
@@ -18,22 +18,33 @@ fn every_test_that_a_page_names_exists() {
 }
 
 #[test]
-fn every_promise_in_the_readme_names_a_test() {
-    let readme = read("README.md");
-    let (_, table) = readme.split_once("| promised |").unwrap();
-    let (table, _) = table.split_once("\n\n").unwrap();
-
-    let rows: Vec<&str> = table.lines().skip(2).collect();
+fn every_promise_names_a_test() {
+    let rows = promises();
 
     assert!(rows.len() >= 10, "{rows:?}");
     for row in rows {
-        assert!(!tests_named(row).is_empty(), "{row}");
+        assert!(!tests_named(&row).is_empty(), "{row}");
+    }
+}
+
+#[test]
+fn every_promise_in_the_readme_is_one_of_the_promises() {
+    let readme = read("README.md");
+    let (_, list) = readme.split_once("## Promises").unwrap();
+    let (list, _) = list.split_once("\n## ").unwrap();
+
+    let promised: Vec<&str> = list.split("**").skip(1).step_by(2).collect();
+
+    assert!(promised.len() >= 6, "{promised:?}");
+    let rows = promises();
+    for promise in promised {
+        assert!(rows.iter().any(|row| row.starts_with(&format!("| **{promise}**"))), "{promise}");
     }
 }
 
 #[test]
 fn every_mutant_is_in_the_table_of_guards() {
-    let page = read("docs/reliability.md");
+    let page = read("docs/reference/reliability.md");
     let (_, guards) = page.split_once("## Guards").unwrap();
     let mut patches = 0;
 
@@ -48,6 +59,14 @@ fn every_mutant_is_in_the_table_of_guards() {
     }
 
     assert_eq!(guards.lines().filter(|line| line.starts_with('|') && line.contains("::")).count(), patches);
+}
+
+/// The rows of the table of promises.
+fn promises() -> Vec<String> {
+    let page = read("docs/reference/reliability.md");
+    let (_, table) = page.split_once("| promised |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    table.lines().skip(2).map(str::to_owned).collect()
 }
 
 /// The text of a page.

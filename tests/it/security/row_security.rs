@@ -1,4 +1,4 @@
-//! Tenants of one outbox, kept apart by row-level security as docs/sql.md says: its statements are what is run here.
+//! Tenants of one outbox, kept apart by row-level security as docs/how-to/separate-tenants.md says: its statements are what is run here.
 
 use serde_json::json;
 use tokio_postgres::Client;
@@ -196,7 +196,7 @@ struct Tenant {
 impl Tenants {
     async fn new() -> Self {
         let database = Database::new().await;
-        let page = read("docs/sql.md");
+        let page = read("docs/how-to/separate-tenants.md");
         let (_, section) = page.split_once("## Several tenants in one outbox").unwrap();
         for block in section.split("```sql\n").skip(1) {
             database.execute(block.split_once("```").unwrap().0).await;
