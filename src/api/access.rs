@@ -1,6 +1,5 @@
 //! Who may use the API: tokens, and the checks that keep a browser from being used against an address of this machine.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::places::Place;
 use super::problem::{Code, Problem};
+use crate::config::ApiToken;
 
 /// What a browser says of the page that asks (Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -23,27 +23,10 @@ const REQUESTS_MAX: usize = 128;
 /// No request takes longer, `?wait=` included.
 pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(75);
 
-/// A token of the API. Shows in no output.
-#[derive(Clone)]
-pub struct Token(String);
-
-impl Token {
-    /// Wraps a token that `config` has checked.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(hidden)")
-    }
-}
-
 /// What lets requests in.
 #[derive(Debug)]
 pub struct Guard {
-    tokens: Vec<Token>,
+    tokens: Vec<ApiToken>,
     hosts: Vec<String>,
     requests: Semaphore,
 }
@@ -51,7 +34,7 @@ pub struct Guard {
 impl Guard {
     /// With tokens, every request needs one of them; without, the Host header must be an address, `localhost` or one of
     /// `hosts`. Requests that were let in have half of the connections at most, so that others are always heard.
-    pub fn new(tokens: Vec<Token>, hosts: Vec<String>, connections_max: usize) -> Self {
+    pub fn new(tokens: Vec<ApiToken>, hosts: Vec<String>, connections_max: usize) -> Self {
         Self { tokens, hosts, requests: Semaphore::new(REQUESTS_MAX.min(connections_max / 2)) }
     }
 
@@ -63,7 +46,7 @@ impl Guard {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         // Compares with every token, in a time that does not tell how much of one is right.
         let is_known = given.is_some_and(|given| {
-            let equal = self.tokens.iter().map(|token| token.0.as_bytes().ct_eq(given));
+            let equal = self.tokens.iter().map(|token| token.as_bytes().ct_eq(given));
             equal.fold(subtle::Choice::from(0), |any, one| any | one).into()
         });
         if is_known {

@@ -10,11 +10,11 @@ use tokio::task::JoinSet;
 
 use self::cluster::Cluster;
 use super::receive::{self, Behaviour};
+use super::service::Service;
+use super::signals::Signals;
 use super::{Failure, output};
-use crate::cli::signals::Signals;
 use crate::config::args;
 use crate::config::{RunConfig, Settings};
-use crate::dispatcher::Dispatcher;
 use crate::model::endpoint::{Format, SigningSecret};
 use crate::store::{DatabaseUrl, EndpointPut, NewEvent, Session, Store};
 use crate::validation::{parse_address, parse_duration};
@@ -73,13 +73,13 @@ async fn work(
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     let Given { address, every, events } = given;
-    let database = config.database.clone();
+    let database = config.dispatcher.database.clone();
     let health = tokio::select! {
-        health = Dispatcher::prepare(&config) => health?,
+        health = Service::prepare(&config) => health?,
         _ = signals.next() => return Ok(()),
     };
     let store = Store::new(&database, Session::Command, 2).map_err(anyhow::Error::from)?;
-    let store = store.with_vault(config.vault.clone());
+    let store = store.with_vault(config.dispatcher.vault.clone());
     let listener = receive::bind(address).await?;
     let address = listener.local_addr()?;
     // A new one each time: a database that was given may know this endpoint from an earlier run.
@@ -92,7 +92,7 @@ async fn work(
         Behaviour { secret, status: StatusCode::OK, fail_rate: 0.0, delay: Duration::ZERO, json: false },
     ));
     let dispatcher = tokio::select! {
-        dispatcher = Box::pin(Dispatcher::start(config, health)) => dispatcher?,
+        dispatcher = Box::pin(Service::start(config, health)) => dispatcher?,
         _ = signals.next() => return Ok(()),
     };
     introduce(&database, address, &dispatcher, token_file.as_deref())?;
@@ -128,7 +128,7 @@ fn endpoint(address: SocketAddr, secret: &str) -> EndpointPut {
 fn introduce(
     database: &DatabaseUrl,
     receiver: SocketAddr,
-    dispatcher: &Dispatcher,
+    dispatcher: &Service,
     token_file: Option<&str>,
 ) -> std::io::Result<()> {
     // In quotes: a shell may take a question mark to mean a file.

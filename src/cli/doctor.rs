@@ -95,8 +95,8 @@ fn print(checks: &[Finding]) -> std::io::Result<()> {
 
 /// From the outside to the inside: what cannot be reached is not looked at.
 async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Finding>, Failure> {
-    let store = Store::new(&config.database, Session::Command, 2).map_err(anyhow::Error::from)?;
-    let store = store.with_vault(config.vault.clone());
+    let store = Store::new(&config.dispatcher.database, Session::Command, 2).map_err(anyhow::Error::from)?;
+    let store = store.with_vault(config.dispatcher.vault.clone());
     let before = machine_ms();
     let row = match store.read_server().await {
         Ok(row) => row,
@@ -136,7 +136,7 @@ async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Finding>, Failu
 
 async fn schema(config: &RunConfig, exists: bool) -> Finding {
     const NAME: &str = "schema";
-    match store::check_schema(&config.database).await {
+    match store::check_schema(&config.dispatcher.database).await {
         Err(MigrateError::Older { .. }) if !exists => {
             Finding::fail(NAME, "there is no schema postrider in this database", "postrider migrate")
         }

@@ -1,23 +1,45 @@
 //! The tokens of the API, from their file.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use super::Settings;
-use crate::api::Token;
 
 /// What stands for a token in examples and templates.
 const PLACEHOLDERS: [&str; 5] = ["changeme", "change-me", "example", "placeholder", "your-token"];
 /// A token has at least so many different characters; one of 16 random digits has, but for one in ten thousand.
 const DIFFERENT_MIN: usize = 5;
 
+/// A token of the API. Shows in no output.
+#[derive(Clone)]
+pub struct ApiToken(String);
+
+impl ApiToken {
+    /// Wraps a token that was checked.
+    fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Its bytes, to be compared in constant time.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for ApiToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiToken(hidden)")
+    }
+}
+
 /// One a line. Whoever can reach a public address needs one.
 pub(super) fn check(
     settings: &mut Settings,
     typed: Option<String>,
     listen: Option<SocketAddr>,
-) -> Option<Vec<Token>> {
+) -> Option<Vec<ApiToken>> {
     const NAME: &str = "api_token_file";
     let Some(path) = settings.text(NAME, typed, None) else {
         if listen.is_some_and(|address| !address.ip().is_loopback()) {
@@ -34,7 +56,7 @@ pub(super) fn check(
     let (mut tokens, mut is_wrong) = (Vec::new(), false);
     for (line, number) in lines {
         match fault(line) {
-            None => tokens.push(Token::new(line.to_owned())),
+            None => tokens.push(ApiToken::new(line.to_owned())),
             Some(fault) => {
                 is_wrong = true;
                 settings.problems.add(NAME, &format!("line {number}: {fault}"), Some(&path));

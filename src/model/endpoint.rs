@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::model::header::check_header;
 use crate::model::topic::TopicPattern;
-use crate::rules::encryption::OpenError;
+use crate::model::unreadable::OpenError;
 
 pub use auth::{Auth, AuthError, OAuth2};
 pub use signing::{OldSecret, SecretError, SigningKey, SigningSecret};

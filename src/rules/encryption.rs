@@ -11,10 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{Context, SHA256};
-use ring::rand::{SecureRandom as _, SystemRandom};
 use thiserror::Error;
 
 pub use place::{Field, Place};
+
+use crate::model::random::{NoRandomness, random};
+use crate::model::unreadable::OpenError;
 
 const KEY_BYTES: usize = 32;
 const PREFIX: &str = "sealed:";
@@ -47,33 +49,6 @@ impl fmt::Debug for Key {
 pub struct KeyError {
     nth: usize,
 }
-
-/// Why a secret cannot be read.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum OpenError {
-    /// This dispatcher does not have its key.
-    #[error("sealed with key {0}, which is not among --encryption-key and --encryption-key-file")]
-    UnknownKey(String),
-    /// Somebody changed it, or moved it here, or moved the endpoint.
-    #[error(
-        "sealed with key {0}, and damaged, or moved here from another endpoint, field or host: name it again"
-    )]
-    Damaged(String),
-    /// An earlier version sealed it, and nothing says for which field and host.
-    #[error(
-        "sealed with key {0} by an earlier version, which did not say for which field and host: look at the URLs of the \
-         endpoints, then run \"postrider secret seal --accept-unbound\""
-    )]
-    Unbound(String),
-    /// It is none of what may stand there. Never contains the secret.
-    #[error("invalid: {0}")]
-    Invalid(String),
-}
-
-/// The random source of the system has failed.
-#[derive(Clone, Copy, Debug, Error)]
-#[error("no random bytes from the system")]
-pub struct NoRandomness;
 
 impl Vault {
     /// Keys in base64, one a line or separated by commas; what follows a `#` is a comment.
@@ -202,14 +177,6 @@ impl Key {
 
 fn first_four(bytes: &[u8]) -> u32 {
     bytes.first_chunk().copied().map_or(0, u32::from_be_bytes)
-}
-
-/// Bytes that nobody can guess.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
-    let mut bytes = [0; N];
-    #[expect(clippy::map_err_ignore, reason = "ring tells nothing")]
-    SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandomness)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

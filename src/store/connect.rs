@@ -201,7 +201,7 @@ impl DatabaseUrl {
         self.wants_primary && is_read_only(fault)
     }
 
-    /// Connects to the first host that takes us. In database_health, all attempts of this process wait for each other (see
+    /// Connects to the first host that takes us. In trouble, all attempts of this process wait for each other (see
     /// `store/gate.rs`).
     ///
     /// # Errors

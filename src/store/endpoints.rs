@@ -15,7 +15,8 @@ use crate::model::endpoint::{
     Credentials, Endpoint, EndpointNo, EndpointState, Format, OldSecret, Tls, prepare_headers,
 };
 use crate::model::topic::TopicPattern;
-use crate::rules::encryption::{Field, OpenError, Place, Vault};
+use crate::model::unreadable::OpenError;
+use crate::rules::encryption::{Field, Place, Vault};
 
 /// All endpoints as of one version.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! DispatcherInfo: one call puts an endpoint or rotates its secret, whoever else does the same at the same time. What is secret in
+//! Registration of endpoints: one call puts an endpoint or rotates its secret, whoever else does the same at the same time. What is secret in
 //! it is sealed before it is stored, and the same secret is the same although it would be sealed differently.
 
 use std::time::Duration;
@@ -13,7 +13,8 @@ use super::statements::{PUT_ENDPOINT, ROTATE_SECRET};
 use super::views::RotatedSecret;
 use super::{PREPARE_AGAIN_MAX, Store, StoreError, column, json_row, millis, missing};
 use crate::model::endpoint::{Format, SigningKey, SigningSecret};
-use crate::rules::encryption::{Field, NoRandomness, Place};
+use crate::model::random::NoRandomness;
+use crate::rules::encryption::{Field, Place};
 
 /// What `postrider.put_endpoint` is given.
 #[derive(Clone, Debug)]

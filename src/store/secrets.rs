@@ -4,7 +4,8 @@ use tokio_postgres::Row;
 
 use super::statements::{FORGET_SECRETS, LIST_UNSEALED, READ_SECRETS, SEAL_SECRETS};
 use super::{Store, StoreError, column, is_row_fault, missing, one_line};
-use crate::rules::encryption::{Field, NoRandomness, Place, Vault};
+use crate::model::random::NoRandomness;
+use crate::rules::encryption::{Field, Place, Vault};
 use crate::rules::halves::Halves;
 
 /// Endpoints whose secrets are sealed by one statement.

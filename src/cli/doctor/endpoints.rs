@@ -55,7 +55,7 @@ fn refused(config: &RunConfig, rows: &[EndpointRow]) -> Option<Finding> {
     let refused: Vec<String> = rows
         .iter()
         .filter_map(|row| {
-            let refused = config.egress.judge_text(&row.url).err()?;
+            let refused = config.dispatcher.egress.judge_text(&row.url).err()?;
             Some(format!("{} ({refused})", row.id))
         })
         .collect();

@@ -12,8 +12,8 @@ pub(super) async fn descriptors(config: &RunConfig, store: &Store) -> Finding {
         Ok(hosts) => hosts,
         Err(fault) => return Finding::broken(NAME, &fault),
     };
-    let budget = Budget::new(raise_limit(), config.max_in_flight);
-    let found = [budget.lacks_requests(config.max_in_flight), budget.lacks_connections(hosts)];
+    let budget = Budget::new(raise_limit(), config.dispatcher.max_in_flight);
+    let found = [budget.lacks_requests(config.dispatcher.max_in_flight), budget.lacks_connections(hosts)];
     let lacks: Vec<String> = found.into_iter().flatten().collect();
     let Budget { limit, in_flight, kept, .. } = budget;
     if lacks.is_empty() {
@@ -25,6 +25,6 @@ pub(super) async fn descriptors(config: &RunConfig, store: &Store) -> Finding {
     Finding::warn(
         NAME,
         format!("in this shell: {}", lacks.join("; ")),
-        budget.remedy(hosts, config.max_in_flight),
+        budget.remedy(hosts, config.dispatcher.max_in_flight),
     )
 }

@@ -18,10 +18,10 @@ const QUEUE_FAIL: f64 = 0.5;
 /// LISTEN on one connection, NOTIFY on another, as `run` does it.
 pub(super) async fn path(config: &RunConfig, store: &Store) -> Finding {
     const NAME: &str = "notifications";
-    if config.wake == WakeMode::Poll {
+    if config.dispatcher.wake == WakeMode::Poll {
         return Finding::ok(NAME, "not used: wake = poll");
     }
-    match tokio::time::timeout(DEADLINE, hear(&config.listen_database, store)).await {
+    match tokio::time::timeout(DEADLINE, hear(&config.dispatcher.listen_database, store)).await {
         Ok(Ok(())) => Finding::ok(NAME, "what is sent on one connection arrives on another"),
         Ok(Err(fault)) => Finding::fail(
             NAME,

@@ -11,7 +11,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::rules::encryption::{NoRandomness, random};
+use crate::model::random::{NoRandomness, random};
 
 /// Reads whatever PostgreSQL's `decode(…, 'base64')` reads, so that the CHECK on the table is the stricter of the two.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -1,9 +1,12 @@
 //! A database per test, copied from a migrated template; NOTIFY channels ignore schemas, but not databases.
 
+use std::future::Future;
+use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use postrider::store::{DatabaseUrl, Environment, Session, migrate};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_postgres::error::DbError;
 use tokio_postgres::types::ToSql;
@@ -100,6 +103,39 @@ impl Database {
     pub(crate) async fn refusal(&self, sql: &str) -> DbError {
         let fault = self.client.batch_execute(sql).await.expect_err(sql);
         fault.as_db_error().unwrap().clone()
+    }
+
+    /// The rows of a query as JSON: an object for each, with its columns; times and the like as texts.
+    pub(crate) async fn json_rows(&self, sql: &str) -> Vec<Value> {
+        let rows = self.rows(&format!("with q as ({sql}) select to_json(q)::text from q"), &[]).await;
+        rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect()
+    }
+
+    /// Checks the one row of a query: `assert_row("select status, attempts from …", json!({"status": "complete", "attempts": 1}))`.
+    #[track_caller]
+    pub(crate) fn assert_row<'a>(&'a self, sql: &'a str, expected: Value) -> impl Future<Output = ()> + 'a {
+        self.assert_rows(sql, vec![expected])
+    }
+
+    /// Checks all rows of a query, in its order.
+    #[track_caller]
+    pub(crate) fn assert_rows<'a>(
+        &'a self,
+        sql: &'a str,
+        expected: Vec<Value>,
+    ) -> impl Future<Output = ()> + 'a {
+        let caller = Location::caller();
+        async move {
+            let actual = self.json_rows(sql).await;
+            let lines =
+                |rows: &[Value]| rows.iter().map(Value::to_string).collect::<Vec<_>>().join("\n            ");
+            assert!(
+                actual == expected,
+                "{caller}: {sql}\n  expected: {}\n  actual:   {}",
+                lines(&expected),
+                lines(&actual)
+            );
+        }
     }
 
     /// Whether a query's one value is true.
@@ -324,7 +360,8 @@ impl Database {
 fn superuser_url() -> &'static str {
     static CLUSTER: OnceLock<(String, Option<Cluster>)> = OnceLock::new();
     let start = || {
-        let cluster = Cluster::start(&["fsync=off", "max_prepared_transactions=10"]);
+        // Many tests at once, each with connections of its own; as in scripts/test.
+        let cluster = Cluster::start(&["fsync=off", "max_prepared_transactions=10", "max_connections=400"]);
         (cluster.url.clone(), Some(cluster))
     };
     let given = || variable("POSTRIDER_TEST_DATABASE_URL").map(|url| (with_password(&url), None));
