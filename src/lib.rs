@@ -29,7 +29,7 @@
 //! | [`store`] | the only room that speaks SQL | model, rules |
 //! | [`sinks`] | one attempt: request, signature, address rules | model, rules |
 //! | [`dispatcher`] | wake, route, claim, send, settle | model, rules, store, sinks |
-//! | [`operations`] | what command line and API both do | model, validation, store, sinks |
+//! | [`operations`] | what command line and API both do | model, rules, validation, store, sinks |
 //! | [`telemetry`] | log, metrics page | rules, store, dispatcher |
 //! | [`config`] | flags, environment and file become one checked configuration | rules, validation, store, sinks, dispatcher, telemetry |
 //! | [`api`] | the admin API and the dashboard | model, rules, validation, store, sinks, dispatcher, operations, telemetry, config |
@@ -63,13 +63,13 @@ pub mod rules {
 
 /// How input is checked, and how its problems are told: all at once.
 pub mod validation {
-    mod moment;
     mod parse;
     mod problems;
+    mod time_argument;
 
-    pub use moment::Moment;
     pub use parse::{parse_address, parse_duration, parse_number};
-    pub use problems::{Problem, Problems, shorten};
+    pub use problems::{InvalidInput, Problems, shorten};
+    pub use time_argument::TimeArgument;
 }
 
 pub mod store;
@@ -111,7 +111,7 @@ pub mod config {
     mod settings;
     mod tokens;
 
-    pub use reading::{Reading, Source};
+    pub use reading::{ResolvedSetting, Source};
     pub use run::{ApiConfig, RunConfig, defaults};
     pub use settings::Settings;
     pub use tokens::ApiToken;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use self::body::EndpointBody;
-use super::extract::{Answer, Body, Id, OptionalBody, Params, Text};
+use super::extract::{Body, Id, JsonResponse, OptionalBody, QueryParams, Text};
 use super::openapi::{Secret, TopicPattern, Whole};
 use super::paging::PageParams;
 use super::problem::{Code, Problem};
@@ -71,7 +71,7 @@ pub(super) async fn put(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
     Body(body): Body<EndpointBody>,
-) -> Result<Answer<PutEndpoint>, Problem> {
+) -> Result<JsonResponse<PutEndpoint>, Problem> {
     let registration = body.registration(id);
     let mut problems = Problems::default();
     let put = registration.check(&api.policy, &mut problems);
@@ -79,7 +79,7 @@ pub(super) async fn put(
     let done = api.store.put_endpoint(&put).await?;
     let status = if done.result == "created" { StatusCode::CREATED } else { StatusCode::OK };
     let endpoint = existing(&api, &put.id).await?;
-    Ok(Answer(status, PutEndpoint { endpoint, result: done.result, secret: done.secret }))
+    Ok(JsonResponse(status, PutEndpoint { endpoint, result: done.result, secret: done.secret }))
 }
 
 /// One endpoint and how it is doing; never its secret.
@@ -88,7 +88,7 @@ pub(super) async fn put(
     responses((status = 200, description = "The endpoint", body = EndpointRow))
 )]
 pub(super) async fn get(State(api): State<Arc<Api>>, Id(id): Id<String>) -> Result<Text, Problem> {
-    api.kept.text(format!("endpoint {id}"), existing(&api, &id)).await
+    api.cache.text(format!("endpoint {id}"), existing(&api, &id)).await
 }
 
 /// Deletes an endpoint.
@@ -101,8 +101,8 @@ pub(super) async fn get(State(api): State<Arc<Api>>, Id(id): Id<String>) -> Resu
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
-) -> Result<Answer<DeletedEndpoint>, Problem> {
-    Ok(Answer(StatusCode::OK, api.store.delete_endpoint(&id).await?))
+) -> Result<JsonResponse<DeletedEndpoint>, Problem> {
+    Ok(JsonResponse(StatusCode::OK, api.store.delete_endpoint(&id).await?))
 }
 
 /// A page of endpoints.
@@ -121,11 +121,11 @@ pub(super) struct EndpointPage {
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    Params(params): Params<PageParams>,
+    QueryParams(params): QueryParams<PageParams>,
 ) -> Result<Text, Problem> {
     let limit = params.limit()?;
     let cursor = params.cursor.as_deref();
-    api.kept.text(format!("endpoints {limit} {cursor:?}"), page(&api, cursor, limit)).await
+    api.cache.text(format!("endpoints {limit} {cursor:?}"), page(&api, cursor, limit)).await
 }
 
 async fn page(api: &Api, cursor: Option<&str>, limit: i64) -> Result<EndpointPage, Problem> {
@@ -157,13 +157,13 @@ pub(super) async fn pause(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
     OptionalBody(body): OptionalBody<PauseBody>,
-) -> Result<Answer<EndpointRow>, Problem> {
+) -> Result<JsonResponse<EndpointRow>, Problem> {
     if body.reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
         let expected = format!("reason: needs at most {REASON_CHARS_MAX} characters");
         return Err(Problem::new(Code::InvalidArgument, expected));
     }
     api.store.pause_endpoint(&id, body.reason.as_deref()).await?;
-    Ok(Answer(StatusCode::OK, existing(&api, &id).await?))
+    Ok(JsonResponse(StatusCode::OK, existing(&api, &id).await?))
 }
 
 /// Enables a paused or disabled endpoint; what waits is delivered.
@@ -174,9 +174,9 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
-) -> Result<Answer<EndpointRow>, Problem> {
+) -> Result<JsonResponse<EndpointRow>, Problem> {
     api.store.resume_endpoint(&id).await?;
-    Ok(Answer(StatusCode::OK, existing(&api, &id).await?))
+    Ok(JsonResponse(StatusCode::OK, existing(&api, &id).await?))
 }
 
 /// How to rotate a secret.
@@ -203,12 +203,12 @@ pub(super) async fn rotate_secret(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
     OptionalBody(body): OptionalBody<RotateBody>,
-) -> Result<Answer<RotatedSecret>, Problem> {
+) -> Result<JsonResponse<RotatedSecret>, Problem> {
     let mut problems = Problems::default();
     let overlap = body.overlap.as_deref().unwrap_or(OVERLAP_DEFAULT);
     let rotation = SecretRotation::check(id, body.secret, overlap, &mut problems);
     let rotation = problems.unless_any(rotation)?;
-    Ok(Answer(StatusCode::OK, rotation.run(&api.store).await?))
+    Ok(JsonResponse(StatusCode::OK, rotation.run(&api.store).await?))
 }
 
 /// Sends a test event to this endpoint alone, and waits for its first attempt.
@@ -225,18 +225,18 @@ pub(super) async fn rotate_secret(
 pub(super) async fn test(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
-    Params(params): Params<Wait>,
+    QueryParams(params): QueryParams<Wait>,
 ) -> Result<Response, Problem> {
     let wait = params.duration(TEST_WAIT)?;
     let _waiting = wait::begin(&api)?;
     let tested = test_endpoint(&api.store, &id, wait, api.stop.cancelled()).await?;
     Ok(match tested.outcome {
         TestOutcome::Accepted(delivery) | TestOutcome::Refused(delivery) => {
-            Answer(StatusCode::OK, *delivery).into_response()
+            JsonResponse(StatusCode::OK, *delivery).into_response()
         }
         TestOutcome::NoAttempt(why) => {
             let body = TestEvent { event_id: tested.event_id.get(), reason: why.to_string() };
-            Answer(StatusCode::ACCEPTED, body).into_response()
+            JsonResponse(StatusCode::ACCEPTED, body).into_response()
         }
     })
 }
@@ -295,7 +295,7 @@ pub(super) async fn replay(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
     Body(body): Body<ReplayBody>,
-) -> Result<Answer<ReplayAnswer>, Problem> {
+) -> Result<JsonResponse<ReplayAnswer>, Problem> {
     let mut problems = Problems::default();
     let since = time::parse("since", &body.since, &mut problems);
     let until = body.until.as_deref().map(|text| time::parse("until", text, &mut problems));
@@ -325,7 +325,10 @@ pub(super) async fn replay(
     };
     let replay = spec.fix(&api.store).await?;
     let done = api.store.replay(&replay, after, limit).await?;
-    Ok(Answer(StatusCode::OK, ReplayAnswer { id, replayed: done.replayed, next_after: done.next_after }))
+    Ok(JsonResponse(
+        StatusCode::OK,
+        ReplayAnswer { id, replayed: done.replayed, next_after: done.next_after },
+    ))
 }
 
 /// The id that its owner chose.

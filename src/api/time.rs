@@ -3,15 +3,15 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::validation::{Moment, Problems};
+use crate::validation::{Problems, TimeArgument};
 
 /// Reads a time; a problem is added if it is none.
-pub(super) fn parse(name: &str, text: &str, problems: &mut Problems) -> Option<Moment> {
+pub(super) fn parse(name: &str, text: &str, problems: &mut Problems) -> Option<TimeArgument> {
     let is_valid = OffsetDateTime::parse(text, &Rfc3339).is_ok();
     if !is_valid {
         problems.add(name, "needs a time of RFC 3339, as 2026-01-31T12:00:00Z", Some(text));
     }
-    is_valid.then(|| Moment::At(text.to_owned()))
+    is_valid.then(|| TimeArgument::At(text.to_owned()))
 }
 
 /// Checks a time, if one was given.

@@ -57,7 +57,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     if let Some(filter) = settings.log(cli.global.log) {
         telemetry::start(filter, format);
     }
-    settings.warn_of_strangers();
+    settings.warn_of_unknown_variables();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let url = cli.global.database_url;
     let done = runtime.block_on(async {

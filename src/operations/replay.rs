@@ -2,7 +2,7 @@
 
 use super::endpoint_spec::check_patterns;
 use crate::store::{Replay, Store, StoreError};
-use crate::validation::{Moment, Problems};
+use crate::validation::{Problems, TimeArgument};
 
 /// Which events to send an endpoint again, as somebody asks for it.
 #[derive(Clone, Debug)]
@@ -10,9 +10,9 @@ pub struct ReplaySpec {
     /// The endpoint.
     pub endpoint_id: String,
     /// Events created at this time or later.
-    pub since: Moment,
+    pub since: TimeArgument,
     /// Events created before this time. `None`: now, whenever a step runs.
-    pub until: Option<Moment>,
+    pub until: Option<TimeArgument>,
     /// Topic patterns. `None`: those of the endpoint.
     pub topics: Option<Vec<String>>,
     /// Whether to count only.
@@ -41,8 +41,8 @@ impl ReplaySpec {
 
 /// Checks that a replay ends after it begins.
 pub fn check_times(
-    since: Option<&Moment>,
-    until: Option<&Moment>,
+    since: Option<&TimeArgument>,
+    until: Option<&TimeArgument>,
     given: Option<&str>,
     problems: &mut Problems,
 ) {
@@ -62,9 +62,9 @@ pub fn check_topics(topics: Option<&[String]>, problems: &mut Problems) {
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be asked.
-pub async fn resolve(store: &Store, moment: Moment) -> Result<String, StoreError> {
+pub async fn resolve(store: &Store, moment: TimeArgument) -> Result<String, StoreError> {
     match moment {
-        Moment::Ago(ago) => store.read_time(ago).await,
-        Moment::At(text) => Ok(text),
+        TimeArgument::Ago(ago) => store.read_time(ago).await,
+        TimeArgument::At(text) => Ok(text),
     }
 }

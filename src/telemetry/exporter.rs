@@ -15,7 +15,7 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 use tracing::warn;
 
-use self::database::Reading;
+use self::database::DatabaseReading;
 use self::gauges::Gauges;
 use crate::dispatcher::metrics::Metrics;
 use crate::dispatcher::scheduler::Scheduler;
@@ -44,11 +44,11 @@ pub struct Exporter {
 /// The last reading of the database; it may still run. If a scraper disconnects, the reading goes on for the next one.
 struct Latest {
     begun: Instant,
-    reading: Shared<BoxFuture<'static, Arc<Known>>>,
+    reading: Shared<BoxFuture<'static, Arc<RenderedReading>>>,
 }
 
 /// A reading that ended: the text, and how long it is used.
-struct Known {
+struct RenderedReading {
     text: String,
     is_complete: bool,
     fresh_until: Instant,
@@ -108,7 +108,7 @@ impl Exporter {
     }
 
     /// Returns the last reading if it is fresh, else waits for the one that runs, else for a new one.
-    async fn reading(&self) -> Arc<Known> {
+    async fn reading(&self) -> Arc<RenderedReading> {
         let reading = {
             let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
             let latest = match latest.take() {
@@ -125,7 +125,7 @@ impl Exporter {
         let begun = Instant::now();
         let (store, scheduler) = (self.store.clone(), Arc::clone(&self.scheduler));
         let reading = async move {
-            let mut reading = Reading::new(store, scheduler);
+            let mut reading = DatabaseReading::new(store, scheduler);
             // Parts that were read before the deadline are kept.
             let ended = tokio::time::timeout(READING_MAX, reading.measure()).await;
             let fault = ended.unwrap_or_else(|_elapsed| Some(format!("no answer within {READING_MAX:?}")));
@@ -133,7 +133,7 @@ impl Exporter {
                 warn!("metrics of the database are incomplete: {fault}");
             }
             let fresh = (begun.elapsed() * FRESH_PART).clamp(FRESH_MIN, FRESH_MAX);
-            Arc::new(Known {
+            Arc::new(RenderedReading {
                 text: reading.text(fault.is_none()),
                 is_complete: fault.is_none(),
                 fresh_until: Instant::now() + fresh,

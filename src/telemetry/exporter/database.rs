@@ -13,7 +13,7 @@ use crate::store::{EndpointMeasure, Store, StoreError, TableMeasure, one_line};
 const ENDPOINTS_MAX: i64 = 100;
 
 /// A reading of the database: the gauges that are known so far.
-pub(super) struct Reading {
+pub(super) struct DatabaseReading {
     store: Store,
     scheduler: Arc<Scheduler>,
     gauges: Gauges,
@@ -30,7 +30,7 @@ enum ReadingError {
 
 type Done = Result<(), ReadingError>;
 
-impl Reading {
+impl DatabaseReading {
     pub(super) fn new(store: Store, scheduler: Arc<Scheduler>) -> Self {
         Self { store, scheduler, gauges: Gauges::default() }
     }
