@@ -1,4 +1,4 @@
-//! How the API describes itself in `/openapi.json`: what holds for all routes, and the types of texts that several share.
+//! The description in `/openapi.json`: the parts that all routes share, and types of texts that several routes use.
 
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
@@ -16,7 +16,7 @@ use super::problem::Problem;
     info(
         title = "Postrider",
         description = "Insert a row into `postrider.outbox` in your own transaction; it is delivered by signed HTTP POST.\n\n\
-                       This is the admin API; whatever it does can be done in SQL too. Bodies are JSON, and unknown fields \
+                       This is the admin API; everything it does can be done in SQL too. Bodies are JSON; unknown fields \
                        are refused by name. Refusals are `application/problem+json` (RFC 9457) with a stable `code`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
@@ -25,10 +25,10 @@ use super::problem::Problem;
         (url = "http://127.0.0.1:7678", description = "Where `postrider run` listens by default"),
     ),
     tags(
-        (name = "endpoints", description = "Who receives events"),
-        (name = "events", description = "What is delivered"),
+        (name = "endpoints", description = "Receivers of events"),
+        (name = "events", description = "Rows of the outbox"),
         (name = "deliveries", description = "One event for one endpoint"),
-        (name = "status", description = "The state of the whole"),
+        (name = "status", description = "Backlog and dispatchers"),
     ),
     security((), ("bearer" = [])),
     modifiers(&Bearer),
@@ -49,7 +49,7 @@ impl Modify for Bearer {
     }
 }
 
-/// Adds what holds for every route and every answer.
+/// Adds the parts that every route and every response shares.
 pub(super) fn complete(openapi: &mut OpenApi) {
     env!("CARGO_PKG_VERSION").clone_into(&mut openapi.info.version);
     let components = openapi.components.get_or_insert_default();
@@ -71,7 +71,7 @@ fn refusal(why: &str) -> Response {
     ResponseBuilder::new().description(why).content("application/problem+json", problem).build()
 }
 
-/// What we answer says null where there is nothing, and leaves no field out; what we are sent may.
+/// Our responses write null and leave no field out. Requests may leave fields out.
 fn require_all(components: &mut Components) {
     let answers = components.schemas.iter_mut().filter(|(name, _)| !name.ends_with("Body"));
     for (_, schema) in answers {
@@ -114,7 +114,7 @@ pub(super) struct Secret(String);
 #[expect(dead_code, reason = "describes a text")]
 pub(super) struct SigningKey(String);
 
-/// How to log in at an endpoint.
+/// Login at an endpoint.
 #[derive(ToSchema)]
 #[schema(example = json!({"type": "bearer", "token": "mF_9.B5f-4.1JqM"}))]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
@@ -137,20 +137,20 @@ pub(super) enum Auth {
     },
     /// A bearer token of OAuth 2 client credentials (RFC 6749, section 4.4).
     OAuth2 {
-        /// Where it is asked for: like an endpoint's URL.
+        /// URL of the token endpoint; the rules for endpoint URLs apply.
         #[schema(format = "uri")]
         token_url: String,
-        /// Who we are there.
+        /// OAuth 2 client id.
         #[schema(pattern = "^[ -~]{1,4096}$")]
         client_id: String,
-        /// Proves it.
+        /// OAuth 2 client secret.
         #[schema(pattern = "^[ -~]{1,4096}$")]
         client_secret: String,
-        /// What the token is to be good for.
+        /// Scope of the token.
         #[schema(pattern = "^[ -~]{1,4096}$")]
         scope: Option<String>,
     },
-    /// No login any more.
+    /// Removes the login.
     None {},
 }
 

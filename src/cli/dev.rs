@@ -1,4 +1,4 @@
-//! `postrider dev`: all of it on this machine, and a line for each thing that a newcomer should look at.
+//! `postrider dev`: everything on this machine, with a line for each thing that a newcomer should look at.
 
 mod cluster;
 
@@ -21,7 +21,7 @@ use crate::validation::{parse_address, parse_duration};
 
 const ENDPOINT: &str = "dev";
 
-/// Runs until a signal comes, or until so many events were delivered.
+/// Runs until a signal comes, or until the given number of events was delivered.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
@@ -59,7 +59,7 @@ pub(super) async fn run(
     done
 }
 
-/// What was typed.
+/// Arguments of `dev`, checked.
 struct DevOptions {
     address: SocketAddr,
     every: Duration,
@@ -161,14 +161,14 @@ async fn publish(store: &Store, every: Duration, events: Option<u32>) -> Result<
         store.insert_event(&event).await?;
         tokio::time::sleep(every).await;
     }
-    // Stopping finishes what is in flight; what is not begun by now would wait for the next start.
+    // A stop finishes only the requests under way. The other deliveries would wait for the next start.
     while is_under_way(store).await? {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }
 
-/// Whether the receiver is still to get something. What else the database's endpoints wait for does not matter.
+/// Whether events for the receiver are left. Other endpoints of the database do not matter.
 async fn is_under_way(store: &Store) -> Result<bool, Failure> {
     if store.read_backlog().await?.unrouted > 0 {
         return Ok(true);
