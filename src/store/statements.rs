@@ -54,6 +54,7 @@ statements! {
     LIST_LACKING_GRANTS "list_lacking_grants"
     LIST_LAGGING_SEQUENCES "list_lagging_sequences"
     LIST_LOCK_HOLDERS "list_lock_holders"
+    LIST_OBJECTS "list_objects"
     LIST_OLD_TRANSACTIONS "list_old_transactions"
     LIST_REFUSED_DUE "list_refused_due"
     LIST_REFUSED_EVENTS "list_refused_events"
