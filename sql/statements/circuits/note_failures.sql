@@ -8,6 +8,13 @@
 --         bigint (until probe_at; null: closed), probe_by bigint, failing_ms bigint
 -- locks:  the circuit's row, skipping a locked one; waits for a new one of the same endpoint, at most lock_timeout
 -- repeat: counts them again
+--
+--   no row --+--> closed     failures < open_after
+--            +--> open       failures >= open_after
+--   closed -----> open       failures >= open_after
+--   half_open --> open       probe_failed, and the dispatcher is probe_by; failed_probes + 1, next probe later
+--   any --------> closed     answered, and failures since < open_after
+--   otherwise the state stays; half_open comes from take_probes, and the row goes by close_circuit
 with free as materialized (
     select c.endpoint_no from postrider.circuit as c where c.endpoint_no = $1::int for update skip locked
 ), blocked as materialized (
