@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use postrider::store::{STATEMENTS, Session};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -39,7 +40,12 @@ async fn whatever_people_do_meanwhile_no_count_is_wrong_and_nothing_is_lost() {
     }
 
     database.assert_counts_agree().await;
-    assert!(database.is("select pending + in_progress + unrouted = 0 from postrider.backlog").await);
+    database
+        .assert_row(
+            "select pending, in_progress, unrouted from postrider.backlog",
+            json!({"pending": 0, "in_progress": 0, "unrouted": 0}),
+        )
+        .await;
     database.until("select not exists (select from postrider.claim)").await;
     assert_nothing_is_lost(&database, &receivers).await;
     for dispatcher in dispatchers {

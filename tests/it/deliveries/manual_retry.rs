@@ -42,13 +42,13 @@ async fn a_retried_delivery_has_its_whole_schedule_before_it_again() {
     retry(&database, event).await;
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select d.status = 'failed' and d.attempts = 8
-                    and (select array_agg(attempt order by attempt) = '{1,2,3,4,5,6,7,8}' from postrider.attempt_log)
-                 from postrider.delivery_status as d")
-            .await
-    );
+    database
+        .assert_row(
+            "select d.status, d.attempts, (select array_agg(attempt order by attempt) from postrider.attempt_log) as logged
+             from postrider.delivery_status as d",
+            json!({"status": "failed", "attempts": 8, "logged": [1, 2, 3, 4, 5, 6, 7, 8]}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 

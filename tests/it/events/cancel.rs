@@ -169,13 +169,17 @@ async fn what_is_settled_when_an_is_event_cancelled_stays_as_it_is() {
     database.until_settled().await;
 
     assert_eq!(said, ("in_progress".to_owned(), 1, 1));
-    assert!(
-        database
-            .is("select array_agg(format('%s %s %s', endpoint_id, status, cancelled_at is not null) order by endpoint_id)
-                    = array['bad failed t', 'good complete f', 'hanging complete t']
-                 from postrider.delivery_status")
-            .await
-    );
+    database
+        .assert_rows(
+            "select endpoint_id, status, cancelled_at is not null as is_cancelled
+             from postrider.delivery_status order by endpoint_id",
+            vec![
+                json!({"endpoint_id": "bad", "status": "failed", "is_cancelled": true}),
+                json!({"endpoint_id": "good", "status": "complete", "is_cancelled": false}),
+                json!({"endpoint_id": "hanging", "status": "complete", "is_cancelled": true}),
+            ],
+        )
+        .await;
     database
         .assert_row("select status, failed from postrider.outbox", json!({"status": "failed", "failed": 1}))
         .await;

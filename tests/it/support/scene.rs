@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio_postgres::Client;
 
 use super::{Database, Dispatcher, Receiver, eventually};
@@ -100,7 +101,9 @@ impl Scene {
     pub(crate) async fn assert_all_is_done(&self) {
         self.database.execute("select postrider.retry_set_aside()").await;
         self.database.until_settled().await;
-        assert!(self.database.is("select bool_and(status = 'complete') from postrider.outbox").await);
+        self.database
+            .assert_row("select distinct status from postrider.outbox", json!({"status": "complete"}))
+            .await;
         self.database.until("select not exists (select from postrider.claim)").await;
         self.database.assert_counts_agree().await;
     }
