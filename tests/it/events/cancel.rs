@@ -4,7 +4,7 @@ use postrider::store::STATEMENTS;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
+use crate::support::{Database, Dispatcher, Receiver, one_endpoint, waiting_for_retry};
 
 #[tokio::test]
 async fn an_event_that_is_cancelled_before_it_is_routed_is_never_sent() {
@@ -37,11 +37,7 @@ async fn an_event_that_is_cancelled_before_it_is_routed_is_never_sent() {
 #[tokio::test]
 async fn a_waiting_delivery_of_a_cancelled_event_is_given_up() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
-    receiver.answer_once(500, &[], b"");
-    let event = database.insert("order.created", "{}").await;
-    database
-        .until("select exists (select from postrider.delivery_status where next_attempt_at > now())")
-        .await;
+    let event = waiting_for_retry(&database, &receiver).await;
 
     let said = cancel(&database, event).await;
 
@@ -189,11 +185,7 @@ async fn what_is_settled_when_an_is_event_cancelled_stays_as_it_is() {
 #[tokio::test]
 async fn an_event_that_is_cancelled_twice_is_cancelled() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
-    receiver.answer_once(500, &[], b"");
-    let event = database.insert("order.created", "{}").await;
-    database
-        .until("select exists (select from postrider.delivery_status where next_attempt_at > now())")
-        .await;
+    let event = waiting_for_retry(&database, &receiver).await;
 
     cancel(&database, event).await;
     let said = cancel(&database, event).await;

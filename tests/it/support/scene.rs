@@ -42,6 +42,19 @@ impl Scene {
         Self { database, good, bad, dispatcher }
     }
 
+    /// Ten events in one transaction, the fourth of which is bad: their requests are on their way, and held, when their
+    /// dispatcher is killed.
+    pub(crate) async fn left_by_the_dead() -> (Database, Receiver, Receiver) {
+        let scene = Self::start_with("", &SHORT_LEASE).await;
+        scene.good.hold();
+        scene.bad.hold();
+        scene.insert_ten().await;
+        let Self { database, good, bad, dispatcher } = scene;
+        eventually("all are on their way", || async { good.under_way() + bad.under_way() == 10 }).await;
+        dispatcher.kill().await;
+        (database, good, bad)
+    }
+
     /// Inserts ten events in one transaction, the fourth of which is bad.
     pub(crate) async fn insert_ten(&self) {
         self.insert_ten_with("null").await;
