@@ -34,17 +34,7 @@ async fn a_trigger_that_raises_at_sigterm_keeps_no_other_delivery_from_being_giv
 
 #[tokio::test]
 async fn a_trigger_that_raises_for_a_delivery_of_the_dead_keeps_no_other_from_being_taken_back() {
-    let Scene { database, good, bad, dispatcher } = Scene::start_with("", &SHORT_LEASE).await;
-    good.hold();
-    bad.hold();
-    database
-        .execute(
-            "insert into postrider.outbox (topic, payload)
-             select case when n = 4 then 'bad.one' else 'good.one' end, '{}' from generate_series(1, 10) as n",
-        )
-        .await;
-    eventually("all are on their way", || async { good.under_way() + bad.under_way() == 10 }).await;
-    dispatcher.kill().await;
+    let (database, good, bad) = Scene::left_by_the_dead().await;
     refuse(&database, "delivery", "before update", &format!("new.status = 'pending' and {OF_BAD}"), RAISE)
         .await;
 

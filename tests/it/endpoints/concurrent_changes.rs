@@ -331,7 +331,12 @@ async fn a_pause_and_a_put_at_once_are_both_kept() {
         });
 
         done.unwrap();
-        assert!(database.is("select (state, max_in_flight) = ('paused', 2) from postrider.endpoint").await);
+        database
+            .assert_row(
+                "select state, max_in_flight from postrider.endpoint",
+                json!({"state": "paused", "max_in_flight": 2}),
+            )
+            .await;
     }
 }
 

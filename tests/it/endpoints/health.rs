@@ -76,9 +76,12 @@ async fn summing_up_changes_no_count() {
     }
 
     database.assert_row("select count(*) from postrider.tally", json!({"count": 0})).await;
-    assert!(
-        database.is("select sum(complete) = 6000 and sum(failed) = 3000 from postrider.hourly_tally").await
-    );
+    database
+        .assert_row(
+            "select sum(complete) as complete, sum(failed) as failed from postrider.hourly_tally",
+            json!({"complete": 6000, "failed": 3000}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -97,7 +100,12 @@ async fn folding_what_is_older_than_a_day_changes_no_count() {
     }
 
     assert_eq!(health(&database).await, before);
-    assert!(database.is("select sum(complete) = 1000 and count(*) < 30 from postrider.hourly_tally").await);
+    database
+        .assert_row(
+            "select sum(complete) as complete, count(*) < 30 as are_few from postrider.hourly_tally",
+            json!({"complete": 1000, "are_few": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -124,12 +132,15 @@ async fn when_an_endpoint_last_succeeded_is_never_forgotten() {
 
     database.until("select exists (select from postrider.hourly_tally where hour = '-infinity')").await;
 
-    assert!(
-        database
-            .is("select h.complete_24h = 0 and h.last_success_at between a.started_at - interval '2 seconds' and a.started_at + interval '2 seconds'
-                 from postrider.endpoint_health as h cross join postrider.attempt_log as a")
-            .await
-    );
+    database
+        .assert_row(
+            "select h.complete_24h,
+                    h.last_success_at between a.started_at - interval '2 seconds' and a.started_at + interval '2 seconds'
+                        as is_success_then
+             from postrider.endpoint_health as h cross join postrider.attempt_log as a",
+            json!({"complete_24h": 0, "is_success_then": true}),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ async fn a_row_that_somebody_has_locked_keeps_its_event_and_no_other() {
         "delivery as t where t.event_id = 2 for key share",
         "attempt as t where t.delivery_id = (select max(d.id) from postrider.delivery as d where d.event_id = 2) for share",
     ] {
+        println!("locked: {locked}");
         let database = with_old_events(3).await;
         let other = database.connect().await;
         other.batch_execute(&format!("begin; select from postrider.{locked}")).await.unwrap();
@@ -26,13 +27,13 @@ async fn a_row_that_somebody_has_locked_keeps_its_event_and_no_other() {
 
         assert_eq!((row.get::<_, i64>("looked_at"), row.get::<_, i64>("deleted")), (3, 2), "{locked}");
         assert_eq!(row.get::<_, i64>("kept_id"), 2, "{locked}");
-        assert!(database.is("select array_agg(id) = '{2}' from postrider.outbox").await, "{locked}");
-        assert!(database.is("select count(*) = 1 from postrider.delivery").await, "{locked}");
-        assert!(database.is("select count(*) = 1 from postrider.attempt").await, "{locked}");
+        database.assert_row("select array_agg(id) as ids from postrider.outbox", json!({"ids": [2]})).await;
+        database.assert_row("select count(*) from postrider.delivery", json!({"count": 1})).await;
+        database.assert_row("select count(*) from postrider.attempt", json!({"count": 1})).await;
 
         other.batch_execute("commit").await.unwrap();
         assert_eq!(delete_finished(&database).await.get::<_, i64>("deleted"), 1, "{locked}");
-        assert!(database.is("select not exists (select from postrider.attempt)").await, "{locked}");
+        database.assert_row("select count(*) from postrider.attempt", json!({"count": 0})).await;
     }
 }
 
@@ -240,7 +241,12 @@ async fn a_deleted_endpoint_that_somebody_has_locked_keeps_no_other_from_being_f
         .await;
     other.batch_execute("commit").await.unwrap();
     assert_eq!(database.value::<i64>("select postrider.forget_endpoints('infinity')").await, 1);
-    assert!(database.is("select not exists (select from postrider.hourly_tally) and not exists (select from postrider.circuit)").await);
+    database
+        .assert_row(
+            "select (select count(*) from postrider.hourly_tally) as tallies, (select count(*) from postrider.circuit) as circuits",
+            json!({"tallies": 0, "circuits": 0}),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_postgres::error::DbError;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, Error, NoTls, Row};
 
 use super::cluster::Cluster;
 use super::{SECRET, as_role, login_clause, variable, with_password};
@@ -310,6 +310,24 @@ impl Database {
             "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')",
         )
         .await;
+    }
+
+    /// Runs a statement while somebody else locks event 1 and then event 20, in the order in which events are settled.
+    pub(crate) async fn run_beside_settling(
+        &self,
+        statement: &str,
+    ) -> (Result<(), Error>, Result<(), Error>) {
+        let (settler, other) = (self.connect().await, self.connect().await);
+        let lock = |id: i64| format!("select from postrider.outbox where id = {id} for update");
+        settler.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
+
+        let settle = async {
+            self.until_somebody_waits_for_a_lock().await;
+            let settled = settler.batch_execute(&lock(20)).await;
+            settler.batch_execute("commit").await.unwrap();
+            settled
+        };
+        tokio::join!(other.batch_execute(statement), settle)
     }
 
     /// Makes time pass for open circuits: they may be probed now.
