@@ -55,7 +55,8 @@ use crate::model::delivery::DispatcherId;
 use crate::rules::backoff::Backoff;
 use crate::rules::clock::Clock;
 use crate::rules::descriptors::Descriptors;
-use crate::sinks::webhook::{Bounds, Deliverer};
+use crate::sinks::attempt::AttemptLimits;
+use crate::sinks::sink::Sinks;
 use crate::store::{
     DispatcherInfo, MigrateError, Position, SCHEMA_VERSION, Session, Store, StoreError, WakeMode, WakeState,
     check_schema, is_lock_timeout, is_permanent, migrate, one_line,
@@ -156,15 +157,14 @@ impl Dispatcher {
     ) -> anyhow::Result<Self> {
         let Renewer { store, lease, bell, clock, scheduler, metrics, database_health, .. } = renewer.clone();
         let source = &config.cloudevents_source;
-        let deliverer =
-            Deliverer::new(config.egress.clone(), descriptors.clone(), clock, bounds(&config), source)?;
+        let sinks = Sinks::new(config.egress.clone(), descriptors.clone(), clock, limits(&config), source)?;
         let stop_intake = CancellationToken::new();
         let (reports, settled) = mpsc::channel(config.max_in_flight);
         let sender = Sender::new(
             store.clone(),
             Arc::clone(&scheduler),
             Arc::clone(&lease),
-            deliverer,
+            sinks,
             SenderDeps {
                 reports,
                 metrics: Arc::clone(&metrics),
@@ -388,8 +388,8 @@ fn host() -> String {
 }
 
 /// What an attempt may take under this configuration.
-fn bounds(config: &RunConfig) -> Bounds {
-    Bounds {
+fn limits(config: &RunConfig) -> AttemptLimits {
+    AttemptLimits {
         timeout_default: config.request_timeout,
         timeout_max: config.lease / 2,
         payload_max: config.max_payload,
