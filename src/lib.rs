@@ -29,7 +29,7 @@
 //! | [`store`] | the only room that speaks SQL | model, rules |
 //! | [`sinks`] | one attempt: request, signature, address rules | model, rules |
 //! | [`dispatcher`] | wake, route, claim, send, settle | model, rules, store, sinks |
-//! | [`operations`] | what command line and API both do | model, validation, store, sinks |
+//! | [`operations`] | what command line and API both do | model, rules, validation, store, sinks |
 //! | [`telemetry`] | log, metrics page | rules, store, dispatcher |
 //! | [`config`] | flags, environment and file become one checked configuration | rules, validation, store, sinks, dispatcher, telemetry |
 //! | [`api`] | the admin API and the dashboard | model, rules, validation, store, sinks, dispatcher, operations, telemetry, config |
@@ -63,13 +63,13 @@ pub mod rules {
 
 /// How input is checked, and how its problems are told: all at once.
 pub mod validation {
-    mod moment;
     mod parse;
     mod problems;
+    mod time_argument;
 
-    pub use moment::Moment;
     pub use parse::{parse_address, parse_duration, parse_number};
-    pub use problems::{Problem, Problems, shorten};
+    pub use problems::{InvalidInput, Problems, shorten};
+    pub use time_argument::TimeArgument;
 }
 
 pub mod store;
@@ -88,6 +88,9 @@ pub mod dispatcher;
 /// What the command line and the API both do.
 pub mod operations {
     pub mod endpoint_spec;
+    pub mod replay;
+    pub mod rotate_secret;
+    pub mod test_endpoint;
 }
 
 /// What the dispatcher tells about itself.
@@ -110,7 +113,7 @@ pub mod config {
     mod settings;
     mod tokens;
 
-    pub use reading::{Reading, Source};
+    pub use reading::{ResolvedSetting, Source};
     pub use run::{ApiConfig, RunConfig, defaults};
     pub use settings::Settings;
     pub use tokens::ApiToken;
@@ -159,5 +162,5 @@ pub mod cli {
     mod status;
 
     pub use command::{Failure, run};
-    use command::{count, headers_json, open, parse_id, resolve};
+    use command::{count, headers_json, open, parse_id};
 }

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-use super::places::Place;
+use super::places::ConnectionPlace;
 use super::problem::{Code, Problem};
 use crate::config::ApiToken;
 
@@ -104,7 +104,7 @@ pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, nex
     let Ok(_permit) = guard.requests.try_acquire() else {
         return Problem::new(Code::Busy, "too many requests at once").into_response();
     };
-    let _at_work = request.extensions().get::<Place>().map(Place::work);
+    let _at_work = request.extensions().get::<ConnectionPlace>().map(ConnectionPlace::work);
     match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => Problem::new(Code::Timeout, "the request took too long").into_response(),

@@ -30,14 +30,14 @@ const QUESTIONS_MAX: usize = 100;
 
 /// The last answers, each by its question.
 #[derive(Default)]
-pub(super) struct Kept(std::sync::Mutex<HashMap<String, Arc<Mutex<Option<Answer>>>>>);
+pub(super) struct ResponseCache(std::sync::Mutex<HashMap<String, Arc<Mutex<Option<CachedResponse>>>>>);
 
-struct Answer {
+struct CachedResponse {
     text: Bytes,
     until: Instant,
 }
 
-impl Kept {
+impl ResponseCache {
     /// The answer to a question: the kept one, or that of `look`.
     pub(super) async fn text<T: Serialize>(
         &self,
@@ -55,11 +55,11 @@ impl Kept {
         let text = legible(&found).map_err(|fault| Problem::new(Code::Internal, fault.to_string()))?;
         let text = Bytes::from(text);
         let until = Instant::now() + (began.elapsed() * KEPT_PER_LOOKUP).clamp(*KEPT.start(), *KEPT.end());
-        *kept = Some(Answer { text: text.clone(), until });
+        *kept = Some(CachedResponse { text: text.clone(), until });
         Ok(Text(text))
     }
 
-    fn slot(&self, question: String) -> Arc<Mutex<Option<Answer>>> {
+    fn slot(&self, question: String) -> Arc<Mutex<Option<CachedResponse>>> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= QUESTIONS_MAX && !slots.contains_key(&question) {
             slots.clear();
@@ -82,7 +82,7 @@ pub(super) async fn forget_after_change(
     let is_change = request.method() != Method::GET;
     let response = next.run(request).await;
     if is_change {
-        api.kept.forget();
+        api.cache.forget();
     }
     response
 }

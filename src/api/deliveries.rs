@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::extract::{Answer, Id, Params, Text};
+use super::extract::{Id, JsonResponse, QueryParams, Text};
 use super::paging::check_limit;
 use super::problem::{Code, Problem};
 use crate::model::delivery::DeliveryId;
@@ -57,7 +57,7 @@ pub(super) struct DeliveryPage {
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    Params(params): Params<DeliveryParams>,
+    QueryParams(params): QueryParams<DeliveryParams>,
 ) -> Result<Text, Problem> {
     let limit = check_limit(params.limit)?;
     if params.event_id.is_some_and(|id| id < 1) {
@@ -76,7 +76,7 @@ pub(super) async fn list(
         let next_cursor = page.next_before.map(|id| id.to_string());
         Ok(DeliveryPage { data: page.deliveries, next_cursor })
     };
-    api.kept.text(format!("deliveries {limit} {filter:?}"), look).await
+    api.cache.text(format!("deliveries {limit} {filter:?}"), look).await
 }
 
 /// The id that a cursor of ours is.
@@ -95,8 +95,8 @@ fn check_cursor(text: &str) -> Result<i64, Problem> {
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
     Id(id): Id<i64>,
-) -> Result<Answer<DeliveryDetail>, Problem> {
-    Ok(Answer(StatusCode::OK, existing(&api, DeliveryId::new(id)).await?))
+) -> Result<JsonResponse<DeliveryDetail>, Problem> {
+    Ok(JsonResponse(StatusCode::OK, existing(&api, DeliveryId::new(id)).await?))
 }
 
 /// Makes a failed or waiting delivery due at once.
@@ -109,10 +109,10 @@ pub(super) async fn get(
 pub(super) async fn retry(
     State(api): State<Arc<Api>>,
     Id(id): Id<i64>,
-) -> Result<Answer<DeliveryDetail>, Problem> {
+) -> Result<JsonResponse<DeliveryDetail>, Problem> {
     let id = DeliveryId::new(id);
     api.store.retry(id).await?;
-    Ok(Answer(StatusCode::OK, existing(&api, id).await?))
+    Ok(JsonResponse(StatusCode::OK, existing(&api, id).await?))
 }
 
 async fn existing(api: &Api, id: DeliveryId) -> Result<DeliveryDetail, Problem> {

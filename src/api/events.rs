@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Answer, Body, Id, Params};
+use super::extract::{Body, Id, JsonResponse, QueryParams};
 use super::openapi;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
@@ -70,7 +70,7 @@ pub(super) async fn publish(
     State(api): State<Arc<Api>>,
     Id(topic): Id<String>,
     Body(body): Body<EventBody>,
-) -> Result<([(HeaderName, String); 1], Answer<PublishedEvent>), Problem> {
+) -> Result<([(HeaderName, String); 1], JsonResponse<PublishedEvent>), Problem> {
     let mut problems = Problems::default();
     time::check("deliver_after", body.deliver_after.as_deref(), &mut problems);
     let publication = EventSpec {
@@ -88,7 +88,7 @@ pub(super) async fn publish(
     let (id, is_repeat) = insert(&api, &event).await?;
     let status = if is_repeat { StatusCode::OK } else { StatusCode::CREATED };
     let location = [(LOCATION, format!("/v1/events/{}", id.get()))];
-    Ok((location, Answer(status, PublishedEvent { id: id.get(), is_repeat })))
+    Ok((location, JsonResponse(status, PublishedEvent { id: id.get(), is_repeat })))
 }
 
 /// The event, and whether it was there before.
@@ -116,15 +116,15 @@ async fn insert(api: &Api, event: &NewEvent) -> Result<(EventId, bool), Problem>
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
     Id(id): Id<i64>,
-    Params(params): Params<Wait>,
-) -> Result<Answer<EventRow>, Problem> {
+    QueryParams(params): QueryParams<Wait>,
+) -> Result<JsonResponse<EventRow>, Problem> {
     let id = EventId::new(id);
     let wait = params.duration(Duration::ZERO)?;
     if !wait.is_zero() {
         wait::settled(&api, id, wait).await?;
     }
     let event = api.store.read_event(id).await?.ok_or_else(|| Problem::unknown("event", id))?;
-    Ok(Answer(StatusCode::OK, event))
+    Ok(JsonResponse(StatusCode::OK, event))
 }
 
 /// Cancels an event.
@@ -137,8 +137,8 @@ pub(super) async fn get(
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     Id(id): Id<i64>,
-) -> Result<Answer<Cancelled>, Problem> {
-    Ok(Answer(StatusCode::OK, api.store.cancel(EventId::new(id)).await?))
+) -> Result<JsonResponse<Cancelled>, Problem> {
+    Ok(JsonResponse(StatusCode::OK, api.store.cancel(EventId::new(id)).await?))
 }
 
 /// A topic.

@@ -10,24 +10,24 @@ use crate::rules::descriptors::Part;
 
 /// The place of one connection.
 #[derive(Clone, Debug)]
-pub(super) struct Place(Arc<Shared>);
+pub(super) struct ConnectionPlace(Arc<PlaceShared>);
 
 #[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
+struct PlaceShared {
+    state: Mutex<PlaceState>,
     leave: CancellationToken,
     _descriptor: Part,
 }
 
 #[derive(Debug)]
-struct State {
+struct PlaceState {
     /// Requests of it that were let in and have no answer yet.
     at_work: usize,
     /// Its beginning, or when something was last asked or answered.
     idle_since: Instant,
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Waits until it has to give way.
     pub(super) async fn left(&self) {
         self.0.leave.cancelled().await;
@@ -45,8 +45,8 @@ impl Place {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl PlaceShared {
+    fn state(&self) -> MutexGuard<'_, PlaceState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,7 +59,7 @@ impl Shared {
 
 /// A request under way.
 #[derive(Debug)]
-pub(super) struct AtWork(Place);
+pub(super) struct AtWork(ConnectionPlace);
 
 impl Drop for AtWork {
     fn drop(&mut self) {
@@ -71,18 +71,21 @@ impl Drop for AtWork {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Places(Vec<Weak<Shared>>);
+pub(super) struct ConnectionPlaces(Vec<Weak<PlaceShared>>);
 
-impl Places {
+impl ConnectionPlaces {
     /// A place for a connection, which ends when it is dropped.
-    pub(super) fn take(&mut self, descriptor: Part) -> Place {
+    pub(super) fn take(&mut self, descriptor: Part) -> ConnectionPlace {
         // Looked through now and then, those that ended cost nothing.
         if self.0.len() == self.0.capacity() {
             self.0.retain(|place| place.strong_count() > 0);
         }
-        let state = Mutex::new(State { at_work: 0, idle_since: Instant::now() });
-        let place =
-            Place(Arc::new(Shared { state, leave: CancellationToken::new(), _descriptor: descriptor }));
+        let state = Mutex::new(PlaceState { at_work: 0, idle_since: Instant::now() });
+        let place = ConnectionPlace(Arc::new(PlaceShared {
+            state,
+            leave: CancellationToken::new(),
+            _descriptor: descriptor,
+        }));
         self.0.push(Arc::downgrade(&place.0));
         place
     }

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 use utoipa::ToSchema;
 
 use super::extract::legible;
+use crate::operations::test_endpoint::TestError;
 use crate::store::{Refusal, StoreError, one_line, refusal};
 use crate::validation::Problems;
 
@@ -169,6 +170,18 @@ impl From<StoreError> for Problem {
             debug!("a request to the API failed: {text}");
         }
         problem
+    }
+}
+
+impl From<TestError> for Problem {
+    fn from(fault: TestError) -> Self {
+        let text = fault.to_string();
+        match fault {
+            TestError::UnknownEndpoint(_) => Self::new(Code::NotFound, text),
+            TestError::NotEnabled { .. } => Self::new(Code::Conflict, format!("{text}; resume it first")),
+            TestError::NotInserted => Self::new(Code::Internal, text),
+            TestError::Store(fault) => fault.into(),
+        }
     }
 }
 

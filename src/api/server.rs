@@ -23,7 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{self, Guard};
-use super::cache::{self, Kept};
+use super::cache::{self, ResponseCache};
 use super::connections::{self, Connections};
 use super::extract::{BODY_BYTES_MAX, Text, legible};
 use super::openapi::{self, Description};
@@ -46,7 +46,7 @@ pub struct Api {
     pub(super) exporter: Exporter,
     /// Requests that may still begin to wait.
     pub(super) waiting: Semaphore,
-    pub(super) kept: Kept,
+    pub(super) cache: ResponseCache,
     /// Whoever waits is answered now.
     pub(super) stop: CancellationToken,
 }
@@ -67,7 +67,7 @@ impl Api {
             policy,
             exporter,
             waiting: Semaphore::new(wait::WAITING_MAX),
-            kept: Kept::default(),
+            cache: ResponseCache::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -181,7 +181,7 @@ async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
         let (backlog, dispatchers) = (api.store.read_backlog().await?, api.store.read_dispatchers().await?);
         Ok(StatusAnswer { backlog, dispatchers })
     };
-    api.kept.text("status".to_owned(), look).await
+    api.cache.text("status".to_owned(), look).await
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {

@@ -4,14 +4,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep};
 use utoipa::IntoParams;
 
 use super::Api;
 use super::problem::{Code, Problem};
-use crate::model::delivery::DeliveryId;
 use crate::model::event::EventId;
-use crate::store::{DeliveryDetail, DeliveryFilter, Status};
+use crate::store::Status;
 use crate::validation::{Problems, parse_duration};
 
 /// No request waits longer.
@@ -49,20 +49,10 @@ pub(super) async fn settled(api: &Api, id: EventId, wait: Duration) -> Result<()
     poll(api, wait, is_settled).await.map(|_| ())
 }
 
-/// Waits until an event's first attempt is settled, at most so long.
-pub(super) async fn first_attempt(
-    api: &Api,
-    id: EventId,
-    wait: Duration,
-) -> Result<Option<DeliveryDetail>, Problem> {
-    let filter = DeliveryFilter { event_id: Some(id.get()), ..DeliveryFilter::default() };
-    let attempted = async || {
-        let page = api.store.list_deliveries(&filter, 1).await?;
-        let Some(delivery) = page.deliveries.first() else { return Ok(None) };
-        let detail = api.store.read_delivery(DeliveryId::new(delivery.id)).await?;
-        Ok(detail.filter(|detail| !detail.attempt_log.is_empty()))
-    };
-    poll(api, wait, attempted).await
+/// Reserves a place among the requests that wait, until the permit is dropped.
+pub(super) fn begin(api: &Api) -> Result<SemaphorePermit<'_>, Problem> {
+    let permit = api.waiting.try_acquire();
+    permit.or(Err(Problem::new(Code::Busy, "too many requests wait; ask without waiting")))
 }
 
 async fn poll<T, F: Future<Output = Result<Option<T>, Problem>>>(
@@ -73,9 +63,7 @@ async fn poll<T, F: Future<Output = Result<Option<T>, Problem>>>(
     if wait.is_zero() {
         return look().await;
     }
-    let Ok(_permit) = api.waiting.try_acquire() else {
-        return Err(Problem::new(Code::Busy, "too many requests wait; ask without waiting"));
-    };
+    let _permit = begin(api)?;
     let deadline = Instant::now() + wait;
     let mut pause = PAUSE_FIRST;
     loop {

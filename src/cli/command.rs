@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::config::args::{Cli, Command, Completions};
 use crate::store::{self, DatabaseUrl, Session, Store, StoreError};
 use crate::telemetry;
-use crate::validation::{Moment, Problems};
+use crate::validation::Problems;
 
 /// Why a command did not do its work, in lines for a person.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     if let Some(filter) = settings.log(cli.global.log) {
         telemetry::start(filter, format);
     }
-    settings.warn_of_strangers();
+    settings.warn_of_unknown_variables();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let url = cli.global.database_url;
     let done = runtime.block_on(async {
@@ -105,14 +105,6 @@ pub(super) fn parse_id(name: &str, text: &str, problems: &mut Problems) -> Optio
         problems.add(name, "needs an id, a whole number", Some(text));
     }
     parsed
-}
-
-/// A time that the database reads, by its own clock.
-pub(super) async fn resolve(store: &Store, moment: Moment) -> Result<String, StoreError> {
-    match moment {
-        Moment::Ago(ago) => store.read_time(ago).await,
-        Moment::At(text) => Ok(text),
-    }
 }
 
 /// So many of something.

@@ -36,7 +36,7 @@ pub(super) async fn run(
         &mut settings.problems,
     );
     let (address, every) = std::mem::take(&mut settings.problems).unless_any(address.zip(every))?;
-    let given = Given { address, every, events: typed.events };
+    let given = DevOptions { address, every, events: typed.events };
     let cluster = if settings.names_database(url.as_ref()) { None } else { Some(Cluster::start().await?) };
     let url = cluster.as_ref().map(|cluster| cluster.url().to_owned()).or(url);
     // Or everybody on this machine could register an endpoint, and read what comes by.
@@ -60,7 +60,7 @@ pub(super) async fn run(
 }
 
 /// What was typed.
-struct Given {
+struct DevOptions {
     address: SocketAddr,
     every: Duration,
     events: Option<u32>,
@@ -68,11 +68,11 @@ struct Given {
 
 async fn work(
     config: RunConfig,
-    given: Given,
+    given: DevOptions,
     token_file: Option<String>,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
-    let Given { address, every, events } = given;
+    let DevOptions { address, every, events } = given;
     let database = config.dispatcher.database.clone();
     let health = tokio::select! {
         health = Service::prepare(&config) => health?,

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 pub(super) const STEP: i32 = 1_000;
 
 /// A bar on stderr, if a person looks there. Cleared when dropped.
-pub(super) struct Progress(ProgressBar);
+pub(super) struct StepProgress(ProgressBar);
 
 /// What a step came to.
 pub(super) enum Step<T> {
@@ -24,7 +24,7 @@ pub(super) enum Step<T> {
     Abandoned,
 }
 
-impl Progress {
+impl StepProgress {
     /// Begins at nothing of so many; none: nobody knows how many.
     pub(super) fn begin(what: &'static str, total: Option<u64>) -> Self {
         if !output::is_aside_watched() {
@@ -48,7 +48,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for StepProgress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

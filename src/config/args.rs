@@ -13,14 +13,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use delivery::{Delivery, DeliveryList, DeliveryRetry, DeliveryShow, Event, EventId, Replay};
+pub use delivery::{Delivery, DeliveryList, DeliveryRetry, DeliveryShow, EventArgs, EventIdArgs, ReplayArgs};
 pub use doctor::{Completions, ConfigCommand, ConfigShow, Doctor};
 pub use egress::Egress;
 pub use endpoint::{
     Endpoint, EndpointDelete, EndpointId, EndpointPause, EndpointPut, EndpointRotateSecret, EndpointTest,
     Login,
 };
-pub use secret::{Encryption, Secret, SecretSeal};
+pub use secret::{Encryption, SecretArgs, SecretSeal};
 pub use sourced::Sourced;
 pub use variables::variables;
 
@@ -104,13 +104,13 @@ pub enum Command {
     Endpoint(Endpoint),
     /// Make a key that encrypts secrets of endpoints at rest; encrypt them with it
     #[command(subcommand, after_help = "Example: postrider secret new-key")]
-    Secret(Secret),
+    Secret(SecretArgs),
     /// Insert one event and print its id
     #[command(after_help = "Example: postrider publish order.created '{\"order_id\": 42}'")]
     Publish(Publish),
     /// Show or cancel one event
     #[command(subcommand, after_help = "Example: postrider event show 42")]
-    Event(Event),
+    Event(EventArgs),
     /// List, show and retry deliveries
     #[command(subcommand, after_help = "Example: postrider delivery list --status failed")]
     Delivery(Delivery),
@@ -119,10 +119,10 @@ pub enum Command {
         after_help = "Goes in steps of 1000 events. Interrupted, it finishes its step and says how to go on.\n\n\
         Example: postrider replay orders --since 2h --topics 'order.*' --dry-run"
     )]
-    Replay(Replay),
+    Replay(ReplayArgs),
     /// Show backlog, endpoints and dispatchers
     #[command(after_help = "Example: postrider status --watch")]
-    Status(Status),
+    Status(StatusArgs),
     /// Check database, grants, notifications, tables, dispatchers and endpoints, and say how to mend what is wrong
     #[command(
         after_help = "Takes the settings of run, and checks what run would meet with them. Exit code 1 if a check failed; \
@@ -261,7 +261,7 @@ pub struct Publish {
 
 /// `postrider status`
 #[derive(Args, Debug)]
-pub struct Status {
+pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -18,7 +18,7 @@ pub(super) fn read() -> Environment {
 }
 
 /// A line for each variable that has our name in front and means nothing. No error: others set variables too.
-pub(super) fn strangers() -> Vec<String> {
+pub(super) fn unknown_variables() -> Vec<String> {
     let known = args::variables();
     let is_known = |name: &str| known.iter().any(|known| known == name);
     let is_ours = |name: &str| name.starts_with(OURS) && !name.starts_with(OF_TESTS);

@@ -27,7 +27,7 @@ pub enum Source {
 
 /// One setting as it was read.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct ResolvedSetting {
     /// Its name in a file.
     pub name: String,
     /// As it would stand in a file, passwords hidden; null: not set.
@@ -36,7 +36,7 @@ pub struct Reading {
     pub source: Source,
 }
 
-impl Reading {
+impl ResolvedSetting {
     pub(super) fn new(name: &str, value: Value, source: Source, environment: &Environment) -> Self {
         let value = match name {
             "database_url" | "listen_database_url" => without_password(value, environment),

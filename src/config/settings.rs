@@ -9,7 +9,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::warn;
 
 use super::file::File;
-use super::{Reading, Source, environment};
+use super::{ResolvedSetting, Source, environment};
 use crate::config::args;
 use crate::store::{ConnectError, DatabaseUrl, Environment, exposed, is_public};
 use crate::telemetry::LogFormat;
@@ -50,7 +50,7 @@ pub struct Settings {
     file: File,
     environment: Environment,
     warned: BTreeSet<String>,
-    readings: Vec<Reading>,
+    readings: Vec<ResolvedSetting>,
     /// Grows with every setting that is read.
     pub problems: Problems,
 }
@@ -64,8 +64,8 @@ impl Settings {
     }
 
     /// Says what of the environment means nothing, once there is a log to say it in.
-    pub fn warn_of_strangers(&self) {
-        for line in environment::strangers() {
+    pub fn warn_of_unknown_variables(&self) {
+        for line in environment::unknown_variables() {
             warn!("{line}");
         }
     }
@@ -95,12 +95,12 @@ impl Settings {
     }
 
     /// The settings that were read, in order: what holds, and why.
-    pub fn readings(&self) -> &[Reading] {
+    pub fn readings(&self) -> &[ResolvedSetting] {
         &self.readings
     }
 
     fn note(&mut self, name: &str, value: Value, source: Source) {
-        self.readings.push(Reading::new(name, value, source, &self.environment));
+        self.readings.push(ResolvedSetting::new(name, value, source, &self.environment));
     }
 
     fn file_source(&self) -> Source {

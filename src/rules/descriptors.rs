@@ -142,10 +142,10 @@ impl Shortage {
 
 /// The descriptors of this process.
 #[derive(Clone, Debug)]
-pub struct Descriptors(Arc<Shared>);
+pub struct Descriptors(Arc<DescriptorPool>);
 
 #[derive(Debug)]
-struct Shared {
+struct DescriptorPool {
     budget: Budget,
     used: Mutex<Used>,
 }
@@ -165,7 +165,7 @@ struct Used {
 /// One of what is counted apart, until it is dropped.
 #[derive(Debug)]
 pub struct Part {
-    shared: Arc<Shared>,
+    shared: Arc<DescriptorPool>,
     of: fn(&mut Used) -> &mut usize,
 }
 
@@ -182,7 +182,7 @@ impl Descriptors {
     pub fn new(budget: Budget) -> Self {
         let is_blind = count_open().is_none();
         let budget = if is_blind { Budget { kept: 0, outgoing: usize::MAX, ..budget } } else { budget };
-        Self(Arc::new(Shared { budget, used: Mutex::default() }))
+        Self(Arc::new(DescriptorPool { budget, used: Mutex::default() }))
     }
 
     /// How they are divided.
@@ -239,7 +239,7 @@ impl Descriptors {
     }
 }
 
-impl Shared {
+impl DescriptorPool {
     fn used(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }

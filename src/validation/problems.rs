@@ -6,14 +6,14 @@ use std::fmt;
 /// All that is wrong: one line each, naming the setting, what is allowed and what was given.
 #[derive(Debug, Default)]
 pub struct Problems {
-    list: Vec<Problem>,
+    list: Vec<InvalidInput>,
     /// Where the settings stand that were taken from a file.
     places: BTreeMap<String, String>,
 }
 
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct InvalidInput {
     /// The setting, flag or field.
     pub name: String,
     /// What is allowed, and what was given unless it may be a secret.
@@ -25,7 +25,7 @@ impl Problems {
     pub fn add(&mut self, name: &str, expected: &str, given: Option<&str>) {
         let place = self.places.get(name).map(|place| format!("{place}: ")).unwrap_or_default();
         let given: String = given.map(|text| format!(", got \"{}\"", shorten(text))).unwrap_or_default();
-        self.list.push(Problem { name: name.to_owned(), text: format!("{place}{expected}{given}") });
+        self.list.push(InvalidInput { name: name.to_owned(), text: format!("{place}{expected}{given}") });
     }
 
     /// From now on, what is wrong with a setting is said to be wrong at that place.
@@ -39,7 +39,7 @@ impl Problems {
     }
 
     /// Each of them, in the order they were found.
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+    pub fn iter(&self) -> impl Iterator<Item = &InvalidInput> {
         self.list.iter()
     }
 

@@ -76,18 +76,18 @@ pub struct DeliveryRetry {
 
 /// `postrider event …`
 #[derive(Debug, Subcommand)]
-pub enum Event {
+pub enum EventArgs {
     /// Show one event and its deliveries
     #[command(after_help = "Example: postrider event show 42 --json")]
-    Show(EventId),
+    Show(EventIdArgs),
     /// Give up what waits; what is under way is not retried, what was delivered stays
     #[command(after_help = "Example: postrider event cancel 42")]
-    Cancel(EventId),
+    Cancel(EventIdArgs),
 }
 
 /// An event.
 #[derive(Args, Debug)]
-pub struct EventId {
+pub struct EventIdArgs {
     /// The event
     pub id: String,
     /// Print JSON
@@ -97,7 +97,7 @@ pub struct EventId {
 
 /// `postrider replay`
 #[derive(Args, Debug)]
-pub struct Replay {
+pub struct ReplayArgs {
     /// The endpoint
     pub endpoint: String,
     /// Events inserted then or later: so long ago, as 1h, or an RFC 3339 time, as 2026-01-31T12:00:00Z

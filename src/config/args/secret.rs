@@ -6,7 +6,7 @@ use super::Json;
 
 /// `postrider secret …`
 #[derive(Debug, Subcommand)]
-pub enum Secret {
+pub enum SecretArgs {
     /// Print a new encryption key, for --encryption-key-file; needs no database
     #[command(after_help = "Example: postrider secret new-key > /etc/postrider/keys")]
     NewKey(Json),

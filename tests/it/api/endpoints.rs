@@ -303,16 +303,38 @@ async fn a_test_that_fails_is_not_retried() {
 }
 
 #[tokio::test]
-async fn a_test_of_a_paused_endpoint_does_not_wait_for_ever() {
-    let (database, _receiver, dispatcher) = one_endpoint("", &[]).await;
-    database.execute("select postrider.pause_endpoint('one')").await;
+async fn a_test_without_an_attempt_in_time_says_why_and_is_not_retried() {
+    let (database, receiver, dispatcher) = one_endpoint("", &[]).await;
+    receiver.hold();
     let api = Api::of(&dispatcher).await;
 
     let tested = api.post("/v1/endpoints/one/test?wait=1s").await;
 
     assert_eq!(tested.status, 202);
     let event: i64 = database.value("select id from postrider.outbox").await;
-    assert_eq!(tested.json(), json!({ "event_id": event }));
+    let reason = "the attempt is still under way: endpoint \"one\" does not answer";
+    assert_eq!(tested.json(), json!({ "event_id": event, "reason": reason }));
+    assert!(database.is("select cancelled_at is not null from postrider.outbox").await);
+}
+
+#[tokio::test]
+async fn a_test_of_an_endpoint_that_gets_nothing_is_refused_and_sends_nothing() {
+    let (database, _receiver, dispatcher) = one_endpoint("", &[]).await;
+    let api = Api::of(&dispatcher).await;
+    for (state, reason) in [("paused", "maintenance"), ("disabled", "410 Gone")] {
+        database
+            .execute(&format!("update postrider.endpoint set state = '{state}', reason = '{reason}'"))
+            .await;
+
+        let refused = api.post("/v1/endpoints/one/test?wait=1s").await;
+
+        assert_eq!(refused.refused(), (409, "conflict".to_owned()), "{state}");
+        assert_eq!(
+            refused.problem()["detail"],
+            format!("endpoint \"one\" is {state} ({reason}): nothing is sent to it; resume it first")
+        );
+    }
+    assert!(database.is("select not exists (select from postrider.outbox)").await);
 }
 
 #[tokio::test]
@@ -333,6 +355,18 @@ async fn replay_sends_again_and_says_how_many() {
     assert_eq!((&counted["replayed"], &first["replayed"]), (&json!(2), &json!(2)));
     assert_eq!(second, json!({ "id": "one", "replayed": 1, "next_after": null }));
     assert_eq!((receiver.count(), receiver.webhook_ids().len()), (6, 3));
+}
+
+#[tokio::test]
+async fn a_replay_that_ends_before_it_begins_is_refused() {
+    let (database, _dispatcher, api) = api().await;
+    database.put_endpoint("one", URL, "**", "").await;
+    let body = json!({ "since": "2026-01-31T12:00:00Z", "until": "2026-01-31T12:30:00+01:00" });
+
+    let refused = api.send("POST", "/v1/endpoints/one/replay", &body).await;
+
+    assert_eq!(refused.refused(), (422, "invalid_argument".to_owned()));
+    assert_eq!(refused.problem()["errors"][0]["field"], "until");
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn a_database_without_a_schema_fails_with_what_makes_one() {
 
     assert_eq!(output.code, Some(1), "{}", output.stdout);
     let schema = found(&output, "schema");
-    assert_eq!((&schema["result"], &schema["mend"]), (&json!("fail"), &json!("postrider migrate")));
+    assert_eq!((&schema["result"], &schema["remedy"]), (&json!("fail"), &json!("postrider migrate")));
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn an_old_or_a_new_schema_fails() {
         assert_eq!(output.code, Some(1), "{}", output.stdout);
         let schema = found(&output, "schema");
         assert_eq!(schema["result"], "fail");
-        assert!(text(&schema, "says").contains(expected), "{schema}");
+        assert!(text(&schema, "message").contains(expected), "{schema}");
     }
 }
 
@@ -134,7 +134,7 @@ async fn a_role_without_rights_is_told_the_grant_that_it_lacks() {
             database.value::<String>("select current_database()::text").await,
             member_of.unwrap_or("nobody")
         );
-        assert_eq!(grants["mend"], json!(format!("grant postrider_dispatcher to \"{role}\"")));
+        assert_eq!(grants["remedy"], json!(format!("grant postrider_dispatcher to \"{role}\"")));
     }
 }
 
@@ -143,7 +143,7 @@ async fn what_the_grant_check_says_mends_it() {
     let database = Database::new().await;
     let login = database.login(None).await;
     let output = doctor(&login, &[]).await;
-    let mend = found(&output, "grants")["mend"].as_str().unwrap().to_owned();
+    let mend = found(&output, "grants")["remedy"].as_str().unwrap().to_owned();
 
     database.execute(&mend).await;
 
@@ -177,7 +177,7 @@ async fn a_single_missing_grant_is_named() {
 
     let says = found(&output, "grants");
     assert!(
-        text(&says, "says").contains("lacks 1 grant of those that run needs, as delete on table claim"),
+        text(&says, "message").contains("lacks 1 grant of those that run needs, as delete on table claim"),
         "{says}"
     );
 }
@@ -203,7 +203,7 @@ async fn a_database_that_takes_no_writes_fails() {
     let output = doctor(&database.url, &[]).await;
 
     assert_eq!(output.code, Some(1), "{}", output.stdout);
-    assert!(text(&found(&output, "connection"), "says").contains("read-only"), "{}", output.stdout);
+    assert!(text(&found(&output, "connection"), "message").contains("read-only"), "{}", output.stdout);
 }
 
 #[tokio::test]
@@ -216,8 +216,8 @@ async fn notifications_that_go_elsewhere_fail_and_the_pooler_is_named() {
     assert_eq!(output.code, Some(1), "{}", output.stdout);
     let check = found(&output, "notifications");
     assert_eq!(check["result"], "fail");
-    assert!(text(&check, "says").contains("transaction pooler"), "{check}");
-    assert!(text(&check, "mend").contains("--listen-database-url"), "{check}");
+    assert!(text(&check, "message").contains("transaction pooler"), "{check}");
+    assert!(text(&check, "remedy").contains("--listen-database-url"), "{check}");
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn a_listening_connection_that_is_refused_fails() {
 
     assert_eq!(output.code, Some(1), "{}", output.stdout);
     assert!(
-        text(&found(&output, "notifications"), "says").starts_with("cannot listen: "),
+        text(&found(&output, "notifications"), "message").starts_with("cannot listen: "),
         "{}",
         output.stdout
     );

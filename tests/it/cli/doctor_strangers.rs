@@ -30,10 +30,13 @@ async fn another_database_of_the_server_that_has_the_schema_is_named_as_long_as_
 
     assert!(!alone.stdout.contains("\"roles\""), "{}", alone.stdout);
     assert_eq!(shared["result"], "warn");
-    assert!(text(&shared, "says").contains("in other databases too: two;"), "{shared}");
-    assert!(text(&shared, "mend").starts_with("revoke connect on database \"one\" from public"), "{shared}");
+    assert!(text(&shared, "message").contains("in other databases too: two;"), "{shared}");
+    assert!(
+        text(&shared, "remedy").starts_with("revoke connect on database \"one\" from public"),
+        "{shared}"
+    );
     assert_eq!(closed["result"], "ok");
-    assert!(text(&closed, "says").contains("two; not everybody may connect"), "{closed}");
+    assert!(text(&closed, "message").contains("two; not everybody may connect"), "{closed}");
 }
 
 #[tokio::test]
@@ -55,8 +58,8 @@ async fn a_session_of_somebody_else_that_holds_the_bell_or_the_leadership_is_nam
 
         assert_eq!(check["result"], "warn", "{lock}");
         let says = format!("session {pid} (role {role}, a listener) holds the {what}");
-        assert!(text(&check, "says").contains(&says), "{check}");
-        assert!(text(&check, "mend").contains(&format!("pg_terminate_backend({pid})")), "{check}");
+        assert!(text(&check, "message").contains(&says), "{check}");
+        assert!(text(&check, "remedy").contains(&format!("pg_terminate_backend({pid})")), "{check}");
     }
 }
 

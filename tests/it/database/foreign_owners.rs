@@ -28,7 +28,7 @@ async fn a_schema_of_somebody_else_is_refused_by_everything_that_would_use_it_an
         let applied = psql(url, &print(&[]).await).await;
         assert!(applied.stderr.contains(&message), "{}", applied.stderr);
         let schema = found(&doctor(url, &[]).await, "schema");
-        assert!(text(&schema, "says").starts_with(&message), "{schema}");
+        assert!(text(&schema, "message").starts_with(&message), "{schema}");
     }
     assert!(
         database
@@ -152,7 +152,7 @@ async fn what_somebody_put_into_the_schema_since_stops_an_upgrade_and_fails_the_
     let check = found(&doctor(&database.url, &[]).await, "owners");
 
     assert_eq!(check["result"], "fail");
-    assert!(text(&check, "says").contains(&format!("table postrider.mine ({role})")), "{check}");
+    assert!(text(&check, "message").contains(&format!("table postrider.mine ({role})")), "{check}");
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_superuser_is_told_whose_functions_run_with_all_its_rights() {
 
     assert_eq!(superusers["result"], "warn");
     let whose = format!("belongs to role \"{name}_nobody\"");
-    assert!(text(&superusers, "says").contains(&whose), "{superusers}");
+    assert!(text(&superusers, "message").contains(&whose), "{superusers}");
     assert!(!owners.stdout.contains("\"owners\""), "{}", owners.stdout);
     assert!(checked.stdout.contains(&whose), "{}", checked.stdout);
 }

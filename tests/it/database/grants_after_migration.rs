@@ -162,7 +162,7 @@ async fn what_somebody_was_granted_since_is_listed_with_the_commands_that_take_i
             break;
         };
         assert_eq!(check["result"], "warn");
-        let (_, commands) = text(&check, "mend").split_once(": ").unwrap();
+        let (_, commands) = text(&check, "remedy").split_once(": ").unwrap();
         let (commands, _) = commands.split_once(" and ").unwrap_or((commands, ""));
         crate::support::connect(&owner).await.batch_execute(commands).await.unwrap();
     }
@@ -186,7 +186,7 @@ async fn each_right_that_a_stranger_holds_is_named() {
 
         let check = found(&doctor(&owner, &[]).await, "rights");
 
-        assert!(text(&check, "says").contains(&format!("{held}, to {role}")), "{check}");
+        assert!(text(&check, "message").contains(&format!("{held}, to {role}")), "{check}");
         database.execute(&format!("revoke {grant} from {role}")).await;
     }
 }

@@ -92,13 +92,13 @@ async fn doctor_names_a_sequence_behind_its_table_and_sets_it_forward_when_asked
 
     let check = found(&before, "sequences");
     assert_eq!((before.code, text(&check, "result")), (Some(1), "fail"));
-    let says = text(&check, "says");
+    let says = text(&check, "message");
     assert!(
         says.contains("postrider.outbox_id_seq gives out 3 next, but postrider.outbox has ids up to 10"),
         "{says}"
     );
     assert!(says.contains("on conflict do nothing") && !says.contains("claim_id_seq"), "{says}");
-    assert_eq!(check["mend"], "postrider doctor --mend");
+    assert_eq!(check["remedy"], "postrider doctor --mend");
     assert_eq!(text(&found(&mended, "sequences"), "result"), "ok", "{}", mended.stdout);
     assert_eq!(database.insert("order.created", "1").await, 11);
     // What is ahead stays where it is.

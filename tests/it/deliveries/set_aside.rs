@@ -69,15 +69,15 @@ async fn what_is_refused_is_told_by_doctor_and_metrics_and_a_dispatcher_stays_re
     scene.soon("select count(*) = 1 from postrider.set_aside").await;
 
     Scraped::until(&scene.dispatcher, "it is counted", |scraped| {
-        scraped.value("postrider_set_aside") == Some(1.0)
+        scraped.value("postrider_backlog_set_aside") == Some(1.0)
     })
     .await;
     let check = found(&doctor(&scene.database.url, &[]).await, "backlog");
     let ready = get(&format!("http://{}/readyz", scene.dispatcher.api().await)).await.status();
 
     assert_eq!(check["result"], "warn", "{check}");
-    assert!(text(&check, "says").contains("the ledger is closed"), "{check}");
-    assert!(text(&check, "mend").contains("postrider.retry_set_aside()"), "{check}");
+    assert!(text(&check, "message").contains("the ledger is closed"), "{check}");
+    assert!(text(&check, "remedy").contains("postrider.retry_set_aside()"), "{check}");
     assert_eq!(ready, 200);
 }
 
@@ -169,7 +169,7 @@ async fn a_row_that_somebody_has_locked_is_not_refused_and_is_counted_as_put_off
 
     scene.answer();
     Scraped::until(&scene.dispatcher, "they are put off", |scraped| {
-        scraped.value("postrider_outcomes_put_off_total") >= Some(4.0)
+        scraped.value("postrider_outcomes_deferred_total") >= Some(4.0)
     })
     .await;
     scene.dispatcher.logged("somebody's open transaction holds their rows").await;

@@ -117,13 +117,13 @@ async fn doctor_says_what_descriptors_are_not_enough_for() {
     let few = check(&database, "-n 600", &["--max-in-flight", "8"]).await;
 
     assert_eq!(short["result"], "warn");
-    let (says, mend) = (short["says"].as_str().unwrap(), short["mend"].as_str().unwrap());
+    let (says, mend) = (short["message"].as_str().unwrap(), short["remedy"].as_str().unwrap());
     assert!(
         says.contains("3000 hosts") && says.contains("1024") && says.contains("--max-in-flight"),
         "{says}"
     );
     assert!(mend.contains("ulimit -n") && mend.contains("LimitNOFILE="), "{mend}");
-    let says = few["says"].as_str().unwrap();
+    let says = few["message"].as_str().unwrap();
     assert!(says.contains("3000 hosts") && !says.contains("--max-in-flight"), "{says}");
     let enough = mend.split(|c: char| !c.is_ascii_digit()).find_map(|word| word.parse().ok()).unwrap();
     let budget = Budget::new(enough, 512);

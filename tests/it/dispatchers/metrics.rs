@@ -111,7 +111,7 @@ async fn batches_add_up_to_what_was_routed_claimed_and_settled() {
     .await;
     let scraped = Scraped::of(&dispatcher).await;
     let claimed = |stage| scraped.value(&format!("postrider_claimed_batch_size_sum{{stage=\"{stage}\"}}"));
-    assert_eq!((claimed("route"), claimed("dispatch")), (Some(340.0), Some(300.0)));
+    assert_eq!((claimed("route"), claimed("claim")), (Some(340.0), Some(300.0)));
     assert_eq!(scraped.value("postrider_lost_claims_total"), Some(0.0));
 }
 
@@ -148,20 +148,23 @@ async fn naps_and_rings_are_counted() {
         database.until_bell_is_armed().await;
         database.insert("order.created", "{}").await;
         receiver.next().await;
-        Scraped::of(&leader).await.value("postrider_rings_heard_total").unwrap() >= 1.0
+        Scraped::of(&leader).await.value("postrider_notifications_received_total").unwrap() >= 1.0
     })
     .await;
 
     let _producer = database.keep_the_leader_awake().await;
-    let before = Scraped::of(&sibling).await.value("postrider_rings_heard_total").unwrap();
+    let before = Scraped::of(&sibling).await.value("postrider_notifications_received_total").unwrap();
     database.insert("order.created", "{}").await;
     receiver.next().await;
 
-    Scraped::until(&leader, "it naps", |scraped| scraped.value("postrider_naps_total") > Some(0.0)).await;
-    Scraped::until(&leader, "it rings", |scraped| scraped.value("postrider_rings_sent_total") > Some(0.0))
+    Scraped::until(&leader, "it naps", |scraped| scraped.value("postrider_unarmed_sleeps_total") > Some(0.0))
         .await;
+    Scraped::until(&leader, "it rings", |scraped| {
+        scraped.value("postrider_notifications_sent_total") > Some(0.0)
+    })
+    .await;
     Scraped::until(&sibling, "it hears", |scraped| {
-        scraped.value("postrider_rings_heard_total") > Some(before)
+        scraped.value("postrider_notifications_received_total") > Some(before)
     })
     .await;
 }
@@ -213,7 +216,7 @@ async fn the_desk_says_what_is_held_and_what_is_under_way() {
     }
 
     let scraped = Scraped::of(&dispatcher).await;
-    let load = (scraped.value("postrider_in_flight"), scraped.value("postrider_held"));
+    let load = (scraped.value("postrider_attempts_in_flight"), scraped.value("postrider_claimed_deliveries"));
     assert_eq!(load, (Some(3.0), Some(3.0)));
 }
 

@@ -74,7 +74,7 @@ async fn every_notification_is_heard_while_the_connection_is_asked_for_other_thi
     }
 
     Scraped::until(&dispatcher, "all are heard", |scraped| {
-        scraped.value("postrider_rings_heard_total") == Some(2000.0)
+        scraped.value("postrider_notifications_received_total") == Some(2000.0)
     })
     .await;
 }
@@ -116,7 +116,7 @@ async fn a_flood_of_strange_notifications_is_no_data_and_a_few_looks() {
         }
     }
     Scraped::until(&dispatcher, "all are heard", |scraped| {
-        scraped.value("postrider_rings_heard_total") >= Some(40_000.0)
+        scraped.value("postrider_notifications_received_total") >= Some(40_000.0)
     })
     .await;
     database.until_bell_is_armed().await;

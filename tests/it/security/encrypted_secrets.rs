@@ -167,7 +167,7 @@ async fn doctor_names_what_a_dispatcher_could_not_read() {
     let (without, with) = (secrets(&[]).await, secrets(&WITH_KEY).await);
 
     assert_eq!((&without["result"], &with["result"]), (&"fail".into(), &"ok".into()));
-    assert!(without["says"].as_str().unwrap().contains("one (sealed with key "), "{without}");
+    assert!(without["message"].as_str().unwrap().contains("one (sealed with key "), "{without}");
 }
 
 #[tokio::test]

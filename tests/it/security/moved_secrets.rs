@@ -59,7 +59,7 @@ impl Stage {
             CommandOutput::run(&self.database.url, &[&["doctor", "--json"][..], &WITH_KEY].concat()).await;
         let checks = checks.json();
         let secrets = checks["checks"].as_array().unwrap().iter().find(|check| check["name"] == "secrets");
-        let says = secrets.unwrap()["says"].as_str().unwrap();
+        let says = secrets.unwrap()["message"].as_str().unwrap();
         assert!(says.contains("one (sealed with key "), "{what}: {says}");
     }
 

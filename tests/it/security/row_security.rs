@@ -170,7 +170,7 @@ async fn what_doctor_says_of_hidden_rows_mends_it() {
     let tenants = Tenants::new().await;
     tenants.database.execute("drop policy dispatcher on postrider.outbox").await;
     let checked = doctor(&tenants.login, &[]).await;
-    let mend = text(&found(&checked, "row security"), "mend").to_owned();
+    let mend = text(&found(&checked, "row security"), "remedy").to_owned();
 
     tenants.database.execute(&mend).await;
 

@@ -193,11 +193,11 @@ async fn what_the_schema_depends_on_elsewhere_fails_the_doctor_and_what_somebody
 
     assert_eq!(added["result"], "ok");
     for told in ["note on table postrider.delivery uses function public.note()", "public.is_mine(text)"] {
-        assert!(text(&added, "says").contains(told), "{added}");
+        assert!(text(&added, "message").contains(told), "{added}");
     }
     assert_eq!(bound["result"], "fail");
     assert!(
-        text(&bound, "says").ends_with("function postrider.calling() uses function public.is_mine(text)"),
+        text(&bound, "message").ends_with("function postrider.calling() uses function public.is_mine(text)"),
         "{bound}"
     );
 }

@@ -1,12 +1,9 @@
 //! `postrider endpoint rotate-secret`.
 
-use std::time::Duration;
-
 use super::super::{Failure, open, output};
 use crate::config::Settings;
 use crate::config::args;
-use crate::operations::endpoint_spec::check_secret;
-use crate::validation::parse_duration;
+use crate::operations::rotate_secret::SecretRotation;
 
 /// Gives it a new secret, and shows that once.
 pub(super) async fn run(
@@ -14,14 +11,12 @@ pub(super) async fn run(
     url: Option<String>,
     typed: &args::EndpointRotateSecret,
 ) -> Result<(), Failure> {
-    check_secret(typed.secret.as_deref(), &mut settings.problems);
-    let range = (Duration::ZERO, Duration::from_hours(30 * 24));
-    let overlap = parse_duration("overlap", &typed.overlap, range, &mut settings.problems);
+    let rotation =
+        SecretRotation::check(typed.id.clone(), typed.secret.clone(), &typed.overlap, &mut settings.problems);
     let vault = settings.vault(&typed.encryption);
     let (store, _) = open(settings, url)?;
-    let (Some(overlap), Some(vault)) = (overlap, vault) else { return Ok(()) };
-    let store = store.with_vault(vault);
-    let rotated = store.rotate_secret(&typed.id, typed.secret.as_deref(), overlap).await?;
+    let (Some(rotation), Some(vault)) = (rotation, vault) else { return Ok(()) };
+    let rotated = rotation.run(&store.with_vault(vault)).await?;
     if typed.json {
         return Ok(output::json(&rotated)?);
     }

@@ -12,14 +12,14 @@ const AGO_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum TimeArgument {
     /// So long ago, by the database's clock.
     Ago(Duration),
     /// RFC 3339, as given.
     At(String),
 }
 
-impl Moment {
+impl TimeArgument {
     /// Reads it; what is wrong goes to `problems`.
     pub fn parse(name: &str, text: &str, problems: &mut Problems) -> Option<Self> {
         let text = text.trim();
@@ -57,8 +57,8 @@ mod tests {
 
     #[test]
     fn so_long_ago_needs_a_unit() {
-        assert_eq!(parse("90m"), Some(Moment::Ago(Duration::from_mins(90))));
-        assert_eq!(parse("1h 30m"), Some(Moment::Ago(Duration::from_mins(90))));
+        assert_eq!(parse("90m"), Some(TimeArgument::Ago(Duration::from_mins(90))));
+        assert_eq!(parse("1h 30m"), Some(TimeArgument::Ago(Duration::from_mins(90))));
         for wrong in ["", "0", "5", "-1h", "1 fortnight", "101years"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
@@ -68,7 +68,7 @@ mod tests {
     fn a_time_is_kept_as_it_was_given() {
         for text in ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.123456+05:30", "1999-12-31T23:59:59-00:00"]
         {
-            assert_eq!(parse(text), Some(Moment::At(text.to_owned())));
+            assert_eq!(parse(text), Some(TimeArgument::At(text.to_owned())));
         }
     }
 
@@ -89,17 +89,17 @@ mod tests {
 
     #[test]
     fn times_are_compared_whatever_their_zones() {
-        let later = Moment::At("2026-01-31T12:00:00Z".to_owned());
-        let earlier = Moment::At("2026-01-31T12:30:00+01:00".to_owned());
+        let later = TimeArgument::At("2026-01-31T12:00:00Z".to_owned());
+        let earlier = TimeArgument::At("2026-01-31T12:30:00+01:00".to_owned());
 
         assert!(later.is_after(&earlier));
         assert!(!earlier.is_after(&later));
-        assert!(Moment::Ago(Duration::ZERO).is_after(&Moment::Ago(Duration::from_secs(1))));
+        assert!(TimeArgument::Ago(Duration::ZERO).is_after(&TimeArgument::Ago(Duration::from_secs(1))));
     }
 
-    fn parse(text: &str) -> Option<Moment> {
+    fn parse(text: &str) -> Option<TimeArgument> {
         let mut problems = Problems::default();
-        let parsed = Moment::parse("since", text, &mut problems);
+        let parsed = TimeArgument::parse("since", text, &mut problems);
         assert_eq!(parsed.is_none(), !problems.is_empty());
         parsed
     }
