@@ -38,7 +38,7 @@ impl EndpointNo {
     }
 }
 
-/// Who receives events, how, and within which limits.
+/// A receiver of events: its destination, its topics and its limits.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Short key.

@@ -1,4 +1,5 @@
-//! Rules: what an attempt says of its endpoint's health, when a circuit opens, and how long until the next probe. Pure.
+//! Rules of the circuit breaker: how an attempt shows the health of its endpoint, when a circuit opens, and how long until
+//! the next probe. Pure.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ const PROBE_FIRST: Duration = Duration::from_secs(1);
 /// The longest time between probes. A recovery is noticed no later than this.
 const PROBE_MAX: Duration = Duration::from_mins(2);
 
-/// What an attempt says of its endpoint.
+/// Health of an endpoint, as one attempt shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// The endpoint took the delivery.

@@ -20,7 +20,7 @@ pub const DEFAULT_SCHEDULE: [Duration; 9] = [
 /// The longest wait that an endpoint may ask for. Where it asks for more, it gets this.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
-/// What becomes of a delivery after an attempt.
+/// The fate of a delivery after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryVerdict {
     /// It is delivered.

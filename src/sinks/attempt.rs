@@ -1,4 +1,4 @@
-//! What all sinks have in common: an attempt, its limits, and why one was not made.
+//! The words that all sinks share: an attempt, the limits of attempts, and the reasons why one was not made.
 
 use std::time::Duration;
 

@@ -29,10 +29,10 @@ const SERVICE_PORTS: [u16; 20] = [
     9200, 11211, 27017,
 ];
 
-/// What is wrong with a URL that contains a user name or a password.
+/// The fault of a URL that contains a user name or a password.
 const CREDENTIALS: &str = "contains credentials; use a header";
 
-/// What may be called. Public addresses over https are allowed; the operator allows more, or less.
+/// The rules of one dispatcher. They allow public addresses over https; the operator allows more, or less.
 #[derive(Clone, Debug, Default)]
 pub struct EgressPolicy {
     /// Plain http may be used.
@@ -83,7 +83,7 @@ pub enum NotAllowed {
     },
     /// The port belongs to another service.
     #[error(
-        "port {0} is not allowed, only 80, 443, and those from 1024 that no database or the like uses (--allow-port permits it)"
+        "port {0} is not allowed, only 80, 443, and from 1024 all but the usual ports of databases and brokers (--allow-port permits it)"
     )]
     Port(u16),
     /// The name does not resolve.
@@ -216,7 +216,8 @@ impl EgressPolicy {
         nets.max_by_key(|net| net.prefix_len()).copied()
     }
 
-    /// The addresses that may be dialled, of those that a name resolves to. Of a public and a private one, only the public one may.
+    /// The addresses that may be dialled, of those that a name resolves to. Of a public and a private one, only the public
+    /// one may.
     fn choose(&self, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, NotAllowed> {
         let mut refused = NotAllowed::Unresolved("no address".to_owned());
         let mut allowed = Vec::new();

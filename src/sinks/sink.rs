@@ -12,18 +12,20 @@
 //!
 //! A new sink, here for Kafka, adds this:
 //!
-//! 1. `model/endpoint/kafka.rs`: `KafkaDestination`, all that a delivery to it needs, and the variant [`Destination`]`::Kafka`.
+//! 1. `model/endpoint/kafka.rs`: `KafkaDestination` with all that a delivery needs. `model/endpoint.rs`: the variant `Kafka` of
+//!    [`Destination`], and how such an endpoint says that it wants no events any more.
 //! 2. `store/endpoints.rs`: the row of an endpoint becomes that variant, by the scheme of its URL. The CHECK of `endpoint.url`
-//!    lets the scheme in.
-//! 3. `sinks/egress.rs`: the policy judges the URL. The scheme and the port of Kafka are allowed for Kafka alone; webhooks still may
-//!    not call port 9092. The addresses of brokers are judged right before they are dialled, by the same policy as all others.
+//!    lets the scheme in, and `operations/endpoint_spec.rs` checks the settings.
+//! 3. `sinks/egress.rs`: the policy judges the URL. Scheme and port of Kafka are allowed for Kafka alone; a webhook still may
+//!    not call port 9092. The same policy judges the address of a broker right before it is dialled.
 //! 4. `sinks/kafka.rs`, and `sinks/kafka/` for its parts: a type `Kafka` with
-//!    `attempt(&self, &Attempt<'_>, &KafkaDestination) -> Result<Outcome, NotAttempted>`. It keeps the deadline of the attempt, takes
-//!    connections from the same [`Descriptors`], and hides secrets in what it keeps of an answer. It says
-//!    [`Refusal`](crate::model::outcome::Refusal) for each no, and [`NoAnswer`] for silence.
-//! 5. Here: a field of [`Sinks`], and an arm of the `match` in [`Sinks::attempt`]. The compiler names the place.
+//!    `attempt(&self, &Attempt<'_>, &KafkaDestination) -> Result<Outcome, NotAttempted>`. It keeps the deadline of the attempt.
+//!    It opens connections only while [`Descriptors`] are left. It hides secrets in the excerpt of an answer. It turns each no
+//!    into a [`Refusal`](crate::model::outcome::Refusal), and silence into [`NoAnswer`].
+//! 5. Here: a field of [`Sinks`], and an arm of the `match` in [`Sinks::attempt`].
 //!
-//! Nothing changes in the dispatcher and in the rules.
+//! The compiler names both places where the new variant is missing: the one in step 1, and the one in step 5. Nothing changes
+//! in the dispatcher and in the rules.
 
 use std::sync::Arc;
 use std::time::Duration;

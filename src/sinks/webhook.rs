@@ -55,8 +55,8 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// A sink that dials only addresses that the policy allows, and only while descriptors are left. `source` is the attribute of
-    /// that name in CloudEvents.
+    /// A sink that dials only addresses that the policy allows, and only while descriptors are left. `source` is the
+    /// attribute of that name in CloudEvents.
     ///
     /// # Errors
     /// [`ClientError`] when the TLS roots of this machine cannot be read.
@@ -189,10 +189,10 @@ impl Webhook {
         }
     }
 
-    /// What this machine lacked for a connection, if that was the cause.
+    /// The shortage of this machine that kept a connection from being opened, if that was the cause.
     ///
-    /// All ports towards a host may be taken: that passes, so it is a lack. No address of ours may lead to the host, as where it has
-    /// IPv6 and this machine has none: that is the endpoint's failure.
+    /// All ports towards a host may be in use. That passes, so this machine lacks something. If no address of this machine
+    /// leads to the host (IPv6 on a machine without it), the failure is the endpoint's.
     async fn lacks(&self, url: &Url, fault: &reqwest::Error) -> Option<Shortage> {
         let shortage = Shortage::behind(fault)?;
         let passes = !Shortage::is_of_addresses(fault) || self.clients.has_way_to(url).await;

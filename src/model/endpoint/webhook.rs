@@ -26,7 +26,8 @@ pub struct WebhookDestination {
     pub credentials: Credentials,
 }
 
-/// Credentials of a webhook. A stored value that cannot be parsed is kept as its error; every attempt then fails with that error.
+/// Credentials of a webhook. A stored value that cannot be parsed is kept as its error; every attempt then fails with that
+/// error.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// Signs every request.

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// one's own. The IPv4 address follows the prefix, around the byte from bit 64 on.
 const TRANSLATOR_PREFIXES: [u8; 4] = [48, 56, 64, 96];
 
-/// The IPv4 addresses that a packet to this address may end at. All ways to carry an IPv4 address are looked at that have a form of
-/// their own. If the operator names the prefix of a translator, no address is looked for before `prefix_len`.
+/// The IPv4 addresses that a packet to this address may end at. All ways to carry an IPv4 address are looked at that have a
+/// form of their own. If the operator names the prefix of a translator, no address is looked for before `prefix_len`.
 pub(super) fn embedded(address: IpAddr, prefix_len: u8) -> Vec<Ipv4Addr> {
     let IpAddr::V6(v6) = address else { return Vec::new() };
     let bits = v6.to_bits();

@@ -12,8 +12,8 @@ use url::Url;
 /// How long a connection to the proxy may take to open.
 const REACH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An HTTP proxy. For https it is asked to CONNECT; for plain http it is asked for the request itself. The proxy resolves names, and
-/// has the last word on which addresses are called.
+/// An HTTP proxy. For https it is asked to CONNECT; for plain http it is asked for the request itself. The proxy resolves
+/// names, and has the last word on which addresses are called.
 #[derive(Clone)]
 pub struct EgressProxy(Url);
 

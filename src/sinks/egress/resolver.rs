@@ -1,4 +1,5 @@
-//! Resolves names under the policy, with a DNS client of our own. A look-up that hangs ends with its deadline, and delays no other.
+//! Resolves names under the policy, with a DNS client of our own. A look-up that hangs ends with its deadline, and delays no
+//! other.
 
 mod configuration;
 
@@ -17,7 +18,8 @@ use crate::rules::descriptors::{Descriptors, Shortage};
 
 /// Deadline of a look-up, over all servers and tries.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Sockets that are reserved for a look-up. It mostly takes two, one per address family; the connection that follows stands for the other.
+/// Sockets that a look-up counts for itself. It mostly takes two, one per address family. The other one is counted by the
+/// connection that the look-up is for.
 const SOCKETS: usize = 1;
 
 /// Resolves names and hands on only addresses that may be called.
@@ -40,8 +42,8 @@ pub(crate) enum LookupError {
 }
 
 impl GuardedResolver {
-    /// A resolver under this policy. It looks into `/etc/hosts`, then asks the servers of `/etc/resolv.conf`, as the files are at the
-    /// time of the look-up.
+    /// A resolver under this policy. It looks into `/etc/hosts`, then asks the servers of `/etc/resolv.conf`. It follows
+    /// changes of both files.
     pub fn new(policy: EgressPolicy, descriptors: Descriptors) -> Self {
         Self { policy, descriptors, configuration: Configuration::of_this_machine() }
     }
@@ -103,7 +105,7 @@ mod tests {
     use super::*;
     use crate::rules::descriptors::Budget;
 
-    /// What a DNS server says of each name. Of other names it says that they do not exist.
+    /// The names that a DNS server knows. Of other names it says that they do not exist.
     type Zone = HashMap<&'static str, Says>;
 
     #[derive(Clone)]

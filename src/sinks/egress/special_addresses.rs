@@ -29,8 +29,8 @@ const SPECIAL_V4: [(Ipv4Addr, u8, &str); 18] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
 ];
 
-/// IPv6 ranges that are not globally routable unicast, and have a name. All addresses outside `2000::/3` are special too, so that a
-/// range assigned there later is not called.
+/// IPv6 ranges that are not globally routable unicast, and have a name. All addresses outside `2000::/3` are special too, so
+/// that a range assigned there later is not called.
 const SPECIAL_V6: [(Ipv6Addr, u8, &str); 17] = [
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
     (Ipv6Addr::LOCALHOST, 128, "loopback"),

@@ -1,4 +1,4 @@
-//! The answer of a webhook, translated from HTTP into words of delivery. What a status code means is decided here alone.
+//! The answer of a webhook, translated from HTTP into words of delivery. Only this module decides the meaning of a status code.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) fn result_of(status: StatusCode, headers: &HeaderMap) -> AttemptResul
     AttemptResult::Refused { why, retry_after: retry_after(headers), error }
 }
 
-/// What a status says. `None` for 2xx: the webhook took the delivery.
+/// The refusal that a status stands for. `None` for 2xx: the webhook took the delivery.
 fn refusal(status_code: u16) -> Option<Refusal> {
     match status_code {
         200..300 => None,
@@ -51,8 +51,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     texts(RETRY_AFTER).filter_map(|value| parse_retry_after(value, date)).max()
 }
 
-/// Reads a `Retry-After` header (RFC 9110 section 10.2.3): seconds, or a date. A date is compared with the answer's own `Date`, so
-/// that nobody's clock matters. `None` for any other text.
+/// Reads a `Retry-After` header (RFC 9110 section 10.2.3): seconds, or a date. A date is compared with the answer's own
+/// `Date`, so that nobody's clock matters. `None` for any other text.
 pub fn parse_retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {

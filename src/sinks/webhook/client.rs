@@ -127,7 +127,8 @@ impl ClientPair {
         Ok(Self { keeping, closing, descriptors: descriptors.clone() })
     }
 
-    /// Sends a request over an idle connection, or else over a new one. A new one ends with its request if too many are kept already.
+    /// Sends a request over an idle connection, or else over a new one. A new one ends with its request if too many are kept
+    /// already.
     pub(super) async fn execute<E: From<reqwest::Error>>(
         &self,
         request: impl Fn() -> Result<Request, E>,

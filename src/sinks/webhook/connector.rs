@@ -18,12 +18,12 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[error("too many connections are kept already")]
 pub(super) struct NotKept;
 
-/// What the client does with a connection after its request.
+/// The fate of a connection after its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterRequest {
-    /// It keeps the connection for the next request.
+    /// The client keeps it for the next request.
     Keep,
-    /// It closes the connection.
+    /// The client closes it.
     Close,
 }
 

@@ -1,5 +1,5 @@
-//! Access tokens of OAuth 2 client credentials (RFC 6749, section 4.4). One request serves all attempts that need the same token;
-//! the token is kept until shortly before it expires.
+//! Access tokens of OAuth 2 client credentials (RFC 6749, section 4.4). One request serves all attempts that need the same
+//! token; the token is kept until shortly before it expires.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

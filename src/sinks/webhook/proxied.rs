@@ -14,7 +14,8 @@ use super::client::ClientPair;
 use super::failure::causes;
 use crate::sinks::egress::{EgressProxy, NotPassed, ProxyFault};
 
-/// The error of hyper-util for a 407 to CONNECT. The whole text is compared: a part of it may stand in a receiver's certificate.
+/// The error of hyper-util for a 407 to CONNECT. The whole text is compared: a part of it may stand in a receiver's
+/// certificate.
 const REFUSED_TUNNEL: &str = "tunnel error: proxy authorization required";
 /// Pause before a request that the proxy refused is tried again. Each refusal of the same URL doubles it.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -59,7 +60,7 @@ struct Refusals {
     is_own: bool,
 }
 
-/// Who is behind a 407, as far as it can be told without asking the proxy.
+/// The sender of a 407, as far as it can be told without asking the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RefusedBy {
     /// The endpoint itself.
@@ -77,9 +78,8 @@ impl Proxied {
 
     /// Judges a failed request.
     ///
-    /// # Errors
-    /// [`NotPassed`] if the proxy let no connection come about. If a proxy that can be reached reports a failure of the endpoint, the
-    /// failure is the endpoint's.
+    /// # Errors [`NotPassed`] if the proxy let no connection come about. If a proxy that can be reached reports a failure of
+    /// the endpoint, the failure is the endpoint's.
     pub(super) async fn judge_fault(&self, fault: &reqwest::Error) -> Result<(), NotPassed> {
         let Some(proxy) = self.proxy.as_ref().filter(|_| fault.is_connect()) else { return Ok(()) };
         if causes(fault).any(|cause| cause.to_string() == REFUSED_TUNNEL) {
@@ -137,7 +137,8 @@ impl Heard {
         }
         let anew = Refusals { first: now, last: now, in_a_row: 0, next: now, is_own: false };
         let known = self.refusing.get(&key).copied();
-        // Another answer in between ends a row, unless the row goes on soon: an endpoint may refuse some requests and not others.
+        // Another answer in between ends a row, unless the row goes on soon: an endpoint may refuse some requests and not
+        // others.
         let kept = |known: &Refusals| {
             let is_ended = self.passed > Some(known.last) && now >= known.last + LATELY;
             !is_ended && now < known.last + ROW_KEPT

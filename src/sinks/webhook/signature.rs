@@ -20,8 +20,8 @@ pub struct SignedContent<'a> {
     pub body: &'a [u8],
 }
 
-/// Signs one attempt. Returns the value of the `webhook-signature` header: one signature per secret and one of the key, separated
-/// by spaces.
+/// Signs one attempt. Returns the value of the `webhook-signature` header: one signature per secret and one of the key,
+/// separated by spaces.
 pub fn sign<'a>(
     secrets: impl Iterator<Item = &'a SigningSecret>,
     key: Option<&SigningKey>,

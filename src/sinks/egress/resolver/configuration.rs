@@ -1,5 +1,5 @@
-//! This machine's DNS configuration. It is read again when its files change: a dispatcher may start before the network does, and
-//! may outlive the lease of an address.
+//! This machine's DNS configuration. It is read again when its files change: a dispatcher may start before the network does,
+//! and may outlive the lease of an address.
 
 use std::fs;
 use std::path::PathBuf;
