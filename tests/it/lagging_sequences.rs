@@ -7,7 +7,7 @@ use crate::support::{Api, Database, Dispatcher, Ended, Receiver, one_endpoint};
 const FORGET: &str = "
     select setval(s::regclass, 1, false)
     from unnest('{postrider.outbox_id_seq,postrider.delivery_id_seq,postrider.claim_id_seq,postrider.dispatcher_id_seq,
-        postrider.endpoint_no_seq,postrider.endpoint_change_id_seq}'::text[]) as s";
+        postrider.endpoint_endpoint_no_seq,postrider.endpoint_change_id_seq}'::text[]) as s";
 
 /// No sequence gives out an id that is taken.
 const ARE_AHEAD: &str = "select not exists (select from postrider.lagging_sequences())";

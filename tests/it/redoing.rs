@@ -58,7 +58,7 @@ async fn the_event_is_in_progress_while_its_failed_delivery_is_retried() {
 
     assert!(
         database
-            .is("select status = 'in_progress' and unsettled = 1 and failed = 0 and completed_at is null from postrider.outbox")
+            .is("select status = 'in_progress' and open_deliveries = 1 and failed = 0 and completed_at is null from postrider.outbox")
             .await
     );
     database.assert_counts_agree().await;
@@ -195,7 +195,7 @@ async fn two_retries_at_once_are_one() {
     let (second, ()) = tokio::join!(two.batch_execute(retry), commit);
 
     second.unwrap();
-    assert!(database.is("select unsettled = 1 and failed = 0 from postrider.outbox").await);
+    assert!(database.is("select open_deliveries = 1 and failed = 0 from postrider.outbox").await);
     database.assert_counts_agree().await;
 }
 
@@ -376,12 +376,12 @@ async fn retry(database: &Database, event: i64) -> String {
 async fn given_up(database: &Database, count: u32) {
     database
         .execute(&format!(
-            "insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed, created_at, completed_at)
+            "insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed, created_at, completed_at)
              select 'order.created', '{{}}', 'failed', 1, 0, 1, at, at
              from (select timestamptz '2026-01-01 00:00:00+00' + n * interval '1 minute' as at
                    from generate_series(1, {count}) as n) as minutes;
              insert into postrider.delivery (event_id, endpoint_no, status, attempts, created_at, completed_at, failed_at)
-             select o.id, e.no, 'failed', 1, o.created_at, o.created_at, o.created_at
+             select o.id, e.endpoint_no, 'failed', 1, o.created_at, o.created_at, o.created_at
              from postrider.outbox as o cross join postrider.endpoint as e where e.id = 'one' order by o.id"
         ))
         .await;

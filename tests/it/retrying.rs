@@ -198,7 +198,7 @@ async fn an_event_is_in_progress_until_its_last_delivery_is_settled() {
 
     assert!(
         database
-            .is("select status = 'in_progress' and unsettled = 1 and completed_at is null from postrider.outbox")
+            .is("select status = 'in_progress' and open_deliveries = 1 and completed_at is null from postrider.outbox")
             .await
     );
 }
@@ -214,7 +214,7 @@ async fn an_event_with_one_failed_delivery_is_failed_although_another_succeeded(
 
     assert!(
         database
-            .is("select status = 'failed' and failed = 1 and unsettled = 0 and completed_at is not null \
+            .is("select status = 'failed' and failed = 1 and open_deliveries = 0 and completed_at is not null \
                     and (select count(*) from postrider.delivery_status where status = 'complete') = 1 \
                  from postrider.outbox")
             .await
