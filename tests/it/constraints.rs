@@ -219,7 +219,7 @@ async fn an_event_is_delivered_when_every_number_has_outgrown_32_bits() {
              alter table postrider.delivery alter column id restart with 4000000000;
              alter table postrider.claim alter column id restart with 5000000000;
              alter table postrider.dispatcher alter column id restart with 6000000000;
-             alter table postrider.endpoint alter column no restart with 2147483647", // An integer: the last one.
+             alter table postrider.endpoint alter column endpoint_no restart with 2147483647", // An integer: the last one.
         )
         .await;
     database.put_endpoint("last", &receiver.url(), "**", "").await;
