@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::statements::{
-    DELETE_ENDPOINT, DISABLE_ENDPOINT, FOLD_ENDPOINT_CHANGES, FORGET_ENDPOINTS, LOAD_ENDPOINTS,
+    COMPACT_ENDPOINT_CHANGES, DELETE_ENDPOINT, DISABLE_ENDPOINT, FORGET_ENDPOINTS, LOAD_ENDPOINTS,
     PAUSE_ENDPOINT, RESUME_ENDPOINT,
 };
 use super::views::DeletedEndpoint;
@@ -37,13 +37,17 @@ impl Store {
         endpoint_set(&self.rows(&LOAD_ENDPOINTS, &[]).await?, &self.vault)
     }
 
-    /// `sql/statements/endpoints/fold_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.
+    /// `sql/statements/endpoints/compact_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
-    pub async fn fold_endpoint_changes(&self, rows_max: i64) -> Result<i64, StoreError> {
-        let row = self.row(&FOLD_ENDPOINT_CHANGES, &[&rows_max]).await?;
-        column(&FOLD_ENDPOINT_CHANGES, &row.ok_or_else(|| missing(&FOLD_ENDPOINT_CHANGES))?, "folded")
+    pub async fn compact_endpoint_changes(&self, rows_max: i64) -> Result<i64, StoreError> {
+        let row = self.row(&COMPACT_ENDPOINT_CHANGES, &[&rows_max]).await?;
+        column(
+            &COMPACT_ENDPOINT_CHANGES,
+            &row.ok_or_else(|| missing(&COMPACT_ENDPOINT_CHANGES))?,
+            "compacted",
+        )
     }
 
     /// `sql/statements/circuits/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
@@ -106,7 +110,7 @@ pub(super) fn endpoint_set(rows: &[tokio_postgres::Row], vault: &Vault) -> Resul
     let version = column(&LOAD_ENDPOINTS, first, "endpoint_version")?;
     let mut endpoints = Vec::with_capacity(rows.len());
     for row in rows {
-        let no: Option<i32> = column(&LOAD_ENDPOINTS, row, "no")?;
+        let no: Option<i32> = column(&LOAD_ENDPOINTS, row, "endpoint_no")?;
         if let Some(no) = no {
             endpoints.push(endpoint(EndpointNo::new(no), row, vault)?);
         }

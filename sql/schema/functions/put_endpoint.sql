@@ -87,8 +87,8 @@ begin
             when postrider.is_sealed(new.signing_key) then put_endpoint.public_key
             else 'whpk_' || encode(substr(decode(substr(new.signing_key, 6), 'base64'), 33), 'base64') end;
     end if;
-    if old.no is null then
-        if (select s.last_value from postrider.endpoint_no_seq as s) >= (select i.endpoints_max from postrider.installation as i)
+    if old.endpoint_no is null then
+        if (select s.last_value from postrider.endpoint_endpoint_no_seq as s) >= (select i.endpoints_max from postrider.installation as i)
            and (select count(*) from postrider.endpoint as e where e.state <> 'deleted')
                >= (select i.endpoints_max from postrider.installation as i) then
             raise exception 'endpoint "%": the limit of % endpoints is reached', put_endpoint.id,
@@ -123,14 +123,14 @@ begin
     end if;
     if new.secret <> old.secret then
         -- Whoever names a new secret wants that one: rotate_secret is the gentle way.
-        delete from postrider.old_secret as s where s.endpoint_no = old.no;
+        delete from postrider.old_secret as s where s.endpoint_no = old.endpoint_no;
     end if;
     update postrider.endpoint as e
     set url = new.url, topics = new.topics, headers = new.headers, secret = new.secret, max_in_flight = new.max_in_flight,
         rate_limit = new.rate_limit, timeout = new.timeout, retry_schedule = new.retry_schedule, format = new.format,
         signing_key = new.signing_key, public_key = new.public_key, auth = new.auth,
         ca_certificates = new.ca_certificates, client_certificate = new.client_certificate, changed_at = now()
-    where e.no = old.no;
+    where e.endpoint_no = old.endpoint_no;
     result := 'changed';
 end
 $$;

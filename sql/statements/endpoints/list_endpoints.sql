@@ -34,7 +34,7 @@ from (
            h.next_probe_at,
            h.failing_since,
            h.disabled_at
-    from (select p.no, p.id, p.url, p.topics, p.headers, p.max_in_flight, p.rate_limit, p.timeout, p.retry_schedule, p.ordered,
+    from (select p.endpoint_no, p.id, p.url, p.topics, p.headers, p.max_in_flight, p.rate_limit, p.timeout, p.retry_schedule, p.ordered,
                  p.format, p.public_key, p.ca_certificates,
                  p.auth is not null as has_auth, p.client_certificate is not null as has_client_certificate
           from postrider.endpoint as p

@@ -13,7 +13,7 @@ select (select (extract(epoch from clock_timestamp() - b.oldest_unrouted_at) * 1
         from postrider.endpoint as e
         -- Index: delivery_due.
         cross join lateral (select d.due_at from postrider.delivery as d
-                            where d.endpoint_no = e.no and d.due_at is not null
+                            where d.endpoint_no = e.endpoint_no and d.due_at is not null
                             order by d.due_at limit 1) as first
         where e.state = 'enabled'
           and not exists (select from postrider.circuit as c where c.endpoint_no = e.no and c.state <> 'closed')

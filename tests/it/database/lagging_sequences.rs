@@ -9,7 +9,7 @@ use crate::support::{Api, CommandOutput, Database, Dispatcher, Receiver, one_end
 const FORGET: &str = "
     select setval(s::regclass, 1, false)
     from unnest('{postrider.outbox_id_seq,postrider.delivery_id_seq,postrider.claim_id_seq,postrider.dispatcher_id_seq,
-        postrider.endpoint_no_seq,postrider.endpoint_change_id_seq}'::text[]) as s";
+        postrider.endpoint_endpoint_no_seq,postrider.endpoint_change_id_seq}'::text[]) as s";
 
 /// How many sequences give out ids that are taken.
 const LAGGING: &str = "select count(*) from postrider.lagging_sequences()";

@@ -63,8 +63,8 @@ async fn the_event_is_in_progress_while_its_failed_delivery_is_retried() {
 
     database
         .assert_row(
-            "select status, unsettled, failed, completed_at from postrider.outbox",
-            json!({"status": "in_progress", "unsettled": 1, "failed": 0, "completed_at": null}),
+            "select status, open_deliveries, failed, completed_at from postrider.outbox",
+            json!({"status": "in_progress", "open_deliveries": 1, "failed": 0, "completed_at": null}),
         )
         .await;
     database.assert_counts_agree().await;
@@ -206,7 +206,10 @@ async fn two_retries_at_once_are_one() {
 
     second.unwrap();
     database
-        .assert_row("select unsettled, failed from postrider.outbox", json!({"unsettled": 1, "failed": 0}))
+        .assert_row(
+            "select open_deliveries, failed from postrider.outbox",
+            json!({"open_deliveries": 1, "failed": 0}),
+        )
         .await;
     database.assert_counts_agree().await;
 }
@@ -383,12 +386,12 @@ async fn retry(database: &Database, event: i64) -> String {
 async fn given_up(database: &Database, count: u32) {
     database
         .execute(&format!(
-            "insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed, created_at, completed_at)
+            "insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed, created_at, completed_at)
              select 'order.created', '{{}}', 'failed', 1, 0, 1, at, at
              from (select timestamptz '2026-01-01 00:00:00+00' + n * interval '1 minute' as at
                    from generate_series(1, {count}) as n) as minutes;
              insert into postrider.delivery (event_id, endpoint_no, status, attempts, created_at, completed_at, failed_at)
-             select o.id, e.no, 'failed', 1, o.created_at, o.created_at, o.created_at
+             select o.id, e.endpoint_no, 'failed', 1, o.created_at, o.created_at, o.created_at
              from postrider.outbox as o cross join postrider.endpoint as e where e.id = 'one' order by o.id"
         ))
         .await;

@@ -204,8 +204,8 @@ async fn an_event_is_in_progress_until_its_last_delivery_is_settled() {
 
     database
         .assert_row(
-            "select status, unsettled, completed_at from postrider.outbox",
-            json!({"status": "in_progress", "unsettled": 1, "completed_at": null}),
+            "select status, open_deliveries, completed_at from postrider.outbox",
+            json!({"status": "in_progress", "open_deliveries": 1, "completed_at": null}),
         )
         .await;
 }
@@ -221,10 +221,10 @@ async fn an_event_with_one_failed_delivery_is_failed_although_another_succeeded(
 
     database
         .assert_row(
-            "select status, failed, unsettled, completed_at is not null as is_completed,
+            "select status, failed, open_deliveries, completed_at is not null as is_completed,
                     (select count(*) from postrider.delivery_status where status = 'complete') as complete
              from postrider.outbox",
-            json!({"status": "failed", "failed": 1, "unsettled": 0, "is_completed": true, "complete": 1}),
+            json!({"status": "failed", "failed": 1, "open_deliveries": 0, "is_completed": true, "complete": 1}),
         )
         .await;
 }

@@ -355,7 +355,10 @@ async fn a_transaction_that_has_put_an_endpoint_or_rotated_its_secret_holds_up_n
         (true, "rotate_secret('one')".to_owned()),
     ] {
         // The next rows about it are its first: they refer to the endpoint.
-        stage.database.execute("delete from postrider.circuit; delete from postrider.hourly_tally").await;
+        stage
+            .database
+            .execute("delete from postrider.circuit; delete from postrider.endpoint_stat_hourly")
+            .await;
         open.batch_execute(&format!("begin; select postrider.{what}")).await.unwrap();
 
         stage.receiver.answer_once(500, &[], b"");
@@ -365,7 +368,7 @@ async fn a_transaction_that_has_put_an_endpoint_or_rotated_its_secret_holds_up_n
         if !is_change {
             stage
                 .database
-                .until("select exists (select from postrider.hourly_tally where complete > 0)")
+                .until("select exists (select from postrider.endpoint_stat_hourly where complete > 0)")
                 .await;
         }
 

@@ -88,8 +88,8 @@ async fn a_success_that_another_dispatcher_had_meanwhile_keeps_an_endpoint_enabl
     // What its settle leaves.
     database
         .execute(
-            "insert into postrider.tally (endpoint_no, complete, failed, last_success_at)
-             select no, 1, 0, now() - interval '1 day' from postrider.endpoint",
+            "insert into postrider.endpoint_stat (endpoint_no, complete, failed, last_success_at)
+             select endpoint_no, 1, 0, now() - interval '1 day' from postrider.endpoint",
         )
         .await;
 

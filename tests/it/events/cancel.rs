@@ -245,7 +245,7 @@ async fn an_event_that_is_cancelled_while_it_is_routed_does_not_stand_in_the_way
     database.execute(delivery).await;
     let (router, settler, other) =
         (database.connect().await, database.connect().await, database.connect().await);
-    let route = "begin; update postrider.outbox set status = 'in_progress', deliveries = 1, unsettled = 1, failed = 0";
+    let route = "begin; update postrider.outbox set status = 'in_progress', deliveries = 1, open_deliveries = 1, failed = 0";
     router.batch_execute(route).await.unwrap();
     settler.batch_execute("begin; select from postrider.delivery for update").await.unwrap();
 

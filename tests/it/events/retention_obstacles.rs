@@ -156,8 +156,8 @@ async fn a_step_of_housekeeping_that_fails_keeps_no_other_from_being_done() {
         .execute(
             "create function public.keep() returns trigger language plpgsql as $$
              begin raise exception 'no tidying'; end $$;
-             create trigger keep before delete on postrider.tally for each row execute function public.keep();
-             insert into postrider.tally (endpoint_no, complete, failed) values (1, 1, 0)",
+             create trigger keep before delete on postrider.endpoint_stat for each row execute function public.keep();
+             insert into postrider.endpoint_stat (endpoint_no, complete, failed) values (1, 1, 0)",
         )
         .await;
 
@@ -172,44 +172,49 @@ async fn tallies_whose_sums_somebody_has_locked_keep_no_other_from_being_summed_
     let database = with_old_events(0).await;
     database
         .execute(
-            "insert into postrider.tally (endpoint_no, complete, failed) select 1, 1, 0 from generate_series(1, 3000);
-             insert into postrider.tally (endpoint_no, complete, failed) values (2, 1, 0);
-             insert into postrider.hourly_tally (endpoint_no, hour, complete, failed)
-             select 1, date_trunc('hour', t.at), 0, 0 from postrider.tally as t where t.endpoint_no = 1 group by 2;
-             insert into postrider.hourly_tally (endpoint_no, hour, complete, failed)
+            "insert into postrider.endpoint_stat (endpoint_no, complete, failed) select 1, 1, 0 from generate_series(1, 3000);
+             insert into postrider.endpoint_stat (endpoint_no, complete, failed) values (2, 1, 0);
+             insert into postrider.endpoint_stat_hourly (endpoint_no, hour, complete, failed)
+             select 1, date_trunc('hour', t.at), 0, 0 from postrider.endpoint_stat as t where t.endpoint_no = 1 group by 2;
+             insert into postrider.endpoint_stat_hourly (endpoint_no, hour, complete, failed)
              select no, hour, 1, 0 from (values (1, '-infinity'::timestamptz), (1, now() - interval '3 days'), (2, now() - interval '3 days'))
                  as h (no, hour)",
         )
         .await;
     let other = database.connect().await;
     other
-        .batch_execute("begin; select from postrider.hourly_tally where endpoint_no = 1 for update")
+        .batch_execute("begin; select from postrider.endpoint_stat_hourly where endpoint_no = 1 for update")
         .await
         .unwrap();
 
     let _dispatcher = Dispatcher::start(&database, &SHORT_LEASE).await;
 
-    database.until("select not exists (select from postrider.tally where endpoint_no = 2)").await;
+    database.until("select not exists (select from postrider.endpoint_stat where endpoint_no = 2)").await;
     database
-        .until("select array_agg(complete order by hour) = '{1,1}' from postrider.hourly_tally where endpoint_no = 2")
+        .until("select array_agg(complete order by hour) = '{1,1}' from postrider.endpoint_stat_hourly where endpoint_no = 2")
         .await;
     database
-        .assert_row("select count(*) from postrider.tally where endpoint_no = 1", json!({"count": 3000}))
+        .assert_row(
+            "select count(*) from postrider.endpoint_stat where endpoint_no = 1",
+            json!({"count": 3000}),
+        )
         .await;
     other.batch_execute("commit").await.unwrap();
-    database.until("select not exists (select from postrider.tally)").await;
+    database.until("select not exists (select from postrider.endpoint_stat)").await;
 }
 
 #[tokio::test]
 async fn tallies_and_failures_of_an_endpoint_that_somebody_has_locked_are_written() {
     let database = with_old_events(0).await;
-    database.execute("insert into postrider.tally (endpoint_no, complete, failed) values (1, 1, 0)").await;
+    database
+        .execute("insert into postrider.endpoint_stat (endpoint_no, complete, failed) values (1, 1, 0)")
+        .await;
     let other = database.connect().await;
     other.batch_execute("begin; select from postrider.endpoint for update").await.unwrap();
 
     let _dispatcher = Dispatcher::start(&database, &SHORT_LEASE).await;
 
-    database.until("select not exists (select from postrider.tally)").await;
+    database.until("select not exists (select from postrider.endpoint_stat)").await;
     other.batch_execute("commit").await.unwrap();
 }
 
@@ -218,8 +223,8 @@ async fn a_deleted_endpoint_that_somebody_has_locked_keeps_no_other_from_being_f
     let database = with_old_events(0).await;
     database
         .execute(
-            "insert into postrider.hourly_tally (endpoint_no, hour, complete, failed) select no, now(), 1, 0 from postrider.endpoint;
-             insert into postrider.circuit (endpoint_no, failures, failing_since, changed_at) select no, 1, now(), now() from postrider.endpoint;
+            "insert into postrider.endpoint_stat_hourly (endpoint_no, hour, complete, failed) select endpoint_no, now(), 1, 0 from postrider.endpoint;
+             insert into postrider.circuit (endpoint_no, failures, failing_since, changed_at) select endpoint_no, 1, now(), now() from postrider.endpoint;
              select postrider.delete_endpoint('one'); select postrider.delete_endpoint('two')",
         )
         .await;
@@ -235,7 +240,7 @@ async fn a_deleted_endpoint_that_somebody_has_locked_keeps_no_other_from_being_f
     database.assert_row("select array_agg(id) as ids from postrider.endpoint", json!({"ids": ["one"]})).await;
     database
         .assert_row(
-            "select array_agg(endpoint_no) as endpoint_nos from postrider.hourly_tally",
+            "select array_agg(endpoint_no) as endpoint_nos from postrider.endpoint_stat_hourly",
             json!({"endpoint_nos": [1]}),
         )
         .await;
@@ -243,7 +248,7 @@ async fn a_deleted_endpoint_that_somebody_has_locked_keeps_no_other_from_being_f
     assert_eq!(database.value::<i64>("select postrider.forget_endpoints('infinity')").await, 1);
     database
         .assert_row(
-            "select (select count(*) from postrider.hourly_tally) as tallies, (select count(*) from postrider.circuit) as circuits",
+            "select (select count(*) from postrider.endpoint_stat_hourly) as tallies, (select count(*) from postrider.circuit) as circuits",
             json!({"tallies": 0, "circuits": 0}),
         )
         .await;

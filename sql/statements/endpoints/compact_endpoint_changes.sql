@@ -1,7 +1,7 @@
 -- does:   adds changes of the endpoints that have a row of their own to the count of the earlier ones: the version stays the same
 -- params: $1 rows_max bigint 1..=10000
--- rows:   one: folded bigint (as many as rows_max: go again; 0: none, or somebody holds the row of the count)
--- locks:  the installation row and the rows folded, skipping locked ones
+-- rows:   one: compacted bigint (as many as rows_max: go again; 0: none, or somebody holds the row of the count)
+-- locks:  the installation row and the rows compacted, skipping locked ones
 -- repeat: goes on with what is left
 with base as materialized (
     select i.only_row from postrider.installation as i for no key update skip locked
@@ -22,4 +22,4 @@ with base as materialized (
     from counted as c
     where c.changes > 0
 )
-select c.changes as folded from counted as c
+select c.changes as compacted from counted as c

@@ -1,13 +1,13 @@
--- does:   folds hours that are older than a day into one row per endpoint
+-- does:   compacts the hours of an endpoint that are older than a day into one row
 -- params: $1 rows_max bigint 1..=10000; $2 but int[]: endpoints to leave alone, as an earlier call has said; $3 only int[]: these
 --         alone (null: all)
--- rows:   one: folded bigint, looked_at bigint (as many as rows_max: go again); busy int[]: endpoints whose one row somebody else
+-- rows:   one: compacted bigint, looked_at bigint (as many as rows_max: go again); busy int[]: endpoints whose one row somebody else
 --         has locked, left as they are
 -- locks:  for update on the rows taken and on those they go to, skipping locked ones
 -- repeat: goes on with what is left
 with taken as materialized (
     select h.endpoint_no, h.hour
-    from postrider.hourly_tally as h
+    from postrider.endpoint_stat_hourly as h
     where h.hour > '-infinity' and h.hour < now() - interval '25 hours'
       and h.endpoint_no <> all ($2::int[])
       and ($3::int[] is null or h.endpoint_no = any ($3))
@@ -18,20 +18,20 @@ with taken as materialized (
 ), free as materialized (
     select h.endpoint_no
     from wanted as w
-    join postrider.hourly_tally as h on h.endpoint_no = w.endpoint_no and h.hour = '-infinity'
+    join postrider.endpoint_stat_hourly as h on h.endpoint_no = w.endpoint_no and h.hour = '-infinity'
     for update of h skip locked
 ), busy as materialized (
     select h.endpoint_no
     from wanted as w
-    join postrider.hourly_tally as h on h.endpoint_no = w.endpoint_no and h.hour = '-infinity'
+    join postrider.endpoint_stat_hourly as h on h.endpoint_no = w.endpoint_no and h.hour = '-infinity'
     where h.endpoint_no not in (select f.endpoint_no from free as f)
 ), gone as (
-    delete from postrider.hourly_tally as h
+    delete from postrider.endpoint_stat_hourly as h
     using taken as t
     where h.endpoint_no = t.endpoint_no and h.hour = t.hour and t.endpoint_no not in (select b.endpoint_no from busy as b)
     returning h.endpoint_no, h.complete, h.failed, h.last_success_at, h.last_failure_at
 ), before as (
-    insert into postrider.hourly_tally as h (endpoint_no, hour, complete, failed, last_success_at, last_failure_at)
+    insert into postrider.endpoint_stat_hourly as h (endpoint_no, hour, complete, failed, last_success_at, last_failure_at)
     select g.endpoint_no, '-infinity', sum(g.complete), sum(g.failed), max(g.last_success_at), max(g.last_failure_at)
     from gone as g
     group by 1
@@ -42,6 +42,6 @@ with taken as materialized (
         last_success_at = greatest(h.last_success_at, excluded.last_success_at),
         last_failure_at = greatest(h.last_failure_at, excluded.last_failure_at)
 )
-select (select count(*) from gone) as folded,
+select (select count(*) from gone) as compacted,
        (select count(*) from taken) as looked_at,
        coalesce((select array_agg(b.endpoint_no) from busy as b), '{}') as busy

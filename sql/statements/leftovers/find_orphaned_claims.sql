@@ -1,4 +1,4 @@
--- does:   finds what a dispatcher holds without knowing it: the answer to its claim was lost
+-- does:   finds claims that a dispatcher holds without knowing it, because the answer to the claim was lost
 -- params: $1 dispatcher_id bigint, $2 known_claim_ids bigint[], $3 claims_max bigint 1..=1000
 -- rows:   claim_id, delivery_id (null: not held any more), is_refused boolean (it was refused alone, and is not to be tried
 --         yet); of at most claims_max claims
