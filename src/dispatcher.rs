@@ -52,8 +52,9 @@ use crate::rules::backoff::Backoff;
 use crate::rules::clock::Clock;
 use crate::rules::descriptors::Descriptors;
 use crate::rules::encryption::Vault;
+use crate::sinks::attempt::AttemptLimits;
 use crate::sinks::egress::EgressPolicy;
-use crate::sinks::webhook::{Bounds, Deliverer};
+use crate::sinks::sink::Sinks;
 use crate::store::{
     DatabaseUrl, DispatcherInfo, MigrateError, Position, Retention, SCHEMA_VERSION, Session, Store,
     StoreError, WakeMode, WakeState, check_schema, is_lock_timeout, is_permanent, migrate, one_line,
@@ -164,14 +165,14 @@ impl Dispatcher {
     ) -> anyhow::Result<Self> {
         let Renewer { store, lease, bell, clock, scheduler, metrics, database_health, .. } = renewer.clone();
         let source = &config.cloudevents_source;
-        let deliverer = Deliverer::new(config.egress.clone(), descriptors, clock, bounds(&config), source)?;
+        let sinks = Sinks::new(config.egress.clone(), descriptors, clock, limits(&config), source)?;
         let stop_intake = CancellationToken::new();
         let (reports, settled) = mpsc::channel(config.max_in_flight);
         let sender = Sender::new(
             store.clone(),
             Arc::clone(&scheduler),
             Arc::clone(&lease),
-            deliverer,
+            sinks,
             SenderDeps {
                 reports,
                 metrics: Arc::clone(&metrics),
@@ -377,8 +378,8 @@ fn host() -> String {
 }
 
 /// What an attempt may take under this configuration.
-fn bounds(config: &DispatcherConfig) -> Bounds {
-    Bounds {
+fn limits(config: &DispatcherConfig) -> AttemptLimits {
+    AttemptLimits {
         timeout_default: config.request_timeout,
         timeout_max: config.lease / 2,
         payload_max: config.max_payload,

@@ -74,10 +74,12 @@ pub mod validation {
 
 pub mod store;
 
-/// What makes an attempt.
+/// Sinks make attempts, each in one protocol. [`sinks::sink`] says what a new sink adds.
 pub mod sinks {
+    pub mod attempt;
     pub mod cloudevents;
     pub mod egress;
+    pub mod sink;
     pub mod webhook;
 }
 

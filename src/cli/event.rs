@@ -41,7 +41,7 @@ fn details(row: &EventRow) -> Vec<(&'static str, String)> {
         ("topic", row.topic.clone()),
         ("status", row.status.to_string()),
         ("deliveries", output::or_dash(row.deliveries.as_ref())),
-        ("unsettled", output::or_dash(row.unsettled.as_ref())),
+        ("open deliveries", output::or_dash(row.open_deliveries.as_ref())),
         ("failed", output::or_dash(row.failed.as_ref())),
         ("key", output::or_dash(row.key.as_ref())),
         ("idempotency key", output::or_dash(row.idempotency_key.as_ref())),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
-use crate::model::outcome::{Answer, NoAnswer, Outcome};
+use crate::model::outcome::{AttemptResult, NoAnswer, Outcome, Refusal};
 
 /// From one event on an idle machine to an event that was retried for days.
 const LATENCY_SECONDS: [f64; 20] = [
@@ -128,8 +128,8 @@ impl Metrics {
     /// Counts an attempt that ended; its event was `event_age` old then.
     pub fn attempt_ended(&self, outcome: &Outcome, event_age: Duration) {
         self.attempt_duration.observe(outcome.duration.as_secs_f64());
-        self.attempts.of(&outcome.answer).inc();
-        if matches!(outcome.answer, Answer::Success { .. }) {
+        self.attempts.of(&outcome.result).inc();
+        if outcome.result == AttemptResult::Delivered {
             self.delivery_latency.observe(event_age.as_secs_f64());
         }
     }
@@ -197,16 +197,19 @@ impl Metrics {
 }
 
 impl AttemptCounts {
-    fn of(&self, answer: &Answer) -> &IntCounter {
-        match answer {
-            Answer::Success { .. } => &self.success,
-            Answer::Refused { status_code: 300..400, .. } => &self.redirect,
-            Answer::Refused { status_code: 400..500, .. } => &self.client_error,
-            // 5xx, and status codes that HTTP does not define.
-            Answer::Refused { .. } => &self.server_error,
-            Answer::NoAnswer { why: NoAnswer::Timeout, .. } => &self.timeout,
-            Answer::NoAnswer { why: NoAnswer::Broken, .. } => &self.no_answer,
-            Answer::NoAnswer { why: NoAnswer::RefusedAddress, .. } => &self.refused_address,
+    fn of(&self, result: &AttemptResult) -> &IntCounter {
+        match result {
+            AttemptResult::Delivered => &self.success,
+            AttemptResult::Refused { why, .. } => match why {
+                Refusal::Moved => &self.redirect,
+                Refusal::Rejected | Refusal::Gone | Refusal::Overloaded => &self.client_error,
+                Refusal::Failing | Refusal::Unclear => &self.server_error,
+            },
+            AttemptResult::NoAnswer { why, .. } => match why {
+                NoAnswer::Timeout => &self.timeout,
+                NoAnswer::Broken => &self.no_answer,
+                NoAnswer::RefusedAddress => &self.refused_address,
+            },
         }
     }
 }

@@ -99,8 +99,7 @@ impl Shared {
     /// Goes on with these endpoints.
     pub async fn take_over(&self, subscriptions: &mut Subscriptions, endpoints: EndpointSet) {
         *subscriptions = Subscriptions::new(endpoints);
-        let unreadable =
-            subscriptions.endpoints().iter().filter_map(|e| Some((&e.id, e.credentials.as_ref().err()?)));
+        let unreadable = subscriptions.endpoints().iter().filter_map(|e| Some((&e.id, e.unreadable()?)));
         if let Some((id, fault)) = unreadable.clone().next() {
             let count = unreadable.count();
             error!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::endpoint::{Auth, Format, RateLimit, SigningKey, SigningSecret, Tls};
+use crate::model::endpoint::{Auth, EndpointTls, Format, RateLimit, SigningKey, SigningSecret};
 use crate::model::header::check_header;
 use crate::model::topic::{TopicPattern, check_topic};
 use crate::sinks::egress::EgressPolicy;
@@ -221,7 +221,7 @@ fn check_tls(ca_certificates: Option<&str>, client_certificate: Option<&str>, pr
     for (name, ca, client) in
         [("ca_certificates", ca_certificates, None), ("client_certificate", None, client_certificate)]
     {
-        match Tls::parse(ca, client) {
+        match EndpointTls::parse(ca, client) {
             Err(fault) => problems.add(name, &fault.to_string(), None),
             Ok(Some(tls)) if webhook::check_tls(&tls).is_err() => {
                 problems.add(

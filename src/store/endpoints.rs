@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::statements::{
-    DELETE_ENDPOINT, DISABLE_ENDPOINT, FOLD_ENDPOINT_CHANGES, FORGET_ENDPOINTS, LOAD_ENDPOINTS,
+    COMPACT_ENDPOINT_CHANGES, DELETE_ENDPOINT, DISABLE_ENDPOINT, FORGET_ENDPOINTS, LOAD_ENDPOINTS,
     PAUSE_ENDPOINT, RESUME_ENDPOINT,
 };
 use super::views::DeletedEndpoint;
 use super::{Store, StoreError, Written, column, from_millis, headers, json_row, millis, missing};
 use crate::model::endpoint::{
-    Credentials, Endpoint, EndpointNo, EndpointState, Format, OldSecret, Tls, prepare_headers,
+    Credentials, Destination, Endpoint, EndpointNo, EndpointState, EndpointTls, Format, FormatError,
+    OldSecret, WebhookDestination, prepare_headers,
 };
 use crate::model::topic::TopicPattern;
 use crate::model::unreadable::OpenError;
@@ -28,7 +29,7 @@ pub struct EndpointSet {
 }
 
 impl Store {
-    /// `sql/load_endpoints.sql`.
+    /// `sql/statements/endpoints/load_endpoints.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -36,16 +37,20 @@ impl Store {
         endpoint_set(&self.rows(&LOAD_ENDPOINTS, &[]).await?, &self.vault)
     }
 
-    /// `sql/fold_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.
+    /// `sql/statements/endpoints/compact_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
-    pub async fn fold_endpoint_changes(&self, rows_max: i64) -> Result<i64, StoreError> {
-        let row = self.row(&FOLD_ENDPOINT_CHANGES, &[&rows_max]).await?;
-        column(&FOLD_ENDPOINT_CHANGES, &row.ok_or_else(|| missing(&FOLD_ENDPOINT_CHANGES))?, "folded")
+    pub async fn compact_endpoint_changes(&self, rows_max: i64) -> Result<i64, StoreError> {
+        let row = self.row(&COMPACT_ENDPOINT_CHANGES, &[&rows_max]).await?;
+        column(
+            &COMPACT_ENDPOINT_CHANGES,
+            &row.ok_or_else(|| missing(&COMPACT_ENDPOINT_CHANGES))?,
+            "compacted",
+        )
     }
 
-    /// `sql/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
+    /// `sql/statements/circuits/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
     /// case).
     ///
     /// # Errors
@@ -64,7 +69,7 @@ impl Store {
         column(&DISABLE_ENDPOINT, &row, "endpoint_id").map(Written::Done)
     }
 
-    /// `sql/pause_endpoint.sql`.
+    /// `sql/statements/endpoints/pause_endpoint.sql`.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
@@ -72,7 +77,7 @@ impl Store {
         self.rows(&PAUSE_ENDPOINT, &[&id, &reason]).await.map(drop)
     }
 
-    /// `sql/resume_endpoint.sql`.
+    /// `sql/statements/endpoints/resume_endpoint.sql`.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
@@ -80,7 +85,7 @@ impl Store {
         self.rows(&RESUME_ENDPOINT, &[&id]).await.map(drop)
     }
 
-    /// `sql/delete_endpoint.sql`.
+    /// `sql/statements/endpoints/delete_endpoint.sql`.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
@@ -89,7 +94,7 @@ impl Store {
         json_row(&DELETE_ENDPOINT, &row)
     }
 
-    /// `sql/forget_endpoints.sql`: how many.
+    /// `sql/statements/endpoints/forget_endpoints.sql`: how many.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -99,13 +104,13 @@ impl Store {
     }
 }
 
-/// The answer of `sql/load_endpoints.sql`.
+/// The answer of `sql/statements/endpoints/load_endpoints.sql`.
 pub(super) fn endpoint_set(rows: &[tokio_postgres::Row], vault: &Vault) -> Result<EndpointSet, StoreError> {
     let first = rows.first().ok_or_else(|| missing(&LOAD_ENDPOINTS))?;
     let version = column(&LOAD_ENDPOINTS, first, "endpoint_version")?;
     let mut endpoints = Vec::with_capacity(rows.len());
     for row in rows {
-        let no: Option<i32> = column(&LOAD_ENDPOINTS, row, "no")?;
+        let no: Option<i32> = column(&LOAD_ENDPOINTS, row, "endpoint_no")?;
         if let Some(no) = no {
             endpoints.push(endpoint(EndpointNo::new(no), row, vault)?);
         }
@@ -114,18 +119,16 @@ pub(super) fn endpoint_set(rows: &[tokio_postgres::Row], vault: &Vault) -> Resul
 }
 
 fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<Endpoint, StoreError> {
-    let url: &str = column(&LOAD_ENDPOINTS, row, "url")?;
     let topics: Vec<&str> = column(&LOAD_ENDPOINTS, row, "topics")?;
     let id: String = column(&LOAD_ENDPOINTS, row, "id")?;
-    let format: &str = column(&LOAD_ENDPOINTS, row, "format")?;
-    let mut credentials = match credentials(&id, url, row, vault) {
-        Ok(credentials) => Ok(credentials),
+    let mut destination = match destination(&id, row, vault) {
+        Ok(destination) => Ok(destination),
         Err(Unreadable::Sealed(fault)) => Err(fault),
         Err(Unreadable::Row(fault)) => return Err(fault),
     };
     // The CHECKs let nothing else through; but who has got round them must not keep all other endpoints from being read.
     let mut invalid = |what: &str, fault: &dyn std::fmt::Display| {
-        credentials = Err(OpenError::Invalid(format!("{what}: {fault}")));
+        destination = Err(OpenError::Invalid(format!("{what}: {fault}")));
     };
     let max_in_flight: i32 = column(&LOAD_ENDPOINTS, row, "max_in_flight")?;
     let rate_limit: Option<&str> = column(&LOAD_ENDPOINTS, row, "rate_limit")?;
@@ -135,14 +138,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
     Ok(Endpoint {
         no,
         id,
-        url: url.parse().map_err(|fault| format!("url is invalid: {fault}")),
         topics: parse_all(&topics, |fault| invalid("topics", fault)),
-        headers: headers(column(&LOAD_ENDPOINTS, row, "headers")?)
-            .and_then(|headers| prepare_headers(&headers)),
-        format: format.parse().unwrap_or_else(|fault| {
-            invalid("format", &fault);
-            Format::default()
-        }),
         max_in_flight: u32::try_from(max_in_flight).unwrap_or(1).max(1),
         rate_limit: rate_limit.map(str::parse).transpose().unwrap_or_else(|fault| {
             invalid("rate_limit", &fault);
@@ -155,8 +151,23 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
             "paused" => EndpointState::Paused,
             _ => EndpointState::Disabled,
         },
-        credentials,
+        destination,
     })
+}
+
+/// Where deliveries go. All URLs are those of webhooks, as the CHECK of the table says.
+fn destination(id: &str, row: &tokio_postgres::Row, vault: &Vault) -> Result<Destination, Unreadable> {
+    let url: &str = column(&LOAD_ENDPOINTS, row, "url")?;
+    let format: &str = column(&LOAD_ENDPOINTS, row, "format")?;
+    let stored = headers(column(&LOAD_ENDPOINTS, row, "headers")?);
+    Ok(Destination::Webhook(WebhookDestination {
+        url: url.parse().map_err(|fault| format!("url is invalid: {fault}")),
+        headers: stored.and_then(|headers| prepare_headers(&headers)),
+        format: format
+            .parse::<Format>()
+            .map_err(|fault: FormatError| OpenError::Invalid(format!("format: {fault}")))?,
+        credentials: credentials(id, url, row, vault)?,
+    }))
 }
 
 /// Those that are topic patterns; the others are told.
@@ -165,11 +176,11 @@ fn parse_all(texts: &[&str], mut invalid: impl FnMut(&dyn std::fmt::Display)) ->
     texts.iter().filter_map(parse).collect()
 }
 
-/// Why credentials cannot be read.
+/// Why an endpoint cannot be read.
 enum Unreadable {
-    /// By this dispatcher.
+    /// This dispatcher cannot use a value of it; the others of the table can be read.
     Sealed(OpenError),
-    /// By anybody.
+    /// The answer of the database does not have the form that it should have.
     Row(StoreError),
 }
 
@@ -204,7 +215,8 @@ fn credentials(
         old_secrets: old_secrets(&place(Field::Secret), row, vault)?,
         signing_key: open(Field::SigningKey)?.map(|key| key.parse()).transpose(),
         auth: open(Field::Auth)?.map(|auth| auth.parse()).transpose(),
-        tls: Tls::parse(text("ca_certificates")?, client_certificate.as_deref()).map(|tls| tls.map(Arc::new)),
+        tls: EndpointTls::parse(text("ca_certificates")?, client_certificate.as_deref())
+            .map(|tls| tls.map(Arc::new)),
     })
 }
 

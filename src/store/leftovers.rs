@@ -1,6 +1,8 @@
 //! Statements about deliveries that nobody works on any more: of the dead, of lost answers, of deleted endpoints.
 
-use super::statements::{FIND_DEAD_CLAIM, FIND_STRAYS, FIND_UNWANTED, GIVE_UP_DELIVERIES, RESCUE_CLAIMS};
+use super::statements::{
+    FIND_DEAD_CLAIM, FIND_ORPHANED_CLAIMS, FIND_UNWANTED, GIVE_UP_DELIVERIES, RESCUE_CLAIMS,
+};
 use super::{Store, StoreError, column, missing};
 use crate::model::delivery::{ClaimId, DeliveryId, DispatcherId};
 
@@ -36,7 +38,7 @@ pub struct Stray {
 }
 
 impl Store {
-    /// `sql/rescue_claims.sql`: of at most `claims_max` claims behind `after`, everything or these deliveries alone.
+    /// `sql/statements/leftovers/rescue_claims.sql`: of at most `claims_max` claims behind `after`, everything or these deliveries alone.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -56,7 +58,7 @@ impl Store {
         })
     }
 
-    /// `sql/find_dead_claim.sql`: the first behind `after`.
+    /// `sql/statements/leftovers/find_dead_claim.sql`: the first behind `after`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -69,29 +71,30 @@ impl Store {
         }))
     }
 
-    /// `sql/find_strays.sql`. Must not run beside a claim of the same dispatcher.
+    /// `sql/statements/leftovers/find_orphaned_claims.sql`. Must not run beside a claim of the same dispatcher.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn find_strays(
+    pub async fn find_orphaned_claims(
         &self,
         dispatcher: DispatcherId,
         known: &[ClaimId],
         claims_max: i64,
     ) -> Result<Vec<Stray>, StoreError> {
         let known: Vec<i64> = known.iter().map(|id| id.get()).collect();
-        let rows = self.rows(&FIND_STRAYS, &[&dispatcher.get(), &known, &claims_max]).await?;
+        let rows = self.rows(&FIND_ORPHANED_CLAIMS, &[&dispatcher.get(), &known, &claims_max]).await?;
         let stray = |row| {
             Ok(Stray {
-                claim_id: ClaimId::new(column(&FIND_STRAYS, row, "claim_id")?),
-                delivery_id: column::<Option<i64>>(&FIND_STRAYS, row, "delivery_id")?.map(DeliveryId::new),
-                is_refused: column(&FIND_STRAYS, row, "is_refused")?,
+                claim_id: ClaimId::new(column(&FIND_ORPHANED_CLAIMS, row, "claim_id")?),
+                delivery_id: column::<Option<i64>>(&FIND_ORPHANED_CLAIMS, row, "delivery_id")?
+                    .map(DeliveryId::new),
+                is_refused: column(&FIND_ORPHANED_CLAIMS, row, "is_refused")?,
             })
         };
         rows.iter().map(stray).collect()
     }
 
-    /// `sql/find_unwanted.sql`: at most `deliveries_max` of either kind.
+    /// `sql/statements/deliveries/find_unwanted.sql`: at most `deliveries_max` of either kind.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -100,7 +103,7 @@ impl Store {
         rows.iter().map(|row| column(&FIND_UNWANTED, row, "delivery_id").map(DeliveryId::new)).collect()
     }
 
-    /// `sql/give_up_deliveries.sql`: how many; what is locked is left.
+    /// `sql/statements/deliveries/give_up_deliveries.sql`: how many; what is locked is left.
     ///
     /// # Errors
     /// [`StoreError`]: none is given up, unless the answer was lost.

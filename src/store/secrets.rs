@@ -55,7 +55,7 @@ impl Stored {
     }
 }
 
-/// The answer of `sql/read_secrets.sql`; nothing for an endpoint that does not exist.
+/// The answer of `sql/statements/secrets/read_secrets.sql`; nothing for an endpoint that does not exist.
 pub(super) fn stored(row: Option<&Row>) -> Result<Stored, StoreError> {
     let Some(row) = row else { return Ok(Stored::default()) };
     let one = |field: Field| {
@@ -115,7 +115,7 @@ impl Store {
         loop {
             let rows = self.rows(&LIST_UNSEALED, &[&seal, &after_no, &ENDPOINTS_MAX]).await?;
             let Some(last) = rows.last() else { return Ok(sealing) };
-            after_no = column(&LIST_UNSEALED, last, "no")?;
+            after_no = column(&LIST_UNSEALED, last, "endpoint_no")?;
             let mut swaps = Vec::new();
             for row in &rows {
                 self.seal_endpoint(row, which, &mut swaps, &mut sealing.unreadable)?;
@@ -124,7 +124,7 @@ impl Store {
         }
     }
 
-    /// `sql/seal_secrets.sql`; an endpoint that the database refuses to change keeps no other from being sealed.
+    /// `sql/statements/secrets/seal_secrets.sql`; an endpoint that the database refuses to change keeps no other from being sealed.
     async fn swap(&self, swaps: Vec<Swap>, which: ToSeal, sealing: &mut Sealing) -> Result<(), StoreError> {
         let mut halves = Halves::new(swaps);
         while let Some(part) = halves.next_part() {
@@ -153,7 +153,7 @@ impl Store {
         Ok(())
     }
 
-    /// Seals what `sql/list_unsealed.sql` has found of one endpoint.
+    /// Seals what `sql/statements/secrets/list_unsealed.sql` has found of one endpoint.
     fn seal_endpoint(
         &self,
         row: &Row,
@@ -161,7 +161,7 @@ impl Store {
         swaps: &mut Vec<Swap>,
         unreadable: &mut Vec<(String, String)>,
     ) -> Result<(), StoreError> {
-        let no: i32 = column(&LIST_UNSEALED, row, "no")?;
+        let no: i32 = column(&LIST_UNSEALED, row, "endpoint_no")?;
         let endpoint_id: &str = column(&LIST_UNSEALED, row, "id")?;
         let url: &str = column(&LIST_UNSEALED, row, "url")?;
         let names: Vec<&str> = column(&LIST_UNSEALED, row, "fields")?;
@@ -191,7 +191,7 @@ impl Store {
         Ok(())
     }
 
-    /// `sql/forget_secrets.sql`.
+    /// `sql/statements/secrets/forget_secrets.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -200,7 +200,7 @@ impl Store {
     }
 }
 
-/// A secret, and what is to stand in its place: an entry of `sql/seal_secrets.sql`.
+/// A secret, and what is to stand in its place: an entry of `sql/statements/secrets/seal_secrets.sql`.
 struct Swap {
     no: i32,
     endpoint_id: String,

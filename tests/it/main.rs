@@ -98,6 +98,7 @@ mod database {
     mod refusals;
     mod restored_rows;
     pub(crate) mod schema;
+    mod schema_objects;
     mod tls;
     mod uncommitted_calls;
     mod unusable_databases;

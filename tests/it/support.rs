@@ -96,6 +96,17 @@ pub(crate) async fn one_endpoint(more: &str, flags: &[&str]) -> (Database, Recei
     (database, receiver, dispatcher)
 }
 
+/// Inserts an event whose first attempt fails, and waits until the next one is due later; for [`one_endpoint`] with a
+/// `retry_schedule` that is long. Returns the event's id.
+pub(crate) async fn waiting_for_retry(database: &Database, receiver: &Receiver) -> i64 {
+    receiver.answer_once(500, &[], b"");
+    let event = database.insert("order.created", "{}").await;
+    database
+        .until("select exists (select from postrider.delivery_status where next_attempt_at > now())")
+        .await;
+    event
+}
+
 /// A source of chance, printed so that a failure can be repeated with `POSTRIDER_TEST_SEED`.
 pub(crate) fn chance() -> fastrand::Rng {
     let seed = std::env::var_os("POSTRIDER_TEST_SEED")

@@ -36,11 +36,8 @@ pub(super) async fn secrets(store: &Store) -> Finding {
         Ok(set) => set,
         Err(fault) => return Finding::broken(NAME, &fault),
     };
-    let unreadable: Vec<String> = set
-        .endpoints
-        .iter()
-        .filter_map(|e| Some(format!("{} ({})", e.id, e.credentials.as_ref().err()?)))
-        .collect();
+    let unreadable: Vec<String> =
+        set.endpoints.iter().filter_map(|e| Some(format!("{} ({})", e.id, e.unreadable()?))).collect();
     match some(&unreadable) {
         None => Finding::ok(NAME, "of all endpoints can be read"),
         Some(names) => Finding::fail(

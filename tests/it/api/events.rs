@@ -32,13 +32,17 @@ async fn every_field_of_an_event_reaches_the_outbox() {
 
     api.send("POST", "/v1/topics/a/events", &body).await.json();
 
-    assert!(
-        database
-            .is("select (topic, payload::text, key, headers, idempotency_key, destination, deliver_after)
-                    = ('a', '1', 'k', '{\"traceparent\": \"00-1\"}'::jsonb, 'i', 'one', '2100-01-31 10:00:00+00'::timestamptz)
-                 from postrider.outbox")
-            .await
-    );
+    database
+        .assert_row(
+            "select topic, payload::text, key, headers, idempotency_key, destination,
+                    deliver_after at time zone 'utc' as deliver_after
+             from postrider.outbox",
+            json!({
+                "topic": "a", "payload": "1", "key": "k", "headers": {"traceparent": "00-1"}, "idempotency_key": "i",
+                "destination": "one", "deliver_after": "2100-01-31T10:00:00"
+            }),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use postrider::store::{STATEMENTS, Session};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -39,7 +40,12 @@ async fn whatever_people_do_meanwhile_no_count_is_wrong_and_nothing_is_lost() {
     }
 
     database.assert_counts_agree().await;
-    assert!(database.is("select pending + in_progress + unrouted = 0 from postrider.backlog").await);
+    database
+        .assert_row(
+            "select pending, in_progress, unrouted from postrider.backlog",
+            json!({"pending": 0, "in_progress": 0, "unrouted": 0}),
+        )
+        .await;
     database.until("select not exists (select from postrider.claim)").await;
     assert_nothing_is_lost(&database, &receivers).await;
     for dispatcher in dispatchers {
@@ -121,20 +127,10 @@ async fn a_replay_locks_events_in_the_order_in_which_they_are_settled() {
     // The first event is new to the endpoint, the last one is not.
     database.execute("delete from postrider.delivery where event_id = 1").await;
     database.execute("update postrider.outbox set deliveries = 0 where id = 1").await;
-    let (settler, other) = (database.connect().await, database.connect().await);
-    let lock = |id: i64| format!("select from postrider.outbox where id = {id} for update");
-    settler.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
 
-    let settle = async {
-        database.until_somebody_waits_for_a_lock().await;
-        let settled = settler.batch_execute(&lock(20)).await;
-        settler.batch_execute("commit").await.unwrap();
-        settled
-    };
-    let (replayed, settled) =
-        tokio::join!(other.batch_execute("select postrider.replay('one', '-infinity')"), settle);
+    let (asked, settled) = database.run_beside_settling("select postrider.replay('one', '-infinity')").await;
 
-    assert!(replayed.is_ok() && settled.is_ok(), "{replayed:?} {settled:?}");
+    assert!(asked.is_ok() && settled.is_ok(), "{asked:?} {settled:?}");
 }
 
 #[tokio::test]

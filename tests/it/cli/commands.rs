@@ -62,14 +62,17 @@ async fn publish_stores_all_that_is_said_of_an_event() {
 
     CommandOutput::run(&database.url, &args).await;
 
-    assert!(
-        database
-            .is("select (topic, key, idempotency_key, destination, headers)
-                    = ('order.created', 'k', 'i', 'one', '{\"traceparent\": \"00-1-2-01\"}'::jsonb)
-                    and deliver_after between now() + interval '59 min' and now() + interval '1 h'
-                 from postrider.outbox")
-            .await
-    );
+    database
+        .assert_row(
+            "select topic, key, idempotency_key, destination, headers,
+                    deliver_after between now() + interval '59 min' and now() + interval '1 h' as is_in_an_hour
+             from postrider.outbox",
+            json!({
+                "topic": "order.created", "key": "k", "idempotency_key": "i", "destination": "one",
+                "headers": {"traceparent": "00-1-2-01"}, "is_in_an_hour": true
+            }),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -20,11 +20,12 @@ async fn dev_delivers_its_sample_events_and_ends() {
 
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert_eq!(output.stdout.matches("200 verified evt_").count(), 2, "{}", output.stdout);
-    assert!(
-        database
-            .is("select count(*) = 2 and bool_and(status = 'complete') from postrider.delivery_status")
-            .await
-    );
+    database
+        .assert_row(
+            "select status, count(*) from postrider.delivery_status group by status",
+            json!({"status": "complete", "count": 2}),
+        )
+        .await;
 }
 
 #[tokio::test]

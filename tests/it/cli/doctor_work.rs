@@ -79,7 +79,7 @@ async fn deliveries_are_late_only_if_nobody_holds_them_up_on_purpose() {
     database
         .execute(
             "insert into postrider.delivery (event_id, endpoint_no, status, due_at)
-             select 1, e.no, 'pending', now() - interval '3 h' from postrider.endpoint as e",
+             select 1, e.endpoint_no, 'pending', now() - interval '3 h' from postrider.endpoint as e",
         )
         .await;
 

@@ -46,16 +46,17 @@ async fn what_is_typed_is_what_is_stored() {
     let output = CommandOutput::run(&database.url, &args).await;
 
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    assert!(
-        database
-            .is(&format!(
-                "select (id, url, topics, secret, max_in_flight, rate_limit, timeout, retry_schedule, headers, state)
-                     = ('one', '{URL}', '{{order.*,invoice.**}}'::text[], '{SECRET}', 7, '50/s', interval '3 s',
-                        '{{5s,5m,90m}}'::interval[], '{{\"X-One\": \"1\", \"x-two\": \"a: b\"}}'::jsonb, 'enabled')
-                 from postrider.endpoint"
-            ))
-            .await
-    );
+    database
+        .assert_row(
+            "select id, url, topics, secret, max_in_flight, rate_limit, timeout, retry_schedule, headers, state
+             from postrider.endpoint",
+            json!({
+                "id": "one", "url": URL, "topics": ["order.*", "invoice.**"], "secret": SECRET, "max_in_flight": 7,
+                "rate_limit": "50/s", "timeout": "00:00:03", "retry_schedule": ["00:00:05", "00:05:00", "01:30:00"],
+                "headers": {"X-One": "1", "x-two": "a: b"}, "state": "enabled"
+            }),
+        )
+        .await;
 }
 
 #[tokio::test]

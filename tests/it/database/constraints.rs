@@ -104,26 +104,26 @@ async fn a_key_is_1_to_256_bytes() {
 }
 
 /// Its parameter: an object with the columns that the dispatcher writes.
-const INSERT_EVENT: &str = "insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed, completed_at)
-                  select 'a', '{}', s.status::text::postrider.status, s.deliveries, s.unsettled, s.failed, s.completed_at
+const INSERT_EVENT: &str = "insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed, completed_at)
+                  select 'a', '{}', s.status::text::postrider.status, s.deliveries, s.open_deliveries, s.failed, s.completed_at
                   from json_to_record($1::text::json) as s
-                      (status text, deliveries int, unsettled int, failed int, completed_at timestamptz)";
+                      (status text, deliveries int, open_deliveries int, failed int, completed_at timestamptz)";
 
 #[tokio::test]
 async fn an_event_is_in_no_state_that_its_columns_do_not_show() {
     let database = Database::new().await;
 
     for state in [
-        r#"{"status": "pending", "deliveries": 1, "unsettled": 1, "failed": 0}"#,
+        r#"{"status": "pending", "deliveries": 1, "open_deliveries": 1, "failed": 0}"#,
         r#"{"status": "pending", "completed_at": "2026-01-01"}"#,
         r#"{"status": "in_progress"}"#,
-        r#"{"status": "in_progress", "deliveries": 1, "unsettled": 1, "failed": 0, "completed_at": "2026-01-01"}"#,
+        r#"{"status": "in_progress", "deliveries": 1, "open_deliveries": 1, "failed": 0, "completed_at": "2026-01-01"}"#,
         r#"{"status": "in_progress", "deliveries": 1}"#,
-        r#"{"status": "in_progress", "deliveries": 1, "unsettled": -1, "failed": 0}"#,
-        r#"{"status": "in_progress", "deliveries": 1, "unsettled": 1, "failed": 1}"#,
-        r#"{"status": "complete", "deliveries": 1, "unsettled": 0, "failed": 0}"#,
+        r#"{"status": "in_progress", "deliveries": 1, "open_deliveries": -1, "failed": 0}"#,
+        r#"{"status": "in_progress", "deliveries": 1, "open_deliveries": 1, "failed": 1}"#,
+        r#"{"status": "complete", "deliveries": 1, "open_deliveries": 0, "failed": 0}"#,
         r#"{"status": "complete", "completed_at": "2026-01-01"}"#,
-        r#"{"status": "failed", "deliveries": 1, "unsettled": 0, "failed": 1}"#,
+        r#"{"status": "failed", "deliveries": 1, "open_deliveries": 0, "failed": 1}"#,
     ] {
         let refused = refusal(&database, INSERT_EVENT, state).await;
 
@@ -136,12 +136,12 @@ async fn an_event_is_in_no_state_that_its_counts_contradict() {
     let database = Database::new().await;
 
     for state in [
-        r#"{"status": "in_progress", "deliveries": 0, "unsettled": 0, "failed": 0}"#,
-        r#"{"status": "in_progress", "deliveries": 1, "unsettled": 0, "failed": 0}"#,
-        r#"{"status": "complete", "deliveries": 1, "unsettled": 1, "failed": 0, "completed_at": "2026-01-01"}"#,
-        r#"{"status": "complete", "deliveries": 1, "unsettled": 0, "failed": 1, "completed_at": "2026-01-01"}"#,
-        r#"{"status": "failed", "deliveries": 2, "unsettled": 1, "failed": 1, "completed_at": "2026-01-01"}"#,
-        r#"{"status": "failed", "deliveries": 1, "unsettled": 0, "failed": 0, "completed_at": "2026-01-01"}"#,
+        r#"{"status": "in_progress", "deliveries": 0, "open_deliveries": 0, "failed": 0}"#,
+        r#"{"status": "in_progress", "deliveries": 1, "open_deliveries": 0, "failed": 0}"#,
+        r#"{"status": "complete", "deliveries": 1, "open_deliveries": 1, "failed": 0, "completed_at": "2026-01-01"}"#,
+        r#"{"status": "complete", "deliveries": 1, "open_deliveries": 0, "failed": 1, "completed_at": "2026-01-01"}"#,
+        r#"{"status": "failed", "deliveries": 2, "open_deliveries": 1, "failed": 1, "completed_at": "2026-01-01"}"#,
+        r#"{"status": "failed", "deliveries": 1, "open_deliveries": 0, "failed": 0, "completed_at": "2026-01-01"}"#,
     ] {
         let refused = refusal(&database, INSERT_EVENT, state).await;
 
@@ -220,7 +220,7 @@ async fn an_event_is_delivered_when_every_number_has_outgrown_32_bits() {
              alter table postrider.delivery alter column id restart with 4000000000;
              alter table postrider.claim alter column id restart with 5000000000;
              alter table postrider.dispatcher alter column id restart with 6000000000;
-             alter table postrider.endpoint alter column no restart with 2147483647", // An integer: the last one.
+             alter table postrider.endpoint alter column endpoint_no restart with 2147483647", // An integer: the last one.
         )
         .await;
     database.put_endpoint("last", &receiver.url(), "**", "").await;

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -112,7 +113,7 @@ async fn the_answer_to_a_commit_is_lost_after_the_commit() {
 
     assert!(answer.is_err_and(|fault| fault.as_db_error().is_none()));
     assert_eq!(proxy.swallowed(), 1);
-    assert!(database.is("select to_regclass('public.done') is not null").await);
+    database.assert_row("select to_regclass('public.done') as table", json!({"table": "done"})).await;
 }
 
 #[tokio::test]

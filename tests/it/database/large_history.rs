@@ -164,7 +164,7 @@ async fn housekeeping_finds_what_is_to_be_given_up_without_a_walk_through_the_hi
     set_up(&client, Session::Dispatcher).await;
 
     for (statement, arguments) in
-        [("find_unwanted", "1000"), ("fold_tallies", "1000, '{}', null"), ("rescue_claims", "20, 0, null")]
+        [("find_unwanted", "1000"), ("compact_stats", "1000, '{}', null"), ("rescue_claims", "20, 0, null")]
     {
         client.batch_execute(&format!("begin; prepare {statement} as {}", sql(statement))).await.unwrap();
         let pages = pages(&client, &format!("execute {statement} ({arguments})")).await;
@@ -203,7 +203,7 @@ const FILL: &str = "
     alter table postrider.delivery set (autovacuum_enabled = off);
     alter table postrider.attempt set (autovacuum_enabled = off);
     select postrider.put_endpoint('endpoint-' || n, 'https://example.com/', '{nothing}') from generate_series(1, 40) as n;
-    insert into postrider.outbox (topic, payload, created_xid, status, deliveries, unsettled, failed, created_at, completed_at)
+    insert into postrider.outbox (topic, payload, created_xid, status, deliveries, open_deliveries, failed, created_at, completed_at)
     select 'topic.' || n % 50, '{}', (3 + n / 2000)::text::xid8, case when n % 100 = 0 then 'failed' else 'complete' end::postrider.status,
            1, 0, (n % 100 = 0)::int, at, at
     from (select n, now() - (1000000 - n) * interval '0.5 s' as at from generate_series(1, 1000000) as n) as events order by n;
@@ -214,15 +214,15 @@ const FILL: &str = "
     from postrider.outbox as o order by o.id;
     insert into postrider.attempt (delivery_id, started_at, endpoint_no, duration_ms, attempt, status_code, outcome)
     select d.id, d.completed_at, d.endpoint_no, 5, 1, d.last_status_code, d.status from postrider.delivery as d order by d.id;
-    insert into postrider.hourly_tally (endpoint_no, hour, complete, failed, last_success_at, last_failure_at)
+    insert into postrider.endpoint_stat_hourly (endpoint_no, hour, complete, failed, last_success_at, last_failure_at)
     select endpoint_no, date_trunc('hour', started_at), count(*) filter (where outcome = 'complete'),
            count(*) filter (where outcome = 'failed'), max(started_at) filter (where outcome = 'complete'),
            max(started_at) filter (where outcome = 'failed')
     from postrider.attempt where started_at > now() - interval '24 hours' group by 1, 2;
-    insert into postrider.tally (endpoint_no, complete, failed, last_success_at)
+    insert into postrider.endpoint_stat (endpoint_no, complete, failed, last_success_at)
     select 1 + n % 40, 1, 0, now() from generate_series(1, 1000) as n;
 
-    insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed)
+    insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed)
     select 'topic.1', '{}', 'in_progress', 1, 1, 0 from generate_series(1, 300);
     insert into postrider.dispatcher (host, version, lease_until, wake_mode) values ('test', '0', now() + interval '1 day', 'poll');
     insert into postrider.delivery (event_id, endpoint_no, status, due_at, claim_id)

@@ -155,7 +155,7 @@ async fn a_delivery_of_the_same_event_that_somebody_has_not_committed_keeps_no_o
     let scene = Scene::start().await;
     // The first event of a new database.
     let delivery = "insert into postrider.delivery (event_id, endpoint_no, status, due_at)
-        select 1, e.no, 'pending', now() from postrider.endpoint as e where e.id = 'bad' returning id";
+        select 1, e.endpoint_no, 'pending', now() from postrider.endpoint as e where e.id = 'bad' returning id";
     let stranger = Stranger::begin(&scene.database, delivery).await;
 
     scene.database.insert_many("bad.one", 1).await;

@@ -39,18 +39,7 @@ async fn an_event_that_somebody_holds_keeps_no_delivery_from_being_taken_back() 
 }
 
 async fn others_are_taken_back(hold: &str) {
-    let Scene { database, good, bad, dispatcher } = Scene::start_with("", &SHORT_LEASE).await;
-    good.hold();
-    bad.hold();
-    // In one claim.
-    database
-        .execute(
-            "insert into postrider.outbox (topic, payload)
-             select case when n = 4 then 'bad.one' else 'good.one' end, '{}' from generate_series(1, 10) as n",
-        )
-        .await;
-    eventually("all are on their way", || async { good.under_way() + bad.under_way() == 10 }).await;
-    dispatcher.kill().await;
+    let (database, good, bad) = Scene::left_by_the_dead().await;
     let stranger = Stranger::begin(&database, hold).await;
 
     good.release();

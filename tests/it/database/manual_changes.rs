@@ -52,7 +52,7 @@ async fn an_event_that_was_settled_by_hand_holds_up_no_outcome() {
 
     database
         .execute(
-            "update postrider.outbox set status = 'failed', unsettled = 0, failed = 1, completed_at = '2026-01-01' where id = 1",
+            "update postrider.outbox set status = 'failed', open_deliveries = 0, failed = 1, completed_at = '2026-01-01' where id = 1",
         )
         .await;
     receiver.release();
@@ -80,7 +80,7 @@ async fn what_waits_of_an_event_that_was_settled_by_hand_is_given_up_with_its_en
 
     database
         .execute(
-            "update postrider.outbox set status = 'complete', unsettled = 0, completed_at = now() where id = 1;
+            "update postrider.outbox set status = 'complete', open_deliveries = 0, completed_at = now() where id = 1;
              select postrider.delete_endpoint('one')",
         )
         .await;
@@ -104,7 +104,7 @@ async fn an_event_that_was_made_pending_by_hand_holds_up_no_other() {
     let event = database.insert("order.created", "1").await;
     receiver.next().await;
 
-    let make_pending = "set status = 'pending', deliveries = null, unsettled = null, failed = null";
+    let make_pending = "set status = 'pending', deliveries = null, open_deliveries = null, failed = null";
     database.execute(&format!("update postrider.outbox {make_pending} where id = {event}")).await;
     let good = database.insert("order.created", "2").await;
     receiver.next().await;

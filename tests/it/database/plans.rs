@@ -177,13 +177,13 @@ async fn fill(database: &Database) {
             "alter table postrider.outbox set (autovacuum_enabled = off);
              alter table postrider.delivery set (autovacuum_enabled = off);
              alter table postrider.attempt set (autovacuum_enabled = off);
-             insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed, completed_at)
+             insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed, completed_at)
              select 'a.b', '{}', 'complete', 1, 0, 0, now() from generate_series(1, 20000);
              insert into postrider.delivery (event_id, endpoint_no, status, attempts, completed_at, last_status_code)
              select id, 1, 'complete', 1, now(), 200 from postrider.outbox;
              insert into postrider.attempt (delivery_id, started_at, endpoint_no, duration_ms, attempt, status_code, outcome)
              select id, now(), 1, 5, 1, 200, 'complete' from postrider.delivery;
-             insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed)
+             insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed)
              select 'a.b', '{}', 'in_progress', 1, 1, 0 from generate_series(1, 1000);
              insert into postrider.delivery (event_id, endpoint_no, status, due_at)
              select id, 1, 'pending', now() from postrider.outbox where status = 'in_progress';

@@ -58,8 +58,8 @@ async fn a_trigger_that_raises_when_a_claim_is_done_keeps_back_what_is_in_it() {
 
 #[tokio::test]
 async fn a_trigger_that_raises_when_outcomes_of_an_endpoint_are_counted_keeps_back_its_deliveries() {
-    let of_bad = "(select e.id from postrider.endpoint as e where e.no = new.endpoint_no) = 'bad'";
-    nine_of_ten_go_on("tally", "before insert", of_bad).await;
+    let of_bad = "(select e.id from postrider.endpoint as e where e.endpoint_no = new.endpoint_no) = 'bad'";
+    nine_of_ten_go_on("endpoint_stat", "before insert", of_bad).await;
 }
 
 #[tokio::test]

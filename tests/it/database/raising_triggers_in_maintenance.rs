@@ -34,17 +34,7 @@ async fn a_trigger_that_raises_at_sigterm_keeps_no_other_delivery_from_being_giv
 
 #[tokio::test]
 async fn a_trigger_that_raises_for_a_delivery_of_the_dead_keeps_no_other_from_being_taken_back() {
-    let Scene { database, good, bad, dispatcher } = Scene::start_with("", &SHORT_LEASE).await;
-    good.hold();
-    bad.hold();
-    database
-        .execute(
-            "insert into postrider.outbox (topic, payload)
-             select case when n = 4 then 'bad.one' else 'good.one' end, '{}' from generate_series(1, 10) as n",
-        )
-        .await;
-    eventually("all are on their way", || async { good.under_way() + bad.under_way() == 10 }).await;
-    dispatcher.kill().await;
+    let (database, good, bad) = Scene::left_by_the_dead().await;
     refuse(&database, "delivery", "before update", &format!("new.status = 'pending' and {OF_BAD}"), RAISE)
         .await;
 
@@ -97,7 +87,7 @@ async fn a_trigger_that_raises_for_an_old_event_keeps_no_other_from_being_delete
 
 #[tokio::test]
 async fn a_trigger_that_raises_for_an_old_delivery_keeps_no_other_event_from_being_deleted() {
-    let of_bad = "(select e.id from postrider.endpoint as e where e.no = old.endpoint_no) = 'bad'";
+    let of_bad = "(select e.id from postrider.endpoint as e where e.endpoint_no = old.endpoint_no) = 'bad'";
     others_are_deleted("delivery", of_bad).await;
 }
 
@@ -159,7 +149,7 @@ async fn a_trigger_that_raises_when_a_circuit_opens_keeps_no_other_from_it() {
     let scene = Scene::start_with("retry_schedule => '{1h}'", &[]).await;
     scene.good.answer(500);
     scene.bad.answer(500);
-    let of_bad = "(select e.id from postrider.endpoint as e where e.no = new.endpoint_no) = 'bad'";
+    let of_bad = "(select e.id from postrider.endpoint as e where e.endpoint_no = new.endpoint_no) = 'bad'";
     refuse(&scene.database, "circuit", "before insert or update", of_bad, RAISE).await;
 
     scene.database.insert_many("bad.one", 20).await;
@@ -176,15 +166,15 @@ async fn a_trigger_that_raises_when_a_circuit_opens_keeps_no_other_from_it() {
 #[tokio::test]
 async fn a_trigger_that_raises_when_counts_are_summed_up_keeps_no_others_from_it() {
     let scene = Scene::start_with("", &SHORT_LEASE).await;
-    let of_bad = "(select e.id from postrider.endpoint as e where e.no = new.endpoint_no) = 'bad'";
-    refuse(&scene.database, "hourly_tally", "before insert or update", of_bad, RAISE).await;
+    let of_bad = "(select e.id from postrider.endpoint as e where e.endpoint_no = new.endpoint_no) = 'bad'";
+    refuse(&scene.database, "endpoint_stat_hourly", "before insert or update", of_bad, RAISE).await;
 
     scene.insert_ten().await;
-    let of_good = "select exists (select from postrider.hourly_tally as h join postrider.endpoint as e on e.no = h.endpoint_no
+    let of_good = "select exists (select from postrider.endpoint_stat_hourly as h join postrider.endpoint as e on e.endpoint_no = h.endpoint_no
         where e.id = 'good')";
     scene.soon(of_good).await;
 
     refuse_no_more(&scene.database).await;
-    scene.database.until("select not exists (select from postrider.tally)").await;
+    scene.database.until("select not exists (select from postrider.endpoint_stat)").await;
     scene.assert_all_is_done().await;
 }

@@ -1,6 +1,7 @@
 //! TLS to the database: what each `sslmode` accepts and refuses, proven by what the server says of the session.
 
 use postrider::store::{DatabaseUrl, Environment};
+use serde_json::json;
 use tokio_postgres::Client;
 
 use crate::support::{
@@ -216,7 +217,12 @@ async fn an_event_is_delivered_with_every_connection_verified() {
     receiver.next().await.verify();
     let ours = "from pg_stat_ssl join pg_stat_activity using (pid) \
                 where datname = current_database() and application_name like 'postrider%'";
-    assert!(database.is(&format!("select count(*) >= 2 and bool_and(ssl) {ours}")).await);
+    database
+        .assert_row(
+            &format!("select count(*) >= 2 as are_both_there, bool_and(ssl) as have_tls {ours}"),
+            json!({"are_both_there": true, "have_tls": true}),
+        )
+        .await;
     assert!(!dispatcher.log().contains("unencrypted"), "{}", dispatcher.log());
 }
 

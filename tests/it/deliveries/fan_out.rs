@@ -104,16 +104,16 @@ async fn deliver_after_holds_an_event_back() {
     database.until("select count(*) = 1 from postrider.delivery_status where status = 'complete'").await;
 
     assert_eq!(first.text(), "\"now\"");
-    assert!(
-        database
-            .is(
-                "select d.status = 'pending' and d.attempts = 0 and o.status = 'in_progress' \
-                    and d.next_attempt_at between o.deliver_after - interval '1 second' and o.deliver_after + interval '1 minute' \
-                 from postrider.outbox as o join postrider.delivery_status as d on d.event_id = o.id \
-                 where o.deliver_after is not null"
-            )
-            .await
-    );
+    database
+        .assert_row(
+            "select d.status as delivery_status, d.attempts, o.status as event_status,
+                    d.next_attempt_at between o.deliver_after - interval '1 second' and o.deliver_after + interval '1 minute'
+                        as is_due_then
+             from postrider.outbox as o join postrider.delivery_status as d on d.event_id = o.id
+             where o.deliver_after is not null",
+            json!({"delivery_status": "pending", "attempts": 0, "event_status": "in_progress", "is_due_then": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -145,12 +145,13 @@ async fn an_event_that_is_held_back_is_never_early() {
         .await;
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select bool_and(a.started_at >= o.deliver_after) \
-                 from postrider.attempt_log as a join postrider.outbox as o on o.id = a.event_id")
-            .await
-    );
+    database
+        .assert_row(
+            "select count(*) filter (where a.started_at < o.deliver_after) as early, count(*) > 0 as are_there
+             from postrider.attempt_log as a join postrider.outbox as o on o.id = a.event_id",
+            json!({"early": 0, "are_there": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -186,11 +187,12 @@ async fn an_endpoint_committed_before_an_event_receives_it() {
     }
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select count(*) = 30 and bool_and(deliveries = 2) from postrider.outbox where topic like 'new.%'")
-            .await
-    );
+    database
+        .assert_row(
+            "select deliveries, count(*) from postrider.outbox where topic like 'new.%' group by deliveries",
+            json!({"deliveries": 2, "count": 30}),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
+use crate::support::{Database, Dispatcher, Receiver, one_endpoint, waiting_for_retry};
 
 #[tokio::test]
 async fn a_failed_delivery_that_is_retried_is_delivered() {
@@ -42,13 +42,13 @@ async fn a_retried_delivery_has_its_whole_schedule_before_it_again() {
     retry(&database, event).await;
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select d.status = 'failed' and d.attempts = 8
-                    and (select array_agg(attempt order by attempt) = '{1,2,3,4,5,6,7,8}' from postrider.attempt_log)
-                 from postrider.delivery_status as d")
-            .await
-    );
+    database
+        .assert_row(
+            "select d.status, d.attempts, (select array_agg(attempt order by attempt) from postrider.attempt_log) as logged
+             from postrider.delivery_status as d",
+            json!({"status": "failed", "attempts": 8, "logged": [1, 2, 3, 4, 5, 6, 7, 8]}),
+        )
+        .await;
     database.assert_counts_agree().await;
 }
 
@@ -63,8 +63,8 @@ async fn the_event_is_in_progress_while_its_failed_delivery_is_retried() {
 
     database
         .assert_row(
-            "select status, unsettled, failed, completed_at from postrider.outbox",
-            json!({"status": "in_progress", "unsettled": 1, "failed": 0, "completed_at": null}),
+            "select status, open_deliveries, failed, completed_at from postrider.outbox",
+            json!({"status": "in_progress", "open_deliveries": 1, "failed": 0, "completed_at": null}),
         )
         .await;
     database.assert_counts_agree().await;
@@ -73,11 +73,7 @@ async fn the_event_is_in_progress_while_its_failed_delivery_is_retried() {
 #[tokio::test]
 async fn a_waiting_delivery_that_is_retried_is_due_now() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
-    receiver.answer_once(500, &[], b"");
-    let event = database.insert("order.created", "{}").await;
-    database
-        .until("select exists (select from postrider.delivery_status where next_attempt_at > now())")
-        .await;
+    let event = waiting_for_retry(&database, &receiver).await;
 
     retry(&database, event).await;
     database.until_settled().await;
@@ -93,11 +89,8 @@ async fn a_waiting_delivery_that_is_retried_is_due_now() {
 #[tokio::test]
 async fn a_waiting_delivery_that_is_retried_keeps_its_place_in_the_schedule() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
+    let event = waiting_for_retry(&database, &receiver).await;
     receiver.answer(500);
-    let event = database.insert("order.created", "{}").await;
-    database
-        .until("select exists (select from postrider.delivery_status where next_attempt_at > now())")
-        .await;
 
     retry(&database, event).await;
     database.until_settled().await;
@@ -175,11 +168,7 @@ async fn an_unknown_delivery_is_an_error() {
 #[tokio::test]
 async fn a_delivery_that_is_retried_is_cancelled_no_longer() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
-    receiver.answer_once(500, &[], b"");
-    let event = database.insert("order.created", "{}").await;
-    database
-        .until("select exists (select from postrider.delivery_status where next_attempt_at > now())")
-        .await;
+    let event = waiting_for_retry(&database, &receiver).await;
     database.execute(&format!("select postrider.cancel({event})")).await;
 
     retry(&database, event).await;
@@ -217,7 +206,10 @@ async fn two_retries_at_once_are_one() {
 
     second.unwrap();
     database
-        .assert_row("select unsettled, failed from postrider.outbox", json!({"unsettled": 1, "failed": 0}))
+        .assert_row(
+            "select open_deliveries, failed from postrider.outbox",
+            json!({"open_deliveries": 1, "failed": 0}),
+        )
         .await;
     database.assert_counts_agree().await;
 }
@@ -234,20 +226,10 @@ async fn a_retry_locks_events_in_the_order_in_which_they_are_settled() {
              update postrider.delivery set event_id = 21 + event_id, failed_at = now() + event_id * interval '1 s'",
         )
         .await;
-    let (settler, other) = (database.connect().await, database.connect().await);
-    let lock = |id: i64| format!("select from postrider.outbox where id = {id} for update");
-    settler.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
 
-    let settle = async {
-        database.until_somebody_waits_for_a_lock().await;
-        let settled = settler.batch_execute(&lock(20)).await;
-        settler.batch_execute("commit").await.unwrap();
-        settled
-    };
-    let (retried, settled) =
-        tokio::join!(other.batch_execute("select postrider.retry_failed('one')"), settle);
+    let (asked, settled) = database.run_beside_settling("select postrider.retry_failed('one')").await;
 
-    assert!(retried.is_ok() && settled.is_ok(), "{retried:?} {settled:?}");
+    assert!(asked.is_ok() && settled.is_ok(), "{asked:?} {settled:?}");
     database.assert_counts_agree().await;
 }
 
@@ -404,12 +386,12 @@ async fn retry(database: &Database, event: i64) -> String {
 async fn given_up(database: &Database, count: u32) {
     database
         .execute(&format!(
-            "insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed, created_at, completed_at)
+            "insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed, created_at, completed_at)
              select 'order.created', '{{}}', 'failed', 1, 0, 1, at, at
              from (select timestamptz '2026-01-01 00:00:00+00' + n * interval '1 minute' as at
                    from generate_series(1, {count}) as n) as minutes;
              insert into postrider.delivery (event_id, endpoint_no, status, attempts, created_at, completed_at, failed_at)
-             select o.id, e.no, 'failed', 1, o.created_at, o.created_at, o.created_at
+             select o.id, e.endpoint_no, 'failed', 1, o.created_at, o.created_at, o.created_at
              from postrider.outbox as o cross join postrider.endpoint as e where e.id = 'one' order by o.id"
         ))
         .await;

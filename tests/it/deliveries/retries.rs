@@ -42,13 +42,17 @@ async fn the_delivery_has_failed_after_the_tenth_attempt() {
     database.until_settled().await;
 
     assert_eq!(receiver.count(), 10);
-    assert!(
-        database
-            .is("select d.status = 'failed' and d.attempts = 10 and d.next_attempt_at is null and o.status = 'failed' \
-                    and (select count(*) from postrider.attempt_log) = 10 \
-                 from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id")
-            .await
-    );
+    database
+        .assert_row(
+            "select d.status as delivery_status, d.attempts, d.next_attempt_at, o.status as event_status,
+                    (select count(*) from postrider.attempt_log) as logged
+             from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id",
+            json!({
+                "delivery_status": "failed", "attempts": 10, "next_attempt_at": null, "event_status": "failed",
+                "logged": 10
+            }),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -200,8 +204,8 @@ async fn an_event_is_in_progress_until_its_last_delivery_is_settled() {
 
     database
         .assert_row(
-            "select status, unsettled, completed_at from postrider.outbox",
-            json!({"status": "in_progress", "unsettled": 1, "completed_at": null}),
+            "select status, open_deliveries, completed_at from postrider.outbox",
+            json!({"status": "in_progress", "open_deliveries": 1, "completed_at": null}),
         )
         .await;
 }
@@ -215,13 +219,14 @@ async fn an_event_with_one_failed_delivery_is_failed_although_another_succeeded(
     database.make_due().await;
     database.until_settled().await;
 
-    assert!(
-        database
-            .is("select status = 'failed' and failed = 1 and unsettled = 0 and completed_at is not null \
-                    and (select count(*) from postrider.delivery_status where status = 'complete') = 1 \
-                 from postrider.outbox")
-            .await
-    );
+    database
+        .assert_row(
+            "select status, failed, open_deliveries, completed_at is not null as is_completed,
+                    (select count(*) from postrider.delivery_status where status = 'complete') as complete
+             from postrider.outbox",
+            json!({"status": "failed", "failed": 1, "open_deliveries": 0, "is_completed": true, "complete": 1}),
+        )
+        .await;
 }
 
 /// Waits for the end of attempt number `attempt` of the one delivery; the seconds from there to the next.

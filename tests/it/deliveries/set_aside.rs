@@ -12,7 +12,7 @@ use crate::support::{
 
 const ROUTED: &str = "new.topic like 'bad%' and new.status = 'in_progress'";
 const COMPLETE: &str = "new.status = 'complete'
-    and (select e.id from postrider.endpoint as e where e.no = new.endpoint_no) = 'bad'";
+    and (select e.id from postrider.endpoint as e where e.endpoint_no = new.endpoint_no) = 'bad'";
 const RAISE: &str = "raise exception 'the ledger is closed'";
 
 #[tokio::test]

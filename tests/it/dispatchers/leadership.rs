@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider::dispatcher::wakeup::bell::{Armed, Bell, ListenSession};
+use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -85,11 +86,12 @@ async fn of_two_dispatchers_one_leads() {
     let _second = Dispatcher::start(&database, &RING_ALONE).await;
     database.until_bell_is_armed().await;
 
-    assert!(
-        database
-            .is("select count(*) = 2 and count(*) filter (where is_leader) = 1 from postrider.dispatcher_status")
-            .await
-    );
+    database
+        .assert_row(
+            "select count(*), count(*) filter (where is_leader) as leaders from postrider.dispatcher_status",
+            json!({"count": 2, "leaders": 1}),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use postrider::dispatcher::scheduler::{Limits, Next, Origin, Partition, Ready, Scheduler};
 use postrider::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
-use postrider::model::endpoint::{CircuitState, Credentials, Endpoint, EndpointNo, EndpointState, Format};
+use postrider::model::endpoint::{
+    CircuitState, Credentials, Destination, Endpoint, EndpointNo, EndpointState, Format, WebhookDestination,
+};
 use postrider::model::event::EventId;
-use postrider::model::outcome::{Answer, Outcome};
+use postrider::model::outcome::{AttemptResult, Outcome, ResponseCode};
 use postrider::store::{Circuit, CircuitRow};
 use reqwest::header::HeaderMap;
 use tokio::time::{Duration, Instant};
@@ -167,17 +169,19 @@ fn endpoint(number: i32) -> Endpoint {
     Endpoint {
         no: no(number),
         id: number.to_string(),
-        url: Err("nobody calls it".to_owned()),
+        destination: Ok(Destination::Webhook(WebhookDestination {
+            url: Err("nobody calls it".to_owned()),
+            headers: Ok(HeaderMap::new()),
+            format: Format::Webhook,
+            credentials: Credentials {
+                secret: SECRET.parse().unwrap(),
+                old_secrets: Vec::new(),
+                signing_key: Ok(None),
+                auth: Ok(None),
+                tls: Ok(None),
+            },
+        })),
         topics: Vec::new(),
-        headers: Ok(HeaderMap::new()),
-        format: Format::Webhook,
-        credentials: Ok(Credentials {
-            secret: SECRET.parse().unwrap(),
-            old_secrets: Vec::new(),
-            signing_key: Ok(None),
-            auth: Ok(None),
-            tls: Ok(None),
-        }),
         max_in_flight: 10_000,
         rate_limit: None,
         timeout: None,
@@ -220,8 +224,12 @@ fn start_all(desk: &Scheduler) -> Vec<Next> {
 fn answer(desk: &Scheduler, next: &Next) {
     let claimed = &next.ready.claimed;
     desk.finish(claimed);
-    let answer = Answer::Success { status_code: 200 };
-    let outcome = Outcome { answer, duration: Duration::ZERO, response_excerpt: None };
+    let outcome = Outcome {
+        result: AttemptResult::Delivered,
+        code: Some(ResponseCode::new(200)),
+        duration: Duration::ZERO,
+        response_excerpt: None,
+    };
     drop(desk.note_outcome(claimed, &outcome, Instant::now()));
     desk.settled(&[claimed.claim_id]);
 }

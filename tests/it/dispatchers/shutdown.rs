@@ -74,7 +74,9 @@ async fn nothing_begins_after_sigterm() {
     dispatcher.ended().await;
 
     assert_eq!(receiver.count(), 1);
-    assert!(database.is("select unrouted + pending = 1 from postrider.backlog").await);
+    database
+        .assert_row("select unrouted + pending as waiting from postrider.backlog", json!({"waiting": 1}))
+        .await;
 }
 
 #[tokio::test]
@@ -111,12 +113,14 @@ async fn what_hangs_beyond_the_grace_period_is_given_back_at_once() {
     let ended = dispatcher.terminate().await;
 
     assert_eq!(ended.code(), Some(0));
-    assert!(
-        database
-            .is("select unrouted + pending = 100 and in_progress = 0 and (unrouted > 0 or oldest_due_at <= clock_timestamp()) \
-                 from postrider.backlog")
-            .await
-    );
+    database
+        .assert_row(
+            "select unrouted + pending as waiting, in_progress,
+                    unrouted > 0 or oldest_due_at <= clock_timestamp() as is_one_due
+             from postrider.backlog",
+            json!({"waiting": 100, "in_progress": 0, "is_one_due": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -154,11 +158,12 @@ async fn an_attempt_that_was_never_begun_does_not_count() {
 
     dispatcher.terminate().await;
 
-    assert!(
-        database
-            .is("select count(*) > 0 and bool_and(attempts = 0) from postrider.delivery_status where status = 'pending'")
-            .await
-    );
+    database
+        .assert_row(
+            "select distinct attempts from postrider.delivery_status where status = 'pending'",
+            json!({"attempts": 0}),
+        )
+        .await;
 }
 
 #[tokio::test]

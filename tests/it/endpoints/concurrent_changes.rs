@@ -331,7 +331,12 @@ async fn a_pause_and_a_put_at_once_are_both_kept() {
         });
 
         done.unwrap();
-        assert!(database.is("select (state, max_in_flight) = ('paused', 2) from postrider.endpoint").await);
+        database
+            .assert_row(
+                "select state, max_in_flight from postrider.endpoint",
+                json!({"state": "paused", "max_in_flight": 2}),
+            )
+            .await;
     }
 }
 
@@ -350,7 +355,10 @@ async fn a_transaction_that_has_put_an_endpoint_or_rotated_its_secret_holds_up_n
         (true, "rotate_secret('one')".to_owned()),
     ] {
         // The next rows about it are its first: they refer to the endpoint.
-        stage.database.execute("delete from postrider.circuit; delete from postrider.hourly_tally").await;
+        stage
+            .database
+            .execute("delete from postrider.circuit; delete from postrider.endpoint_stat_hourly")
+            .await;
         open.batch_execute(&format!("begin; select postrider.{what}")).await.unwrap();
 
         stage.receiver.answer_once(500, &[], b"");
@@ -360,7 +368,7 @@ async fn a_transaction_that_has_put_an_endpoint_or_rotated_its_secret_holds_up_n
         if !is_change {
             stage
                 .database
-                .until("select exists (select from postrider.hourly_tally where complete > 0)")
+                .until("select exists (select from postrider.endpoint_stat_hourly where complete > 0)")
                 .await;
         }
 

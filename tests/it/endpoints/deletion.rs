@@ -19,12 +19,12 @@ async fn what_waits_for_a_deleted_endpoint_is_given_up() {
     database.until_settled().await;
 
     assert_eq!(pending, 20);
-    assert!(
-        database
-            .is("select count(*) = 20 and bool_and(status = 'failed' and last_error = 'the endpoint was deleted')
-                 from postrider.delivery_status")
-            .await
-    );
+    database
+        .assert_row(
+            "select status, last_error, count(*) from postrider.delivery_status group by status, last_error",
+            json!({"status": "failed", "last_error": "the endpoint was deleted", "count": 20}),
+        )
+        .await;
     database
         .assert_row(
             "select distinct status, failed from postrider.outbox",
@@ -233,7 +233,7 @@ async fn what_is_left_of_a_deleted_endpoint_goes_when_no_history_can_name_it() {
     let (database, _receiver, _dispatcher) = one_endpoint("", &SHORT_LEASE).await;
     database.insert("order.created", "{}").await;
     database.until_settled().await;
-    database.until("select exists (select from postrider.hourly_tally)").await;
+    database.until("select exists (select from postrider.endpoint_stat_hourly)").await;
     database.put_endpoint("young", "https://example.com/", "**", "").await;
     database.execute("select postrider.delete_endpoint('one')").await;
     database.execute("select postrider.delete_endpoint('young')").await;
@@ -243,7 +243,7 @@ async fn what_is_left_of_a_deleted_endpoint_goes_when_no_history_can_name_it() {
         .await;
 
     database.until("select array_agg(id) = '{young}' from postrider.endpoint").await;
-    database.assert_row("select count(*) from postrider.hourly_tally", json!({"count": 0})).await;
+    database.assert_row("select count(*) from postrider.endpoint_stat_hourly", json!({"count": 0})).await;
 }
 
 #[tokio::test]
@@ -252,7 +252,7 @@ async fn a_stop_does_not_wait_until_all_is_given_up() {
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     database
         .execute(
-            "insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed)
+            "insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed)
              select 'a.b', '{}', 'in_progress', 1, 1, 0 from generate_series(1, 50000);
              insert into postrider.delivery (event_id, endpoint_no, status, due_at)
              select id, 1, 'pending', now() from postrider.outbox;

@@ -14,12 +14,12 @@ async fn five_days_of_nothing_but_failures_disable_an_endpoint() {
     database.make_due().await;
     database.until("select state = 'disabled' from postrider.endpoint_health").await;
 
-    assert!(
-        database
-            .is("select reason = 'no attempt succeeded for 5days' and disabled_at > now() - interval '1 minute'
-                 from postrider.endpoint_health")
-            .await
-    );
+    database
+        .assert_row(
+            "select reason, disabled_at > now() - interval '1 minute' as is_disabled_now from postrider.endpoint_health",
+            json!({"reason": "no attempt succeeded for 5days", "is_disabled_now": true}),
+        )
+        .await;
     dispatcher.logged("no attempt succeeded for 5days: endpoint one is disabled; its deliveries wait").await;
 }
 
@@ -88,8 +88,8 @@ async fn a_success_that_another_dispatcher_had_meanwhile_keeps_an_endpoint_enabl
     // What its settle leaves.
     database
         .execute(
-            "insert into postrider.tally (endpoint_no, complete, failed, last_success_at)
-             select no, 1, 0, now() - interval '1 day' from postrider.endpoint",
+            "insert into postrider.endpoint_stat (endpoint_no, complete, failed, last_success_at)
+             select endpoint_no, 1, 0, now() - interval '1 day' from postrider.endpoint",
         )
         .await;
 

@@ -58,7 +58,7 @@ async fn two_dispatchers_count_together() {
     }
     database.until_settled().await;
     assert_exact(&database).await;
-    database.until("select not exists (select from postrider.tally)").await;
+    database.until("select not exists (select from postrider.endpoint_stat)").await;
 
     assert_exact(&database).await;
 }
@@ -71,14 +71,17 @@ async fn summing_up_changes_no_count() {
     let before = health(&database).await;
 
     for _ in 0..7 {
-        run(&database, "sum_tallies", &[&500_i64, &Vec::<i32>::new(), &None::<Vec<i32>>]).await;
+        run(&database, "aggregate_stats", &[&500_i64, &Vec::<i32>::new(), &None::<Vec<i32>>]).await;
         assert_eq!(health(&database).await, before);
     }
 
-    database.assert_row("select count(*) from postrider.tally", json!({"count": 0})).await;
-    assert!(
-        database.is("select sum(complete) = 6000 and sum(failed) = 3000 from postrider.hourly_tally").await
-    );
+    database.assert_row("select count(*) from postrider.endpoint_stat", json!({"count": 0})).await;
+    database
+        .assert_row(
+            "select sum(complete) as complete, sum(failed) as failed from postrider.endpoint_stat_hourly",
+            json!({"complete": 6000, "failed": 3000}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -87,17 +90,22 @@ async fn folding_what_is_older_than_a_day_changes_no_count() {
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     for _ in 0..50 {
         tally(&database, 10).await;
-        run(&database, "sum_tallies", &[&500_i64, &Vec::<i32>::new(), &None::<Vec<i32>>]).await;
+        run(&database, "aggregate_stats", &[&500_i64, &Vec::<i32>::new(), &None::<Vec<i32>>]).await;
         make_older(&database, 1).await;
     }
     let before = health(&database).await;
 
-    while run(&database, "fold_tallies", &[&10_i64, &Vec::<i32>::new(), &None::<Vec<i32>>]).await == 10 {
+    while run(&database, "compact_stats", &[&10_i64, &Vec::<i32>::new(), &None::<Vec<i32>>]).await == 10 {
         assert_eq!(health(&database).await, before);
     }
 
     assert_eq!(health(&database).await, before);
-    assert!(database.is("select sum(complete) = 1000 and count(*) < 30 from postrider.hourly_tally").await);
+    database
+        .assert_row(
+            "select sum(complete) as complete, count(*) < 30 as are_few from postrider.endpoint_stat_hourly",
+            json!({"complete": 1000, "are_few": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -122,14 +130,19 @@ async fn when_an_endpoint_last_succeeded_is_never_forgotten() {
     database.until_settled().await;
     make_older(&database, 24 * 20).await;
 
-    database.until("select exists (select from postrider.hourly_tally where hour = '-infinity')").await;
+    database
+        .until("select exists (select from postrider.endpoint_stat_hourly where hour = '-infinity')")
+        .await;
 
-    assert!(
-        database
-            .is("select h.complete_24h = 0 and h.last_success_at between a.started_at - interval '2 seconds' and a.started_at + interval '2 seconds'
-                 from postrider.endpoint_health as h cross join postrider.attempt_log as a")
-            .await
-    );
+    database
+        .assert_row(
+            "select h.complete_24h,
+                    h.last_success_at between a.started_at - interval '2 seconds' and a.started_at + interval '2 seconds'
+                        as is_success_then
+             from postrider.endpoint_health as h cross join postrider.attempt_log as a",
+            json!({"complete_24h": 0, "is_success_then": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -218,7 +231,7 @@ async fn assert_exact(database: &Database) {
                  select endpoint_no, outcome from postrider.attempt
                  union all
                  select endpoint_no, 'complete' from postrider.delivery where first_duration_ms is not null) as a
-                 on a.endpoint_no = e.no
+                 on a.endpoint_no = e.endpoint_no
              group by h.endpoint_id, h.complete_24h, h.failed_24h",
             &[],
         )
@@ -233,9 +246,9 @@ async fn assert_exact(database: &Database) {
 async fn make_older(database: &Database, hours: u32) {
     database
         .execute(&format!(
-            "update postrider.tally set at = at - interval '{hours} hours';
-             with gone as (delete from postrider.hourly_tally where hour > '-infinity' returning *)
-             insert into postrider.hourly_tally
+            "update postrider.endpoint_stat set at = at - interval '{hours} hours';
+             with gone as (delete from postrider.endpoint_stat_hourly where hour > '-infinity' returning *)
+             insert into postrider.endpoint_stat_hourly
              select endpoint_no, hour - interval '{hours} hours', complete, failed, last_success_at, last_failure_at from gone"
         ))
         .await;
@@ -245,8 +258,8 @@ async fn make_older(database: &Database, hours: u32) {
 async fn tally(database: &Database, batches: i32) {
     database
         .rows(
-            "insert into postrider.tally (endpoint_no, complete, failed, last_success_at, last_failure_at)
-             select e.no, 2, 1, timestamptz '2026-01-01' + n * interval '1 s', timestamptz '2026-01-02' + n * interval '1 s'
+            "insert into postrider.endpoint_stat (endpoint_no, complete, failed, last_success_at, last_failure_at)
+             select e.endpoint_no, 2, 1, timestamptz '2026-01-01' + n * interval '1 s', timestamptz '2026-01-02' + n * interval '1 s'
              from postrider.endpoint as e cross join generate_series(1, $1) as n",
             &[&batches],
         )

@@ -57,13 +57,15 @@ async fn a_change_replaces_everything_that_is_not_said_again() {
 
     database.execute("select postrider.put_endpoint('one', 'https://example.com/')").await;
 
-    assert!(
-        database
-            .is("select (topics, headers, max_in_flight, rate_limit, timeout, retry_schedule)
-                    is not distinct from ('{**}'::text[], '{}'::jsonb, 64, null::text, null::interval, null::interval[])
-                 from postrider.endpoint")
-            .await
-    );
+    database
+        .assert_row(
+            "select topics, headers, max_in_flight, rate_limit, timeout, retry_schedule from postrider.endpoint",
+            json!({
+                "topics": ["**"], "headers": {}, "max_in_flight": 64, "rate_limit": null, "timeout": null,
+                "retry_schedule": null
+            }),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ const OBSERVE: &str = "select version, coalesce((select string_agg(concat_ws(' '
 
 /// Sessions and their steps; `{n}` is the number of the trial.
 fn sessions() -> Vec<Vec<String>> {
-    let fold = STATEMENTS.iter().find(|statement| statement.name == "fold_endpoint_changes").unwrap();
+    let fold = STATEMENTS.iter().find(|statement| statement.name == "compact_endpoint_changes").unwrap();
     let fold = fold.sql.replace("$1", "1000");
     let put = |id: &str| format!("select postrider.put_endpoint('{id}{{n}}', 'https://example.com/')");
     vec![

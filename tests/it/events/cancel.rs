@@ -4,7 +4,7 @@ use postrider::store::STATEMENTS;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Database, Dispatcher, Receiver, one_endpoint};
+use crate::support::{Database, Dispatcher, Receiver, one_endpoint, waiting_for_retry};
 
 #[tokio::test]
 async fn an_event_that_is_cancelled_before_it_is_routed_is_never_sent() {
@@ -37,11 +37,7 @@ async fn an_event_that_is_cancelled_before_it_is_routed_is_never_sent() {
 #[tokio::test]
 async fn a_waiting_delivery_of_a_cancelled_event_is_given_up() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
-    receiver.answer_once(500, &[], b"");
-    let event = database.insert("order.created", "{}").await;
-    database
-        .until("select exists (select from postrider.delivery_status where next_attempt_at > now())")
-        .await;
+    let event = waiting_for_retry(&database, &receiver).await;
 
     let said = cancel(&database, event).await;
 
@@ -169,13 +165,17 @@ async fn what_is_settled_when_an_is_event_cancelled_stays_as_it_is() {
     database.until_settled().await;
 
     assert_eq!(said, ("in_progress".to_owned(), 1, 1));
-    assert!(
-        database
-            .is("select array_agg(format('%s %s %s', endpoint_id, status, cancelled_at is not null) order by endpoint_id)
-                    = array['bad failed t', 'good complete f', 'hanging complete t']
-                 from postrider.delivery_status")
-            .await
-    );
+    database
+        .assert_rows(
+            "select endpoint_id, status, cancelled_at is not null as is_cancelled
+             from postrider.delivery_status order by endpoint_id",
+            vec![
+                json!({"endpoint_id": "bad", "status": "failed", "is_cancelled": true}),
+                json!({"endpoint_id": "good", "status": "complete", "is_cancelled": false}),
+                json!({"endpoint_id": "hanging", "status": "complete", "is_cancelled": true}),
+            ],
+        )
+        .await;
     database
         .assert_row("select status, failed from postrider.outbox", json!({"status": "failed", "failed": 1}))
         .await;
@@ -185,11 +185,7 @@ async fn what_is_settled_when_an_is_event_cancelled_stays_as_it_is() {
 #[tokio::test]
 async fn an_event_that_is_cancelled_twice_is_cancelled() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
-    receiver.answer_once(500, &[], b"");
-    let event = database.insert("order.created", "{}").await;
-    database
-        .until("select exists (select from postrider.delivery_status where next_attempt_at > now())")
-        .await;
+    let event = waiting_for_retry(&database, &receiver).await;
 
     cancel(&database, event).await;
     let said = cancel(&database, event).await;
@@ -249,7 +245,7 @@ async fn an_event_that_is_cancelled_while_it_is_routed_does_not_stand_in_the_way
     database.execute(delivery).await;
     let (router, settler, other) =
         (database.connect().await, database.connect().await, database.connect().await);
-    let route = "begin; update postrider.outbox set status = 'in_progress', deliveries = 1, unsettled = 1, failed = 0";
+    let route = "begin; update postrider.outbox set status = 'in_progress', deliveries = 1, open_deliveries = 1, failed = 0";
     router.batch_execute(route).await.unwrap();
     settler.batch_execute("begin; select from postrider.delivery for update").await.unwrap();
 

@@ -349,12 +349,12 @@ pub(crate) async fn complete(database: &Database, count: u32) {
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     database
         .execute(&format!(
-            "insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed, created_at, completed_at)
+            "insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed, created_at, completed_at)
              select 'topic.' || n, '{{}}', 'complete', 1, 0, 0, at, at
              from (select n, timestamptz '2026-01-01 00:00:00+00' + n * interval '1 minute' as at
                    from generate_series(1, {count}) as n) as minutes order by n;
              insert into postrider.delivery (event_id, endpoint_no, status, attempts, created_at, completed_at)
-             select o.id, e.no, 'complete', 1, o.created_at, o.created_at
+             select o.id, e.endpoint_no, 'complete', 1, o.created_at, o.created_at
              from postrider.outbox as o cross join postrider.endpoint as e where e.id = 'one' order by o.id"
         ))
         .await;

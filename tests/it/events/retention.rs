@@ -188,7 +188,7 @@ async fn insert_old(database: &Database, deliveries: usize) {
         .execute(&format!(
             "with event as (
                  insert into postrider.outbox
-                     (topic, payload, status, deliveries, unsettled, failed, created_at, completed_at)
+                     (topic, payload, status, deliveries, open_deliveries, failed, created_at, completed_at)
                  select 'a.b', '{{}}', 'complete', {deliveries}, 0, 0, long_ago, long_ago
                  from (select now() - interval '8 days' as long_ago) as o
                  returning id, created_at

@@ -18,6 +18,7 @@ async fn a_row_that_somebody_has_locked_keeps_its_event_and_no_other() {
         "delivery as t where t.event_id = 2 for key share",
         "attempt as t where t.delivery_id = (select max(d.id) from postrider.delivery as d where d.event_id = 2) for share",
     ] {
+        println!("locked: {locked}");
         let database = with_old_events(3).await;
         let other = database.connect().await;
         other.batch_execute(&format!("begin; select from postrider.{locked}")).await.unwrap();
@@ -26,13 +27,13 @@ async fn a_row_that_somebody_has_locked_keeps_its_event_and_no_other() {
 
         assert_eq!((row.get::<_, i64>("looked_at"), row.get::<_, i64>("deleted")), (3, 2), "{locked}");
         assert_eq!(row.get::<_, i64>("kept_id"), 2, "{locked}");
-        assert!(database.is("select array_agg(id) = '{2}' from postrider.outbox").await, "{locked}");
-        assert!(database.is("select count(*) = 1 from postrider.delivery").await, "{locked}");
-        assert!(database.is("select count(*) = 1 from postrider.attempt").await, "{locked}");
+        database.assert_row("select array_agg(id) as ids from postrider.outbox", json!({"ids": [2]})).await;
+        database.assert_row("select count(*) from postrider.delivery", json!({"count": 1})).await;
+        database.assert_row("select count(*) from postrider.attempt", json!({"count": 1})).await;
 
         other.batch_execute("commit").await.unwrap();
         assert_eq!(delete_finished(&database).await.get::<_, i64>("deleted"), 1, "{locked}");
-        assert!(database.is("select not exists (select from postrider.attempt)").await, "{locked}");
+        database.assert_row("select count(*) from postrider.attempt", json!({"count": 0})).await;
     }
 }
 
@@ -155,8 +156,8 @@ async fn a_step_of_housekeeping_that_fails_keeps_no_other_from_being_done() {
         .execute(
             "create function public.keep() returns trigger language plpgsql as $$
              begin raise exception 'no tidying'; end $$;
-             create trigger keep before delete on postrider.tally for each row execute function public.keep();
-             insert into postrider.tally (endpoint_no, complete, failed) values (1, 1, 0)",
+             create trigger keep before delete on postrider.endpoint_stat for each row execute function public.keep();
+             insert into postrider.endpoint_stat (endpoint_no, complete, failed) values (1, 1, 0)",
         )
         .await;
 
@@ -171,44 +172,49 @@ async fn tallies_whose_sums_somebody_has_locked_keep_no_other_from_being_summed_
     let database = with_old_events(0).await;
     database
         .execute(
-            "insert into postrider.tally (endpoint_no, complete, failed) select 1, 1, 0 from generate_series(1, 3000);
-             insert into postrider.tally (endpoint_no, complete, failed) values (2, 1, 0);
-             insert into postrider.hourly_tally (endpoint_no, hour, complete, failed)
-             select 1, date_trunc('hour', t.at), 0, 0 from postrider.tally as t where t.endpoint_no = 1 group by 2;
-             insert into postrider.hourly_tally (endpoint_no, hour, complete, failed)
+            "insert into postrider.endpoint_stat (endpoint_no, complete, failed) select 1, 1, 0 from generate_series(1, 3000);
+             insert into postrider.endpoint_stat (endpoint_no, complete, failed) values (2, 1, 0);
+             insert into postrider.endpoint_stat_hourly (endpoint_no, hour, complete, failed)
+             select 1, date_trunc('hour', t.at), 0, 0 from postrider.endpoint_stat as t where t.endpoint_no = 1 group by 2;
+             insert into postrider.endpoint_stat_hourly (endpoint_no, hour, complete, failed)
              select no, hour, 1, 0 from (values (1, '-infinity'::timestamptz), (1, now() - interval '3 days'), (2, now() - interval '3 days'))
                  as h (no, hour)",
         )
         .await;
     let other = database.connect().await;
     other
-        .batch_execute("begin; select from postrider.hourly_tally where endpoint_no = 1 for update")
+        .batch_execute("begin; select from postrider.endpoint_stat_hourly where endpoint_no = 1 for update")
         .await
         .unwrap();
 
     let _dispatcher = Dispatcher::start(&database, &SHORT_LEASE).await;
 
-    database.until("select not exists (select from postrider.tally where endpoint_no = 2)").await;
+    database.until("select not exists (select from postrider.endpoint_stat where endpoint_no = 2)").await;
     database
-        .until("select array_agg(complete order by hour) = '{1,1}' from postrider.hourly_tally where endpoint_no = 2")
+        .until("select array_agg(complete order by hour) = '{1,1}' from postrider.endpoint_stat_hourly where endpoint_no = 2")
         .await;
     database
-        .assert_row("select count(*) from postrider.tally where endpoint_no = 1", json!({"count": 3000}))
+        .assert_row(
+            "select count(*) from postrider.endpoint_stat where endpoint_no = 1",
+            json!({"count": 3000}),
+        )
         .await;
     other.batch_execute("commit").await.unwrap();
-    database.until("select not exists (select from postrider.tally)").await;
+    database.until("select not exists (select from postrider.endpoint_stat)").await;
 }
 
 #[tokio::test]
 async fn tallies_and_failures_of_an_endpoint_that_somebody_has_locked_are_written() {
     let database = with_old_events(0).await;
-    database.execute("insert into postrider.tally (endpoint_no, complete, failed) values (1, 1, 0)").await;
+    database
+        .execute("insert into postrider.endpoint_stat (endpoint_no, complete, failed) values (1, 1, 0)")
+        .await;
     let other = database.connect().await;
     other.batch_execute("begin; select from postrider.endpoint for update").await.unwrap();
 
     let _dispatcher = Dispatcher::start(&database, &SHORT_LEASE).await;
 
-    database.until("select not exists (select from postrider.tally)").await;
+    database.until("select not exists (select from postrider.endpoint_stat)").await;
     other.batch_execute("commit").await.unwrap();
 }
 
@@ -217,8 +223,8 @@ async fn a_deleted_endpoint_that_somebody_has_locked_keeps_no_other_from_being_f
     let database = with_old_events(0).await;
     database
         .execute(
-            "insert into postrider.hourly_tally (endpoint_no, hour, complete, failed) select no, now(), 1, 0 from postrider.endpoint;
-             insert into postrider.circuit (endpoint_no, failures, failing_since, changed_at) select no, 1, now(), now() from postrider.endpoint;
+            "insert into postrider.endpoint_stat_hourly (endpoint_no, hour, complete, failed) select endpoint_no, now(), 1, 0 from postrider.endpoint;
+             insert into postrider.circuit (endpoint_no, failures, failing_since, changed_at) select endpoint_no, 1, now(), now() from postrider.endpoint;
              select postrider.delete_endpoint('one'); select postrider.delete_endpoint('two')",
         )
         .await;
@@ -234,13 +240,18 @@ async fn a_deleted_endpoint_that_somebody_has_locked_keeps_no_other_from_being_f
     database.assert_row("select array_agg(id) as ids from postrider.endpoint", json!({"ids": ["one"]})).await;
     database
         .assert_row(
-            "select array_agg(endpoint_no) as endpoint_nos from postrider.hourly_tally",
+            "select array_agg(endpoint_no) as endpoint_nos from postrider.endpoint_stat_hourly",
             json!({"endpoint_nos": [1]}),
         )
         .await;
     other.batch_execute("commit").await.unwrap();
     assert_eq!(database.value::<i64>("select postrider.forget_endpoints('infinity')").await, 1);
-    assert!(database.is("select not exists (select from postrider.hourly_tally) and not exists (select from postrider.circuit)").await);
+    database
+        .assert_row(
+            "select (select count(*) from postrider.endpoint_stat_hourly) as tallies, (select count(*) from postrider.circuit) as circuits",
+            json!({"tallies": 0, "circuits": 0}),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Nothing is passed over: what was there before the dispatcher, what a killed one left, what commits late. Great
 //! numbers are in `large_transactions`.
 
+use serde_json::json;
+
 use crate::support::{Database, Dispatcher, Receiver, chance, eventually, one_endpoint};
 
 /// A dispatcher that is missed soon after it was killed.
@@ -64,7 +66,12 @@ async fn a_running_dispatcher_takes_over_from_a_killed_one() {
     database.until_settled().await;
 
     // By its own count: the killed one had begun the first attempt.
-    assert!(database.is("select status = 'complete' and attempts >= 2 from postrider.delivery_status").await);
+    database
+        .assert_row(
+            "select status, attempts >= 2 as is_repeated from postrider.delivery_status",
+            json!({"status": "complete", "is_repeated": true}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -80,7 +87,12 @@ async fn killing_dispatchers_under_load_leaves_no_claim() {
     let (database, _receiver) = kill_three_dispatchers_under_load().await;
 
     database.until("select not exists (select from postrider.claim)").await;
-    assert!(database.is("select unrouted + pending + in_progress = 0 from postrider.backlog").await);
+    database
+        .assert_row(
+            "select unrouted, pending, in_progress from postrider.backlog",
+            json!({"unrouted": 0, "pending": 0, "in_progress": 0}),
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::support::{CommandOutput, Database, command, variable};
+use crate::support::{CommandOutput, Database, command, one_endpoint, variable};
 
 const BEGIN: &str = "<!-- Written by scripts/update-reference, down to the next such line. -->\n";
 const END: &str = "<!-- Written by hand again. -->\n";
@@ -107,6 +107,43 @@ async fn the_reference_of_endpoints_has_every_setting() {
     for name in names.split(' ') {
         let rows = page.lines().filter(|line| line.starts_with(&format!("| `{name} ")));
         assert!(rows.filter(|row| row.contains(&format!("| `{name}`"))).count() == 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_reference_of_http_has_every_header_of_a_request() {
+    // What HTTP itself needs.
+    const PLAIN: [&str; 3] = ["host", "accept", "content-length"];
+    let (database, receiver, _dispatcher) = one_endpoint("", &[]).await;
+    let page = read("docs/reference/http.md");
+
+    database.insert("order.created", "{}").await;
+    let request = receiver.next().await;
+
+    let mut missing = Vec::new();
+    for name in request.headers.keys() {
+        if !PLAIN.contains(&name.as_str()) && !page.contains(&format!("\n{name}: ")) {
+            missing.push(name);
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[tokio::test]
+async fn the_reference_of_http_has_the_reserved_names() {
+    let database = Database::new().await;
+    let page = read("docs/reference/http.md");
+    let (_, list) = page.split_once("Reserved names are refused in both: ").unwrap();
+    let (list, _) = list.split_once("\n\n").unwrap();
+
+    let names: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+
+    assert!(names.len() >= 16, "{names:?}");
+    for name in names {
+        let header = name.replace('*', "x");
+        let query = format!("select postrider.are_headers_valid('{{\"{header}\": \"x\"}}')");
+        let is_valid: bool = database.value(&query).await;
+        assert!(!is_valid, "{name}");
     }
 }
 

@@ -15,7 +15,8 @@ const CREDENTIALS: &str = "url is invalid: contains credentials; use a header";
 const ODD_CHARACTER: &str = "url is invalid: contains a space, a control character or a backslash";
 const LOOPBACK: &str = "address 127.0.0.1 is not allowed: loopback, 127.0.0.0/8 (--allow-cidr permits it)";
 const LABEL: &str = "url is invalid: host name has a label that is empty, longer than 63 bytes, or begins or ends with a hyphen";
-const PORT: &str = "is not allowed, only 80, 443, and those from 1024 that no database or the like uses";
+const PORT: &str =
+    "is not allowed, only 80, 443, and from 1024 all but the usual ports of databases and brokers";
 
 /// Number, URLs, and what the complaint says; nothing is said of those with a test of their own.
 const URLS: &[(&str, &[&str], &str)] = &[

@@ -60,7 +60,7 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
                 "select on table dispatcher_status",
                 "select on table endpoint_health",
                 "select on table outbox (cancelled_at completed_at created_at deliver_after deliveries destination failed id \
-                 idempotency_key key payload_bytes status topic unsettled)",
+                 idempotency_key key open_deliveries payload_bytes status topic)",
                 "select on table set_aside",
                 "usage on schema postrider",
             ],

@@ -7,12 +7,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use postrider::model::endpoint::{Auth, SigningKey, SigningSecret, Tls, prepare_headers};
+use postrider::model::endpoint::{Auth, EndpointTls, SigningKey, SigningSecret, prepare_headers};
 use postrider::model::header::check_header;
 use postrider::model::topic::{TOPIC_BYTES_MAX, TopicPattern, check_topic};
 use postrider::rules::encryption::Vault;
-use postrider::rules::retry::{RETRY_AFTER_MAX, parse_retry_after};
+use postrider::rules::retry::RETRY_AFTER_MAX;
 use postrider::sinks::egress::EgressPolicy;
+use postrider::sinks::webhook::parse_retry_after;
 use postrider::store::{DatabaseUrl, Environment};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -184,7 +185,7 @@ fn no_login_and_no_key_shows_itself_whether_it_is_one_or_not() {
             format!("{:?}", text.parse::<Auth>()),
             format!("{:?}", key.parse::<SigningKey>().map_err(|fault| fault.to_string())),
             format!("{:?}", Vault::parse(text).map_err(|fault| fault.to_string())),
-            format!("{:?}", Tls::parse(Some(text), Some(text)).map_err(|fault| fault.to_string())),
+            format!("{:?}", EndpointTls::parse(Some(text), Some(text)).map_err(|fault| fault.to_string())),
         ] {
             prop_assert!(!shown.contains(HIDDEN), "{}", shown);
         }

@@ -43,7 +43,7 @@ impl Rows {
         }
         let joined = "postrider.delivery as d
             join postrider.outbox as o on o.id = d.event_id
-            join postrider.endpoint as e on e.no = d.endpoint_no";
+            join postrider.endpoint as e on e.endpoint_no = d.endpoint_no";
         let sql = format!("select {number}, e.id, d.status::text from {joined}");
         for row in database.rows(&sql, &[]).await {
             deliveries.insert((unsigned(row.get(0)), endpoint(row.get(1))), row.get(2));

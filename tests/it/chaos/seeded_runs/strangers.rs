@@ -84,7 +84,7 @@ pub(super) async fn let_in(stage: &Stage, planned: Planned, kind: Stranger) {
             hold(stage, planned, &pause).await.map(|_| Touched::Endpoint(endpoint))
         }
         Stranger::RefuseDeliveries => {
-            let no = format!("(select no from postrider.endpoint where id = '{id}')");
+            let no = format!("(select endpoint_no from postrider.endpoint where id = '{id}')");
             refuse(stage, planned, "endpoint_no", &no, remainder).await;
             Some(Touched::Endpoint(endpoint))
         }

@@ -195,7 +195,9 @@ fn states() -> Vec<Kind> {
                     Refused(SqlState::CHECK_VIOLATION),
                 ),
                 (
-                    statement("(topic, payload, deliveries, unsettled, failed) values ('a', '{}', 1, -1, 0)"),
+                    statement(
+                        "(topic, payload, deliveries, open_deliveries, failed) values ('a', '{}', 1, -1, 0)",
+                    ),
                     Refused(SqlState::CHECK_VIOLATION),
                 ),
             ],

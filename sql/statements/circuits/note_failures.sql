@@ -1,0 +1,69 @@
+-- does:   counts failed attempts of an endpoint, and opens its circuit when they are too many, or when a probe failed
+-- params: $1 endpoint_no int; $2 dispatcher_id bigint; $3 answered boolean (it gave an answer since the last note: what
+--         failed before that does not count); $4 failures int (in a row since); $5 failing_ms bigint (since the first
+--         attempt after the last success began); $6 probe_failed boolean (the probe was one of them); $7 delay_ms bigint
+--         (until the next probe, if this opens the circuit); $8 open_after int (failures)
+-- rows:   one: is_locked boolean (nothing is noted: somebody has locked the circuit); state (null: locked, or the endpoint is
+--         deleted), is_changed boolean (by this; a new row that is closed is not), failures int, failed_probes int, probe_ms
+--         bigint (until probe_at; null: closed), probe_by bigint, failing_ms bigint
+-- locks:  the circuit's row, skipping a locked one; waits for a new one of the same endpoint, at most lock_timeout
+-- repeat: counts them again
+--
+--   no row --+--> closed     failures < open_after
+--            +--> open       failures >= open_after
+--   closed -----> open       failures >= open_after
+--   half_open --> open       probe_failed, and the dispatcher is probe_by; failed_probes + 1, next probe later
+--   any --------> closed     answered, and failures since < open_after
+--   otherwise the state stays; half_open comes from take_probes, and the row goes by close_circuit
+with free as materialized (
+    select c.endpoint_no from postrider.circuit as c where c.endpoint_no = $1::int for update skip locked
+), blocked as materialized (
+    select from postrider.circuit as c where c.endpoint_no = $1 and not exists (select from free)
+), noted as (
+    insert into postrider.circuit as c (endpoint_no, failures, failing_since, state, changed_at, probe_at)
+    -- The statement's time for all: by it the last line knows what changed.
+    select e.endpoint_no,
+           $4::int,
+           statement_timestamp() - $5::bigint * interval '1 millisecond',
+           case when $4::int >= $8::int then 'open' else 'closed' end,
+           statement_timestamp(),
+           case when $4::int >= $8::int then statement_timestamp() + $7::bigint * interval '1 millisecond' end
+    from postrider.endpoint as e
+    where e.endpoint_no = $1 and e.state <> 'deleted' and not exists (select from blocked)
+    on conflict (endpoint_no) do update
+    set failing_since = case
+            when c.failing_since > statement_timestamp() - interval '1 hour' then c.failing_since
+            -- A success of another dispatcher, which did not know yet that something was on record.
+            else greatest(c.failing_since,
+                          (select max(t.last_success_at) from postrider.endpoint_stat as t where t.endpoint_no = c.endpoint_no),
+                          (select max(t.last_success_at) from postrider.endpoint_stat_hourly as t where t.endpoint_no = c.endpoint_no))
+            end,
+        (state, failures, failed_probes, changed_at, probe_at, probe_by) = (
+        select n.state,
+               n.failures,
+               case when n.state = 'closed' or c.state = 'closed' then 0
+                    when n.state = c.state then c.failed_probes
+                    else c.failed_probes + 1 end,
+               case when n.state = c.state then c.changed_at else statement_timestamp() end,
+               case when n.state = c.state then c.probe_at
+                    when n.state = 'open' then statement_timestamp() + $7::bigint * interval '1 millisecond' end,
+               case when n.state = c.state then c.probe_by end
+        from (select f.failures,
+                     case when $3::boolean and f.failures < $8::int then 'closed'
+                          when c.state = 'closed' and f.failures >= $8::int then 'open'
+                          -- Fenced: a prober whose right has passed to another says nothing of it.
+                          when c.state = 'half_open' and c.probe_by = $2::bigint and $6::boolean then 'open'
+                          else c.state end as state
+              from (select case when $3::boolean then 0 else c.failures end + $4::int as failures) as f) as n)
+    returning c.state,
+        c.changed_at = statement_timestamp() and (c.state <> 'closed' or c.xmax <> '0') as is_changed,
+        c.failures,
+        c.failed_probes,
+        ceil(extract(epoch from c.probe_at - statement_timestamp()) * 1000)::bigint as probe_ms,
+        c.probe_by,
+        (extract(epoch from statement_timestamp() - c.failing_since) * 1000)::bigint as failing_ms
+)
+select exists (select from blocked) as is_locked,
+       n.state, n.is_changed, n.failures, n.failed_probes, n.probe_ms, n.probe_by, n.failing_ms
+from (select) as one
+left join noted as n on true

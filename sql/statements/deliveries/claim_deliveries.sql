@@ -1,0 +1,83 @@
+-- does:   claims due deliveries, for each endpoint no more than it has free slots: the first that were due; of one that we
+--         probe the last, of one whose circuit is open otherwise none
+-- params: $1 dispatcher_id bigint; $2 endpoint_nos int[], $3 slots bigint[], $4 floors_us bigint[] (due at or after this
+--         many microseconds of the epoch; 0: all): one entry per endpoint; $5 passes_over boolean: what was refused alone
+--         and is not to be tried yet is left out (false: there is none)
+-- rows:   delivery_id, event_id, endpoint_no, attempt int, attempts_before int, claim_id, due_us bigint, payload_bytes int (null: the event is
+--         gone), endpoint_version bigint; order unspecified; served by delivery_due
+-- locks:  for update on the deliveries, skipping locked ones; key share on the dispatcher's row; never waits
+-- repeat: other deliveries
+with asked as materialized (
+    select a.endpoint_no, a.slots, to_timestamp(a.floor_us / 1000000.0) as floor, c.probe_by is not null as is_probe
+    from unnest($2::int[], $3::bigint[], $4::bigint[]) as a (endpoint_no, slots, floor_us)
+    join postrider.endpoint as e on e.endpoint_no = a.endpoint_no and e.state = 'enabled'
+    left join postrider.circuit as c on c.endpoint_no = a.endpoint_no and c.state <> 'closed'
+    where c.endpoint_no is null or c.probe_by = $1::bigint
+), in_turn as materialized (
+    select due.id, due.due_at
+    from asked as a
+    cross join lateral (
+        select d.id, d.due_at
+        from postrider.delivery as d
+        where d.endpoint_no = a.endpoint_no
+          and d.due_at >= a.floor
+          -- Not clock_timestamp() itself: a volatile function cannot end an index scan.
+          and d.due_at <= (select clock_timestamp())
+          and d.cancelled_at is null
+          and (not $5::boolean or not exists (
+                select from postrider.refused as r
+                where r.stage = 'claim' and r.id = d.id and r.retry_at > (select clock_timestamp())))
+        order by d.due_at, d.id
+        limit a.slots
+        for update skip locked) as due
+    where not a.is_probe
+), probe as materialized (
+    -- The latest: maybe an earlier one is why the circuit is open. It says nothing of how far the others are worked off.
+    select due.id, to_timestamp(0) as due_at
+    from asked as a
+    cross join lateral (
+        select d.id, d.due_at
+        from postrider.delivery as d
+        where d.endpoint_no = a.endpoint_no
+          and d.due_at <= (select clock_timestamp())
+          and d.cancelled_at is null
+          and (not $5 or not exists (
+                select from postrider.refused as r
+                where r.stage = 'claim' and r.id = d.id and r.retry_at > (select clock_timestamp())))
+        order by d.due_at desc, d.id desc
+        limit least(a.slots, 1)
+        for update skip locked) as due
+    where a.is_probe
+), picked as materialized (
+    select t.id, t.due_at from in_turn as t
+    union all
+    select p.id, p.due_at from probe as p
+), new_claim as materialized (
+    select nextval('postrider.claim_id_seq') as id
+    where exists (select from picked)
+), claimed as (
+    update postrider.delivery as d
+    set status = 'in_progress',
+        attempts = d.attempts + 1,
+        claim_id = (select c.id from new_claim as c),
+        due_at = null
+    from picked as p
+    where d.id = p.id
+    returning d.id, d.event_id, d.endpoint_no, d.attempts, d.attempts_before, d.claim_id, p.due_at
+), held as (
+    insert into postrider.claim (id, dispatcher_id, delivery_ids) overriding system value
+    select (select c.id from new_claim as c), $1::bigint, array_agg(c.id)
+    from claimed as c
+    having count(*) > 0
+)
+select c.id as delivery_id,
+       c.event_id,
+       c.endpoint_no,
+       c.attempts as attempt,
+       coalesce(c.attempts_before, 0) as attempts_before,
+       c.claim_id,
+       (extract(epoch from c.due_at) * 1000000)::bigint as due_us,
+       postrider.payload_size(o.payload, o.payload_bytes) as payload_bytes,
+       (select v.version from postrider.endpoint_version as v) as endpoint_version
+from claimed as c
+left join postrider.outbox as o on o.id = c.event_id

@@ -1,0 +1,31 @@
+-- does:   finds waiting deliveries that nobody wants any more: their endpoint was deleted, or their event cancelled while an
+--         attempt was under way
+-- params: $1 deliveries_max bigint 1..=1000 (of either kind)
+-- rows:   delivery_id, some twice
+-- locks:  for update on the deliveries, skipping locked ones; never waits
+-- repeat: the same
+with cancelled as materialized (
+    select d.id
+    from postrider.delivery as d
+    where d.cancelled_at is not null and d.due_at is not null
+      and not exists (select from postrider.refused as r
+                      where r.stage = 'give_up' and r.id = d.id and r.retry_at > (select clock_timestamp()))
+    limit $1
+    for update skip locked
+), orphaned as materialized (
+    select waiting.id
+    from postrider.endpoint as e
+    cross join lateral (
+        select d.id
+        from postrider.delivery as d
+        where d.endpoint_no = e.endpoint_no and d.due_at is not null
+          and not exists (select from postrider.refused as r
+                          where r.stage = 'give_up' and r.id = d.id and r.retry_at > (select clock_timestamp()))
+        limit $1
+        for update skip locked) as waiting
+    where e.state = 'deleted'
+    limit $1
+)
+select c.id as delivery_id from cancelled as c
+union all
+select o.id from orphaned as o

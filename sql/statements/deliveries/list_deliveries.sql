@@ -1,0 +1,64 @@
+-- does:   reads one page of deliveries, the newest first
+-- params: $1 before_id bigint (exclusive); of $2 endpoint_id text, $3 status text, $4 event_id bigint, $5 topic text: those
+--         that are null do not matter; $6 rows_max bigint 1..=1000, $7 scan_max bigint: at most so many rows are looked at
+-- rows:   one: deliveries text (a JSON array of rows of delivery_status, id for delivery_id), next_before bigint (null:
+--         there is nothing older; else go on with it, even if this page is empty); served by delivery_by_event,
+--         delivery_failed_by_id, delivery_due (all that waits is looked at) or the primary key
+-- locks:  none
+-- repeat: the same
+with endpoint as materialized (
+    select e.endpoint_no from postrider.endpoint as e where e.id = $2::text
+), looked_at as materialized (
+    -- One of these, by what is asked for. Read lazily: no further than matching goes.
+    select u.id, u.endpoint_no, u.status
+    from (
+        (select d.id, d.endpoint_no, d.status
+         from postrider.delivery as d
+         where $4::bigint is not null and d.event_id = $4 and d.id < $1::bigint
+         order by d.id desc limit $7::bigint)
+        union all
+        (select d.id, d.endpoint_no, 'failed'
+         from postrider.delivery as d
+         where $4 is null and $3::text = 'failed' and d.failed_at is not null and d.id < $1
+         order by d.id desc limit $7)
+        union all
+        (select d.id, d.endpoint_no, 'pending'
+         from postrider.delivery as d
+         where $4 is null and $3 = 'pending' and d.due_at is not null and d.id < $1
+           and ($2 is null or d.endpoint_no in (select e.endpoint_no from endpoint as e))
+         order by d.id desc limit $7)
+        union all
+        (select h.id, h.endpoint_no, 'in_progress'
+         from postrider.held_delivery as h
+         where $4 is null and $3 = 'in_progress' and h.id < $1
+         order by h.id desc limit $7)
+        union all
+        (select d.id, d.endpoint_no, d.status
+         from postrider.delivery as d
+         where $4 is null and coalesce($3, 'complete') = 'complete' and d.id < $1
+         order by d.id desc limit $7)
+    ) as u
+    order by u.id desc
+), matching as materialized (
+    -- In the order in which looked_at has them: an order by of its own would read all of it.
+    select l.id
+    from looked_at as l
+    where ($2 is null or l.endpoint_no in (select e.endpoint_no from endpoint as e))
+      and ($3 is null or l.status = $3::postrider.status)
+      and ($5::text is null or $5 = (select o.topic
+                                     from postrider.delivery as d
+                                     join postrider.outbox as o on o.id = d.event_id
+                                     where d.id = l.id))
+    limit $6::bigint
+)
+select coalesce((
+           select json_agg(to_json(r) order by r.id desc)
+           from (select s.delivery_id as id, s.event_id, s.webhook_id, s.endpoint_id, s.topic, s.key, s.status, s.attempts,
+                        s.next_attempt_at, s.last_status_code, s.last_error, s.created_at, s.completed_at, s.failed_at,
+                        s.cancelled_at
+                 from matching as m
+                 join postrider.delivery_status as s on s.delivery_id = m.id) as r), '[]')::text as deliveries,
+       case
+           when (select count(*) from matching) = $6 then (select min(m.id) from matching as m)
+           when (select count(*) from looked_at) >= $7 then (select min(l.id) from looked_at as l)
+       end as next_before

@@ -1,0 +1,34 @@
+-- does:   reads all endpoints and the version of that set
+-- params: none
+-- rows:   endpoint_version bigint, endpoint_no int, id, url, topics text[], headers text (a JSON object), secret, old_secrets text[] and
+--         old_valid_ms bigint[] (how long each still signs; null: none), max_in_flight int, rate_limit, timeout_ms bigint,
+--         retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate; one per endpoint, or one whose endpoint_no is null
+-- locks:  none
+-- repeat: the same
+select v.version as endpoint_version,
+       e.endpoint_no,
+       e.id,
+       e.url,
+       e.topics,
+       e.headers::text as headers,
+       e.secret,
+       old.secrets as old_secrets,
+       old.valid_ms as old_valid_ms,
+       e.max_in_flight,
+       e.rate_limit,
+       (extract(epoch from e.timeout) * 1000)::bigint as timeout_ms,
+       (select array_agg((extract(epoch from s.delay) * 1000)::bigint order by s.position)
+        from unnest(e.retry_schedule) with ordinality as s (delay, position)) as retry_schedule_ms,
+       e.state,
+       e.format,
+       e.signing_key,
+       e.auth,
+       e.ca_certificates,
+       e.client_certificate
+from postrider.endpoint_version as v
+left join postrider.endpoint as e on e.state <> 'deleted'
+left join lateral (
+    select array_agg(s.secret order by s.valid_until desc) as secrets,
+           array_agg(ceil(extract(epoch from s.valid_until - clock_timestamp()) * 1000)::bigint order by s.valid_until desc) as valid_ms
+    from postrider.old_secret as s
+    where s.endpoint_no = e.endpoint_no and s.valid_until > clock_timestamp()) as old on true

@@ -1,0 +1,117 @@
+-- does:   deletes what is old enough of the next events in order of (created_xid, id), with its deliveries and attempts
+-- params: $1 after_xid text (an xid8), $2 after_id bigint: where the last call ended (0, 0: from the first);
+--         $3 rows_max bigint 1..=10000: at most so many events, and so many deliveries unless one event alone has more;
+--         $4 retain_complete_ms bigint, $5 retain_failed_ms bigint; $6 young_ms bigint: ends at the first younger event;
+--         $7 until_xid text (an xid8) or null: younger events are passed over, up to this transaction; null: up to the last one of this server
+-- rows:   one: looked_at bigint, deleted bigint; last_xid text, last_id bigint (null: none looked at): the next call goes on behind it;
+--         kept_xid text, kept_id bigint (null: none): the first that was looked at and stays; is_end boolean: what follows is too
+--         young, or there is nothing; served by outbox_by_transaction
+-- locks:  for update on the deliveries and attempts, then on the events it deletes, skipping locked ones: an event of which any
+--         is locked stays. Waits for nobody; somebody's own tables that refer to ours may wait, 50 ms at most
+-- repeat: goes on with what is left
+--
+--        (after_xid, after_id)                  last_xid, last_id
+--                |                                      |
+--   -------------+--D--D--s--D--D--L--D--D--D--s--D--D--+--D--D--D--+--y--y-->  in order of (created_xid, id)
+--                |        |                             |           |
+--                |       kept_xid, kept_id              |           the first young event ends it
+--                +-------------- looked_at -------------+
+--                +------------------- ahead: rows_max events -------+
+--
+--   D  old enough: deliveries are locked (held), their attempts (tried), then the event (old), and all of it is deleted
+--   s  finished too short a time ago, or not finished: stays, the first one is kept_xid, kept_id
+--   L  somebody has locked one of its deliveries or attempts (busy): stays
+--   looked_at ends before the events ahead do where their deliveries would be more than rows_max
+with patience as materialized (
+    select set_config('lock_timeout', '50ms', true) as set_to
+), ahead as materialized (
+    select o.id,
+           o.created_xid,
+           o.is_old,
+           o.deliveries as born,
+           row_number() over in_order as place,
+           bool_or(o.is_young) over in_order as is_young,
+           sum(case when o.is_old then o.deliveries end) over in_order as deliveries
+    from (select o.id,
+                 o.created_xid,
+                 o.deliveries,
+                 $7::text is null and o.created_at > now() - $6::bigint * interval '1 millisecond' as is_young,
+                 ((o.status = 'complete' and o.completed_at < now() - $4::bigint * interval '1 millisecond')
+                  or (o.status = 'failed' and o.completed_at < now() - $5::bigint * interval '1 millisecond'))
+                 -- What was refused before is tried alone, when it is time.
+                 and o.id not in (select r.id from postrider.refused as r
+                                  where r.stage = 'delete' and ($3::bigint > 1 or r.retry_at > clock_timestamp())) as is_old
+          from postrider.outbox as o
+          where (o.created_xid, o.id) > ($1::text::xid8, $2::bigint)
+            -- What comes later in this order was not inserted here: it was restored, and is no younger than what comes now.
+            and o.created_xid < coalesce($7::text::xid8, pg_snapshot_xmax(pg_current_snapshot()))
+            and (select p.set_to is not null from patience as p)
+          order by o.created_xid, o.id
+          limit $3) as o
+    window in_order as (order by o.created_xid, o.id rows unbounded preceding)
+), looked_at as materialized (
+    select a.id, a.created_xid, a.place, a.is_old, a.born
+    from ahead as a
+    where not a.is_young
+      and (a.place = 1 or coalesce(a.deliveries, 0) <= $3)
+), held as materialized (
+    -- The row of a plain delivery tells all of its one attempt: there is no row of attempt to look for.
+    select d.id, d.event_id, d.attempts > 1 or d.first_duration_ms is null as has_attempts
+    from looked_at as l
+    join postrider.delivery as d on d.event_id = l.id
+    where l.is_old
+    for update of d skip locked
+), tried as materialized (
+    select a.delivery_id, a.attempt
+    from held as h
+    join postrider.attempt as a on a.delivery_id = h.id
+    where h.has_attempts
+    for update of a skip locked
+), busy as materialized (
+    -- Somebody else has locked one of its deliveries, or of their attempts. All are there where the number is right.
+    select d.event_id
+    from looked_at as l
+    join postrider.delivery as d on d.event_id = l.id
+    where l.is_old
+      and (l.id, l.born) not in (select h.event_id, count(*) from held as h group by h.event_id)
+      and d.id not in (select h.id from held as h)
+    union all
+    select h.event_id
+    from held as h
+    join postrider.attempt as a on a.delivery_id = h.id
+    where h.has_attempts
+      and (a.delivery_id, a.attempt) not in (select t.delivery_id, t.attempt from tried as t)
+), old as materialized (
+    select o.id
+    from looked_at as l
+    join postrider.outbox as o on o.id = l.id
+    where l.is_old
+      and l.id not in (select b.event_id from busy as b)
+      -- Again: what changes until it is locked is looked at once more.
+      and ((o.status = 'complete' and o.completed_at < now() - $4::bigint * interval '1 millisecond')
+           or (o.status = 'failed' and o.completed_at < now() - $5::bigint * interval '1 millisecond'))
+    for update of o skip locked
+), deliveries as (
+    delete from postrider.delivery as d using old where d.event_id = old.id returning d.id
+), attempts as (
+    delete from postrider.attempt as a using deliveries as d where a.delivery_id = d.id
+), events as (
+    delete from postrider.outbox as o using old where o.id = old.id
+), counted as (
+    select (select count(*) from looked_at) as looked_at,
+           (select count(*) from old) as deleted,
+           (select min(l.place) from looked_at as l where l.id not in (select old.id from old)) as kept_place,
+           count(*) filter (where not a.is_young) as old_enough,
+           count(*) < $3 or bool_or(a.is_young) as is_all
+    from ahead as a
+)
+select c.looked_at,
+       c.deleted,
+       last.created_xid::text as last_xid,
+       last.id as last_id,
+       kept.created_xid::text as kept_xid,
+       kept.id as kept_id,
+       c.is_all and c.looked_at = c.old_enough as is_end
+from counted as c
+left join looked_at as last on last.place = c.looked_at
+left join looked_at as kept on kept.place = c.kept_place

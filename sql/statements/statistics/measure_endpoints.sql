@@ -1,0 +1,29 @@
+-- does:   measures the endpoints with the most pending deliveries
+-- params: $1 endpoints_max bigint, 1..=1000
+-- rows:   endpoint_no integer, endpoint_id, is_enabled boolean, pending, failed_24h, oldest_pending_age_ms bigint (since it
+--         was routed; 0 if none), omitted bigint (endpoints beyond $1, the same in each row); order unspecified
+-- locks:  none
+-- repeat: measures again
+with waiting as (
+    -- One walk of delivery_due; the lowest id is the one routed first.
+    select d.endpoint_no, count(*) as pending, min(d.id) as oldest_id
+    from postrider.delivery as d
+    where d.due_at is not null
+    group by d.endpoint_no
+),
+chosen as (
+    -- No index: a sort of as many rows as there are endpoints.
+    select e.endpoint_no, e.id, e.state, coalesce(w.pending, 0) as pending, w.oldest_id, count(*) over () as endpoints
+    from postrider.endpoint as e
+    left join waiting as w on w.endpoint_no = e.endpoint_no
+    order by pending desc, e.endpoint_no
+    limit $1
+)
+select c.endpoint_no, c.id as endpoint_id, c.state = 'enabled' as is_enabled, c.pending,
+       (select count(*) from postrider.delivery as d
+        where d.endpoint_no = c.endpoint_no and d.failed_at > now() - interval '24 hours') as failed_24h,
+       coalesce(greatest(extract(epoch from clock_timestamp() - oldest.created_at) * 1000, 0), 0)::bigint
+           as oldest_pending_age_ms,
+       c.endpoints - count(*) over () as omitted
+from chosen as c
+left join postrider.delivery as oldest on oldest.id = c.oldest_id
