@@ -7,6 +7,7 @@
 
 mod circuit_breaker;
 mod claimer;
+pub mod context;
 pub(crate) mod database_health;
 mod dedicated_thread;
 pub(crate) mod lease;
@@ -41,6 +42,7 @@ use tracing::{info, warn};
 use crate::api::{self, Api, Guard};
 use crate::config::RunConfig;
 use crate::dispatcher::circuit_breaker::CircuitRecorder;
+use crate::dispatcher::context::Context;
 use crate::dispatcher::lease::{Lease, Renewer};
 use crate::dispatcher::maintenance::Maintenance;
 use crate::dispatcher::metrics::Metrics;
@@ -50,7 +52,7 @@ use crate::dispatcher::sender::{Sender, SenderDeps};
 use crate::dispatcher::settler::Settler;
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::dispatcher::wakeup::listener::{Listener, QueueWatch};
-use crate::dispatcher::work_loop::{Shared, WorkLoop};
+use crate::dispatcher::work_loop::WorkLoop;
 use crate::model::delivery::DispatcherId;
 use crate::rules::backoff::Backoff;
 use crate::rules::clock::Clock;
@@ -76,7 +78,7 @@ pub struct Prepared {
 /// A running dispatcher.
 pub struct Dispatcher {
     config: RunConfig,
-    shared: Arc<Shared>,
+    shared: Arc<Context>,
     /// Stopped first: nothing new begins.
     intake: JoinSet<()>,
     stop_intake: CancellationToken,
@@ -183,7 +185,7 @@ impl Dispatcher {
         let exporter =
             Exporter::new(Arc::clone(&metrics), scrape_store, Arc::clone(&scheduler), Arc::clone(&bell));
         let (routed_below, routed_as_of) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Context {
             store,
             scheduler,
             lease,
@@ -227,7 +229,7 @@ impl Dispatcher {
     }
 
     /// The shared state, for `tests` that drive it from outside.
-    pub fn shared(&self) -> &Arc<Shared> {
+    pub fn shared(&self) -> &Arc<Context> {
         &self.shared
     }
 
@@ -269,7 +271,7 @@ impl Dispatcher {
     async fn finish(&mut self) {
         all_ended(&mut self.intake).await;
         let queued = self.shared.scheduler.take_queued();
-        self.shared.sender.give_back(queued).await;
+        self.shared.sender.release(queued).await;
         self.shared.sender.finish(self.config.grace_period).await;
     }
 
@@ -298,7 +300,7 @@ impl Dispatcher {
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });
         }
-        let Shared { store, scheduler, lease, bell, metrics, database_health, .. } = &*self.shared;
+        let Context { store, scheduler, lease, bell, metrics, database_health, .. } = &*self.shared;
         let breaker = CircuitRecorder {
             store: store.clone(),
             scheduler: Arc::clone(scheduler),

@@ -187,8 +187,8 @@ async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
     if !api.lease.is_renewed() {
         (StatusCode::SERVICE_UNAVAILABLE, "database out of reach\n")
-    } else if !api.database_health.is_over() {
-        (StatusCode::SERVICE_UNAVAILABLE, "database_health with the database: the log says more\n")
+    } else if !api.database_health.is_healthy() {
+        (StatusCode::SERVICE_UNAVAILABLE, "trouble with the database: the log says more\n")
     } else {
         (StatusCode::OK, "ready\n")
     }

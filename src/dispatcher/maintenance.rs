@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::retention::Deletions;
+use crate::dispatcher::context::{Context, Progress};
 use crate::dispatcher::database_health::Stage;
-use crate::dispatcher::work_loop::{Progress, Shared};
 use crate::rules::backoff::Backoff;
 use crate::rules::halves::Halves;
 use crate::store::{Position, Retention, StoreError, Tallied, ToSeal, Whose, is_row_fault};
@@ -32,7 +32,7 @@ const TIDYING_MAX: Duration = Duration::from_secs(3);
 
 /// The stage.
 pub(super) struct Maintenance {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     interval: Duration,
     retention: Retention,
     deletions: Deletions,
@@ -41,9 +41,9 @@ pub(super) struct Maintenance {
 impl Maintenance {
     /// Steps four times per lease, and often enough that nothing stays in progress for 15 s beyond the lease of whoever
     /// held it.
-    pub(super) fn new(shared: Arc<Shared>, lease: Duration, retention: Retention) -> Self {
+    pub(super) fn new(context: Arc<Context>, lease: Duration, retention: Retention) -> Self {
         let interval = (lease / 4).min(INTERVAL_MAX);
-        Self { shared, interval, retention, deletions: Deletions::new(retention) }
+        Self { context, interval, retention, deletions: Deletions::new(retention) }
     }
 
     /// Steps until stopped, the first time at once.
@@ -54,7 +54,7 @@ impl Maintenance {
             let begun = Instant::now();
             pause = match self.step(&stop).await {
                 Ok(progress) => {
-                    self.shared.database_health.ended(Stage::Maintenance);
+                    self.context.database_health.succeeded(Stage::Maintenance);
                     backoff.reset();
                     match progress {
                         Progress::Worked(_) => Duration::ZERO,
@@ -62,7 +62,7 @@ impl Maintenance {
                     }
                 }
                 Err(fault) => {
-                    self.shared.database_health.began(Stage::Maintenance, &fault);
+                    self.context.database_health.failed(Stage::Maintenance, &fault);
                     backoff.pause()
                 }
             };
@@ -87,35 +87,35 @@ impl Maintenance {
             }
         };
         note(self.rescue().await);
-        note(self.shared.store.remove_dispatchers(None).await);
+        note(self.context.store.remove_dispatchers(None).await);
         note(self.save_floor().await);
-        let tidying = Tidying { shared: &self.shared, begun: Instant::now(), stop };
+        let tidying = Tidying { context: &self.context, begun: Instant::now(), stop };
         note(tidying.give_up().await);
         note(tidying.fold_endpoint_changes().await);
         note(tidying.tally(Tally::Sum).await);
         note(tidying.tally(Tally::Fold).await);
         note(self.seal().await);
-        note(self.shared.store.forget_secrets().await);
-        note(self.shared.store.forget_refused().await);
+        note(self.context.store.forget_secrets().await);
+        note(self.context.store.forget_refused().await);
         // Their deliveries are given up by now, and deleted after at most this.
         let longest = self.retention.complete.max(self.retention.failed) + FORGET_AFTER;
-        note(self.shared.store.forget_endpoints(longest).await.map(drop));
-        let progress = self.deletions.step(&self.shared, stop).await;
+        note(self.context.store.forget_endpoints(longest).await.map(drop));
+        let progress = self.deletions.step(&self.context, stop).await;
         failed.map_or(progress, Err)
     }
 
     async fn save_floor(&self) -> Result<(), StoreError> {
-        let xid = self.shared.routed_below.load(Ordering::Relaxed);
-        let is_confirmed = self.shared.routed_as_of.load(Ordering::Relaxed) == self.shared.store.opened();
+        let xid = self.context.routed_below.load(Ordering::Relaxed);
+        let is_confirmed = self.context.routed_as_of.load(Ordering::Relaxed) == self.context.store.opened();
         if xid > 0 && is_confirmed {
-            self.shared.store.save_floor(Position { xid, id: 0 }).await?;
+            self.context.store.save_floor(Position { xid, id: 0 }).await?;
         }
         Ok(())
     }
 
     /// What came in by SQL stands in the clear until it is sealed here.
     async fn seal(&self) -> Result<(), StoreError> {
-        let sealed = self.shared.store.seal_secrets(ToSeal::Clear).await?.sealed;
+        let sealed = self.context.store.seal_secrets(ToSeal::Clear).await?.sealed;
         if sealed > 0 {
             info!("sealed {sealed} secrets that stood in the clear");
         }
@@ -123,11 +123,11 @@ impl Maintenance {
     }
 
     async fn rescue(&self) -> Result<(), StoreError> {
-        let rescued = leftovers::rescue(&self.shared).await?;
+        let rescued = leftovers::rescue(&self.context).await?;
         if rescued > 0 {
             info!("took back {rescued} deliveries of a dispatcher whose lease ended");
-            self.shared.bell.look_now();
-            self.shared.bell.count_again();
+            self.context.bell.look_now();
+            self.context.bell.count_again();
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ enum Tally {
 
 /// A tidying under way: each kind of work is done once, and more of it as long as there is time.
 struct Tidying<'a> {
-    shared: &'a Shared,
+    context: &'a Context,
     begun: Instant,
     stop: &'a CancellationToken,
 }
@@ -156,12 +156,12 @@ impl Tidying<'_> {
 
     /// What nobody wants any more.
     async fn give_up(&self) -> Result<(), StoreError> {
-        while leftovers::give_up(self.shared, ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+        while leftovers::give_up(self.context, ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
         Ok(())
     }
 
     async fn fold_endpoint_changes(&self) -> Result<(), StoreError> {
-        while self.shared.store.fold_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+        while self.context.store.fold_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
         Ok(())
     }
 
@@ -183,22 +183,22 @@ impl Tidying<'_> {
 
     async fn tally_once(&self, tally: Tally, whose: Whose<'_>) -> Result<Tallied, StoreError> {
         match tally {
-            Tally::Sum => self.shared.store.sum_tallies(ROWS_MAX, whose).await,
-            Tally::Fold => self.shared.store.fold_tallies(ROWS_MAX, whose).await,
+            Tally::Sum => self.context.store.sum_tallies(ROWS_MAX, whose).await,
+            Tally::Fold => self.context.store.fold_tallies(ROWS_MAX, whose).await,
         }
     }
 
     /// The database refuses the tallies of one endpoint: they stay, and the next step tries them again.
     async fn tally_in_halves(&self, tally: Tally) -> Result<(), StoreError> {
-        let mut halves = Halves::new(self.shared.store.list_tallied().await?);
+        let mut halves = Halves::new(self.context.store.list_tallied().await?);
         while let Some(part) = halves.next_part() {
             match self.tally_once(tally, Whose { but: &[], only: Some(&part) }).await {
                 Ok(_) => {}
                 Err(fault) if is_row_fault(&fault) => {
                     if halves.refused(part).is_some() {
-                        self.shared
+                        self.context
                             .database_health
-                            .mention("counts of an endpoint cannot be summed up", &fault);
+                            .log_failure("counts of an endpoint cannot be summed up", &fault);
                     }
                 }
                 Err(fault) => return Err(fault),

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::walk::Walk;
-use crate::dispatcher::work_loop::{Progress, Shared};
+use crate::dispatcher::context::{Context, Progress};
 use crate::store::{
     DeletionRange, Position, RefusedStage, Retention, Store, StoreError, is_lock_timeout, is_row_fault,
     one_line,
@@ -69,7 +69,7 @@ enum Which {
 
 /// What every walk needs.
 struct Surroundings<'a> {
-    shared: &'a Shared,
+    context: &'a Context,
     stop: &'a CancellationToken,
 }
 
@@ -86,12 +86,12 @@ impl Deletions {
     /// [`StoreError`]: the next step goes on.
     pub(super) async fn step(
         &mut self,
-        shared: &Shared,
+        context: &Context,
         stop: &CancellationToken,
     ) -> Result<Progress, StoreError> {
-        let around = Surroundings { shared, stop };
-        self.try_again(&shared.store).await?;
-        self.look_for_restored(&shared.store).await?;
+        let around = Surroundings { context, stop };
+        self.try_again(&context.store).await?;
+        self.look_for_restored(&context.store).await?;
         let (mut progress, mut deleted) = (Progress::Idle, 0);
         for which in [Which::Own, Which::Restored] {
             let (walked, gone) = self.go_on(which, &around).await?;
@@ -123,12 +123,12 @@ impl Deletions {
             let asked = Instant::now();
             let (after, rows_max) = (self.walk(which).after, self.walk(which).rows_max);
             let range = self.range(which);
-            let deletion = around.shared.store.delete_finished(after, rows_max, self.retention, range).await;
+            let deletion = around.context.store.delete_finished(after, rows_max, self.retention, range).await;
             let took = asked.elapsed();
             let deletion = match deletion {
                 Ok(deletion) => deletion,
                 Err(fault) => {
-                    self.narrow(which, &around.shared.store, fault, took).await?;
+                    self.narrow(which, &around.context.store, fault, took).await?;
                     continue;
                 }
             };
@@ -142,7 +142,7 @@ impl Deletions {
             } else if which == Which::Restored {
                 self.restored.is_over = true;
             } else if self.own.begun.elapsed() >= self.own.pause(self.shortest()) {
-                self.own = self.own.next(around.shared.routed_below.load(Ordering::Relaxed));
+                self.own = self.own.next(around.context.routed_below.load(Ordering::Relaxed));
             } else {
                 return Ok((Progress::Idle, deleted));
             }

@@ -87,7 +87,7 @@ impl Listener {
             };
             self.bell.disconnect(&one_line(&fault));
             let pause = if matches!(fault, ListenError::Silent) { SILENT_RETRY } else { backoff.pause() };
-            self.database_health.mention("polling until notifications work again", &fault);
+            self.database_health.log_failure("polling until notifications work again", &fault);
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }

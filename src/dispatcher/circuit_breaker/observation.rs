@@ -1,0 +1,32 @@
+//! What one attempt says of its endpoint.
+
+use tokio::time::{Duration, Instant};
+
+use crate::model::delivery::{Claimed, DeliveryId};
+use crate::model::outcome::{Answer, Outcome};
+use crate::rules::circuit_breaker::Health;
+
+/// What one attempt says of its endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observation {
+    pub(super) delivery_id: DeliveryId,
+    pub(super) begun: Instant,
+    /// How the endpoint is, by its answer.
+    pub(crate) health: Health,
+    /// Whether there was an answer, good or bad.
+    pub(crate) is_answer: bool,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Observation {
+    /// Reads an outcome of an attempt that began then.
+    pub(crate) fn new(claimed: &Claimed, outcome: &Outcome, begun: Instant) -> Self {
+        let (is_answer, retry_after) = match outcome.answer {
+            Answer::Success { .. } => (true, None),
+            Answer::Refused { retry_after, .. } => (true, retry_after),
+            Answer::NoAnswer { .. } => (false, None),
+        };
+        let health = Health::of(&outcome.answer);
+        Self { delivery_id: claimed.delivery_id, begun, health, is_answer, retry_after }
+    }
+}
