@@ -1,6 +1,6 @@
-//! What must happen now and then: deliveries of dead dispatchers are taken back, what nobody wants any more is given up,
-//! tallies are summed up, the floor of routing is saved, and old finished events are deleted. Every statement is bounded
-//! and skips what others have locked, so that any dispatcher may do it, side by side with the others.
+//! Maintenance, every few seconds: takes back deliveries of dead dispatchers, gives up deliveries that nobody wants any more, sums
+//! up tallies, saves the watermark of routing, and deletes old finished events. Every statement is bounded and skips locked rows,
+//! so that all dispatchers may do this side by side.
 
 mod leftovers;
 mod retention;
@@ -23,11 +23,11 @@ use crate::store::{Position, Retention, StoreError, Tallied, ToSeal, Whose, is_r
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Rows touched in one statement of tidying.
+/// Rows in one statement of tidying.
 const ROWS_MAX: i64 = 1_000;
 /// A deleted endpoint's name is kept a day longer than the last of its deliveries.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
-/// A step tidies up no longer than this: dead dispatchers do not wait for it. Each statement runs at least once.
+/// A step tidies no longer than this: the deliveries of dead dispatchers do not wait for it. Each statement runs at least once.
 const TIDYING_MAX: Duration = Duration::from_secs(3);
 
 /// The stage.
@@ -39,8 +39,8 @@ pub(super) struct Maintenance {
 }
 
 impl Maintenance {
-    /// Steps four times per lease, and often enough that nothing stays in progress for 15 s beyond the lease of whoever
-    /// held it.
+    /// Steps four times per lease, and at least every 12 s: no delivery stays in progress for more than 15 s after the lease of
+    /// its dispatcher.
     pub(super) fn new(context: Arc<Context>, lease: Duration, retention: Retention) -> Self {
         let interval = (lease / 4).min(INTERVAL_MAX);
         Self { context, interval, retention, deletions: Deletions::new(retention) }
@@ -58,7 +58,7 @@ impl Maintenance {
                     backoff.reset();
                     match progress {
                         Progress::Worked(_) => Duration::ZERO,
-                        Progress::Idle | Progress::Full => self.rest(begun.elapsed()),
+                        Progress::Idle | Progress::Full => self.pause_after(begun.elapsed()),
                     }
                 }
                 Err(fault) => {
@@ -69,13 +69,14 @@ impl Maintenance {
         }
     }
 
-    /// Several dispatchers do not step together. What the dead held does not wait for a step that took long.
-    fn rest(&self, took: Duration) -> Duration {
+    /// How long to wait after a step: spread, so that dispatchers do not step together; shorter after a long step, so that
+    /// deliveries of dead dispatchers do not wait for it.
+    fn pause_after(&self, took: Duration) -> Duration {
         self.interval.mul_f64(0.9 + 0.1 * fastrand::f64()).saturating_sub(took)
     }
 
-    /// Takes back what dead dispatchers hold, saves the floor, tidies up, deletes what is old: a part of it, if it has
-    /// worked, and then the next step does not wait. What fails keeps nothing else from being done.
+    /// Does each kind of work once. If there is more to delete, the result is [`Progress::Worked`], and the next step does not
+    /// wait. A kind of work that fails keeps no other from being done.
     ///
     /// # Errors
     /// [`StoreError`], the first one: the next step goes on.
@@ -88,7 +89,7 @@ impl Maintenance {
         };
         note(self.rescue().await);
         note(self.context.store.remove_dispatchers(None).await);
-        note(self.save_floor().await);
+        note(self.save_watermark().await);
         let tidying = Tidying { context: &self.context, begun: Instant::now(), stop };
         note(tidying.give_up().await);
         note(tidying.fold_endpoint_changes().await);
@@ -97,14 +98,14 @@ impl Maintenance {
         note(self.seal().await);
         note(self.context.store.forget_secrets().await);
         note(self.context.store.forget_refused().await);
-        // Their deliveries are given up by now, and deleted after at most this.
+        // The deliveries of a deleted endpoint are given up by now, and deleted after at most this.
         let longest = self.retention.complete.max(self.retention.failed) + FORGET_AFTER;
         note(self.context.store.forget_endpoints(longest).await.map(drop));
         let progress = self.deletions.step(&self.context, stop).await;
         failed.map_or(progress, Err)
     }
 
-    async fn save_floor(&self) -> Result<(), StoreError> {
+    async fn save_watermark(&self) -> Result<(), StoreError> {
         let xid = self.context.routed_below.load(Ordering::Relaxed);
         let is_confirmed = self.context.routed_as_of.load(Ordering::Relaxed) == self.context.store.opened();
         if xid > 0 && is_confirmed {
@@ -113,7 +114,7 @@ impl Maintenance {
         Ok(())
     }
 
-    /// What came in by SQL stands in the clear until it is sealed here.
+    /// Encrypts secrets that were written by SQL.
     async fn seal(&self) -> Result<(), StoreError> {
         let sealed = self.context.store.seal_secrets(ToSeal::Clear).await?.sealed;
         if sealed > 0 {
@@ -122,6 +123,7 @@ impl Maintenance {
         Ok(())
     }
 
+    /// Takes back deliveries of dead dispatchers.
     async fn rescue(&self) -> Result<(), StoreError> {
         let rescued = leftovers::rescue(&self.context).await?;
         if rescued > 0 {
@@ -133,7 +135,7 @@ impl Maintenance {
     }
 }
 
-/// What is done to tallies.
+/// A kind of work on tallies.
 #[derive(Clone, Copy)]
 enum Tally {
     /// Batches become hours.
@@ -142,7 +144,7 @@ enum Tally {
     Fold,
 }
 
-/// A tidying under way: each kind of work is done once, and more of it as long as there is time.
+/// Tidying under way: each kind of work is done once, and repeated while there is time.
 struct Tidying<'a> {
     context: &'a Context,
     begun: Instant,
@@ -154,7 +156,7 @@ impl Tidying<'_> {
         !self.stop.is_cancelled() && self.begun.elapsed() < TIDYING_MAX
     }
 
-    /// What nobody wants any more.
+    /// Gives up deliveries that nobody wants any more.
     async fn give_up(&self) -> Result<(), StoreError> {
         while leftovers::give_up(self.context, ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
         Ok(())
@@ -165,7 +167,7 @@ impl Tidying<'_> {
         Ok(())
     }
 
-    /// Keeps the tallies few. An endpoint whose sums somebody else has locked is left alone, and keeps none from the others.
+    /// Keeps the tallies few. An endpoint whose rows are locked is left for a later step; the others go on.
     async fn tally(&self, tally: Tally) -> Result<(), StoreError> {
         let mut busy = Vec::new();
         loop {
@@ -188,7 +190,7 @@ impl Tidying<'_> {
         }
     }
 
-    /// The database refuses the tallies of one endpoint: they stay, and the next step tries them again.
+    /// The database refuses the tallies of one endpoint: they stay, and the next step tries again.
     async fn tally_in_halves(&self, tally: Tally) -> Result<(), StoreError> {
         let mut halves = Halves::new(self.context.store.list_tallied().await?);
         while let Some(part) = halves.next_part() {

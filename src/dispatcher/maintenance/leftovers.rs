@@ -1,5 +1,5 @@
-//! What nobody works on any more: deliveries of dead dispatchers are taken back, unwanted ones are given up. A delivery that
-//! somebody has locked, or that the database refuses, is left; the others go on.
+//! Deliveries on which nobody works any more: those of dead dispatchers are taken back, unwanted ones are given up. A delivery
+//! whose row is locked, or that the database refuses, is left; the others go on.
 
 use crate::dispatcher::context::Context;
 use crate::model::delivery::{ClaimId, DeliveryId};
@@ -9,7 +9,7 @@ use crate::store::{RefusedStage, StoreError, is_row_fault};
 /// Claims taken back in one statement.
 const CLAIMS_MAX: i64 = 20;
 
-/// Takes back what dead dispatchers hold; returns how many deliveries.
+/// Takes back the deliveries of dead dispatchers; returns how many.
 ///
 /// # Errors
 /// [`StoreError`]: the next call goes on.
@@ -32,7 +32,7 @@ pub(super) async fn rescue(context: &Context) -> Result<i64, StoreError> {
     }
 }
 
-/// Takes back what the next claim holds, in halves; none: there is no further claim.
+/// Takes back the deliveries of the next claim, in halves. `None` if there is no further claim.
 async fn rescue_one_claim(context: &Context, after: ClaimId) -> Result<Option<(ClaimId, i64)>, StoreError> {
     let Some(claim) = context.store.find_dead_claim(after).await? else { return Ok(None) };
     let just_before = ClaimId::new(claim.claim_id.get() - 1);
@@ -52,7 +52,7 @@ async fn rescue_one_claim(context: &Context, after: ClaimId) -> Result<Option<(C
     Ok(Some((claim.claim_id, rescued)))
 }
 
-/// Gives up what nobody wants any more, at most so many of either kind; returns how many.
+/// Gives up deliveries that nobody wants any more, at most so many of either kind; returns how many.
 ///
 /// # Errors
 /// [`StoreError`]: the next call goes on.
