@@ -1,4 +1,4 @@
-//! What every stage that works in steps shares: the parts of this dispatcher, how far a step looks, and its result.
+//! Shared by the stages that work in steps: the parts of this dispatcher, how far a step looks, and its result.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -26,7 +26,7 @@ pub enum Look {
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// So many events and deliveries were claimed.
+    /// That many events and deliveries were claimed.
     Worked(usize),
     /// There is nothing to claim.
     Idle,

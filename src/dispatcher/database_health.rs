@@ -15,7 +15,7 @@ use crate::store::one_line;
 const BURST_SPAN: Duration = Duration::from_secs(2);
 /// The same error is logged again after this.
 const REPEAT_AFTER: Duration = Duration::from_secs(30);
-/// So many different errors are remembered as logged.
+/// How many different errors are remembered as logged.
 const LOGGED_MAX: usize = 16;
 
 /// A stage that cannot work without the database.

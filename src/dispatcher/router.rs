@@ -54,7 +54,7 @@ pub struct Routed {
     pub waiting: Vec<EndpointNo>,
 }
 
-/// What there is to route.
+/// The result of a search for unrouted events.
 #[derive(Clone, Copy)]
 struct Found {
     is_any: bool,
@@ -136,7 +136,7 @@ impl Router {
             self.watermark.note_safe_look(begun.elapsed());
         }
         let Some(plan) = plan else {
-            // Seen by a connection that was opened meanwhile, it may have looked too far up.
+            // If a connection was opened meanwhile, the look may have begun too far up.
             let is_sure = self.context.store.opened() == self.watermark.opened();
             return Ok(if is_sure { Progress::Idle } else { Progress::Worked(0) }.into());
         };
@@ -208,7 +208,7 @@ impl Router {
         self.has_left_some = false;
     }
 
-    /// Routes at most so many of the next events, leaving out those that were refused before.
+    /// Routes at most `batch_max` of the next events, leaving out events that were refused before.
     async fn route_batch(
         &self,
         stretch: Stretch,

@@ -119,7 +119,7 @@ impl Scheduler {
 
     // Endpoints.
 
-    /// Takes over a new set of endpoints. Returns what was queued for endpoints that are not attempted any more.
+    /// Takes over a new set of endpoints. Returns the queues of endpoints that are not attempted any more.
     pub fn set_endpoints(&self, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Vec<Claimed> {
         self.lock().set_endpoints(endpoints)
     }
@@ -275,7 +275,7 @@ impl Scheduler {
         parts.add_runners()
     }
 
-    /// How many runners to start for what can be started.
+    /// How many runners to start for attempts that can be started.
     pub fn add_runners(&self) -> usize {
         self.lock().add_runners()
     }
@@ -339,17 +339,17 @@ impl Scheduler {
         self.lock().circuits.forget(claimed.endpoint_no, claimed.delivery_id);
     }
 
-    /// Takes what must be recorded now, per endpoint.
+    /// Takes everything that must be recorded now, per endpoint.
     pub(super) fn take_unrecorded(&self) -> Vec<(EndpointNo, Unrecorded)> {
         self.lock().circuits.take_unrecorded()
     }
 
-    /// Takes back what could not be recorded.
+    /// Takes back something that could not be recorded.
     pub(super) fn restore_unrecorded(&self, no: EndpointNo, unrecorded: Unrecorded) {
         self.lock().circuits.restore(no, unrecorded);
     }
 
-    /// What was taken is recorded; `on_record` is the endpoint's record now.
+    /// Something that was taken is recorded; `on_record` is the endpoint's record now.
     pub(super) fn recorded(&self, no: EndpointNo, on_record: Option<&Circuit>, own: DispatcherId) {
         let mut parts = self.lock();
         parts.circuits.recorded(no, on_record, own);
@@ -374,7 +374,7 @@ impl Scheduler {
         self.lock().is_probe_due(no)
     }
 
-    /// This dispatcher may probe an endpoint until then, after so many failed probes.
+    /// This dispatcher may probe an endpoint until then, after `failed_probes` failed probes.
     pub fn set_probing(&self, no: EndpointNo, failed_probes: u32, until: Instant) {
         let mut parts = self.lock();
         parts.circuits.start_probing(no, failed_probes, until);

@@ -71,7 +71,7 @@ pub enum Report {
 pub(super) struct Settler {
     /// The database.
     pub store: Store,
-    /// Learns what is settled.
+    /// Learns which deliveries are settled.
     pub scheduler: Arc<Scheduler>,
     /// Rung when something is pending again.
     pub bell: Arc<Bell>,

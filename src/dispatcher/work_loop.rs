@@ -36,7 +36,7 @@ const NAP_MAX: Duration = Duration::from_millis(10);
 const RING_PAUSE: Duration = Duration::from_millis(10);
 /// How often orphaned claims are searched for and released.
 const ORPHANS_INTERVAL: Duration = Duration::from_secs(15);
-/// So many steps in a row are not throttled: an event that comes now and then does not wait.
+/// The first steps in a row are not throttled: an event that comes now and then does not wait.
 const PROMPT_STEPS: u32 = 2;
 /// After them, a step that claimed less than this is followed by a pause as long as it took itself, at most so long.
 const SMALL_STEP: usize = 100;

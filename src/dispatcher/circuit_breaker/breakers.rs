@@ -80,7 +80,7 @@ impl CircuitBreakers {
         has_unrecorded
     }
 
-    /// Takes what must be recorded now, per endpoint.
+    /// Takes everything that must be recorded now, per endpoint.
     pub(crate) fn take_unrecorded(&mut self) -> Vec<(EndpointNo, Unrecorded)> {
         let Self { with_unrecorded, by_endpoint, .. } = self;
         let mut taken = Vec::new();
@@ -93,7 +93,7 @@ impl CircuitBreakers {
         taken
     }
 
-    /// Takes back what could not be recorded.
+    /// Takes back something that could not be recorded.
     pub(crate) fn restore(&mut self, no: EndpointNo, unrecorded: Unrecorded) {
         if let Some(breaker) = self.by_endpoint.get_mut(&no) {
             breaker.restore(unrecorded);
@@ -101,7 +101,7 @@ impl CircuitBreakers {
         }
     }
 
-    /// What was taken is recorded; `on_record` is the endpoint's record now.
+    /// Something that was taken is recorded; `on_record` is the endpoint's record now.
     pub(crate) fn recorded(&mut self, no: EndpointNo, on_record: Option<&Circuit>, own: DispatcherId) {
         let Some(breaker) = self.by_endpoint.get_mut(&no) else { return };
         breaker.recorded(on_record, own);
@@ -132,7 +132,7 @@ impl CircuitBreakers {
         nos
     }
 
-    /// This dispatcher may probe an endpoint until then, after so many failed probes.
+    /// This dispatcher may probe an endpoint until then, after `failed_probes` failed probes.
     pub(crate) fn start_probing(&mut self, no: EndpointNo, failed_probes: u32, until: Instant) {
         if let Some(breaker) = self.by_endpoint.get_mut(&no) {
             breaker.start_probing(failed_probes, until);

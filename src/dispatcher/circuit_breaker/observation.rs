@@ -1,4 +1,4 @@
-//! What one attempt says of its endpoint.
+//! One attempt as a sign of its endpoint's health.
 
 use tokio::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::model::delivery::{Claimed, DeliveryId};
 use crate::model::outcome::{Answer, Outcome};
 use crate::rules::circuit_breaker::Health;
 
-/// What one attempt says of its endpoint.
+/// The health of an endpoint by one attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observation {
     pub(super) delivery_id: DeliveryId,

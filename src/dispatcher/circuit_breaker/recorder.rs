@@ -31,7 +31,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 pub(in crate::dispatcher) struct CircuitRecorder {
     /// The database with the records.
     pub store: Store,
-    /// Has what is not recorded.
+    /// Has the outcomes that are not recorded.
     pub scheduler: Arc<Scheduler>,
     /// Has the id of this dispatcher.
     pub lease: Arc<Lease>,

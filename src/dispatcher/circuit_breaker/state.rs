@@ -201,7 +201,7 @@ impl CircuitBreaker {
         !self.unrecorded.is_empty()
     }
 
-    /// Takes what must be written now. `None` if there is nothing, or it can wait.
+    /// Takes everything that must be written now. `None` if there is nothing, or it can wait.
     pub(super) fn take_unrecorded(&mut self) -> Option<Unrecorded> {
         let is_closed = matches!(self.state, BreakerState::Closed { .. });
         let is_urgent = self.unrecorded.open_reason.is_some()
@@ -214,14 +214,14 @@ impl CircuitBreaker {
         Some(std::mem::take(&mut self.unrecorded))
     }
 
-    /// Takes back what could not be written.
+    /// Takes back something that could not be written.
     pub(super) fn restore(&mut self, unrecorded: Unrecorded) {
         self.is_being_written = false;
         let newer = std::mem::take(&mut self.unrecorded);
         self.unrecorded = unrecorded.followed_by(newer);
     }
 
-    /// What was taken is written; `on_record` is the record now.
+    /// Something that was taken is written; `on_record` is the record now.
     pub(super) fn recorded(&mut self, on_record: Option<&OnRecord>, own: DispatcherId) {
         self.is_being_written = false;
         self.changed = Some(Instant::now());

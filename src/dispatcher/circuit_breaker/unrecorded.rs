@@ -1,10 +1,10 @@
-//! What attempts said of an endpoint since its circuit was last recorded.
+//! News of an endpoint since its circuit was last recorded.
 
 use tokio::time::{Duration, Instant};
 
 use crate::store::Failures;
 
-/// What is not in the database yet.
+/// The outcomes that are not in the database yet, summed up.
 #[derive(Debug, Default)]
 pub(crate) struct Unrecorded {
     /// The endpoint took a delivery; everything else here came after that.
@@ -44,7 +44,7 @@ impl Unrecorded {
         !self.has_succeeded && self.failing_since.is_none()
     }
 
-    /// Adds what came later. A success makes everything before it void.
+    /// Adds later outcomes. A success makes everything before it void.
     pub(super) fn followed_by(self, newer: Self) -> Self {
         if newer.has_succeeded {
             return newer;

@@ -37,7 +37,7 @@ const WALK_PART: u32 = 20;
 const ROW_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Refused deletions that are tried again in one step.
 const AGAIN_MAX: i64 = 20;
-/// So many events refused one after the other are recorded, the next ones are only passed over: the record stays short if
+/// The first events that are refused one after the other are recorded, the next ones are only passed over: the record stays short if
 /// somebody forbids all deletions.
 const RECORDED_MAX: u32 = 100;
 /// A restored event is finished and looked at so much later than it could be deleted at the earliest.

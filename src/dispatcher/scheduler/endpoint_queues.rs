@@ -36,7 +36,7 @@ impl EndpointQueues {
         self.by_no.iter_mut().map(|(no, queue)| (*no, queue))
     }
 
-    /// Takes over a new set of endpoints. Returns what was queued for endpoints that are not attempted any more.
+    /// Takes over a new set of endpoints. Returns the queues of endpoints that are not attempted any more.
     pub(super) fn replace(&mut self, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Vec<Claimed> {
         self.version += 1;
         let mut known: HashMap<EndpointNo, Arc<Endpoint>> = endpoints.map(|e| (e.no, e)).collect();

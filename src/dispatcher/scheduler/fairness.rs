@@ -8,7 +8,7 @@ use super::endpoint_queues::EndpointQueues;
 use super::requests::Requests;
 use crate::model::endpoint::EndpointNo;
 
-/// What is free in the whole dispatcher for one endpoint.
+/// Room, requests and memory of the whole dispatcher that are free for one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Free {
     /// Deliveries that may still be held.
@@ -26,8 +26,8 @@ pub(super) fn fair_share(has: usize, free: usize) -> usize {
 }
 
 /// Whether an endpoint may have another request. It may always have one, to be heard of; an eighth of all requests is
-/// kept for that. An endpoint that answers gives its slots back soon, and may have all others. Those that do not answer, or
-/// were not heard of yet, share half of them.
+/// kept for that. An endpoint that answers gives its slots back soon, and may have all others. Endpoints that do not answer,
+/// or were not heard of yet, share half of them.
 pub(super) fn may_start(queue: &EndpointQueue, queues: &EndpointQueues, requests: &Requests) -> bool {
     let now = Instant::now();
     let left = requests.left();

@@ -52,7 +52,7 @@ impl Parts {
         unwanted
     }
 
-    /// What is free for an endpoint.
+    /// The room, requests and memory that are free for an endpoint.
     fn free_for(&self, no: EndpointNo) -> Free {
         let is_silent = self.queues.get(no).is_some_and(EndpointQueue::is_silent);
         let left_unanswered = || fairness::left_unanswered(&self.queues, &self.requests, Instant::now());

@@ -15,7 +15,7 @@ const SMALL_KIB_MIN: u32 = MEMORY_KIB_MAX / 16;
 /// The largest small payload.
 const SMALL_KIB_MAX: u32 = 64;
 
-/// The budget. What is taken comes back when the event that holds the permit is dropped.
+/// The budget. Memory comes back when the event that holds the permit is dropped.
 #[derive(Debug)]
 pub(super) struct PayloadMemory {
     free: Arc<Semaphore>,

@@ -54,7 +54,7 @@ impl Requests {
         self.active.remove(&no);
     }
 
-    /// What was begun and did not end.
+    /// Attempts that were begun and did not end.
     pub(super) fn unfinished(&self) -> Vec<Claimed> {
         self.begun.values().map(|(claimed, _)| *claimed).collect()
     }

@@ -10,7 +10,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits for so many requests at once. Eight times as many deliveries may be held: claims and settles come in large
+    /// Limits for `in_flight_max` requests at once. Eight times as many deliveries may be held: claims and settles come in large
     /// batches then, and no slot is idle between them.
     pub fn for_in_flight(in_flight_max: usize) -> Self {
         Self { in_flight_max, held_max: in_flight_max.saturating_mul(8).max(64) }
@@ -50,7 +50,7 @@ impl Room {
         self.max.saturating_sub(self.held)
     }
 
-    /// What is left for deliveries of this origin. Deliveries that waited may fill three quarters of the room: a backlog
+    /// The room left for deliveries of this origin. Deliveries that waited may fill three quarters of the room: a backlog
     /// that is worked off leaves room for new events.
     pub(super) fn left_for(&self, origin: Origin) -> usize {
         let max = match origin {

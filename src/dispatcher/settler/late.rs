@@ -67,7 +67,7 @@ impl<T: Outgoing> Late<T> {
         self.waiting.push(Waiting { outcome, why: Why::Refused });
     }
 
-    /// Takes at most so many of the locked ones whose time has come, each with how long it waited.
+    /// Takes at most `count_max` of the locked ones whose time has come, each with how long it waited.
     pub(super) fn take_locked(&mut self, now: Instant, count_max: usize) -> Vec<(T, Duration)> {
         let is_due =
             |waiting: &mut Waiting<T>| matches!(waiting.why, Why::Locked { try_at, .. } if try_at <= now);

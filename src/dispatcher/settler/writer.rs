@@ -26,7 +26,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// For so long after a locked row was met, locked rows are skipped at once. That costs a little more than not to expect any.
 const LOCKS_EXPECTED: Duration = Duration::from_secs(30);
-/// So many outcomes may wait without taking room from other deliveries.
+/// How many outcomes may wait without taking room from other deliveries.
 const LATE_MAX: usize = 2_000;
 /// How long a dispatcher that stops waits for locked rows.
 const LAST_TRIES: Duration = Duration::from_secs(2);
