@@ -55,7 +55,8 @@ pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use leftovers::{DeadClaim, Rescued, Stray};
 pub use metrics::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{
-    MigrateError, SCHEMA_VERSION, check_schema, describe_schema, migrate, print_migrations, schema_version,
+    MigrateError, SCHEMA_VERSION, Schema, SchemaObject, check_schema, describe_schema, migrate,
+    print_migrations, schema_version,
 };
 pub use refused::RefusedStage;
 pub use registering::{EndpointPut, PutResult};

@@ -99,8 +99,8 @@ record_claim() {
         # As a dispatcher's sessions are set.
         echo "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set enable_sort = off;"
         echo "set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off;"
-        echo "prepare find as $(grep -v '^--' sql/find_unrouted.sql);"
-        echo "prepare claim as $(grep -v '^--' sql/claim_events.sql);"
+        echo "prepare find as $(grep -v '^--' sql/statements/events/find_unrouted.sql);"
+        echo "prepare claim as $(grep -v '^--' sql/statements/events/claim_events.sql);"
         # shellcheck disable=SC2016 # psql's, not ours.
         echo 'select routed_below as floor from postrider.installation \gset'
         echo "execute find(:'floor', 0) \gset"

@@ -67,7 +67,7 @@ pub struct NotedFailures {
 }
 
 impl Store {
-    /// `sql/note_failures.sql`; `open_after` failures in a row open the circuit. None: the endpoint is deleted.
+    /// `sql/statements/circuits/note_failures.sql`; `open_after` failures in a row open the circuit. None: the endpoint is deleted.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is noted, unless the answer was lost.
@@ -107,7 +107,7 @@ impl Store {
         })))
     }
 
-    /// `sql/close_circuit.sql`: what it was; none: nothing was on record.
+    /// `sql/statements/circuits/close_circuit.sql`: what it was; none: nothing was on record.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -120,7 +120,7 @@ impl Store {
         was.map(|_| state(&CLOSE_CIRCUIT, &row)).transpose().map(Written::Done)
     }
 
-    /// `sql/hasten_probe.sql`.
+    /// `sql/statements/circuits/hasten_probe.sql`.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -128,7 +128,7 @@ impl Store {
         self.rows(&HASTEN_PROBE, &[&endpoint_id]).await.map(drop)
     }
 
-    /// `sql/take_probes.sql`: whom we may probe, and how many probes failed before.
+    /// `sql/statements/circuits/take_probes.sql`: whom we may probe, and how many probes failed before.
     ///
     /// # Errors
     /// [`StoreError`]: none is taken, unless the answer was lost; the sweep finds those.

@@ -111,7 +111,7 @@ pub struct GivenBack {
 }
 
 impl Store {
-    /// `sql/find_due.sql`: every endpoint with waiting deliveries, and in how long the first is due; every endpoint that
+    /// `sql/statements/deliveries/find_due.sql`: every endpoint with waiting deliveries, and in how long the first is due; every endpoint that
     /// fails, and its circuit.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl Store {
         Ok(found)
     }
 
-    /// `sql/claim_deliveries.sql`; `passes_over`: leaves out what was refused alone and is not to be tried yet.
+    /// `sql/statements/deliveries/claim_deliveries.sql`; `passes_over`: leaves out what was refused alone and is not to be tried yet.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is claimed, unless the answer was lost.
@@ -152,7 +152,7 @@ impl Store {
         rows.iter().map(|row| due_claim(dispatcher, row)).collect()
     }
 
-    /// `sql/find_claimable.sql`: the delivery that a claim of one for this endpoint would take.
+    /// `sql/statements/deliveries/find_claimable.sql`: the delivery that a claim of one for this endpoint would take.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -165,7 +165,7 @@ impl Store {
         row.map(|row| column(&FIND_CLAIMABLE, &row, "delivery_id").map(DeliveryId::new)).transpose()
     }
 
-    /// `sql/settle_deliveries.sql`: what is neither settled nor held up had lost its claim. `attempted` is sorted by
+    /// `sql/statements/deliveries/settle_deliveries.sql`: what is neither settled nor held up had lost its claim. `attempted` is sorted by
     /// delivery; `finished` are claims of which nothing is left after this.
     ///
     /// # Errors
@@ -217,7 +217,7 @@ impl Store {
         })
     }
 
-    /// `sql/release_deliveries.sql`: those that are not given back because somebody has locked them.
+    /// `sql/statements/deliveries/release_deliveries.sql`: those that are not given back because somebody has locked them.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.

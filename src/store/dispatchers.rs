@@ -63,7 +63,7 @@ pub struct Renewal {
 }
 
 impl Store {
-    /// `sql/register_dispatcher.sql`.
+    /// `sql/statements/dispatchers/register_dispatcher.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -88,7 +88,7 @@ impl Store {
         column(&REGISTER_DISPATCHER, &row, "dispatcher_id").map(DispatcherId::new)
     }
 
-    /// `sql/renew_lease.sql`; none: the lease was lost.
+    /// `sql/statements/dispatchers/renew_lease.sql`; none: the lease was lost.
     ///
     /// # Errors
     /// [`StoreError`]: the old lease goes on until its end.
@@ -114,7 +114,7 @@ impl Store {
         }))
     }
 
-    /// `sql/remove_dispatchers.sql`: one that stops, or (none) the dead ones.
+    /// `sql/statements/dispatchers/remove_dispatchers.sql`: one that stops, or (none) the dead ones.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -122,7 +122,7 @@ impl Store {
         self.rows(&REMOVE_DISPATCHERS, &[&id.map(DispatcherId::get)]).await.map(drop)
     }
 
-    /// `sql/sound_canary.sql`: how full the notification queue is, 0 to 1.
+    /// `sql/statements/dispatchers/sound_canary.sql`: how full the notification queue is, 0 to 1.
     ///
     /// # Errors
     /// [`StoreError`].

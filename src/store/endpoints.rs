@@ -27,7 +27,7 @@ pub struct EndpointSet {
 }
 
 impl Store {
-    /// `sql/load_endpoints.sql`.
+    /// `sql/statements/endpoints/load_endpoints.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -35,7 +35,7 @@ impl Store {
         endpoint_set(&self.rows(&LOAD_ENDPOINTS, &[]).await?, &self.vault)
     }
 
-    /// `sql/fold_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.
+    /// `sql/statements/endpoints/fold_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
@@ -44,7 +44,7 @@ impl Store {
         column(&FOLD_ENDPOINT_CHANGES, &row.ok_or_else(|| missing(&FOLD_ENDPOINT_CHANGES))?, "folded")
     }
 
-    /// `sql/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
+    /// `sql/statements/circuits/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
     /// case).
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Store {
         column(&DISABLE_ENDPOINT, &row, "endpoint_id").map(Written::Done)
     }
 
-    /// `sql/pause_endpoint.sql`.
+    /// `sql/statements/endpoints/pause_endpoint.sql`.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
@@ -71,7 +71,7 @@ impl Store {
         self.rows(&PAUSE_ENDPOINT, &[&id, &reason]).await.map(drop)
     }
 
-    /// `sql/resume_endpoint.sql`.
+    /// `sql/statements/endpoints/resume_endpoint.sql`.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
@@ -79,7 +79,7 @@ impl Store {
         self.rows(&RESUME_ENDPOINT, &[&id]).await.map(drop)
     }
 
-    /// `sql/delete_endpoint.sql`.
+    /// `sql/statements/endpoints/delete_endpoint.sql`.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
@@ -88,7 +88,7 @@ impl Store {
         json_row(&DELETE_ENDPOINT, &row)
     }
 
-    /// `sql/forget_endpoints.sql`: how many.
+    /// `sql/statements/endpoints/forget_endpoints.sql`: how many.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -98,7 +98,7 @@ impl Store {
     }
 }
 
-/// The answer of `sql/load_endpoints.sql`.
+/// The answer of `sql/statements/endpoints/load_endpoints.sql`.
 pub(super) fn endpoint_set(rows: &[tokio_postgres::Row], vault: &Vault) -> Result<EndpointSet, StoreError> {
     let first = rows.first().ok_or_else(|| missing(&LOAD_ENDPOINTS))?;
     let version = column(&LOAD_ENDPOINTS, first, "endpoint_version")?;

@@ -116,7 +116,7 @@ impl Stretch {
 }
 
 impl Store {
-    /// `sql/find_unrouted.sql`. The floor is lower than `floor` only when the database's history went back (a restore, a
+    /// `sql/statements/events/find_unrouted.sql`. The floor is lower than `floor` only when the database's history went back (a restore, a
     /// failover that lost commits): then everything is to be looked at again.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl Store {
         }
     }
 
-    /// `sql/list_unrouted.sql`: the places of the first unrouted events that nobody has locked.
+    /// `sql/statements/events/list_unrouted.sql`: the places of the first unrouted events that nobody has locked.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -156,7 +156,7 @@ impl Store {
         places(&LIST_UNROUTED, &rows)
     }
 
-    /// `sql/list_refused_events.sql`: the places of refused events that are to be tried again.
+    /// `sql/statements/refused/list_refused_events.sql`: the places of refused events that are to be tried again.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -166,7 +166,7 @@ impl Store {
         places(&LIST_REFUSED_EVENTS, &rows)
     }
 
-    /// `sql/note_restore.sql`, then `sql/read_floor.sql`: where the sweep at start begins.
+    /// `sql/statements/events/note_restore.sql`, then `sql/statements/events/read_floor.sql`: where the sweep at start begins.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -176,7 +176,7 @@ impl Store {
         Ok(Position { xid: xid(&READ_FLOOR, column(&READ_FLOOR, &row, "routed_below")?)?, id: 0 })
     }
 
-    /// `sql/restore_events.sql`: how many.
+    /// `sql/statements/events/restore_events.sql`: how many.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -185,7 +185,7 @@ impl Store {
         Ok(self.rows(&RESTORE_EVENTS, &[&ids]).await?.len())
     }
 
-    /// `sql/save_floor.sql`.
+    /// `sql/statements/events/save_floor.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -193,7 +193,7 @@ impl Store {
         self.rows(&SAVE_FLOOR, &[&floor.xid.to_string()]).await.map(drop)
     }
 
-    /// `sql/load_events.sql`.
+    /// `sql/statements/events/load_events.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -203,7 +203,7 @@ impl Store {
         rows.iter().map(|row| event(&LOAD_EVENTS, row)).collect()
     }
 
-    /// `sql/insert_event.sql`: the new event, or none if its idempotency key is known.
+    /// `sql/statements/events/insert_event.sql`: the new event, or none if its idempotency key is known.
     ///
     /// # Errors
     /// [`StoreError`]; a violated CHECK is a [`StoreError::Failed`], a sequence that lies behind and that this role may not
@@ -248,7 +248,7 @@ impl Store {
         Ok(column::<Option<i64>>(&INSERT_EVENT, &row, "id")?.map(EventId::new))
     }
 
-    /// `sql/find_event.sql`.
+    /// `sql/statements/events/find_event.sql`.
     ///
     /// # Errors
     /// [`StoreError`].

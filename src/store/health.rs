@@ -14,7 +14,11 @@ use super::{Store, StoreError, column, from_millis, json_row, millis, missing};
 
 /// What the server and this session are.
 #[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, clippy::struct_excessive_bools, reason = "the columns of sql/read_server.sql")]
+#[expect(
+    missing_docs,
+    clippy::struct_excessive_bools,
+    reason = "the columns of sql/statements/database/read_server.sql"
+)]
 pub struct ServerRow {
     pub version: String,
     pub version_no: i32,
@@ -55,7 +59,7 @@ impl fmt::Display for OldTransaction {
 
 /// What the statistics say of a table.
 #[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, reason = "the columns of sql/list_tables.sql")]
+#[expect(missing_docs, reason = "the columns of sql/statements/database/list_tables.sql")]
 pub struct TableRow {
     pub name: String,
     pub live: i64,
@@ -78,7 +82,7 @@ pub struct Lateness {
 }
 
 impl Store {
-    /// `sql/read_time.sql`: the database's clock, so long ago, as text.
+    /// `sql/statements/database/read_time.sql`: the database's clock, so long ago, as text.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -87,7 +91,7 @@ impl Store {
         column(&READ_TIME, &row.ok_or_else(|| missing(&READ_TIME))?, "at")
     }
 
-    /// `sql/read_server.sql`.
+    /// `sql/statements/database/read_server.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -96,7 +100,7 @@ impl Store {
         json_row(&READ_SERVER, &row)
     }
 
-    /// `sql/count_hosts.sql`.
+    /// `sql/statements/dispatchers/count_hosts.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -106,7 +110,7 @@ impl Store {
         Ok(usize::try_from(hosts).unwrap_or_default())
     }
 
-    /// `sql/list_lacking_grants.sql`.
+    /// `sql/statements/rights/list_lacking_grants.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -115,7 +119,7 @@ impl Store {
         rows.iter().map(|row| column(&LIST_LACKING_GRANTS, row, "lacking")).collect()
     }
 
-    /// `sql/list_hidden_tables.sql`.
+    /// `sql/statements/rights/list_hidden_tables.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -124,7 +128,7 @@ impl Store {
         rows.iter().map(|row| column(&LIST_HIDDEN_TABLES, row, "hidden")).collect()
     }
 
-    /// `sql/list_old_transactions.sql`.
+    /// `sql/statements/database/list_old_transactions.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -136,7 +140,7 @@ impl Store {
         rows.iter().map(|row| json_row(&LIST_OLD_TRANSACTIONS, row)).collect()
     }
 
-    /// `sql/list_tables.sql`.
+    /// `sql/statements/database/list_tables.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -145,7 +149,7 @@ impl Store {
         rows.iter().map(|row| json_row(&LIST_TABLES, row)).collect()
     }
 
-    /// `sql/read_lateness.sql`.
+    /// `sql/statements/statistics/read_lateness.sql`.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -18,7 +18,7 @@ pub(super) struct HeldEndpoint<'a> {
 }
 
 impl Store {
-    /// `sql/read_secrets.sql` in a new transaction, and `sql/lock_endpoint.sql` before a second look where there is nothing: what is
+    /// `sql/statements/secrets/read_secrets.sql` in a new transaction, and `sql/statements/endpoints/lock_endpoint.sql` before a second look where there is nothing: what is
     /// stored of an endpoint. Locks are taken in the order of `postrider.put_endpoint`.
     pub(super) async fn hold_endpoint(&self, id: &str) -> Result<(HeldEndpoint<'_>, Stored), StoreError> {
         let held = HeldEndpoint { store: self, connection: Some(self.connection().await?) };

@@ -36,7 +36,7 @@ pub struct Stray {
 }
 
 impl Store {
-    /// `sql/rescue_claims.sql`: of at most `claims_max` claims behind `after`, everything or these deliveries alone.
+    /// `sql/statements/leftovers/rescue_claims.sql`: of at most `claims_max` claims behind `after`, everything or these deliveries alone.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -56,7 +56,7 @@ impl Store {
         })
     }
 
-    /// `sql/find_dead_claim.sql`: the first behind `after`.
+    /// `sql/statements/leftovers/find_dead_claim.sql`: the first behind `after`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -69,7 +69,7 @@ impl Store {
         }))
     }
 
-    /// `sql/find_strays.sql`. Must not run beside a claim of the same dispatcher.
+    /// `sql/statements/leftovers/find_strays.sql`. Must not run beside a claim of the same dispatcher.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -91,7 +91,7 @@ impl Store {
         rows.iter().map(stray).collect()
     }
 
-    /// `sql/find_unwanted.sql`: at most `deliveries_max` of either kind.
+    /// `sql/statements/deliveries/find_unwanted.sql`: at most `deliveries_max` of either kind.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -100,7 +100,7 @@ impl Store {
         rows.iter().map(|row| column(&FIND_UNWANTED, row, "delivery_id").map(DeliveryId::new)).collect()
     }
 
-    /// `sql/give_up_deliveries.sql`: how many; what is locked is left.
+    /// `sql/statements/deliveries/give_up_deliveries.sql`: how many; what is locked is left.
     ///
     /// # Errors
     /// [`StoreError`]: none is given up, unless the answer was lost.

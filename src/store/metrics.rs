@@ -6,7 +6,7 @@ use super::statements::{MEASURE_BACKLOG, MEASURE_ENDPOINTS, MEASURE_SERVER, MEAS
 use super::{Statement, Store, StoreError, column, from_millis, missing};
 use crate::model::endpoint::EndpointNo;
 
-/// The row of `sql/measure_backlog.sql`.
+/// The row of `sql/statements/statistics/measure_backlog.sql`.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "described in the statement's header")]
 pub struct BacklogMeasure {
@@ -20,7 +20,7 @@ pub struct BacklogMeasure {
     pub set_aside: i64,
 }
 
-/// The rows of `sql/measure_endpoints.sql`.
+/// The rows of `sql/statements/statistics/measure_endpoints.sql`.
 #[derive(Clone, Debug, Default)]
 pub struct EndpointMeasures {
     /// Those with the most pending deliveries.
@@ -29,7 +29,7 @@ pub struct EndpointMeasures {
     pub omitted: i64,
 }
 
-/// A row of `sql/measure_endpoints.sql`.
+/// A row of `sql/statements/statistics/measure_endpoints.sql`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "described in the statement's header")]
 pub struct EndpointMeasure {
@@ -41,7 +41,7 @@ pub struct EndpointMeasure {
     pub oldest_pending_age: Duration,
 }
 
-/// A row of `sql/measure_tables.sql`.
+/// A row of `sql/statements/statistics/measure_tables.sql`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "described in the statement's header")]
 pub struct TableMeasure {
@@ -52,7 +52,7 @@ pub struct TableMeasure {
     pub hot_update_ratio: Option<f64>,
 }
 
-/// The row of `sql/measure_server.sql`.
+/// The row of `sql/statements/statistics/measure_server.sql`.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "described in the statement's header")]
 pub struct ServerMeasure {
@@ -61,7 +61,7 @@ pub struct ServerMeasure {
 }
 
 impl Store {
-    /// `sql/measure_backlog.sql`.
+    /// `sql/statements/statistics/measure_backlog.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -79,7 +79,7 @@ impl Store {
         })
     }
 
-    /// `sql/measure_endpoints.sql`.
+    /// `sql/statements/statistics/measure_endpoints.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -90,7 +90,7 @@ impl Store {
         Ok(EndpointMeasures { endpoints, omitted: omitted.unwrap_or_default() })
     }
 
-    /// `sql/measure_server.sql`.
+    /// `sql/statements/statistics/measure_server.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -102,7 +102,7 @@ impl Store {
         })
     }
 
-    /// `sql/measure_tables.sql`.
+    /// `sql/statements/statistics/measure_tables.sql`.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,29 +1,29 @@
-//! Migrations: refinery under an advisory lock, because refinery takes none; a newer database is refused.
+//! Migrations: refinery under an advisory lock, because refinery takes none; a newer database is refused. Tables change by versioned
+//! migrations, functions and views are made again whenever their text differs from the one that was applied.
 
 mod apply;
-mod print;
+mod schema;
+mod script;
+mod state;
 
 use deadpool_postgres::ClientWrapper;
 use thiserror::Error;
 use tokio_postgres::Client;
 
 use self::apply::{Migrator, is_lock_fault};
+use self::state::State;
 use super::connect::PIN_SEARCH_PATH;
-use super::statements::{FIND_HISTORY, LIST_LOCK_HOLDERS, READ_OWNER};
+use super::statements::{LIST_LOCK_HOLDERS, READ_OWNER};
 use super::{ConnectError, DatabaseUrl, OldTransaction, STATEMENT_DEADLINE, Session, first_value};
 
-pub use self::print::print_migrations;
-
-mod embedded {
-    refinery::embed_migrations!("sql/migrations");
-}
-
-/// The schema version that this binary was written for.
-pub const SCHEMA_VERSION: i32 = 17;
+pub use self::schema::{SCHEMA_VERSION, Schema, SchemaObject};
 
 const HISTORY_TABLE: &str = "postrider.schema_history";
 /// Advisory lock of the migrator: any constant will do, this one is "postride" in ASCII.
 const MIGRATION_LOCK: i64 = 0x706f_7374_7269_6465;
+
+/// So many functions and views an error names.
+const SHOWN_MAX: usize = 5;
 
 /// Why the schema is not what this binary needs.
 #[derive(Debug, Error)]
@@ -53,6 +53,21 @@ pub enum MigrateError {
         /// The database's version; 0: no schema at all.
         found: i32,
     },
+    /// The tables are as they should be, and some functions or views are not.
+    #[error("functions and views of the schema are not this binary's ({objects}): run \"postrider migrate\"")]
+    Differ {
+        /// Which.
+        objects: String,
+    },
+    /// A newer Postrider has applied the functions and views.
+    #[error(
+        "functions and views of the schema are postrider {by}'s, newer than this binary's {}: use a newer postrider",
+        script::APPLIED_BY
+    )]
+    NewerObjects {
+        /// Its version.
+        by: String,
+    },
     /// There is something to migrate, and a pooler in between: one migration after the other needs one session.
     #[error(
         "a connection pooler stands in front of the database: run \"postrider migrate\" over a direct connection"
@@ -69,12 +84,11 @@ pub enum MigrateError {
     Locked(String),
     /// What should say which migrations were applied may say anything.
     #[error(
-        "table {HISTORY_TABLE} belongs to role \"{owner}\", who could change what it does, or is no plain table: drop it, or make \
-         it its schema's owner's"
+        "{said}, who could change what it does, or is no plain table: drop it, or make it its schema's owner's"
     )]
     ForeignHistory {
-        /// The role.
-        owner: String,
+        /// Which table, and whose it is.
+        said: String,
     },
     /// There is a schema of the name, nothing of ours in it, and it is somebody else's.
     #[error(
@@ -86,44 +100,98 @@ pub enum MigrateError {
     },
 }
 
-/// Brings the schema to [`SCHEMA_VERSION`] and returns the versions applied now.
+/// Brings the database to this binary's schema and returns what was applied now.
 ///
 /// # Errors
 /// [`MigrateError`]; nothing of a failed migration stays.
 pub async fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, MigrateError> {
-    let mut client = connect(url).await?;
-    if schema_version_of(&client).await? == SCHEMA_VERSION {
-        return Ok(Vec::new());
-    }
-    if !url.is_direct() {
-        return Err(MigrateError::Pooler);
-    }
-    // Waits for another migrator, at most the session's lock_timeout.
-    client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(busy)?;
-    refuse_newer(schema_version_of(&client).await?)?;
-    let mut runner = embedded::migrations::runner();
-    runner.set_migration_table_name(HISTORY_TABLE);
-    match runner.run_async(&mut Migrator(&mut client)).await {
-        Ok(report) => Ok(report.applied_migrations().iter().map(ToString::to_string).collect()),
-        Err(fault) if is_locked_out(&fault) => Err(MigrateError::Locked(lock_holders(&client).await)),
-        Err(fault) => Err(MigrateError::Migration(Box::new(fault))),
-    }
+    Schema::of_this_binary().migrate(url).await
 }
 
 /// Verifies that the schema is exactly what this binary needs; changes nothing. Returns the role that owns it, if that is
 /// neither this one nor one that it is a member of.
 ///
 /// # Errors
-/// [`MigrateError::Older`], [`MigrateError::Newer`] or [`MigrateError::Foreign`].
+/// [`MigrateError::Older`], [`MigrateError::Differ`], [`MigrateError::Newer`], [`MigrateError::NewerObjects`] or
+/// [`MigrateError::Foreign`].
 pub async fn check_schema(url: &DatabaseUrl) -> Result<Option<String>, MigrateError> {
-    let client = connect(url).await?;
-    let found = schema_version_of(&client).await?;
-    refuse_newer(found)?;
-    let owner = value_of(&client, READ_OWNER.sql).await?;
-    match owner {
-        Some(owner) if found == 0 => Err(MigrateError::Foreign { owner }),
-        _ if found < SCHEMA_VERSION => Err(MigrateError::Older { found }),
-        owner => Ok(owner),
+    Schema::of_this_binary().check(url).await
+}
+
+/// This binary's schema as SQL, for a database that has the tables of a version (0: none).
+pub fn print_migrations(after: i32) -> String {
+    Schema::of_this_binary().print(after)
+}
+
+impl Schema {
+    /// Brings a database to this schema and returns what was applied now: migrations, and in a schema that was there before
+    /// the functions and views that were made again or dropped.
+    ///
+    /// # Errors
+    /// [`MigrateError`]; nothing of a failed migration stays.
+    pub async fn migrate(&self, url: &DatabaseUrl) -> Result<Vec<String>, MigrateError> {
+        let mut client = connect(url).await?;
+        if State::read(&client, self).await?.is(self) {
+            return Ok(Vec::new());
+        }
+        if !url.is_direct() {
+            return Err(MigrateError::Pooler);
+        }
+        // Waits for another migrator, at most the session's lock_timeout.
+        client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(busy)?;
+        let before = State::read(&client, self).await?;
+        before.refuse_newer(self)?;
+        if before.is(self) {
+            return Ok(Vec::new());
+        }
+        let mut runner = refinery::Runner::new(self.migrations()).set_grouped(true);
+        runner.set_migration_table_name(HISTORY_TABLE);
+        match runner.run_async(&mut Migrator::new(&mut client, self)).await {
+            Ok(report) => {
+                let migrations = report.applied_migrations().iter().map(ToString::to_string);
+                let objects =
+                    if before.version == self.version() { before.differences(self) } else { Vec::new() };
+                Ok(migrations.chain(objects).collect())
+            }
+            Err(fault) if is_locked_out(&fault) => Err(MigrateError::Locked(lock_holders(&client).await)),
+            Err(fault) => Err(MigrateError::Migration(Box::new(fault))),
+        }
+    }
+
+    /// Verifies that a database has exactly this schema; see [`check_schema`].
+    ///
+    /// # Errors
+    /// As of [`check_schema`].
+    pub async fn check(&self, url: &DatabaseUrl) -> Result<Option<String>, MigrateError> {
+        let client = connect(url).await?;
+        let state = State::read(&client, self).await?;
+        state.refuse_newer(self)?;
+        let found = state.version;
+        let owner = value_of(&client, READ_OWNER.sql).await?;
+        match owner {
+            Some(owner) if found == 0 => Err(MigrateError::Foreign { owner }),
+            _ if found < self.version() => Err(MigrateError::Older { found }),
+            owner => match state.differences(self) {
+                objects if objects.is_empty() => Ok(owner),
+                objects => Err(MigrateError::Differ { objects: enumerate(&objects) }),
+            },
+        }
+    }
+
+    /// This schema as SQL, for a database that has the tables of a version (0: none): one transaction, which refuses a database
+    /// of another version.
+    pub fn print(&self, after: i32) -> String {
+        script::print(self, after)
+    }
+}
+
+/// The first few of many.
+fn enumerate(objects: &[String]) -> String {
+    match objects.get(..SHOWN_MAX) {
+        Some(shown) if objects.len() > SHOWN_MAX => {
+            format!("{} and {} more", shown.join(", "), objects.len() - SHOWN_MAX)
+        }
+        _ => objects.join(", "),
     }
 }
 
@@ -139,7 +207,7 @@ pub fn describe_schema(other_owner: Option<&str>) -> String {
 /// [`MigrateError::Connect`] or [`MigrateError::Database`].
 pub async fn schema_version(url: &DatabaseUrl) -> Result<i32, MigrateError> {
     let client = connect(url).await?;
-    schema_version_of(&client).await
+    state::version_of(&client).await
 }
 
 async fn connect(url: &DatabaseUrl) -> Result<ClientWrapper, MigrateError> {
@@ -166,19 +234,6 @@ async fn lock_holders(client: &Client) -> String {
     format!("{}; end it or try again", holders.join("; "))
 }
 
-/// Asked without a prepared statement: a pooler may stand in between.
-async fn schema_version_of(client: &Client) -> Result<i32, MigrateError> {
-    // In the catalog, which everybody may read: in a schema of somebody else there may be nothing for us, and no right to look.
-    // To look into what only seems to be a table would run code of its owner's.
-    match value_of(client, FIND_HISTORY.sql).await?.as_deref() {
-        None => return Ok(0),
-        Some("") => {}
-        Some(owner) => return Err(MigrateError::ForeignHistory { owner: owner.to_owned() }),
-    }
-    let version = value_of(client, &format!("select max(version) from {HISTORY_TABLE}")).await?;
-    Ok(version.and_then(|version| version.parse().ok()).unwrap_or_default())
-}
-
 /// The one value of a query; none: null, or no row. What one message holds is one transaction, so that the search path
 /// is pinned for the query, and for nobody else behind a pooler.
 async fn value_of(client: &Client, query: &str) -> Result<Option<String>, MigrateError> {
@@ -186,10 +241,6 @@ async fn value_of(client: &Client, query: &str) -> Result<Option<String>, Migrat
     let answer = tokio::time::timeout(STATEMENT_DEADLINE, client.simple_query(&query));
     let answer = answer.await.map_err(|_elapsed| MigrateError::Deadline)?.map_err(MigrateError::Database)?;
     Ok(first_value(&answer).map(str::to_owned))
-}
-
-fn refuse_newer(found: i32) -> Result<(), MigrateError> {
-    if found > SCHEMA_VERSION { Err(MigrateError::Newer { found }) } else { Ok(()) }
 }
 
 fn busy(fault: tokio_postgres::Error) -> MigrateError {

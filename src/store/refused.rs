@@ -36,7 +36,7 @@ impl RefusedStage {
 }
 
 impl Store {
-    /// `sql/set_aside.sql`: the row is tried again after 5 s, 5 min, 30 min and so on; after seconds, where what stands in the
+    /// `sql/statements/refused/set_aside.sql`: the row is tried again after 5 s, 5 min, 30 min and so on; after seconds, where what stands in the
     /// way may be over soon.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Store {
         self.rows(&SET_ASIDE, params).await.map(drop)
     }
 
-    /// `sql/hasten_refused.sql`: `id` got through; what was refused for the same reason is tried at once.
+    /// `sql/statements/refused/hasten_refused.sql`: `id` got through; what was refused for the same reason is tried at once.
     ///
     /// # Errors
     /// [`StoreError`]: the others are tried when it is their time.
@@ -54,7 +54,7 @@ impl Store {
         self.rows(&HASTEN_REFUSED, &[&stage.name(), &id]).await.map(drop)
     }
 
-    /// `sql/list_refused_due.sql`: those of these deliveries that are to be tried again.
+    /// `sql/statements/refused/list_refused_due.sql`: those of these deliveries that are to be tried again.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -68,7 +68,7 @@ impl Store {
         rows.iter().map(|row| column(&LIST_REFUSED_DUE, row, "id").map(DeliveryId::new)).collect()
     }
 
-    /// `sql/forget_refused.sql`.
+    /// `sql/statements/refused/forget_refused.sql`.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.

@@ -57,7 +57,7 @@ pub struct PutResult {
 }
 
 impl Store {
-    /// `sql/put_endpoint.sql`. Where there is a key, nothing secret reaches the database in the clear.
+    /// `sql/statements/endpoints/put_endpoint.sql`. Where there is a key, nothing secret reaches the database in the clear.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE 22023 when an argument is invalid, 54000 when there are too many.
@@ -124,7 +124,7 @@ impl Store {
         Ok(self.read_endpoint(id).await?.and_then(|row| row.public_key))
     }
 
-    /// `sql/rotate_secret.sql`: generates a secret unless one is given.
+    /// `sql/statements/secrets/rotate_secret.sql`: generates a secret unless one is given.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, 22023 when an argument is invalid.
@@ -167,7 +167,7 @@ impl Store {
     }
 }
 
-/// The arguments of `sql/put_endpoint.sql`; what is secret as it is stored.
+/// The arguments of `sql/statements/endpoints/put_endpoint.sql`; what is secret as it is stored.
 struct Args<'a> {
     put: &'a EndpointPut,
     format: &'static str,

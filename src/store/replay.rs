@@ -22,7 +22,7 @@ pub struct Replay {
 }
 
 impl Store {
-    /// `sql/retry.sql`.
+    /// `sql/statements/deliveries/retry.sql`.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, 55000 if it is complete or in progress.
@@ -30,7 +30,7 @@ impl Store {
         self.rows(&RETRY, &[&id.get()]).await.map(drop)
     }
 
-    /// `sql/retry_failed.sql`: how many; as many as `up_to`: there may be more.
+    /// `sql/statements/deliveries/retry_failed.sql`: how many; as many as `up_to`: there may be more.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, class 22 for what is not a time.
@@ -44,7 +44,7 @@ impl Store {
         column(&RETRY_FAILED, &row.ok_or_else(|| missing(&RETRY_FAILED))?, "retried")
     }
 
-    /// `sql/replay.sql`: one step, of at most `up_to` events with a higher id than `after`.
+    /// `sql/statements/deliveries/replay.sql`: one step, of at most `up_to` events with a higher id than `after`.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, class 22 for what is not a time or a pattern.
@@ -60,7 +60,7 @@ impl Store {
         })
     }
 
-    /// `sql/cancel.sql`.
+    /// `sql/statements/events/cancel.sql`.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.

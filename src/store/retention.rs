@@ -40,7 +40,7 @@ pub struct Deletion {
 }
 
 impl Store {
-    /// `sql/delete_finished.sql`: among the next events behind `after`, at most `rows_max`.
+    /// `sql/statements/retention/delete_finished.sql`: among the next events behind `after`, at most `rows_max`.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
@@ -75,7 +75,7 @@ impl Store {
         })
     }
 
-    /// `sql/find_refused_deletions.sql`.
+    /// `sql/statements/refused/find_refused_deletions.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -85,7 +85,7 @@ impl Store {
         Ok(places.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
-    /// `sql/read_restored.sql`: the first transaction and the last one; none: nothing was restored, or it is so long ago that
+    /// `sql/statements/events/read_restored.sql`: the first transaction and the last one; none: nothing was restored, or it is so long ago that
     /// nothing of it is kept.
     ///
     /// # Errors

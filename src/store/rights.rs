@@ -63,7 +63,7 @@ pub struct BellHolder {
 }
 
 impl Store {
-    /// `sql/read_owner.sql`
+    /// `sql/statements/rights/read_owner.sql`
     ///
     /// # Errors
     /// [`StoreError`].
@@ -72,7 +72,7 @@ impl Store {
         row.map(|row| column(&READ_OWNER, &row, "owner")).transpose()
     }
 
-    /// `sql/list_foreign_names.sql`
+    /// `sql/statements/rights/list_foreign_names.sql`
     ///
     /// # Errors
     /// [`StoreError`].
@@ -89,7 +89,7 @@ impl Store {
         rows.iter().map(name).collect()
     }
 
-    /// `sql/list_strange_owners.sql`
+    /// `sql/statements/rights/list_strange_owners.sql`
     ///
     /// # Errors
     /// [`StoreError`].
@@ -104,7 +104,7 @@ impl Store {
         rows.iter().map(owner).collect()
     }
 
-    /// `sql/list_foreign_rights.sql`
+    /// `sql/statements/rights/list_foreign_rights.sql`
     ///
     /// # Errors
     /// [`StoreError`].
@@ -119,7 +119,7 @@ impl Store {
         rows.iter().map(right).collect()
     }
 
-    /// `sql/list_sharing_databases.sql`
+    /// `sql/statements/database/list_sharing_databases.sql`
     ///
     /// # Errors
     /// [`StoreError`].
@@ -135,7 +135,7 @@ impl Store {
         rows.iter().map(database).collect()
     }
 
-    /// `sql/list_bell_holders.sql`
+    /// `sql/statements/bell/list_bell_holders.sql`
     ///
     /// # Errors
     /// [`StoreError`].

@@ -20,7 +20,7 @@ pub struct RouteTx<'a> {
 }
 
 impl<'a> RouteTx<'a> {
-    /// `sql/claim_events.sql`, in a new transaction; none: there is nothing to claim, and the transaction has ended.
+    /// `sql/statements/events/claim_events.sql`, in a new transaction; none: there is nothing to claim, and the transaction has ended.
     /// `passes_over`: leaves out what was refused alone.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl<'a> RouteTx<'a> {
         }
     }
 
-    /// `sql/load_endpoints.sql`, as of now.
+    /// `sql/statements/endpoints/load_endpoints.sql`, as of now.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is locked any more.
@@ -57,7 +57,7 @@ impl<'a> RouteTx<'a> {
         }
     }
 
-    /// `sql/route_events.sql`, and commits. Returns what is claimed now.
+    /// `sql/statements/events/route_events.sql`, and commits. Returns what is claimed now.
     ///
     /// # Errors
     /// [`StoreError`]: nothing happened, unless the commit's answer was lost.

@@ -54,7 +54,7 @@ impl Stored {
     }
 }
 
-/// The answer of `sql/read_secrets.sql`; nothing for an endpoint that does not exist.
+/// The answer of `sql/statements/secrets/read_secrets.sql`; nothing for an endpoint that does not exist.
 pub(super) fn stored(row: Option<&Row>) -> Result<Stored, StoreError> {
     let Some(row) = row else { return Ok(Stored::default()) };
     let one = |field: Field| {
@@ -123,7 +123,7 @@ impl Store {
         }
     }
 
-    /// `sql/seal_secrets.sql`; an endpoint that the database refuses to change keeps no other from being sealed.
+    /// `sql/statements/secrets/seal_secrets.sql`; an endpoint that the database refuses to change keeps no other from being sealed.
     async fn swap(&self, swaps: Vec<Swap>, which: ToSeal, sealing: &mut Sealing) -> Result<(), StoreError> {
         let mut halves = Halves::new(swaps);
         while let Some(part) = halves.next_part() {
@@ -152,7 +152,7 @@ impl Store {
         Ok(())
     }
 
-    /// Seals what `sql/list_unsealed.sql` has found of one endpoint.
+    /// Seals what `sql/statements/secrets/list_unsealed.sql` has found of one endpoint.
     fn seal_endpoint(
         &self,
         row: &Row,
@@ -190,7 +190,7 @@ impl Store {
         Ok(())
     }
 
-    /// `sql/forget_secrets.sql`.
+    /// `sql/statements/secrets/forget_secrets.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -199,7 +199,7 @@ impl Store {
     }
 }
 
-/// A secret, and what is to stand in its place: an entry of `sql/seal_secrets.sql`.
+/// A secret, and what is to stand in its place: an entry of `sql/statements/secrets/seal_secrets.sql`.
 struct Swap {
     no: i32,
     endpoint_id: String,

@@ -21,7 +21,7 @@ pub struct LaggingSequence {
 }
 
 impl Store {
-    /// `sql/list_lagging_sequences.sql`.
+    /// `sql/statements/database/list_lagging_sequences.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -30,7 +30,7 @@ impl Store {
         rows.iter().map(|row| json_row(&LIST_LAGGING_SEQUENCES, row)).collect()
     }
 
-    /// `sql/mend_sequences.sql`: those that were set forward, as they were.
+    /// `sql/statements/database/mend_sequences.sql`: those that were set forward, as they were.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.

@@ -27,7 +27,7 @@ const SCAN_MAX: i64 = 10_000;
 const TOPIC_SCAN_MAX: i64 = 1_000;
 
 impl Store {
-    /// `sql/read_backlog.sql`.
+    /// `sql/statements/statistics/read_backlog.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -36,7 +36,7 @@ impl Store {
         json_row(&READ_BACKLOG, &row)
     }
 
-    /// `sql/read_dispatchers.sql`.
+    /// `sql/statements/dispatchers/read_dispatchers.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -45,7 +45,7 @@ impl Store {
         rows.iter().map(|row| json_row(&READ_DISPATCHERS, row)).collect()
     }
 
-    /// `sql/list_endpoints.sql`: up to `rows_max` endpoints with a higher id than `after`.
+    /// `sql/statements/endpoints/list_endpoints.sql`: up to `rows_max` endpoints with a higher id than `after`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -58,7 +58,7 @@ impl Store {
         rows.iter().map(|row| json_row(&LIST_ENDPOINTS, row)).collect()
     }
 
-    /// `sql/list_endpoints.sql`: one endpoint, if it exists.
+    /// `sql/statements/endpoints/list_endpoints.sql`: one endpoint, if it exists.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -67,7 +67,7 @@ impl Store {
         row.map(|row| json_row(&LIST_ENDPOINTS, &row)).transpose()
     }
 
-    /// `sql/list_deliveries.sql`.
+    /// `sql/statements/deliveries/list_deliveries.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -100,7 +100,7 @@ impl Store {
         })
     }
 
-    /// `sql/read_delivery.sql`; none: there is no such delivery.
+    /// `sql/statements/deliveries/read_delivery.sql`; none: there is no such delivery.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -109,7 +109,7 @@ impl Store {
         row.map(|row| json_row(&READ_DELIVERY, &row)).transpose()
     }
 
-    /// `sql/read_event.sql`; none: there is no such event.
+    /// `sql/statements/events/read_event.sql`; none: there is no such event.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -118,7 +118,7 @@ impl Store {
         row.map(|row| json_row(&READ_EVENT, &row)).transpose()
     }
 
-    /// `sql/read_event_status.sql`; none: there is no such event.
+    /// `sql/statements/events/read_event_status.sql`; none: there is no such event.
     ///
     /// # Errors
     /// [`StoreError`].

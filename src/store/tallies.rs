@@ -23,7 +23,7 @@ pub struct Whose<'a> {
 }
 
 impl Store {
-    /// `sql/sum_tallies.sql`.
+    /// `sql/statements/statistics/sum_tallies.sql`.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
@@ -31,7 +31,7 @@ impl Store {
         self.tally(&SUM_TALLIES, rows_max, whose).await
     }
 
-    /// `sql/fold_tallies.sql`.
+    /// `sql/statements/statistics/fold_tallies.sql`.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
@@ -39,7 +39,7 @@ impl Store {
         self.tally(&FOLD_TALLIES, rows_max, whose).await
     }
 
-    /// `sql/list_tallied.sql`.
+    /// `sql/statements/statistics/list_tallied.sql`.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -4,7 +4,7 @@
 use postrider::store::SCHEMA_VERSION;
 
 use crate::doctoring::{doctor, found, text};
-use crate::migrating_by_hand::{print, psql, up_to, with_owner};
+use crate::migrating_by_hand::{later, parsed, print, psql, with_owner};
 use crate::schema::texts;
 use crate::support::{Database, Ended};
 
@@ -25,8 +25,6 @@ const HELD: &str = "
     where a.grantee = any (select r.oid from pg_roles as r where r.rolname like '%_pg_monitor'
                            union all select 0 where g.object <> 'status')
     order by 1";
-/// The version before the one that drops `put_endpoint` and makes it anew.
-const BEFORE_A_NEW_PUT_ENDPOINT: i32 = 12;
 
 #[tokio::test]
 async fn nothing_that_default_privileges_give_on_what_a_migration_makes_stays() {
@@ -83,26 +81,33 @@ async fn nothing_that_default_privileges_give_on_what_a_migration_makes_stays() 
 }
 
 #[tokio::test]
-async fn what_an_operator_granted_survives_an_upgrade_that_makes_a_function_anew() {
+async fn what_an_operator_granted_survives_an_upgrade_that_makes_a_function_and_a_view_anew() {
     for by_hand in [false, true] {
         let (database, owner, role) = with_a_stranger().await;
-        psql(&owner, &up_to(BEFORE_A_NEW_PUT_ENDPOINT, &print(&[]).await)).await;
+        migrate(&owner, by_hand, 0).await;
         database
             .execute(&format!(
                 "grant execute on all functions in schema postrider to {role};
-                 grant execute on function postrider.put_endpoint to {role} with grant option;
+                 grant execute on function postrider.retry_set_aside to {role} with grant option;
                  grant select on postrider.backlog, postrider.outbox to {role}"
             ))
             .await;
         let before = texts(&database, HELD).await;
         assert!(before.len() > 20, "{before:?}");
 
-        migrate(&owner, by_hand, BEFORE_A_NEW_PUT_ENDPOINT).await;
+        if by_hand {
+            let applied = psql(&owner, &later().print(SCHEMA_VERSION)).await;
+            assert_eq!((applied.code, applied.stderr.as_str()), (Some(0), ""));
+        } else {
+            later().migrate(&parsed(&owner)).await.unwrap();
+        }
 
+        assert!(database.is("select postrider.retry_set_aside(up_to => 1) = 42").await);
+        assert!(database.is("select more = 1 from postrider.backlog").await);
         assert_eq!(texts(&database, HELD).await, before, "by hand: {by_hand}");
         let may_grant = format!(
             "select bool_and(has_function_privilege('{role}', p.oid, 'execute with grant option')) from pg_proc as p
-             where p.pronamespace = 'postrider'::regnamespace and p.proname = 'put_endpoint'"
+             where p.pronamespace = 'postrider'::regnamespace and p.proname = 'retry_set_aside'"
         );
         assert!(database.is(&may_grant).await, "by hand: {by_hand}");
     }

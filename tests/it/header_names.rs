@@ -72,7 +72,8 @@ async fn what_a_role_lacks_in_a_database_that_speaks_turkish_is_named_in_english
     };
     let nobody = connect(&database.login(None).await).await;
 
-    let lacking = nobody.query(include_str!("../../sql/list_lacking_grants.sql"), &[]).await.unwrap();
+    let lacking =
+        nobody.query(include_str!("../../sql/statements/rights/list_lacking_grants.sql"), &[]).await.unwrap();
 
     let lacking: Vec<&str> = lacking.iter().map(|row| row.get(0)).collect();
     assert!(lacking.contains(&"insert on table outbox"), "{lacking:?}");

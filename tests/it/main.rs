@@ -102,6 +102,7 @@ mod roles;
 mod rotating;
 mod row_security;
 mod schema;
+mod schema_objects;
 mod sealed_places;
 mod sealing;
 mod search_paths;

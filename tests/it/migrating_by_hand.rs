@@ -1,7 +1,7 @@
 //! `migrate --print`, for those who let no program change a schema: what it prints goes through psql, by the role that owns the
 //! schema, and is then as if Postrider had migrated.
 
-use postrider::store::SCHEMA_VERSION;
+use postrider::store::{DatabaseUrl, Environment, MigrateError, SCHEMA_VERSION, Schema};
 use tokio::process::Command;
 
 use crate::schema::{CATALOG, HISTORY, texts};
@@ -45,41 +45,38 @@ async fn a_later_migrate_finds_nothing_to_do() {
 
 #[tokio::test]
 async fn a_schema_made_by_hand_is_migrated_on_by_either_way() {
-    let older = SCHEMA_VERSION - 2;
     for by_hand in [true, false] {
         let (database, owner) = with_owner().await;
-        psql(&owner, &up_to(older, &print(&[]).await)).await;
-        let checked = Ended::run(&owner, &["migrate", "--check"]).await;
-        assert!(checked.complaint().contains(&format!("schema version {older}, ")), "{}", checked.stderr);
+        psql(&owner, &print(&[]).await).await;
+        let older = later().check(&parsed(&owner)).await;
+        assert!(matches!(older, Err(MigrateError::Older { found: SCHEMA_VERSION })), "{older:?}");
 
-        let rest = if by_hand {
-            psql(&owner, &print(&["--after", &older.to_string()]).await).await
+        if by_hand {
+            let rest = psql(&owner, &later().print(SCHEMA_VERSION)).await;
+            assert_eq!((rest.code, rest.stderr.as_str()), (Some(0), ""));
         } else {
-            Ended::run(&owner, &["migrate"]).await
-        };
+            later().migrate(&parsed(&owner)).await.unwrap();
+        }
 
-        assert_eq!(rest.code, Some(0), "{}", rest.stderr);
-        assert_eq!(catalog(&database).await, whole_catalog().await, "by hand: {by_hand}");
+        assert_eq!(catalog(&database).await, catalog_of_later().await, "by hand: {by_hand}");
         let versions: i64 = database.value("select count(*) from postrider.schema_history").await;
-        assert_eq!(versions, i64::from(SCHEMA_VERSION));
+        assert_eq!(versions, i64::from(SCHEMA_VERSION + 1));
     }
 }
 
 #[tokio::test]
 async fn what_does_not_fit_the_database_changes_nothing_however_careless_psql_is() {
     let (database, owner) = with_owner().await;
-    let empty = psql(&owner, &print(&["--after", "3"]).await).await;
-    assert!(
-        empty.stderr.contains("database has schema version 0, this script is for version 3"),
-        "{}",
-        empty.stderr
-    );
+    let after = SCHEMA_VERSION.to_string();
+    let empty = psql(&owner, &print(&["--after", &after]).await).await;
+    let expected = format!("database has schema version 0, this script is for version {after}");
+    assert!(empty.stderr.contains(&expected), "{}", empty.stderr);
     assert!(database.is("select to_regnamespace('postrider') is null").await);
     psql(&owner, &print(&[]).await).await;
     let before = (texts(&database, HISTORY).await, texts(&database, CATALOG).await);
 
-    for args in [&[][..], &["--after", "3"]] {
-        let again = psql(&owner, &print(args).await).await;
+    for script in [print(&[]).await, later().print(SCHEMA_VERSION + 1)] {
+        let again = psql(&owner, &script).await;
 
         assert!(
             again.stderr.contains(&format!("database has schema version {SCHEMA_VERSION}")),
@@ -117,10 +114,33 @@ pub(crate) async fn print(flags: &[&str]) -> String {
     ended.stdout
 }
 
-/// What a printed script does up to a version, as a script of its own.
-pub(crate) fn up_to(version: i32, script: &str) -> String {
-    let (begun, _) = script.split_once(&format!("\n-- V{}__", version + 1)).unwrap();
-    format!("{begun}\ncommit;\n")
+/// The schema of a later Postrider: a migration of a table in use, a function with another argument, a view with other columns.
+pub(crate) fn later() -> Schema {
+    Schema::of_this_binary()
+        .with_migration(
+            &format!("V{}__later", SCHEMA_VERSION + 1),
+            "alter table postrider.outbox drop constraint finished_has_a_time,
+             add constraint finished_has_a_time check ((status in ('complete', 'failed')) = (completed_at is not null)) not valid;",
+        )
+        .with_object(
+            "function",
+            "retry_set_aside",
+            "create or replace function postrider.retry_set_aside(stage text default null, up_to integer default 10) returns bigint
+             language sql volatile set search_path = pg_catalog, pg_temp return 42;
+             revoke all on function postrider.retry_set_aside(text, integer) from public;",
+        )
+        .with_object(
+            "view",
+            "backlog",
+            "create or replace view postrider.backlog as select 'later'::text as pending, 1 as more;
+             revoke all on postrider.backlog from public;
+             grant select on postrider.backlog to postrider_reader;",
+        )
+}
+
+/// Parsed as the command line does it.
+pub(crate) fn parsed(url: &str) -> DatabaseUrl {
+    DatabaseUrl::parse(url, &Environment::default()).unwrap()
 }
 
 /// Without `ON_ERROR_STOP`: goes on after an error, as it does when nobody tells it otherwise.
@@ -134,16 +154,15 @@ pub(crate) async fn psql(url: &str, script: &str) -> Ended {
     Ended::with_input(psql, script.as_bytes()).await
 }
 
-/// As Postrider makes it.
-async fn whole_catalog() -> Vec<String> {
+/// As a later Postrider makes it in an empty database.
+async fn catalog_of_later() -> Vec<String> {
     let (database, owner) = with_owner().await;
-    let migrated = Ended::run(&owner, &["migrate"]).await;
-    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    later().migrate(&parsed(&owner)).await.unwrap();
     catalog(&database).await
 }
 
 /// Whatever the owner's name is, and without the migrator's own table.
-async fn catalog(database: &Database) -> Vec<String> {
+pub(crate) async fn catalog(database: &Database) -> Vec<String> {
     let name: String = database.value("select current_database()::text").await;
     let lines = texts(database, CATALOG).await.into_iter().filter(|line| !line.contains("schema_history"));
     lines.map(|line| line.replace(&name, "")).collect()

@@ -1,13 +1,11 @@
 //! A migration that has to wait for somebody's lock: producers do not wait with it, and who holds it is named.
 
-use postrider::store::SCHEMA_VERSION;
+use postrider::store::{SCHEMA_VERSION, one_line};
 use tokio_postgres::Client;
 
-use crate::migrating_by_hand::{print, psql, up_to, with_owner};
+use crate::migrating_by_hand::{later, parsed, psql, with_owner};
 use crate::support::{Database, Dispatcher, Ended};
 
-/// The version before the one that changes the constraints of the outbox.
-const BEFORE_A_CHANGE_OF_THE_OUTBOX: i32 = 11;
 /// A producer that bears no longer wait than it is promised, lock and all.
 const INSERT: &str =
     "set statement_timeout = '1s'; insert into postrider.outbox (topic, payload) values ('a.b', '1')";
@@ -17,7 +15,8 @@ async fn an_insert_waits_a_second_at_most_for_a_migration_that_waits_for_a_reade
     let (database, owner) = older().await;
     let reader = reading(&database, "outbox").await;
 
-    let (migrated, ()) = tokio::join!(Ended::run(&owner, &["migrate"]), async {
+    let (url, schema) = (parsed(&owner), later());
+    let (migrated, ()) = tokio::join!(schema.migrate(&url), async {
         for _ in 0..5 {
             database.until_somebody_waits_for_a_lock().await;
             database.execute(INSERT).await;
@@ -25,10 +24,8 @@ async fn an_insert_waits_a_second_at_most_for_a_migration_that_waits_for_a_reade
         reader.batch_execute("commit").await.unwrap();
     });
 
-    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
-    assert!(
-        database.is(&format!("select max(version) = {SCHEMA_VERSION} from postrider.schema_history")).await
-    );
+    migrated.unwrap();
+    assert!(database.is(&at_version(SCHEMA_VERSION + 1)).await);
     assert!(database.is("select count(*) = 5 from postrider.outbox").await);
 }
 
@@ -40,10 +37,9 @@ async fn a_migration_that_finds_no_moment_names_who_is_in_its_way_and_changes_no
     let name: String = database.value("select current_database()::text").await;
     database.execute(&format!("grant pg_read_all_stats to {name}_nobody")).await;
 
-    let migrated = Ended::run(&owner, &["migrate"]).await;
+    let migrated = later().migrate(&parsed(&owner)).await;
 
-    assert_eq!(migrated.code, Some(1));
-    let complaint = migrated.complaint();
+    let complaint = one_line(&migrated.unwrap_err());
     assert!(
         complaint.starts_with("could not lock the tables of the schema, nothing is changed: "),
         "{complaint}"
@@ -54,27 +50,24 @@ async fn a_migration_that_finds_no_moment_names_who_is_in_its_way_and_changes_no
     ] {
         assert!(complaint.contains(said), "{complaint}");
     }
-    let version =
-        format!("select max(version) = {BEFORE_A_CHANGE_OF_THE_OUTBOX} from postrider.schema_history");
-    assert!(database.is(&version).await);
+    assert!(database.is(&at_version(SCHEMA_VERSION)).await);
     reader.batch_execute("commit").await.unwrap();
-    assert_eq!(Ended::run(&owner, &["migrate"]).await.code, Some(0));
+    later().migrate(&parsed(&owner)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_prepared_transaction_in_the_way_is_named_and_a_dispatcher_waits_for_it() {
     let (database, owner) = older().await;
     let name: String = database.value("select current_database()::text").await;
-    database
-        .execute(&format!("begin; lock table postrider.outbox in share mode; prepare transaction '{name}'"))
-        .await;
+    database.execute("update postrider.schema_object set digest = 'another' where name = 'set_aside'").await;
+    database.execute(&format!("begin; select from postrider.set_aside; prepare transaction '{name}'")).await;
     let dispatcher = Dispatcher::spawn(&owner, &[]);
 
-    dispatcher.logged(&format!("prepared transaction {name} (postgres, holds outbox), for ")).await;
+    dispatcher.logged(&format!("prepared transaction {name} (postgres, holds ")).await;
     database.execute(&format!("rollback prepared '{name}'")).await;
 
-    database.until("select exists (select from postrider.schema_history where version = 13)").await;
     dispatcher.logged("migrated the schema to version").await;
+    database.until("select exists (select from postrider.schema_object where name = 'set_aside' and digest <> 'another')").await;
     assert!(dispatcher.terminate().await.success());
 }
 
@@ -82,7 +75,7 @@ async fn a_prepared_transaction_in_the_way_is_named_and_a_dispatcher_waits_for_i
 async fn what_is_printed_waits_no_longer_and_can_be_run_again() {
     let (database, owner) = older().await;
     let reader = reading(&database, "outbox").await;
-    let script = print(&["--after", &BEFORE_A_CHANGE_OF_THE_OUTBOX.to_string()]).await;
+    let script = later().print(SCHEMA_VERSION);
 
     let (applied, ()) = tokio::join!(psql(&owner, &script), async {
         database.until_somebody_waits_for_a_lock().await;
@@ -94,15 +87,18 @@ async fn what_is_printed_waits_no_longer_and_can_be_run_again() {
     reader.batch_execute("commit").await.unwrap();
     let again = psql(&owner, &script).await;
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
-    let checked = Ended::run(&owner, &["migrate", "--check"]).await;
-    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    later().check(&parsed(&owner)).await.unwrap();
 }
 
-/// A database of an older version, and its owner.
+fn at_version(version: i32) -> String {
+    format!("select max(version) = {version} from postrider.schema_history")
+}
+
+/// A database of an older version than [`later`]'s, and its owner.
 async fn older() -> (Database, String) {
     let (database, owner) = with_owner().await;
-    let applied = psql(&owner, &up_to(BEFORE_A_CHANGE_OF_THE_OUTBOX, &print(&[]).await)).await;
-    assert_eq!(applied.stderr, "");
+    let migrated = Ended::run(&owner, &["migrate"]).await;
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     (database, owner)
 }
 

@@ -106,7 +106,7 @@ async fn commands_work_behind_a_pooler_and_only_a_migration_wants_a_direct_conne
         assert!(ended.stdout.starts_with(result), "{ended:?}");
         assert_eq!(ended.code, Some(if result.is_empty() { 64 } else { 0 }), "{}", ended.stderr);
     }
-    database.execute("delete from postrider.schema_history where version > 1").await;
+    database.execute("update postrider.schema_object set digest = 'another' where name = 'backlog'").await;
 
     let ended = Ended::run(&url, &["migrate"]).await;
 

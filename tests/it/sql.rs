@@ -52,11 +52,12 @@ fn every_statement_begins_with_its_contract() {
 }
 
 #[test]
-fn every_file_under_sql_is_compiled_in() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/sql");
+fn every_statement_under_sql_is_compiled_in() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/statements");
 
     let files: BTreeSet<String> = std::fs::read_dir(folder)
         .unwrap()
+        .flat_map(|subject| std::fs::read_dir(subject.unwrap().path()).unwrap())
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter_map(|name| name.strip_suffix(".sql").map(str::to_owned))
         .collect();

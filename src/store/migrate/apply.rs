@@ -1,5 +1,5 @@
-//! Applies migrations through refinery, each in a transaction that begins and ends as all of ours do, and that waits for no
-//! lock as long as an INSERT would notice.
+//! Applies migrations through refinery, all in one transaction that begins and ends as all of ours do, brings functions and views
+//! up to date, and waits for no lock as long as an INSERT would notice.
 
 use std::time::Duration;
 
@@ -8,21 +8,29 @@ use refinery_core::{AsyncMigrate, Migration};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-/// Stands in front of what migrates, in one transaction with it.
-pub(super) const BEGIN: &str = include_str!("../../../sql/migrator/begin.sql");
-/// Stands behind it.
-pub(super) const END: &str = include_str!("../../../sql/migrator/end.sql");
+use super::schema::Schema;
+use super::script;
+
 /// So often is a lock asked for, 200 ms each time (`sql/migrator/begin.sql`): twelve seconds in all.
 const TRIES_MAX: u32 = 12;
 /// What queued behind a try has this long to get through before the next.
 const PAUSE: Duration = Duration::from_millis(800);
 
-/// A connection that migrates.
-pub(super) struct Migrator<'a>(pub(super) &'a mut Client);
+/// A connection that migrates. Refinery has it execute two things: its history table, then all migrations that are missing, which
+/// may be none.
+pub(super) struct Migrator<'a> {
+    client: &'a mut Client,
+    schema: &'a Schema,
+    has_history: bool,
+}
 
-impl Migrator<'_> {
-    async fn execute_once(&mut self, queries: &[&str]) -> Result<(), tokio_postgres::Error> {
-        let tx = self.0.transaction().await?;
+impl<'a> Migrator<'a> {
+    pub(super) fn new(client: &'a mut Client, schema: &'a Schema) -> Self {
+        Self { client, schema, has_history: false }
+    }
+
+    async fn execute_once(&mut self, queries: &[String]) -> Result<(), tokio_postgres::Error> {
+        let tx = self.client.transaction().await?;
         for query in queries {
             tx.batch_execute(query).await?;
         }
@@ -37,7 +45,10 @@ impl AsyncTransaction for Migrator<'_> {
         &mut self,
         queries: T,
     ) -> Result<usize, Self::Error> {
-        let queries: Vec<&str> = std::iter::once(BEGIN).chain(queries).chain(std::iter::once(END)).collect();
+        let queries: Vec<String> = queries.map(str::to_owned).collect();
+        let queries =
+            if self.has_history { script::whole(self.schema, queries) } else { script::history(queries) };
+        self.has_history = true;
         for _ in 1..TRIES_MAX {
             match self.execute_once(&queries).await {
                 Err(fault) if is_lock_fault(&fault) => tokio::time::sleep(PAUSE).await,
@@ -50,7 +61,7 @@ impl AsyncTransaction for Migrator<'_> {
 
 impl AsyncQuery<Vec<Migration>> for Migrator<'_> {
     async fn query(&mut self, query: &str) -> Result<Vec<Migration>, tokio_postgres::Error> {
-        AsyncQuery::query(&mut *self.0, query).await
+        AsyncQuery::query(&mut *self.client, query).await
     }
 }
 

@@ -1,0 +1,45 @@
+create or replace function postrider.cancel(inout event_id bigint, out status postrider.status, out cancelled integer, out under_way integer)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    cancelled := 0;
+    under_way := 0;
+    begin
+        -- Not routed yet: it never will be. Waits for a dispatcher that is routing it, and then finds it routed.
+        update postrider.outbox as o
+        set status = 'failed', deliveries = 0, unsettled = 0, failed = 0,
+            completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
+        where o.id = cancel.event_id and o.status = 'pending'
+        returning o.status into strict cancel.status;
+        return;
+    exception when no_data_found then
+        -- Whoever waited has locked the event all the same. With this block the lock is gone: it comes after those of
+        -- the deliveries, as settling takes them.
+        null;
+    end;
+    perform from postrider.delivery as d where d.event_id = cancel.event_id order by d.id for update;
+    update postrider.delivery as d
+    set status = 'failed', due_at = null, completed_at = clock_timestamp(), failed_at = clock_timestamp(),
+        cancelled_at = clock_timestamp(), last_error = 'cancelled'
+    where d.event_id = cancel.event_id and d.status = 'pending';
+    get diagnostics cancelled = row_count;
+    update postrider.delivery as d set cancelled_at = clock_timestamp()
+    where d.event_id = cancel.event_id and d.status = 'in_progress';
+    get diagnostics under_way = row_count;
+    if cancelled + under_way > 0 then
+        update postrider.outbox as o
+        set unsettled = o.unsettled - cancelled, failed = o.failed + cancelled, cancelled_at = clock_timestamp(),
+            status = case when o.unsettled = cancelled then 'failed' else 'in_progress' end::postrider.status,
+            completed_at = case when o.unsettled = cancelled then clock_timestamp() end
+        where o.id = cancel.event_id;
+    end if;
+    select o.status into cancel.status from postrider.outbox as o where o.id = cancel.event_id;
+    if not found then
+        raise exception 'event % does not exist', cancel.event_id using errcode = 'no_data_found';
+    end if;
+end
+$$;
+comment on function postrider.cancel(bigint) is
+    'Cancels an event: what waits is given up (cancelled: so many deliveries), what is under way is not retried (under_way: it may still arrive), what is settled stays. '
+    'Returns (event_id, status, cancelled, under_way). Raises P0002 for an unknown id.';
+revoke all on function postrider.cancel(bigint) from public;
+grant execute on function postrider.cancel(bigint) to postrider_dispatcher;

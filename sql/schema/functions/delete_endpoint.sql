@@ -1,0 +1,24 @@
+create or replace function postrider.delete_endpoint(id text, out endpoint_id text, out pending bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    gone_no integer;
+begin
+    -- What may hold a secret goes too: the URL and the headers.
+    update postrider.endpoint as e
+    set state = 'deleted', reason = 'deleted', secret = postrider.random_secret(), url = 'https://deleted.invalid/',
+        headers = '{}', signing_key = null, public_key = null, auth = null, ca_certificates = null, client_certificate = null,
+        changed_at = now()
+    where e.id = delete_endpoint.id and e.state <> 'deleted'
+    returning e.no, e.id into gone_no, endpoint_id;
+    if not found then
+        raise exception 'endpoint "%" does not exist', left(delete_endpoint.id, 64) using errcode = 'no_data_found';
+    end if;
+    delete from postrider.old_secret as s where s.endpoint_no = gone_no;
+    select count(*) into pending from postrider.delivery as d where d.endpoint_no = gone_no and d.due_at is not null;
+end
+$$;
+comment on function postrider.delete_endpoint(text) is
+    'Deletes an endpoint and its secrets: nothing more is routed to it, and what waits for it (pending: so many deliveries) is given up as failed by the dispatchers. '
+    'Its history stays, the id is free. Returns (endpoint_id, pending). Raises P0002 for an unknown id.';
+revoke all on function postrider.delete_endpoint(text) from public;
+grant execute on function postrider.delete_endpoint(text) to postrider_dispatcher;

@@ -1,0 +1,86 @@
+create or replace function postrider.replay(
+    endpoint_id text, since timestamptz, until timestamptz default now(), topics text[] default null,
+    after_event_id bigint default 0, up_to integer default 10000, dry_run boolean default false,
+    out replayed bigint, out next_after bigint
+) language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    target   postrider.endpoint := postrider.existing_endpoint(endpoint_id);
+    regex    text := postrider.topic_regex(coalesce(topics, target.topics));
+    first_id bigint;
+    last_id  bigint;
+    picked   bigint[];
+    born     bigint;
+begin
+    perform postrider.check_up_to(up_to);
+    if since is null or until is null or after_event_id is null or dry_run is null or not postrider.are_topic_patterns(coalesce(topics, '{}')) then
+        raise exception 'endpoint "%": invalid argument of replay', target.id
+            using errcode = 'invalid_parameter_value',
+                  detail = 'Allowed are since and until: any time; topics: patterns as of an endpoint, or null for its own';
+    end if;
+    replayed := 0;
+    if (after_event_id <= 0 and since > '-infinity') or until < now() then
+        -- The block ranges of that time say where it begins and ends; in order of id alone the whole history would be
+        -- walked. The sums keep the planner from doing just that for a minimum.
+        select min(o.id + 0), max(o.id + 0) into first_id, last_id
+        from postrider.outbox as o
+        where o.created_at >= replay.since and o.created_at < replay.until;
+        if first_id is null then
+            return;
+        end if;
+    end if;
+    picked := array(
+        select o.id
+        from postrider.outbox as o
+        where o.id > greatest(after_event_id, first_id - 1) and o.id <= coalesce(last_id, 9223372036854775807)
+          and o.created_at >= replay.since and o.created_at < replay.until
+          and o.status <> 'pending' and o.cancelled_at is null
+          and case when o.destination is null then o.topic ~ regex
+                   else o.destination = target.id and (replay.topics is null or o.topic ~ regex) end
+        order by o.id
+        limit up_to);
+    next_after := case when cardinality(picked) = up_to then picked[up_to] end;
+    if dry_run then
+        select count(*) into replayed
+        from unnest(picked) as p (id)
+        where not exists (select from postrider.delivery as d
+                          where d.event_id = p.id and d.endpoint_no = target.no and d.status in ('pending', 'in_progress'));
+        return;
+    end if;
+    -- Deliveries before events, and events in order of id, as settling locks them. What is locked stays as it is found now.
+    perform from postrider.delivery as d
+    where d.event_id = any (picked) and d.endpoint_no = target.no
+    order by d.id for update;
+    perform from postrider.outbox as o where o.id = any (picked) order by o.id for update;
+    replayed := postrider.make_pending(array(
+        select d.id
+        from postrider.delivery as d
+        join postrider.outbox as o on o.id = d.event_id
+        where d.event_id = any (picked) and d.endpoint_no = target.no and o.cancelled_at is null));
+    -- Events that never were for this endpoint: it subscribed later, or the topics say so.
+    with added as (
+        insert into postrider.delivery (event_id, endpoint_no, status, due_at)
+        select o.id, target.no, 'pending', greatest(clock_timestamp(), o.deliver_after)
+        from postrider.outbox as o
+        where o.id = any (picked) and o.cancelled_at is null
+          and not exists (select from postrider.delivery as d where d.event_id = o.id and d.endpoint_no = target.no)
+        order by o.id
+        returning event_id
+    ), events as (
+        update postrider.outbox as o
+        set status = 'in_progress', deliveries = o.deliveries + 1, unsettled = o.unsettled + 1, completed_at = null
+        from added as a where o.id = a.event_id
+    )
+    select count(*) into born from added;
+    if born > 0 then
+        perform pg_notify('postrider', '');
+    end if;
+    replayed := replayed + born;
+end
+$$;
+comment on function postrider.replay(text, timestamptz, timestamptz, text[], bigint, integer, boolean) is
+    'Sends an endpoint again every event created from since until before until whose topic matches (null: what it subscribes to), also those it never got; what waits or is under way is left alone. '
+    'What was cancelled is left alone too. Returns (replayed, next_after): next_after null: done; else up_to (10000) events were found, call it again with after_event_id => next_after, each step in a transaction of its own. dry_run only counts. '
+    'Raises P0002 for an unknown id, 22023 for an invalid argument.';
+revoke all on function postrider.replay(text, timestamptz, timestamptz, text[], bigint, integer, boolean) from public;
+grant execute on function postrider.replay(text, timestamptz, timestamptz, text[], bigint, integer, boolean)
+    to postrider_dispatcher;

@@ -1,0 +1,63 @@
+create or replace view postrider.endpoint_health as
+select e.id as endpoint_id,
+       e.url,
+       e.state,
+       e.reason,
+       waiting.pending,
+       coalesce(held.in_progress, 0) as in_progress,
+       (day.failed + coalesce(fresh.failed, 0))::bigint as failed_24h,
+       (day.complete + coalesce(fresh.complete, 0))::bigint as complete_24h,
+       waiting.oldest_pending_at,
+       greatest(day.last_success_at, fresh.last_success_at) as last_success_at,
+       greatest(day.last_failure_at, fresh.last_failure_at) as last_failure_at,
+       (select count(*)
+        from (select from postrider.attempt as a
+              where a.endpoint_no = e.no and a.outcome <> 'complete'
+                and a.started_at > coalesce(greatest(day.last_success_at, fresh.last_success_at), '-infinity')
+              limit 1000) as failures) as consecutive_failures,
+       coalesce(c.state, 'closed') as circuit,
+       c.probe_at as next_probe_at,
+       c.failing_since,
+       case when e.state = 'disabled' then e.disabled_at end as disabled_at
+from postrider.endpoint as e
+cross join lateral (
+    select count(*) as pending, min(d.created_at) as oldest_pending_at
+    from postrider.delivery as d where d.endpoint_no = e.no and d.due_at is not null) as waiting
+cross join lateral (
+    select coalesce(sum(t.complete) filter (where t.hour > now() - interval '24 hours'), 0) as complete,
+           coalesce(sum(t.failed) filter (where t.hour > now() - interval '24 hours'), 0) as failed,
+           max(t.last_success_at) as last_success_at,
+           max(t.last_failure_at) as last_failure_at
+    from postrider.hourly_tally as t where t.endpoint_no = e.no) as day
+left join (
+    select t.endpoint_no,
+           sum(t.complete) filter (where date_trunc('hour', t.at) > now() - interval '24 hours') as complete,
+           sum(t.failed) filter (where date_trunc('hour', t.at) > now() - interval '24 hours') as failed,
+           max(t.last_success_at) as last_success_at,
+           max(t.last_failure_at) as last_failure_at
+    from postrider.tally as t group by t.endpoint_no) as fresh on fresh.endpoint_no = e.no
+left join (
+    select h.endpoint_no, count(*) as in_progress
+    from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.no
+left join postrider.circuit as c on c.endpoint_no = e.no
+where e.state <> 'deleted';
+comment on view postrider.endpoint_health is 'One row per endpoint: how it is doing.';
+comment on column postrider.endpoint_health.endpoint_id is 'The endpoint.';
+comment on column postrider.endpoint_health.url is 'Where its deliveries go.';
+comment on column postrider.endpoint_health.state is 'enabled, paused or disabled.';
+comment on column postrider.endpoint_health.reason is 'Why it is paused or disabled.';
+comment on column postrider.endpoint_health.pending is 'Deliveries that wait, for a slot or for their next attempt.';
+comment on column postrider.endpoint_health.in_progress is 'Deliveries that a dispatcher holds.';
+comment on column postrider.endpoint_health.failed_24h is 'Deliveries given up after their last attempt in the last 24 hours, counted by whole hours. A retry takes none back; what was cancelled is not counted.';
+comment on column postrider.endpoint_health.complete_24h is 'Deliveries completed in the last 24 hours, counted by whole hours. A replay counts again.';
+comment on column postrider.endpoint_health.oldest_pending_at is 'When the oldest waiting delivery was routed.';
+comment on column postrider.endpoint_health.last_success_at is 'When the last successful request began.';
+comment on column postrider.endpoint_health.last_failure_at is 'When the last failed request began.';
+comment on column postrider.endpoint_health.consecutive_failures is 'Failed requests since the last success, counted up to 1000.';
+comment on column postrider.endpoint_health.circuit is
+    'closed: deliveries are attempted; open: it does not answer, deliveries wait for next_probe_at; half_open: one delivery is being tried. Any 2xx closes it, and so does postrider.resume_endpoint.';
+comment on column postrider.endpoint_health.next_probe_at is 'Open: when the next due delivery is tried, not before. Half open: when another dispatcher may try, if this one died.';
+comment on column postrider.endpoint_health.failing_since is 'When the first attempt after the last success began; null if the last one succeeded.';
+comment on column postrider.endpoint_health.disabled_at is 'When Postrider disabled it; null unless disabled. Deliveries wait for postrider.resume_endpoint.';
+revoke all on postrider.endpoint_health from public;
+grant select on postrider.endpoint_health to postrider_reader, postrider_dispatcher;
