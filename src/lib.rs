@@ -58,10 +58,12 @@ pub mod validation {
     mod moment;
     mod parse;
     mod problems;
+    mod whole;
 
     pub use moment::Moment;
     pub use parse::{parse_address, parse_duration, parse_number};
     pub use problems::{Problem, Problems, shorten};
+    pub use whole::Whole;
 }
 
 pub mod store;
@@ -77,7 +79,9 @@ pub mod dispatcher;
 
 /// What the command line and the API both do.
 pub mod operations {
+    pub(crate) mod described;
     pub mod endpoint_spec;
+    pub mod event_spec;
 }
 
 /// What the dispatcher tells about itself.

@@ -2,8 +2,6 @@
 
 #![expect(unused_qualifications, reason = "what utoipa's macro writes")]
 
-mod body;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +10,15 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use self::body::EndpointBody;
 use super::extract::{Answer, Body, Id, OptionalBody, Params, Text};
 use super::openapi::{Secret, TopicPattern, Whole};
 use super::paging::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
-use crate::operations::endpoint_spec::{EventSpec, check_patterns, check_secret};
-use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, Replay, RotatedSecret, Span};
+use crate::operations::endpoint_spec::{EndpointSpec, check_patterns, check_secret};
+use crate::operations::event_spec::EventSpec;
+use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, PutResult, Replay, RotatedSecret, Span};
 use crate::validation::{Problems, parse_duration};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -36,20 +34,9 @@ pub(super) struct PutEndpoint {
     #[serde(flatten)]
     endpoint: EndpointRow,
     /// What was done.
-    #[schema(value_type = PutResult)]
-    result: String,
+    result: PutResult,
     /// The generated secret, shown this once; null: there was one, or one was given.
     secret: Option<String>,
-}
-
-/// What a PUT found.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "describes a text")]
-enum PutResult {
-    Created,
-    Changed,
-    Unchanged,
 }
 
 /// Creates or replaces an endpoint.
@@ -57,7 +44,7 @@ enum PutResult {
 /// The same request twice changes nothing: a service may send it at every start.
 #[utoipa::path(
     put, path = "/v1/endpoints/{id}", operation_id = "putEndpoint", tag = "endpoints", params(EndpointPath),
-    request_body = EndpointBody,
+    request_body = EndpointSpec,
     responses(
         (status = 200, description = "It was there: changed, or unchanged", body = PutEndpoint),
         (status = 201, description = "Created", body = PutEndpoint),
@@ -66,14 +53,13 @@ enum PutResult {
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
-    Body(body): Body<EndpointBody>,
+    Body(spec): Body<EndpointSpec>,
 ) -> Result<Answer<PutEndpoint>, Problem> {
-    let registration = body.registration(id);
     let mut problems = Problems::default();
-    let put = registration.check(&api.policy, &mut problems);
+    let put = spec.check(id, &api.policy, &mut problems);
     let put = problems.unless_any(put)?;
     let done = api.store.put_endpoint(&put).await?;
-    let status = if done.result == "created" { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if done.result == PutResult::Created { StatusCode::CREATED } else { StatusCode::OK };
     let endpoint = existing(&api, &put.id).await?;
     Ok(Answer(status, PutEndpoint { endpoint, result: done.result, secret: done.secret }))
 }

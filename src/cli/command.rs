@@ -120,8 +120,7 @@ pub(super) fn count(number: i64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// `Name: value` as typed, to a JSON object as `put_endpoint` and `outbox` take it. Whether they may be sent,
-/// `registration` judges.
+/// Reads `Name: value` as typed, into a JSON object as endpoints and events have it. `EndpointSpec` and `EventSpec` check it.
 pub(super) fn headers_json(
     lines: &[String],
     problems: &mut Problems,

@@ -20,9 +20,9 @@ use crate::rules::encryption::{Field, OpenError, Place, Vault};
 /// All endpoints as of one version.
 #[derive(Debug, Default)]
 pub struct EndpointSet {
-    /// Grows with every change.
+    /// The version of the set: it grows with every change.
     pub version: i64,
-    /// In no order.
+    /// All endpoints that are not deleted, in no order.
     pub endpoints: Vec<Endpoint>,
 }
 
@@ -35,7 +35,8 @@ impl Store {
         endpoint_set(&self.rows(&LOAD_ENDPOINTS, &[]).await?, &self.vault)
     }
 
-    /// `sql/statements/endpoints/fold_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.
+    /// `sql/statements/endpoints/fold_endpoint_changes.sql`. Returns how many changes were folded; if that is `rows_max`, there
+    /// may be more.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
@@ -44,8 +45,8 @@ impl Store {
         column(&FOLD_ENDPOINT_CHANGES, &row.ok_or_else(|| missing(&FOLD_ENDPOINT_CHANGES))?, "folded")
     }
 
-    /// `sql/statements/circuits/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
-    /// case).
+    /// `sql/statements/circuits/disable_endpoint.sql`. Disables an enabled endpoint if it has done nothing but fail for
+    /// `failing_for`, or in any case if that is `None`. Returns its id if it did.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -88,7 +89,7 @@ impl Store {
         json_row(&DELETE_ENDPOINT, &row)
     }
 
-    /// `sql/statements/endpoints/forget_endpoints.sql`: how many.
+    /// `sql/statements/endpoints/forget_endpoints.sql`. Returns how many were forgotten.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -122,7 +123,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
         Err(Unreadable::Sealed(fault)) => Err(fault),
         Err(Unreadable::Row(fault)) => return Err(fault),
     };
-    // The CHECKs let nothing else through; but who has got round them must not keep all other endpoints from being read.
+    // A CHECK refuses such values. A row that got round it must not keep all other endpoints from being read.
     let mut invalid = |what: &str, fault: &dyn std::fmt::Display| {
         credentials = Err(OpenError::Invalid(format!("{what}: {fault}")));
     };
@@ -158,7 +159,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
     })
 }
 
-/// Those that are topic patterns; the others are told.
+/// The texts that are topic patterns. Each of the others is told to `invalid`.
 fn parse_all(texts: &[&str], mut invalid: impl FnMut(&dyn std::fmt::Display)) -> Vec<TopicPattern> {
     let parse = |text: &&str| text.parse().map_err(|fault| invalid(&fault)).ok();
     texts.iter().filter_map(parse).collect()
@@ -166,9 +167,9 @@ fn parse_all(texts: &[&str], mut invalid: impl FnMut(&dyn std::fmt::Display)) ->
 
 /// Why credentials cannot be read.
 enum Unreadable {
-    /// By this dispatcher.
+    /// This dispatcher cannot open them.
     Sealed(OpenError),
-    /// By anybody.
+    /// Nobody can: the row is not what the statement promises.
     Row(StoreError),
 }
 
@@ -222,7 +223,7 @@ fn old_secrets(
     secrets.unwrap_or_default().into_iter().zip(valid_ms.unwrap_or_default()).map(old).collect()
 }
 
-/// A secret that is none, whatever the CHECK says: somebody moved a sealed one here, or got round it.
+/// A text that is no secret in spite of the CHECK: somebody moved a sealed one here, or got round the CHECK.
 fn invalid(fault: impl std::fmt::Display) -> Unreadable {
     Unreadable::Sealed(OpenError::Invalid(format!("secret: {fault}")))
 }

@@ -44,6 +44,7 @@ mod egress;
 mod egress_proxy;
 mod encrypting;
 mod endpoint_put;
+mod endpoint_settings;
 mod endpoint_urls;
 mod endpoints_by_command;
 mod events_by_command;
