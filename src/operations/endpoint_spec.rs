@@ -36,6 +36,7 @@ const NONE: &str = "none";
 /// This word asks for a new key.
 const NEW: &str = "new";
 const PEM_BYTES_MAX: usize = 64 * 1024;
+const DESCRIPTION_CHARS_MAX: usize = 500;
 const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(5));
 const DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_hours(7 * 24));
 const DELAYS_MAX: usize = 50;
@@ -110,6 +111,10 @@ pub struct EndpointSpec {
     #[arg(skip)]
     #[schema(max_length = 65536, write_only)]
     pub client_certificate: Option<String>,
+    /// A note for people, at most 500 characters
+    #[arg(long, value_name = "TEXT")]
+    #[schema(max_length = 500, example = "Orders team, #orders-oncall")]
+    pub description: Option<String>,
 }
 
 impl fmt::Debug for EndpointSpec {
@@ -141,6 +146,7 @@ impl EndpointSpec {
         if self.ordered {
             problems.add("ordered", "is not available yet", None);
         }
+        check_description(self.description.as_deref(), problems);
         let is_new_key = self.signing_key.as_deref() == Some(NEW);
         let settings = self.settings(problems);
         problems.is_empty().then_some(CheckedEndpoint { id, settings, is_new_key })
@@ -228,6 +234,14 @@ fn check_parsed<T: std::str::FromStr<Err: fmt::Display>>(
 ) {
     if let Some(Err(fault)) = text.map(str::parse::<T>) {
         problems.add(name, &fault.to_string(), text);
+    }
+}
+
+/// A note for people: any text that the database can store.
+fn check_description(text: Option<&str>, problems: &mut Problems) {
+    if text.is_some_and(|text| text.chars().count() > DESCRIPTION_CHARS_MAX || text.contains('\0')) {
+        let expected = format!("needs at most {DESCRIPTION_CHARS_MAX} characters, none of them NUL");
+        problems.add("description", &expected, None);
     }
 }
 

@@ -39,6 +39,8 @@ async fn what_is_typed_is_what_is_stored() {
         "X-One: 1",
         "--header",
         "x-two:  a: b ",
+        "--description",
+        "Theirs: ask #orders",
     ]);
 
     let ended = Ended::run(&database.url, &args).await;
@@ -47,9 +49,11 @@ async fn what_is_typed_is_what_is_stored() {
     assert!(
         database
             .is(&format!(
-                "select (id, url, topics, secret, max_in_flight, rate_limit, timeout, retry_schedule, headers, state)
+                "select (id, url, topics, secret, max_in_flight, rate_limit, timeout, retry_schedule, headers, state,
+                         description)
                      = ('one', '{URL}', '{{order.*,invoice.**}}'::text[], '{SECRET}', 7, '50/s', interval '3 s',
-                        '{{5s,5m,90m}}'::interval[], '{{\"X-One\": \"1\", \"x-two\": \"a: b\"}}'::jsonb, 'enabled')
+                        '{{5s,5m,90m}}'::interval[], '{{\"X-One\": \"1\", \"x-two\": \"a: b\"}}'::jsonb, 'enabled',
+                        'Theirs: ask #orders')
                  from postrider.endpoint"
             ))
             .await
@@ -198,6 +202,15 @@ async fn a_limit_that_is_none_is_refused() {
 
         assert_refused(&ended, name, value);
     }
+}
+
+#[tokio::test]
+async fn an_endless_description_is_refused() {
+    let description = "ä".repeat(501);
+
+    let ended = Ended::run(NOWHERE, &put(&["--description", &description])).await;
+
+    assert_refused(&ended, "description", "501 characters");
 }
 
 #[tokio::test]

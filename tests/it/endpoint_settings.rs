@@ -6,7 +6,7 @@ use postrider::operations::endpoint_spec::EndpointSpec;
 use serde_json::{Value, json};
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Database, Ended};
+use crate::support::{Api, Database, Dispatcher, Ended};
 
 /// Settings that the command line has in a form of its own, and the flags for them.
 const OTHER_FLAGS: [(&str, &str); 4] = [
@@ -80,6 +80,24 @@ async fn what_a_document_leaves_out_has_the_default_of_the_argument() {
     let result: String = database.value(&put).await;
 
     assert_eq!(result, "unchanged");
+}
+
+#[tokio::test]
+async fn a_description_is_shown_everywhere() {
+    let database = Database::new().await;
+    let put = ["endpoint", "put", "one", "--url", URL, "--description", "theirs"];
+    assert_eq!(Ended::run(&database.url, &put).await.code, Some(0));
+
+    let health: String = database.value("select description from postrider.endpoint_health").await;
+    let shown = Ended::run(&database.url, &["endpoint", "show", "one"]).await.stdout;
+    let listed = Ended::run(&database.url, &["endpoint", "list", "--json"]).await.json();
+    let dispatcher = Dispatcher::start(&database, &[]).await;
+    let api = Api::of(&dispatcher).await.get("/v1/endpoints/one").await.json();
+
+    assert_eq!(health, "theirs");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert!(shown.lines().any(|line| words(line) == ["description", "theirs"]), "{shown}");
+    assert_eq!((&listed[0]["description"], &api["description"]), (&json!("theirs"), &json!("theirs")));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ create or replace function postrider.put_endpoint(
     retry_schedule interval[] default null, ordered boolean default false,
     format text default 'webhook', signing_key text default null, auth text default null,
     ca_certificates text default null, client_certificate text default null, public_key text default null,
-    new_secret_if_created text default null,
+    new_secret_if_created text default null, description text default null,
     out endpoint_id text, out result text, out new_secret text
 ) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -27,13 +27,14 @@ begin
         'ca_certificates', put_endpoint.ca_certificates,
         'client_certificate', put_endpoint.client_certificate,
         'public_key', put_endpoint.public_key,
-        'new_secret_if_created', put_endpoint.new_secret_if_created)) as w;
+        'new_secret_if_created', put_endpoint.new_secret_if_created,
+        'description', put_endpoint.description)) as w;
 end
 $$;
-comment on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text) is
+comment on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text) is
     'Creates the endpoint or replaces all it says; secret, signing_key, auth and client_certificate are kept if none is given, and the last three removed by ''none''; auth and client_certificate must be named where url leads to another host. '
     'The same call twice changes nothing, and a paused endpoint stays paused. '
     'Returns (endpoint_id, result: created | changed | unchanged, new_secret: only where the call created the endpoint and named no secret; it is new_secret_if_created, or else generated). Raises 22023 for an invalid argument, 54000 beyond endpoints_max.';
-revoke all on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text) from public;
-grant execute on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text)
+revoke all on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text) from public;
+grant execute on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text)
     to postrider_dispatcher;

@@ -60,6 +60,8 @@ begin
         when given.client_certificate <> 'none' and not postrider.is_pem(given.client_certificate)
             and not postrider.is_sealed(given.client_certificate) then
             'client_certificate: PEM of at most 64 KiB, the certificate and its private key, or none'
+        when char_length(given.description) > 500 then
+            'description: at most 500 characters'
     end;
     if wrong is not null then
         raise exception 'endpoint "%": invalid %', left(write_endpoint.id, 64), split_part(wrong, ':', 1)
@@ -107,10 +109,10 @@ begin
         new_secret := case when given.secret is null
             then coalesce(write_endpoint.settings ->> 'new_secret_if_created', postrider.random_secret()) end;
         insert into postrider.endpoint (id, url, topics, headers, secret, max_in_flight, rate_limit, timeout, retry_schedule,
-            format, signing_key, public_key, auth, ca_certificates, client_certificate)
+            format, signing_key, public_key, auth, ca_certificates, client_certificate, description)
         values (write_endpoint.id, new.url, new.topics, new.headers, coalesce(new.secret, new_secret), new.max_in_flight,
                 new.rate_limit, new.timeout, new.retry_schedule, new.format, new.signing_key, new.public_key, new.auth,
-                new.ca_certificates, new.client_certificate);
+                new.ca_certificates, new.client_certificate, new.description);
         result := 'created';
         return;
     end if;
@@ -136,7 +138,8 @@ begin
     set url = new.url, topics = new.topics, headers = new.headers, secret = new.secret, max_in_flight = new.max_in_flight,
         rate_limit = new.rate_limit, timeout = new.timeout, retry_schedule = new.retry_schedule, format = new.format,
         signing_key = new.signing_key, public_key = new.public_key, auth = new.auth,
-        ca_certificates = new.ca_certificates, client_certificate = new.client_certificate, changed_at = now()
+        ca_certificates = new.ca_certificates, client_certificate = new.client_certificate, description = new.description,
+        changed_at = now()
     where e.no = old.no;
     result := 'changed';
 end
