@@ -30,16 +30,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::api::{self, Api, Guard};
-use crate::config::RunConfig;
 use crate::dispatcher::circuit_breaker::CircuitRecorder;
 use crate::dispatcher::lease::{Lease, Renewer};
 use crate::dispatcher::maintenance::Maintenance;
@@ -55,64 +51,88 @@ use crate::model::delivery::DispatcherId;
 use crate::rules::backoff::Backoff;
 use crate::rules::clock::Clock;
 use crate::rules::descriptors::Descriptors;
-use crate::sinks::webhook::{Bounds, Deliverer};
+use crate::rules::encryption::Vault;
+use crate::sinks::attempt::AttemptLimits;
+use crate::sinks::egress::EgressPolicy;
+use crate::sinks::sink::Sinks;
 use crate::store::{
-    DispatcherInfo, MigrateError, Position, SCHEMA_VERSION, Session, Store, StoreError, WakeMode, WakeState,
-    check_schema, is_lock_timeout, is_permanent, migrate, one_line,
+    DatabaseUrl, DispatcherInfo, MigrateError, Position, Retention, SCHEMA_VERSION, Session, Store,
+    StoreError, WakeMode, WakeState, check_schema, is_lock_timeout, is_permanent, migrate, one_line,
 };
-use crate::telemetry::exporter::Exporter;
 
 /// Claims, settles, health and housekeeping, each with a connection to itself, and some to spare for the canary.
 const CONNECTIONS: usize = 6;
-/// Requests of the API wait for each other, never claims and settles for them.
-const API_CONNECTIONS: usize = 4;
 
-/// What is there before the database is.
-pub struct Prepared {
-    listener: TcpListener,
-    descriptors: Descriptors,
+/// What a dispatcher is told. All of it was checked.
+#[derive(Clone, Debug)]
+pub struct DispatcherConfig {
+    /// The database.
+    pub database: DatabaseUrl,
+    /// Where to LISTEN: a direct connection, where the first goes through a pooler.
+    pub listen_database: DatabaseUrl,
+    /// Addresses that requests may go to.
+    pub egress: EgressPolicy,
+    /// Encrypts and decrypts the credentials of endpoints.
+    pub vault: Vault,
+    /// `source` of CloudEvents.
+    pub cloudevents_source: String,
+    /// Requests under way at once, 1 to 10,000.
+    pub max_in_flight: usize,
+    /// Between two looks without a notification, 10 ms to 1 h.
+    pub poll_interval: Duration,
+    /// How long claims outlive a crash, 1 s to 1 h; at least twice `request_timeout`.
+    pub lease: Duration,
+    /// How long a stop waits for requests under way, at most 1 h.
+    pub grace_period: Duration,
+    /// Whether to LISTEN.
+    pub wake: WakeMode,
+    /// Deadline of one attempt, 100 ms to 5 min.
+    pub request_timeout: Duration,
+    /// Bytes of a payload, 1 KiB to 32 MiB.
+    pub max_payload: u64,
+    /// An endpoint that fails for so long is disabled.
+    pub disable_after: Duration,
+    /// How long finished events are kept.
+    pub retention: Retention,
+    /// Whether to leave the schema alone.
+    pub no_migrate: bool,
 }
 
 /// A running dispatcher.
 pub struct Dispatcher {
-    config: RunConfig,
+    config: DispatcherConfig,
     shared: Arc<Shared>,
     /// Stopped first: nothing new begins.
     intake: JoinSet<()>,
     stop_intake: CancellationToken,
     settle: JoinSet<()>,
-    /// Stopped last: lease, listener, API.
+    /// Stopped last: lease, listener, circuit breakers.
     upkeep: JoinSet<()>,
     stop_upkeep: CancellationToken,
-    api_address: std::net::SocketAddr,
 }
 
 impl Dispatcher {
-    /// Raises the limit of file descriptors, takes the address of the API and migrates (unless told not to). Waits with
-    /// backoff for a database that cannot be reached yet, so a caller that is told to stop drops this.
-    ///
-    /// # Errors
-    /// What waiting cannot mend: a wrong password, a missing database, a grant that is missing, a schema that is
-    /// newer, an address in use.
-    pub async fn prepare(config: &RunConfig) -> anyhow::Result<Prepared> {
-        let descriptors = startup_warnings::divide_descriptors(config.max_in_flight);
-        let listener = api::listen(config.api_listen).with_context(|| {
-            format!(
-                "cannot listen on {} (another dispatcher on this machine? give --api-listen 127.0.0.1:0)",
-                config.api_listen
-            )
-        })?;
-        api::serve_while(&listener, &descriptors, Box::pin(prepare_schema(config))).await?;
-        Ok(Prepared { listener, descriptors })
+    /// Raises the limit of file descriptors, and shares them out.
+    pub fn share_descriptors(config: &DispatcherConfig) -> Descriptors {
+        startup_warnings::share_descriptors(config.max_in_flight)
     }
 
-    /// Registers, sweeps, and starts all stages. Waits for a database that goes away meanwhile, as [`Self::prepare`]
-    /// does. Dropped halfway, it leaves its row, which goes when the lease ends: [`Self::stop`] signs off at once.
+    /// Migrates the schema, or checks it if the configuration says so. Waits with backoff for a database that cannot be
+    /// reached yet: a caller that is told to stop drops this future.
+    ///
+    /// # Errors
+    /// What waiting cannot mend: a wrong password, a missing database, a missing grant, a schema that is newer.
+    pub async fn prepare_schema(config: &DispatcherConfig) -> anyhow::Result<()> {
+        prepare_schema(config).await
+    }
+
+    /// Registers the dispatcher, sweeps up what was inserted meanwhile, and starts all stages. Waits for a database that goes
+    /// away, as [`Self::prepare_schema`] does. A start that is dropped halfway leaves the dispatcher's row, which goes when the
+    /// lease ends; [`Self::stop`] signs off at once.
     ///
     /// # Errors
     /// What waiting cannot mend.
-    pub async fn start(config: RunConfig, prepared: Prepared) -> anyhow::Result<Self> {
-        let Prepared { listener, descriptors } = prepared;
+    pub async fn start(config: DispatcherConfig, descriptors: Descriptors) -> anyhow::Result<Self> {
         let store =
             Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?.with_vault(config.vault.clone());
         let bell = Arc::new(Bell::new(match config.wake {
@@ -122,49 +142,37 @@ impl Dispatcher {
         let who = DispatcherInfo { host: host(), lease: config.lease };
         let scheduler = Arc::new(Scheduler::new(Limits::for_in_flight(descriptors.budget().in_flight)));
         let (clock, metrics) = (Arc::new(Clock::new(0)), Arc::new(Metrics::new()?));
-        let starting = async {
-            // What a table that somebody has locked keeps from being mended now is mended when an id collides.
-            keep_trying(async || match store.keep_sequences_ahead().await {
-                Err(fault) if is_lock_timeout(&fault) => Ok(false),
-                done => done,
-            })
-            .await?;
-            let lease = Arc::new(keep_trying(async || Lease::start(&store, &who, &bell).await).await?);
-            let (store, database_health) = (store.clone(), Arc::default());
-            let renewer =
-                Renewer { store, lease, bell, clock, scheduler, who: who.clone(), metrics, database_health };
-            keep_trying(async || renewer.step().await).await?;
-            let floor = keep_trying(async || renewer.store.read_floor().await).await?;
-            keep_trying(async || startup_warnings::look(&renewer.store, descriptors.budget()).await).await?;
-            Ok::<_, StoreError>((renewer, floor))
-        };
-        let (renewer, floor) = api::serve_while(&listener, &descriptors, Box::pin(starting)).await?;
-        let dispatcher = Self::assemble(config, renewer, floor, Prepared { listener, descriptors })?;
-        let id = dispatcher.shared.lease.id().get();
-        info!(
-            "dispatcher {id} runs, schema version {SCHEMA_VERSION}, API on http://{}",
-            dispatcher.api_address
-        );
-        Ok(dispatcher)
+        // What a table that somebody has locked keeps from being mended now is mended when an id collides.
+        keep_trying(async || match store.keep_sequences_ahead().await {
+            Err(fault) if is_lock_timeout(&fault) => Ok(false),
+            done => done,
+        })
+        .await?;
+        let lease = Arc::new(keep_trying(async || Lease::start(&store, &who, &bell).await).await?);
+        let database_health = Arc::default();
+        let renewer = Renewer { store, lease, bell, clock, scheduler, who, metrics, database_health };
+        keep_trying(async || renewer.step().await).await?;
+        let floor = keep_trying(async || renewer.store.read_floor().await).await?;
+        keep_trying(async || startup_warnings::look(&renewer.store, descriptors.budget()).await).await?;
+        Self::assemble(config, renewer, floor, descriptors)
     }
 
     fn assemble(
-        config: RunConfig,
+        config: DispatcherConfig,
         renewer: Renewer,
         floor: Position,
-        Prepared { listener, descriptors }: Prepared,
+        descriptors: Descriptors,
     ) -> anyhow::Result<Self> {
         let Renewer { store, lease, bell, clock, scheduler, metrics, database_health, .. } = renewer.clone();
         let source = &config.cloudevents_source;
-        let deliverer =
-            Deliverer::new(config.egress.clone(), descriptors.clone(), clock, bounds(&config), source)?;
+        let sinks = Sinks::new(config.egress.clone(), descriptors, clock, limits(&config), source)?;
         let stop_intake = CancellationToken::new();
         let (reports, settled) = mpsc::channel(config.max_in_flight);
         let sender = Sender::new(
             store.clone(),
             Arc::clone(&scheduler),
             Arc::clone(&lease),
-            deliverer,
+            sinks,
             SenderDeps {
                 reports,
                 metrics: Arc::clone(&metrics),
@@ -179,9 +187,6 @@ impl Dispatcher {
             database_health: Arc::clone(&database_health),
             reports: settled,
         };
-        let scrape_store = Store::new(&config.database, Session::Scrape, 1)?;
-        let exporter =
-            Exporter::new(Arc::clone(&metrics), scrape_store, Arc::clone(&scheduler), Arc::clone(&bell));
         let (routed_below, routed_as_of) = (AtomicU64::new(0), AtomicU64::new(0));
         let shared = Arc::new(Shared {
             store,
@@ -196,13 +201,8 @@ impl Dispatcher {
         });
         let work_loop =
             WorkLoop::new(Arc::clone(&shared), Router::new(Arc::clone(&shared), floor), config.poll_interval);
-        let api_store =
-            Store::new(&config.database, Session::Api, API_CONNECTIONS)?.with_vault(config.vault.clone());
-        let (lease, database_health) = (Arc::clone(&shared.lease), Arc::clone(&shared.database_health));
-        let api = Api::new(api_store, lease, database_health, config.egress.clone(), exporter);
         let housekeeping = Maintenance::new(Arc::clone(&shared), config.lease, config.retention);
         let mut dispatcher = Self {
-            api_address: listener.local_addr()?,
             config,
             shared,
             intake: JoinSet::new(),
@@ -215,18 +215,13 @@ impl Dispatcher {
         // Connections belong to the runtime that opened them.
         let store = Store::new(&dispatcher.config.database.apart(), Session::Lease, 1)?;
         dispatcher.spawn_lease(Renewer { store, ..renewer })?;
-        dispatcher.spawn_upkeep(Prepared { listener, descriptors }, Arc::new(api));
+        dispatcher.spawn_upkeep();
         dispatcher.intake.spawn(work_loop.run(dispatcher.stop_intake.clone()));
         dispatcher.intake.spawn(housekeeping.run(dispatcher.stop_intake.clone()));
         Ok(dispatcher)
     }
 
-    /// Where the API is.
-    pub fn api_address(&self) -> std::net::SocketAddr {
-        self.api_address
-    }
-
-    /// The shared state, for `tests` that drive it from outside.
+    /// What the stages share, for the API and for tests that drive a dispatcher from outside.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -285,7 +280,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn spawn_upkeep(&mut self, prepared: Prepared, api: Arc<Api>) {
+    fn spawn_upkeep(&mut self) {
         if self.config.wake == WakeMode::Notify {
             let listener = Listener {
                 url: self.config.listen_database.clone(),
@@ -311,11 +306,6 @@ impl Dispatcher {
         // After settle, which has the last news.
         let stop = self.stop_upkeep.clone();
         self.upkeep.spawn(breaker.run(stop));
-        let stop = self.stop_upkeep.clone();
-        let Prepared { listener, descriptors } = prepared;
-        let (tokens, hosts) = (self.config.api_tokens.clone(), self.config.api_hosts.clone());
-        let guard = Guard::new(tokens, hosts, descriptors.budget().api);
-        self.upkeep.spawn(api::serve(listener, descriptors, api, guard, stop));
     }
 }
 
@@ -325,7 +315,7 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// Brings the schema up to date, or checks it; waits for a database that is not there yet.
-async fn prepare_schema(config: &RunConfig) -> anyhow::Result<()> {
+async fn prepare_schema(config: &DispatcherConfig) -> anyhow::Result<()> {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
     loop {
         let done = if config.no_migrate {
@@ -388,8 +378,8 @@ fn host() -> String {
 }
 
 /// What an attempt may take under this configuration.
-fn bounds(config: &RunConfig) -> Bounds {
-    Bounds {
+fn limits(config: &DispatcherConfig) -> AttemptLimits {
+    AttemptLimits {
         timeout_default: config.request_timeout,
         timeout_max: config.lease / 2,
         payload_max: config.max_payload,

@@ -4,30 +4,36 @@
 //! One event, end to end:
 //!
 //! ```text
-//!  producer: insert into postrider.outbox, commit ── trigger rings only if a dispatcher sleeps
+//!  producer: insert into postrider.outbox, commit ── a trigger sends NOTIFY only if the dispatcher sleeps
 //!      │                                                │ NOTIFY, a hint
 //!      │                                                ▼
-//!      │                          listener ──> bell ──> rounds: look now, else sleep
+//!      │        wakeup/listener ──> wakeup/bell ──> work_loop: looks for work, else sleeps
 //!      ▼                                                │
-//!  route      unrouted events ──> one delivery per matching endpoint, claimed where there is room
-//!  dispatch   what waits and is due ──> claimed, as many as the endpoint has room for
+//!  router     unrouted events ──> one delivery per matching endpoint, claimed where there is room
+//!  claimer    waiting deliveries that are due ──> claimed, as many as the endpoint has room for
 //!      ▼
-//!  desk ──> attempts ──> deliver: one signed POST ──> Outcome
+//!  scheduler ──> sender ──> sinks/webhook: one signed POST ──> Outcome
 //!      ▼
-//!  settle     Outcome ──> complete | pending again | failed, in batches
+//!  settler    Outcome ──> complete | pending again | failed, in batches
 //!      ▼
 //!  views      delivery_status, endpoint_health, backlog ...
 //! ```
 //!
-//! | layer | modules | may use |
+//! The folders are the rooms. A room uses only rooms above it; a test reads the `use` lines and compares them with this table.
+//!
+//! | room | holds | uses |
 //! |---|---|---|
-//! | words | [`event`], [`endpoint`], [`delivery`], [`outcome`], [`spelling`] | each other, [`topics`], [`vault`] |
-//! | rules | [`topics`], [`retry`], [`signature`], [`cloudevents`], [`vault`], [`egress`], [`excerpt`], [`halves`], [`headers`], [`printable`], [`circuit`], [`clock`], [`backoff`], [`descriptors`] | words |
-//! | store | [`store`] | words |
-//! | desk | [`desk`], [`directory`], [`metrics`], [`trouble`] | words, store's rows |
-//! | stages | [`listener`], [`bell`], [`rounds`], [`route`], [`dispatch`], [`attempts`], [`deliver`], [`settle`], [`breaker`], [`lease`], [`housekeeping`] | all above |
-//! | edges | [`api`], [`scrape`], [`cli`], [`commands`], [`registration`] | all above |
-//! | assembly | [`config`], [`telemetry`], [`shutdown`], [`serve`] | all above |
+//! | [`model`] | events, endpoints, deliveries, outcomes: plain data | |
+//! | [`rules`] | decisions without database and network: retry, circuit breaker, encryption | model |
+//! | [`validation`] | values as people type them, and all their problems at once | |
+//! | [`store`] | the only room that speaks SQL | model, rules |
+//! | [`sinks`] | one attempt: request, signature, address rules | model, rules |
+//! | [`dispatcher`] | wake, route, claim, send, settle | model, rules, store, sinks |
+//! | [`operations`] | what command line and API both do | model, rules, validation, store, sinks |
+//! | [`telemetry`] | log, metrics page | rules, store, dispatcher |
+//! | [`config`] | flags, environment and file become one checked configuration | rules, validation, store, sinks, dispatcher, operations, telemetry |
+//! | [`api`] | the admin API and the dashboard | model, rules, validation, store, sinks, dispatcher, operations, telemetry, config |
+//! | [`cli`] | the commands, and the process of `postrider run` | model, rules, validation, store, dispatcher, operations, telemetry, config, api |
 
 /// The words: plain data, and how it is read from text.
 pub mod model {
@@ -36,7 +42,9 @@ pub mod model {
     pub mod event;
     pub mod header;
     pub mod outcome;
+    pub mod random;
     pub mod topic;
+    pub mod unreadable;
 }
 
 /// Decisions without a database and without a network.
@@ -55,23 +63,25 @@ pub mod rules {
 
 /// How input is checked, and how its problems are told: all at once.
 pub mod validation {
-    mod moment;
     mod parse;
     mod problems;
+    mod time_argument;
     mod whole;
 
-    pub use moment::Moment;
     pub use parse::{parse_address, parse_duration, parse_number};
-    pub use problems::{Problem, Problems, shorten};
+    pub use problems::{InvalidInput, Problems, shorten};
+    pub use time_argument::TimeArgument;
     pub use whole::Whole;
 }
 
 pub mod store;
 
-/// What makes an attempt.
+/// Sinks make attempts, each in one protocol. [`sinks::sink`] says what a new sink adds.
 pub mod sinks {
+    pub mod attempt;
     pub mod cloudevents;
     pub mod egress;
+    pub mod sink;
     pub mod webhook;
 }
 
@@ -82,6 +92,9 @@ pub mod operations {
     pub(crate) mod described;
     pub mod endpoint_spec;
     pub mod event_spec;
+    pub mod replay;
+    pub mod rotate_secret;
+    pub mod test_endpoint;
 }
 
 /// What the dispatcher tells about itself.
@@ -104,9 +117,10 @@ pub mod config {
     mod settings;
     mod tokens;
 
-    pub use reading::{Reading, Source};
-    pub use run::{RunConfig, defaults};
+    pub use reading::{ResolvedSetting, Source};
+    pub use run::{ApiConfig, RunConfig, defaults};
     pub use settings::Settings;
+    pub use tokens::ApiToken;
 }
 
 /// The admin API and the dashboard.
@@ -127,7 +141,7 @@ pub mod api {
     mod time;
     mod wait;
 
-    pub use access::{Guard, Token};
+    pub use access::Guard;
     pub use server::{Api, listen, openapi, serve, serve_while};
 }
 
@@ -147,9 +161,10 @@ pub mod cli {
     mod replay;
     mod run;
     mod secret;
+    mod service;
     mod signals;
     mod status;
 
     pub use command::{Failure, run};
-    use command::{count, headers_json, open, parse_id, resolve};
+    use command::{count, headers_json, open, parse_id};
 }

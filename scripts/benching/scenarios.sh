@@ -221,10 +221,10 @@ fill_history() {
         alter table postrider.outbox set (fillfactor = 100, autovacuum_enabled = off);
         alter table postrider.delivery set (fillfactor = 100, autovacuum_enabled = off);
         set session_replication_role = replica;
-        insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed, completed_at)
+        insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed, completed_at)
         select 'bench', $(payload 200), 'complete', 1, 0, 0, now() from generate_series(1, $history) as i;
         insert into postrider.delivery (event_id, endpoint_no, status, attempts, completed_at, last_status_code)
-        select o.id, e.no, 'complete', 1, now(), 204
+        select o.id, e.endpoint_no, 'complete', 1, now(), 204
         from postrider.outbox as o, postrider.endpoint as e
         where not exists (select from postrider.delivery as d where d.event_id = o.id);
         alter table postrider.outbox set (fillfactor = 30, autovacuum_enabled = on);
@@ -256,7 +256,7 @@ several() {
 
 # soak: sizes, dead rows, memory and latency every 15 s.
 soak() {
-    local rate pid tables='outbox delivery attempt claim tally' table began at_s
+    local rate pid tables='outbox delivery attempt claim endpoint_stat' table began at_s
     get_ready 1 / 512 --retain-complete 5m
     deliver "$events" 200
     rate=$(ratio "int($events * 1000000 / ($settled_us - $committed_us) / 2)")

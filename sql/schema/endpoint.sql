@@ -1,6 +1,6 @@
 -- Who receives events, how, and within which limits.
 create table postrider.endpoint (
-    no                 integer     generated always as identity primary key,
+    endpoint_no        integer     generated always as identity primary key,
     id                 text        not null check (id ~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$'),
     url                text        not null check (postrider.is_endpoint_url(url)),
     topics             text[]      not null check (cardinality(topics) <= 100 and postrider.are_topic_patterns(topics)),
@@ -33,7 +33,7 @@ create table postrider.endpoint (
     constraint signing_key_has_a_public_key check ((signing_key is null) = (public_key is null))
 );
 comment on table postrider.endpoint is 'Who receives events. Holds signing secrets: not readable by postrider_reader. Change it with postrider.put_endpoint and its siblings.';
-comment on column postrider.endpoint.no is 'Private short key.';
+comment on column postrider.endpoint.endpoint_no is 'Private short key.';
 comment on column postrider.endpoint.id is 'Chosen by its owner: 1 to 64 of [A-Za-z0-9._-], not starting with a full stop.';
 comment on column postrider.endpoint.url is 'https://host/path, at most 2048 bytes, no credentials, no fragment; http:// only works where the dispatcher runs with --allow-http.';
 comment on column postrider.endpoint.topics is 'Up to 100 patterns; an event is delivered once however many match. Empty: only events whose destination names this endpoint.';
@@ -84,7 +84,7 @@ comment on column postrider.endpoint_change.id is 'Private key.';
 grant select, update, delete on postrider.endpoint_change to postrider_dispatcher;
 
 create table postrider.old_secret (
-    endpoint_no integer     not null references postrider.endpoint (no) on delete cascade,
+    endpoint_no integer     not null references postrider.endpoint (endpoint_no) on delete cascade,
     secret      text        not null check (postrider.is_signing_secret(secret)),
     valid_until timestamptz not null,
     primary key (endpoint_no, secret)

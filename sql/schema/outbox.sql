@@ -6,7 +6,7 @@ create table postrider.outbox (
     completed_at    timestamptz,
     deliver_after   timestamptz      check (isfinite(deliver_after)),
     deliveries      integer,
-    unsettled       integer,
+    open_deliveries integer,
     failed          integer,
     status          postrider.status not null default 'pending',
     topic           text             not null,
@@ -24,14 +24,14 @@ create table postrider.outbox (
     constraint outbox_headers_check check (status <> 'pending' or postrider.are_headers_valid(headers)),
     constraint status_agrees_with_counts check (case status
         when 'pending' then deliveries is null
-        when 'in_progress' then deliveries is not null and unsettled > 0
-        when 'complete' then deliveries is not null and unsettled = 0 and failed = 0
-        when 'failed' then deliveries is not null and unsettled = 0 and (failed > 0 or cancelled_at is not null)
+        when 'in_progress' then deliveries is not null and open_deliveries > 0
+        when 'complete' then deliveries is not null and open_deliveries = 0 and failed = 0
+        when 'failed' then deliveries is not null and open_deliveries = 0 and (failed > 0 or cancelled_at is not null)
     end),
     constraint finished_has_a_time check ((status in ('complete', 'failed')) = (completed_at is not null)),
     constraint counts_are_kept_together check (
-        (deliveries is null) = (unsettled is null) and (deliveries is null) = (failed is null)
-        and unsettled >= 0 and failed >= 0 and unsettled + failed <= deliveries)
+        (deliveries is null) = (open_deliveries is null) and (deliveries is null) = (failed is null)
+        and open_deliveries >= 0 and failed >= 0 and open_deliveries + failed <= deliveries)
 ) with (
     -- Two updates a row (routed, settled) stay on its page: HOT, no index touched.
     fillfactor = 30,
@@ -56,7 +56,7 @@ comment on column postrider.outbox.created_at is 'When the inserting transaction
 comment on column postrider.outbox.completed_at is 'When the last delivery was settled; null again while one is retried or replayed.';
 comment on column postrider.outbox.deliver_after is 'Not before this time; null: at once.';
 comment on column postrider.outbox.deliveries is 'How many endpoints it goes to; null until routed; 0: nobody subscribed, or it was cancelled before.';
-comment on column postrider.outbox.unsettled is 'How many deliveries are neither complete nor failed yet.';
+comment on column postrider.outbox.open_deliveries is 'How many deliveries are neither complete nor failed yet.';
 comment on column postrider.outbox.failed is 'How many deliveries were given up or cancelled.';
 comment on column postrider.outbox.status is 'pending; in_progress from routing until the last delivery is settled; then complete, or failed if one was given up or cancelled.';
 comment on column postrider.outbox.topic is 'Event type: dotted words of [A-Za-z0-9_-], at most 128 bytes.';
@@ -98,6 +98,6 @@ grant insert (topic, payload, key, headers, idempotency_key, destination, delive
     on postrider.outbox to postrider_producer;
 -- To learn the id of an inserted row by currval(), not by reading the table.
 grant usage on sequence postrider.outbox_id_seq to postrider_producer, postrider_dispatcher;
-grant select (id, created_at, completed_at, deliver_after, deliveries, unsettled, failed, status, topic, key, idempotency_key,
+grant select (id, created_at, completed_at, deliver_after, deliveries, open_deliveries, failed, status, topic, key, idempotency_key,
     destination, cancelled_at, payload_bytes) on postrider.outbox to postrider_reader;
 grant select, insert, update, delete on postrider.outbox to postrider_dispatcher;

@@ -1,6 +1,5 @@
-//! Who may use the API: tokens, and the checks that keep a browser from being used against an address of this machine.
+//! Access to the API: tokens, and checks that keep a web page from using a browser against an address of this machine.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,45 +12,29 @@ use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-use super::places::Place;
+use super::places::ConnectionPlace;
 use super::problem::{Code, Problem};
+use crate::config::ApiToken;
 
-/// What a browser says of the page that asks (Fetch Metadata).
+/// Where the page comes from that makes a browser ask (Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Requests under way at once; waiting ones count.
+/// Requests under way at once, waiting ones included.
 const REQUESTS_MAX: usize = 128;
-/// No request takes longer, `?wait=` included.
+/// Longest time of a request, `?wait=` included.
 pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(75);
 
-/// A token of the API. Shows in no output.
-#[derive(Clone)]
-pub struct Token(String);
-
-impl Token {
-    /// Wraps a token that `config` has checked.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(hidden)")
-    }
-}
-
-/// What lets requests in.
+/// Decides which requests are let in.
 #[derive(Debug)]
 pub struct Guard {
-    tokens: Vec<Token>,
+    tokens: Vec<ApiToken>,
     hosts: Vec<String>,
     requests: Semaphore,
 }
 
 impl Guard {
-    /// With tokens, every request needs one of them; without, the Host header must be an address, `localhost` or one of
-    /// `hosts`. Requests that were let in have half of the connections at most, so that others are always heard.
-    pub fn new(tokens: Vec<Token>, hosts: Vec<String>, connections_max: usize) -> Self {
+    /// With tokens, every request needs one of them. Without, the Host header must be an address, `localhost` or one of
+    /// `hosts`. Requests that were let in use at most half of the connections, so that new ones are always heard.
+    pub fn new(tokens: Vec<ApiToken>, hosts: Vec<String>, connections_max: usize) -> Self {
         Self { tokens, hosts, requests: Semaphore::new(REQUESTS_MAX.min(connections_max / 2)) }
     }
 
@@ -61,9 +44,9 @@ impl Guard {
 
     fn judge_token(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        // Compares with every token, in a time that does not tell how much of one is right.
+        // Compares with every token, in constant time: the time does not tell how much of a token is right.
         let is_known = given.is_some_and(|given| {
-            let equal = self.tokens.iter().map(|token| token.0.as_bytes().ct_eq(given));
+            let equal = self.tokens.iter().map(|token| token.as_bytes().ct_eq(given));
             equal.fold(subtle::Choice::from(0), |any, one| any | one).into()
         });
         if is_known {
@@ -82,7 +65,7 @@ impl Guard {
                 "the Host header is neither an address nor localhost; --api-host NAME allows a name",
             ));
         }
-        // Browsers say so of links, images and forms, too, which have no Origin.
+        // Browsers send this header for links, images and forms too, which have no Origin.
         if headers.get(SEC_FETCH_SITE).is_some_and(|site| site.as_bytes() == b"cross-site") {
             return Err(Problem::new(
                 Code::Forbidden,
@@ -105,7 +88,7 @@ impl Guard {
     }
 }
 
-/// A Host header without its port.
+/// Strips the port from a Host header.
 fn name_of(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -113,7 +96,7 @@ fn name_of(host: &str) -> &str {
     }
 }
 
-/// Lets a request in, bounds how many there are and how long each takes.
+/// Lets a request in; bounds the number of requests and the time of each.
 pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if let Err(problem) = guard.judge(request.method(), request.headers()) {
         return problem.into_response();
@@ -121,14 +104,14 @@ pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, nex
     let Ok(_permit) = guard.requests.try_acquire() else {
         return Problem::new(Code::Busy, "too many requests at once").into_response();
     };
-    let _at_work = request.extensions().get::<Place>().map(Place::work);
+    let _at_work = request.extensions().get::<ConnectionPlace>().map(ConnectionPlace::work);
     match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => Problem::new(Code::Timeout, "the request took too long").into_response(),
     }
 }
 
-/// Gives bare refusals of the router a body.
+/// Gives the router's bare refusals a body.
 pub(super) async fn explain(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let is_bare = !response.headers().contains_key(axum::http::header::CONTENT_TYPE)

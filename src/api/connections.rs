@@ -1,5 +1,5 @@
-//! Connections of the API. Each is bounded in how long it may take over anything, and so is how many there are: what a
-//! client holds, it holds for a time, without a claim or a settle waiting for it, and without keeping others out.
+//! Connections of the API. Their number is bounded, and so is the time that each may take for anything. A client holds what
+//! it holds only for a time; no claim or settle waits for it, and it does not keep others out.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::access::REQUEST_DEADLINE;
-use super::places::{Place, Places};
+use super::places::{ConnectionPlace, ConnectionPlaces};
 use crate::rules::descriptors::Descriptors;
 
 /// For the head of a request, and how long a connection may be idle before it; for a body it is the same.
@@ -55,14 +55,14 @@ pub(super) struct Connections {
     router: Router,
     descriptors: Descriptors,
     stop: CancellationToken,
-    places: Places,
+    places: ConnectionPlaces,
     open: JoinSet<()>,
 }
 
 impl Connections {
     /// None yet; at `stop` each ends with the request under way.
     pub(super) fn new(router: Router, descriptors: Descriptors, stop: CancellationToken) -> Self {
-        Self { router, descriptors, stop, places: Places::default(), open: JoinSet::new() }
+        Self { router, descriptors, stop, places: ConnectionPlaces::default(), open: JoinSet::new() }
     }
 
     /// Serves until it is told to stop; returns when all connections have ended, at most [`STOP_DEADLINE`] later.
@@ -115,7 +115,7 @@ fn is_of_the_client(fault: &io::Error) -> bool {
     matches!(fault.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn converse(socket: TcpStream, place: Place, router: Router, stop: CancellationToken) {
+async fn converse(socket: TcpStream, place: ConnectionPlace, router: Router, stop: CancellationToken) {
     let router = TowerToHyperService::new(router);
     let seated = place.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -1,4 +1,4 @@
-//! `/v1/deliveries`: look, and retry.
+//! `/v1/deliveries`: list, show, retry.
 
 #![expect(unused_qualifications, reason = "what utoipa's macro writes")]
 
@@ -10,26 +10,26 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::extract::{Answer, Id, Params, Text};
+use super::extract::{Id, JsonResponse, QueryParams, Text};
 use super::paging::check_limit;
 use super::problem::{Code, Problem};
 use crate::model::delivery::DeliveryId;
 use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, Status};
 
-/// Which deliveries.
+/// Selects deliveries.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeliveryParams {
-    /// Of one endpoint.
+    /// Only deliveries to this endpoint.
     endpoint_id: Option<String>,
-    /// In one status.
+    /// Only deliveries with this status.
     #[param(inline)]
     status: Option<Status>,
-    /// Of one event.
+    /// Only deliveries of this event.
     #[param(minimum = 1)]
     event_id: Option<i64>,
-    /// Of one topic.
+    /// Only deliveries of events with this topic.
     topic: Option<String>,
     /// Rows of a page, at most. Default: 50.
     #[param(minimum = 1, maximum = 500)]
@@ -42,22 +42,22 @@ pub(super) struct DeliveryParams {
 /// A page of deliveries.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DeliveryPage {
-    /// The rows; there may be more although this is empty.
+    /// The rows. More pages may follow even if this is empty.
     data: Vec<DeliveryRow>,
-    /// For the next page; null: this is the last.
+    /// Cursor of the next page. Null on the last page.
     next_cursor: Option<String>,
 }
 
 /// Deliveries, the newest first.
 ///
-/// A page may have fewer rows than there are, even none: `next_cursor` tells whether there are more.
+/// A page may have fewer rows than `limit`, even none; `next_cursor` tells whether more follow.
 #[utoipa::path(
     get, path = "/v1/deliveries", operation_id = "listDeliveries", tag = "deliveries", params(DeliveryParams),
     responses((status = 200, description = "One page", body = DeliveryPage))
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    Params(params): Params<DeliveryParams>,
+    QueryParams(params): QueryParams<DeliveryParams>,
 ) -> Result<Text, Problem> {
     let limit = check_limit(params.limit)?;
     if params.event_id.is_some_and(|id| id < 1) {
@@ -76,10 +76,10 @@ pub(super) async fn list(
         let next_cursor = page.next_before.map(|id| id.to_string());
         Ok(DeliveryPage { data: page.deliveries, next_cursor })
     };
-    api.kept.text(format!("deliveries {limit} {filter:?}"), look).await
+    api.cache.text(format!("deliveries {limit} {filter:?}"), look).await
 }
 
-/// The id that a cursor of ours is.
+/// Reads the id in a cursor of ours.
 fn check_cursor(text: &str) -> Result<i64, Problem> {
     let id = text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text);
     id.ok_or_else(|| {
@@ -95,13 +95,13 @@ fn check_cursor(text: &str) -> Result<i64, Problem> {
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
     Id(id): Id<i64>,
-) -> Result<Answer<DeliveryDetail>, Problem> {
-    Ok(Answer(StatusCode::OK, existing(&api, DeliveryId::new(id)).await?))
+) -> Result<JsonResponse<DeliveryDetail>, Problem> {
+    Ok(JsonResponse(StatusCode::OK, existing(&api, DeliveryId::new(id)).await?))
 }
 
 /// Makes a failed or waiting delivery due at once.
 ///
-/// A failed one has its whole retry schedule before it again.
+/// A failed delivery starts its retry schedule anew.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/retry", operation_id = "retryDelivery", tag = "deliveries", params(DeliveryPath),
     responses((status = 200, description = "The delivery, pending", body = DeliveryDetail))
@@ -109,10 +109,10 @@ pub(super) async fn get(
 pub(super) async fn retry(
     State(api): State<Arc<Api>>,
     Id(id): Id<i64>,
-) -> Result<Answer<DeliveryDetail>, Problem> {
+) -> Result<JsonResponse<DeliveryDetail>, Problem> {
     let id = DeliveryId::new(id);
     api.store.retry(id).await?;
-    Ok(Answer(StatusCode::OK, existing(&api, id).await?))
+    Ok(JsonResponse(StatusCode::OK, existing(&api, id).await?))
 }
 
 async fn existing(api: &Api, id: DeliveryId) -> Result<DeliveryDetail, Problem> {

@@ -1,4 +1,4 @@
-//! `/v1/endpoints`: who receives events.
+//! `/v1/endpoints`: the receivers of events.
 
 #![expect(unused_qualifications, reason = "what utoipa's macro writes")]
 
@@ -7,35 +7,39 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Answer, Body, Id, OptionalBody, Params, Text};
+use super::extract::{Body, Id, JsonResponse, OptionalBody, QueryParams, Text};
 use super::openapi::{Secret, TopicPattern, Whole};
 use super::paging::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
-use crate::operations::endpoint_spec::{EndpointSpec, check_patterns, check_secret};
-use crate::operations::event_spec::EventSpec;
-use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, PutResult, Replay, RotatedSecret, Span};
-use crate::validation::{Problems, parse_duration};
+use crate::operations::endpoint_spec::EndpointSpec;
+use crate::operations::replay::{ReplaySpec, check_times, check_topics};
+use crate::operations::rotate_secret::{OVERLAP_DEFAULT, SecretRotation};
+use crate::operations::test_endpoint::{TestOutcome, test_endpoint};
+use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, PutResult, RotatedSecret, Span};
+use crate::validation::Problems;
 
-const DAY: Duration = Duration::from_hours(24);
+/// How long a test waits for its first attempt, if nothing is said.
+const TEST_WAIT: Duration = Duration::from_secs(20);
 /// Events looked up by one call of replay, unless the caller says less.
 const REPLAY_MAX: i32 = 10_000;
-/// Longest reason of a pause.
+/// Longest reason of a pause, in characters.
 const REASON_CHARS_MAX: usize = 500;
 
-/// What a PUT did.
+/// An endpoint after a PUT.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PutEndpoint {
     /// The endpoint as it is now.
     #[serde(flatten)]
     endpoint: EndpointRow,
-    /// What was done.
+    /// What the request did.
     result: PutResult,
-    /// The generated secret, shown this once; null: there was one, or one was given.
+    /// The generated secret, shown this once. Null if the endpoint had one, or the request gave one.
     secret: Option<String>,
 }
 
@@ -54,28 +58,28 @@ pub(super) async fn put(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
     Body(spec): Body<EndpointSpec>,
-) -> Result<Answer<PutEndpoint>, Problem> {
+) -> Result<JsonResponse<PutEndpoint>, Problem> {
     let mut problems = Problems::default();
     let put = spec.check(id, &api.policy, &mut problems);
     let put = problems.unless_any(put)?;
     let done = api.store.put_endpoint(&put).await?;
     let status = if done.result == PutResult::Created { StatusCode::CREATED } else { StatusCode::OK };
     let endpoint = existing(&api, &put.id).await?;
-    Ok(Answer(status, PutEndpoint { endpoint, result: done.result, secret: done.secret }))
+    Ok(JsonResponse(status, PutEndpoint { endpoint, result: done.result, secret: done.secret }))
 }
 
-/// One endpoint and how it is doing; never its secret.
+/// One endpoint and its health; never its secret.
 #[utoipa::path(
     get, path = "/v1/endpoints/{id}", operation_id = "getEndpoint", tag = "endpoints", params(EndpointPath),
     responses((status = 200, description = "The endpoint", body = EndpointRow))
 )]
 pub(super) async fn get(State(api): State<Arc<Api>>, Id(id): Id<String>) -> Result<Text, Problem> {
-    api.kept.text(format!("endpoint {id}"), existing(&api, &id)).await
+    api.cache.text(format!("endpoint {id}"), existing(&api, &id)).await
 }
 
 /// Deletes an endpoint.
 ///
-/// Nothing more is routed to it, and what waits for it is given up as failed.
+/// No more events are routed to it, and its waiting deliveries become failed.
 #[utoipa::path(
     delete, path = "/v1/endpoints/{id}", operation_id = "deleteEndpoint", tag = "endpoints", params(EndpointPath),
     responses((status = 200, description = "Deleted", body = DeletedEndpoint))
@@ -83,8 +87,8 @@ pub(super) async fn get(State(api): State<Arc<Api>>, Id(id): Id<String>) -> Resu
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
-) -> Result<Answer<DeletedEndpoint>, Problem> {
-    Ok(Answer(StatusCode::OK, api.store.delete_endpoint(&id).await?))
+) -> Result<JsonResponse<DeletedEndpoint>, Problem> {
+    Ok(JsonResponse(StatusCode::OK, api.store.delete_endpoint(&id).await?))
 }
 
 /// A page of endpoints.
@@ -92,7 +96,7 @@ pub(super) async fn delete(
 pub(super) struct EndpointPage {
     /// The rows.
     data: Vec<EndpointRow>,
-    /// For the next page; null: this is the last.
+    /// Cursor of the next page. Null on the last page.
     next_cursor: Option<String>,
 }
 
@@ -103,11 +107,11 @@ pub(super) struct EndpointPage {
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    Params(params): Params<PageParams>,
+    QueryParams(params): QueryParams<PageParams>,
 ) -> Result<Text, Problem> {
     let limit = params.limit()?;
     let cursor = params.cursor.as_deref();
-    api.kept.text(format!("endpoints {limit} {cursor:?}"), page(&api, cursor, limit)).await
+    api.cache.text(format!("endpoints {limit} {cursor:?}"), page(&api, cursor, limit)).await
 }
 
 async fn page(api: &Api, cursor: Option<&str>, limit: i64) -> Result<EndpointPage, Problem> {
@@ -120,16 +124,16 @@ async fn page(api: &Api, cursor: Option<&str>, limit: i64) -> Result<EndpointPag
     Ok(EndpointPage { data: rows, next_cursor })
 }
 
-/// Why an endpoint is paused.
+/// A pause.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PauseBody {
-    /// Shown with the endpoint.
+    /// Why; shown with the endpoint.
     #[schema(max_length = 500)]
     reason: Option<String>,
 }
 
-/// Stops attempts; deliveries wait, nothing is lost.
+/// Pauses an endpoint: no more attempts; deliveries wait, none is lost.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/pause", operation_id = "pauseEndpoint", tag = "endpoints", params(EndpointPath),
     request_body = Option<PauseBody>,
@@ -139,16 +143,16 @@ pub(super) async fn pause(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
     OptionalBody(body): OptionalBody<PauseBody>,
-) -> Result<Answer<EndpointRow>, Problem> {
+) -> Result<JsonResponse<EndpointRow>, Problem> {
     if body.reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
         let expected = format!("reason: needs at most {REASON_CHARS_MAX} characters");
         return Err(Problem::new(Code::InvalidArgument, expected));
     }
     api.store.pause_endpoint(&id, body.reason.as_deref()).await?;
-    Ok(Answer(StatusCode::OK, existing(&api, &id).await?))
+    Ok(JsonResponse(StatusCode::OK, existing(&api, &id).await?))
 }
 
-/// Enables a paused or disabled endpoint; what waits is delivered.
+/// Enables a paused or disabled endpoint; its waiting deliveries are attempted.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/resume", operation_id = "resumeEndpoint", tag = "endpoints", params(EndpointPath),
     responses((status = 200, description = "Enabled", body = EndpointRow))
@@ -156,9 +160,9 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
-) -> Result<Answer<EndpointRow>, Problem> {
+) -> Result<JsonResponse<EndpointRow>, Problem> {
     api.store.resume_endpoint(&id).await?;
-    Ok(Answer(StatusCode::OK, existing(&api, &id).await?))
+    Ok(JsonResponse(StatusCode::OK, existing(&api, &id).await?))
 }
 
 /// How to rotate a secret.
@@ -168,7 +172,7 @@ pub(super) struct RotateBody {
     /// The new secret; generated if left out.
     #[schema(value_type = Option<Secret>, write_only)]
     secret: Option<String>,
-    /// How long the old one signs too, 0s to 30days. Default: 24h.
+    /// How long the old secret signs too, 0s to 30days. Default: 24h.
     #[schema(value_type = Option<Span>)]
     overlap: Option<String>,
 }
@@ -185,63 +189,54 @@ pub(super) async fn rotate_secret(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
     OptionalBody(body): OptionalBody<RotateBody>,
-) -> Result<Answer<RotatedSecret>, Problem> {
+) -> Result<JsonResponse<RotatedSecret>, Problem> {
     let mut problems = Problems::default();
-    check_secret(body.secret.as_deref(), &mut problems);
-    let overlap = body.overlap.as_deref().unwrap_or("24h");
-    let overlap = parse_duration("overlap", overlap, (Duration::ZERO, 30 * DAY), &mut problems);
-    let overlap = problems.unless_any(overlap)?;
-    Ok(Answer(StatusCode::OK, api.store.rotate_secret(&id, body.secret.as_deref(), overlap).await?))
+    let overlap = body.overlap.as_deref().unwrap_or(OVERLAP_DEFAULT);
+    let rotation = SecretRotation::check(id, body.secret, overlap, &mut problems);
+    let rotation = problems.unless_any(rotation)?;
+    Ok(JsonResponse(StatusCode::OK, rotation.run(&api.store).await?))
 }
 
 /// Sends a test event to this endpoint alone, and waits for its first attempt.
 ///
-/// Its topic is `postrider.test`. One that fails is cancelled, so that it is not retried for days.
+/// Its topic is `postrider.test`. If the attempt fails, or none ends in time, the event is cancelled, so that it is not
+/// retried for days. A paused or disabled endpoint is refused with 409.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/test", operation_id = "testEndpoint", tag = "endpoints", params(EndpointPath, Wait),
     responses(
         (status = 200, description = "The delivery and its attempt", body = DeliveryDetail),
-        (status = 202, description = "No attempt ended in time: is a dispatcher running, the endpoint enabled?", body = TestEvent),
+        (status = 202, description = "No attempt ended in time: the event is cancelled", body = TestEvent),
     )
 )]
 pub(super) async fn test(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
-    Params(params): Params<Wait>,
-) -> Result<axum::response::Response, Problem> {
-    use axum::response::IntoResponse as _;
-
-    let wait = params.duration(Duration::from_secs(20))?;
-    existing(&api, &id).await?;
-    let publication = EventSpec {
-        topic: "postrider.test".to_owned(),
-        payload: "{\"test\": true}".to_owned(),
-        destination: Some(id.clone()),
-        ..EventSpec::default()
-    };
-    api.store.hasten_probe(&id).await?;
-    let event = publication.check(&mut Problems::default());
-    let event_id = api.store.insert_event(&event).await?;
-    let event_id = event_id.ok_or_else(|| Problem::new(Code::Internal, "the event was not inserted"))?;
-    match wait::first_attempt(&api, event_id, wait).await? {
-        Some(delivery) => {
-            if delivery.delivery.status != crate::store::Status::Complete {
-                api.store.cancel(event_id).await?;
-            }
-            Ok(Answer(StatusCode::OK, delivery).into_response())
+    QueryParams(params): QueryParams<Wait>,
+) -> Result<Response, Problem> {
+    let wait = params.duration(TEST_WAIT)?;
+    let _waiting = wait::begin(&api)?;
+    let tested = test_endpoint(&api.store, &id, wait, api.stop.cancelled()).await?;
+    Ok(match tested.outcome {
+        TestOutcome::Accepted(delivery) | TestOutcome::Refused(delivery) => {
+            JsonResponse(StatusCode::OK, *delivery).into_response()
         }
-        None => Ok(Answer(StatusCode::ACCEPTED, TestEvent { event_id: event_id.get() }).into_response()),
-    }
+        TestOutcome::NoAttempt(why) => {
+            let body = TestEvent { event_id: tested.event_id.get(), reason: why.to_string() };
+            JsonResponse(StatusCode::ACCEPTED, body).into_response()
+        }
+    })
 }
 
-/// A test that is not over.
+/// A test without an attempt that ended.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TestEvent {
-    /// The event.
+    /// The event; it is cancelled.
     event_id: i64,
+    /// Why no attempt ended in time.
+    reason: String,
 }
 
-/// What to send again.
+/// The events to send again.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplayBody {
@@ -254,29 +249,29 @@ pub(super) struct ReplayBody {
     /// Topic patterns. Default: what the endpoint subscribes to.
     #[schema(value_type = Option<Vec<TopicPattern>>, max_items = 100)]
     topics: Option<Vec<String>>,
-    /// Where an earlier answer says to go on.
+    /// `next_after` of an earlier response: continue there.
     #[schema(value_type = Option<i64>, minimum = 0)]
     after: Option<Whole>,
     /// Events looked up by this call. Default: 10000.
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 10000)]
     limit: Option<Whole>,
-    /// Whether to count only.
+    /// Count only.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// What a replay did.
+/// Result of a replay.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ReplayAnswer {
     /// The endpoint.
     id: String,
-    /// Events that are sent again (or would be, by a dry run).
+    /// Events that are sent again, or would be in a dry run.
     replayed: i64,
-    /// Where to go on, as `after`; null: done.
+    /// Send it as `after` to continue. Null when done.
     next_after: Option<i64>,
 }
 
-/// Sends events of a time again, also those that this endpoint never got.
+/// Sends the events of a period again, also those that this endpoint never got.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/replay", operation_id = "replayEvents", tag = "endpoints", params(EndpointPath),
     request_body = ReplayBody,
@@ -286,11 +281,17 @@ pub(super) async fn replay(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
     Body(body): Body<ReplayBody>,
-) -> Result<Answer<ReplayAnswer>, Problem> {
+) -> Result<JsonResponse<ReplayAnswer>, Problem> {
     let mut problems = Problems::default();
-    time::check("since", Some(&body.since), &mut problems);
-    time::check("until", body.until.as_deref(), &mut problems);
-    check_patterns("topics", body.topics.as_deref().unwrap_or_default(), &mut problems);
+    let since = time::parse("since", &body.since, &mut problems);
+    let until = body.until.as_deref().map(|text| time::parse("until", text, &mut problems));
+    check_times(
+        since.as_ref(),
+        until.as_ref().and_then(Option::as_ref),
+        body.until.as_deref(),
+        &mut problems,
+    );
+    check_topics(body.topics.as_deref(), &mut problems);
     let after = body.after.map_or(0, |after| after.0);
     if after < 0 {
         problems.add("after", "needs a whole number, 0 or more", None);
@@ -300,19 +301,23 @@ pub(super) async fn replay(
     if limit.is_none() {
         problems.add("limit", "needs a whole number, 1 to 10000", None);
     }
-    let limit = problems.unless_any(limit)?;
-    let replay = Replay {
+    let (since, limit) = problems.unless_any(since.zip(limit))?;
+    let spec = ReplaySpec {
         endpoint_id: id.clone(),
-        since: body.since,
-        until: body.until,
+        since,
+        until: until.flatten(),
         topics: body.topics,
         dry_run: body.dry_run,
     };
+    let replay = spec.fix(&api.store).await?;
     let done = api.store.replay(&replay, after, limit).await?;
-    Ok(Answer(StatusCode::OK, ReplayAnswer { id, replayed: done.replayed, next_after: done.next_after }))
+    Ok(JsonResponse(
+        StatusCode::OK,
+        ReplayAnswer { id, replayed: done.replayed, next_after: done.next_after },
+    ))
 }
 
-/// The id that its owner chose.
+/// An endpoint's id.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes a part of the path")]

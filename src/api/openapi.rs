@@ -1,4 +1,4 @@
-//! How the API describes itself in `/openapi.json`: what holds for all routes.
+//! The description in `/openapi.json`: the parts that all routes share.
 
 use utoipa::Modify;
 use utoipa::openapi::schema::Schema;
@@ -15,7 +15,7 @@ pub(super) use crate::validation::Whole;
     info(
         title = "Postrider",
         description = "Insert a row into `postrider.outbox` in your own transaction; it is delivered by signed HTTP POST.\n\n\
-                       This is the admin API; whatever it does can be done in SQL too. Bodies are JSON, and unknown fields \
+                       This is the admin API; everything it does can be done in SQL too. Bodies are JSON; unknown fields \
                        are refused by name. Refusals are `application/problem+json` (RFC 9457) with a stable `code`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
@@ -24,10 +24,10 @@ pub(super) use crate::validation::Whole;
         (url = "http://127.0.0.1:7678", description = "Where `postrider run` listens by default"),
     ),
     tags(
-        (name = "endpoints", description = "Who receives events"),
-        (name = "events", description = "What is delivered"),
+        (name = "endpoints", description = "Receivers of events"),
+        (name = "events", description = "Rows of the outbox"),
         (name = "deliveries", description = "One event for one endpoint"),
-        (name = "status", description = "The state of the whole"),
+        (name = "status", description = "Backlog and dispatchers"),
     ),
     security((), ("bearer" = [])),
     modifiers(&Bearer),
@@ -48,7 +48,7 @@ impl Modify for Bearer {
     }
 }
 
-/// Adds what holds for every route and every answer.
+/// Adds the parts that every route and every response shares.
 pub(super) fn complete(openapi: &mut OpenApi) {
     env!("CARGO_PKG_VERSION").clone_into(&mut openapi.info.version);
     let components = openapi.components.get_or_insert_default();
@@ -70,7 +70,7 @@ fn refusal(why: &str) -> Response {
     ResponseBuilder::new().description(why).content("application/problem+json", problem).build()
 }
 
-/// What we answer says null where there is nothing, and leaves no field out; what we are sent may.
+/// Our responses write null and leave no field out. Requests may leave fields out.
 fn require_all(components: &mut Components) {
     let answers = components.schemas.iter_mut().filter(|(name, _)| !name.ends_with("Body"));
     for (_, schema) in answers {

@@ -1,20 +1,20 @@
-//! Requests that wait until something is over: looks again and again, ever less often, until a deadline.
+//! Requests that wait for something: they look again and again, ever less often, until a deadline.
 
 use std::future::Future;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep};
 use utoipa::IntoParams;
 
 use super::Api;
 use super::problem::{Code, Problem};
-use crate::model::delivery::DeliveryId;
 use crate::model::event::EventId;
-use crate::store::{DeliveryDetail, DeliveryFilter, Status};
+use crate::store::Status;
 use crate::validation::{Problems, parse_duration};
 
-/// No request waits longer.
+/// Longest wait of a request.
 const WAIT_MAX: Duration = Duration::from_mins(1);
 /// Requests that wait at once.
 pub(super) const WAITING_MAX: usize = 64;
@@ -26,7 +26,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wait {
-    /// Answer when it is over, or after this time: 0s to 1m.
+    /// Answer when the wait is over, or after this time: 0s to 1m.
     #[param(pattern = "^([0-9]+ ?(ms|s|m) ?)+$", example = "1s")]
     wait: Option<String>,
 }
@@ -40,7 +40,7 @@ impl Wait {
     }
 }
 
-/// Waits until an event is complete or failed, at most so long.
+/// Waits until an event is complete or failed, at most `wait`.
 pub(super) async fn settled(api: &Api, id: EventId, wait: Duration) -> Result<(), Problem> {
     let is_settled = async || match api.store.read_event_status(id).await? {
         Some(Status::Pending | Status::InProgress) => Ok(None),
@@ -49,20 +49,10 @@ pub(super) async fn settled(api: &Api, id: EventId, wait: Duration) -> Result<()
     poll(api, wait, is_settled).await.map(|_| ())
 }
 
-/// Waits until an event's first attempt is settled, at most so long.
-pub(super) async fn first_attempt(
-    api: &Api,
-    id: EventId,
-    wait: Duration,
-) -> Result<Option<DeliveryDetail>, Problem> {
-    let filter = DeliveryFilter { event_id: Some(id.get()), ..DeliveryFilter::default() };
-    let attempted = async || {
-        let page = api.store.list_deliveries(&filter, 1).await?;
-        let Some(delivery) = page.deliveries.first() else { return Ok(None) };
-        let detail = api.store.read_delivery(DeliveryId::new(delivery.id)).await?;
-        Ok(detail.filter(|detail| !detail.attempt_log.is_empty()))
-    };
-    poll(api, wait, attempted).await
+/// Reserves a place among the requests that wait, until the permit is dropped.
+pub(super) fn begin(api: &Api) -> Result<SemaphorePermit<'_>, Problem> {
+    let permit = api.waiting.try_acquire();
+    permit.or(Err(Problem::new(Code::Busy, "too many requests wait; ask without waiting")))
 }
 
 async fn poll<T, F: Future<Output = Result<Option<T>, Problem>>>(
@@ -73,9 +63,7 @@ async fn poll<T, F: Future<Output = Result<Option<T>, Problem>>>(
     if wait.is_zero() {
         return look().await;
     }
-    let Ok(_permit) = api.waiting.try_acquire() else {
-        return Err(Problem::new(Code::Busy, "too many requests wait; ask without waiting"));
-    };
+    let _permit = begin(api)?;
     let deadline = Instant::now() + wait;
     let mut pause = PAUSE_FIRST;
     loop {

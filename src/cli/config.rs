@@ -1,4 +1,4 @@
-//! `postrider config show`: every setting that `run` would have, and where it comes from.
+//! `postrider config show`: every setting that `run` would use, and its source.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Failure, output};
 use crate::config::args;
-use crate::config::{Reading, RunConfig, Settings, Source};
+use crate::config::{ResolvedSetting, RunConfig, Settings, Source};
 
-/// Prints them, or all that is wrong with them.
+/// Prints the settings, or all problems with them.
 pub(super) fn run(
     mut settings: Settings,
     url: Option<String>,
@@ -24,7 +24,7 @@ pub(super) fn run(
             readings.iter().map(|reading| (reading.name.clone(), as_json(reading, &flags))).collect();
         return Ok(output::json(&all)?);
     }
-    let row = |reading: &Reading| {
+    let row = |reading: &ResolvedSetting| {
         let (source, place) = origin(reading, &flags);
         let place = place.map(|place| format!(" {place}")).unwrap_or_default();
         [reading.name.clone(), as_text(&reading.value), format!("{source}{place}")]
@@ -32,13 +32,13 @@ pub(super) fn run(
     Ok(output::table(["SETTING", "VALUE", "FROM"], readings.iter().map(row))?)
 }
 
-fn as_json(reading: &Reading, flags: &BTreeSet<String>) -> Value {
+fn as_json(reading: &ResolvedSetting, flags: &BTreeSet<String>) -> Value {
     let (source, place) = origin(reading, flags);
     json!({ "value": reading.value, "source": source, "from": place })
 }
 
-/// Where a value comes from, and the name of that flag, variable or file.
-fn origin(reading: &Reading, flags: &BTreeSet<String>) -> (&'static str, Option<String>) {
+/// Returns the source of a value, and the name of the flag, variable or file.
+fn origin(reading: &ResolvedSetting, flags: &BTreeSet<String>) -> (&'static str, Option<String>) {
     let name = &reading.name;
     match &reading.source {
         Source::Typed if flags.contains(name) => ("flag", Some(format!("--{}", name.replace('_', "-")))),

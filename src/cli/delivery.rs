@@ -2,16 +2,17 @@
 
 use serde_json::json;
 
-use super::progress::{Progress, STEP, Step, finish};
-use super::{Failure, count, open, output, parse_id, resolve};
+use super::progress::{STEP, Step, StepProgress, finish};
+use super::{Failure, count, open, output, parse_id};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
 use crate::model::delivery::DeliveryId;
+use crate::operations::replay::resolve;
 use crate::store::{
     AttemptRow, DeliveryDetail, DeliveryFilter, DeliveryPage, DeliveryRow, Status, Store, one_line,
 };
-use crate::validation::{Moment, Problems, parse_number};
+use crate::validation::{Problems, TimeArgument, parse_number};
 
 const LIMIT_MAX: usize = 10_000;
 /// The statement's own limit.
@@ -200,14 +201,14 @@ async fn retry_failed(
     endpoint_id: &str,
     typed: &args::DeliveryRetry,
 ) -> Result<(), Failure> {
-    let since = typed.since.as_ref().map(|text| Moment::parse("since", text, &mut settings.problems));
+    let since = typed.since.as_ref().map(|text| TimeArgument::parse("since", text, &mut settings.problems));
     let (store, _) = open(settings, url)?;
     let since = match since.flatten() {
         Some(moment) => Some(resolve(&store, moment).await?),
         None => None,
     };
     let mut signals = Signals::install()?;
-    let progress = Progress::begin("retrying", None);
+    let progress = StepProgress::begin("retrying", None);
     let (mut retried, mut is_interrupted) = (0, false);
     loop {
         let step = store.retry_failed(endpoint_id, since.as_deref(), STEP);

@@ -1,4 +1,4 @@
-//! `postrider dev`: all of it on this machine, and a line for each thing that a newcomer should look at.
+//! `postrider dev`: everything on this machine, with a line for each thing that a newcomer should look at.
 
 mod cluster;
 
@@ -10,18 +10,18 @@ use tokio::task::JoinSet;
 
 use self::cluster::Cluster;
 use super::receive::{self, Behaviour};
+use super::service::Service;
+use super::signals::Signals;
 use super::{Failure, output};
-use crate::cli::signals::Signals;
 use crate::config::args;
 use crate::config::{RunConfig, Settings};
-use crate::dispatcher::Dispatcher;
 use crate::model::endpoint::SigningSecret;
 use crate::store::{CheckedEndpoint, DatabaseUrl, NewEvent, Session, Store};
 use crate::validation::{parse_address, parse_duration};
 
 const ENDPOINT: &str = "dev";
 
-/// Runs until a signal comes, or until so many events were delivered.
+/// Runs until a signal comes, or until the given number of events was delivered.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
@@ -36,7 +36,7 @@ pub(super) async fn run(
         &mut settings.problems,
     );
     let (address, every) = std::mem::take(&mut settings.problems).unless_any(address.zip(every))?;
-    let given = Given { address, every, events: typed.events };
+    let given = DevOptions { address, every, events: typed.events };
     let cluster = if settings.names_database(url.as_ref()) { None } else { Some(Cluster::start().await?) };
     let url = cluster.as_ref().map(|cluster| cluster.url().to_owned()).or(url);
     // Or everybody on this machine could register an endpoint, and read what comes by.
@@ -59,8 +59,8 @@ pub(super) async fn run(
     done
 }
 
-/// What was typed.
-struct Given {
+/// Arguments of `dev`, checked.
+struct DevOptions {
     address: SocketAddr,
     every: Duration,
     events: Option<u32>,
@@ -68,18 +68,18 @@ struct Given {
 
 async fn work(
     config: RunConfig,
-    given: Given,
+    given: DevOptions,
     token_file: Option<String>,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
-    let Given { address, every, events } = given;
-    let database = config.database.clone();
+    let DevOptions { address, every, events } = given;
+    let database = config.dispatcher.database.clone();
     let health = tokio::select! {
-        health = Dispatcher::prepare(&config) => health?,
+        health = Service::prepare(&config) => health?,
         _ = signals.next() => return Ok(()),
     };
     let store = Store::new(&database, Session::Command, 2).map_err(anyhow::Error::from)?;
-    let store = store.with_vault(config.vault.clone());
+    let store = store.with_vault(config.dispatcher.vault.clone());
     let listener = receive::bind(address).await?;
     let address = listener.local_addr()?;
     // A new one each time: a database that was given may know this endpoint from an earlier run.
@@ -92,7 +92,7 @@ async fn work(
         Behaviour { secret, status: StatusCode::OK, fail_rate: 0.0, delay: Duration::ZERO, json: false },
     ));
     let dispatcher = tokio::select! {
-        dispatcher = Box::pin(Dispatcher::start(config, health)) => dispatcher?,
+        dispatcher = Box::pin(Service::start(config, health)) => dispatcher?,
         _ = signals.next() => return Ok(()),
     };
     introduce(&database, address, &dispatcher, token_file.as_deref())?;
@@ -112,7 +112,7 @@ fn endpoint(address: SocketAddr, secret: &str) -> CheckedEndpoint {
 fn introduce(
     database: &DatabaseUrl,
     receiver: SocketAddr,
-    dispatcher: &Dispatcher,
+    dispatcher: &Service,
     token_file: Option<&str>,
 ) -> std::io::Result<()> {
     // In quotes: a shell may take a question mark to mean a file.
@@ -145,14 +145,14 @@ async fn publish(store: &Store, every: Duration, events: Option<u32>) -> Result<
         store.insert_event(&event).await?;
         tokio::time::sleep(every).await;
     }
-    // Stopping finishes what is in flight; what is not begun by now would wait for the next start.
+    // A stop finishes only the requests under way. The other deliveries would wait for the next start.
     while is_under_way(store).await? {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }
 
-/// Whether the receiver is still to get something. What else the database's endpoints wait for does not matter.
+/// Whether events for the receiver are left. Other endpoints of the database do not matter.
 async fn is_under_way(store: &Store) -> Result<bool, Failure> {
     if store.read_backlog().await?.unrouted > 0 {
         return Ok(true);

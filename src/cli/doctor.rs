@@ -1,5 +1,5 @@
-//! `postrider doctor`: what a dispatcher needs, checked one after the other, each with what mends it. Changes nothing, but
-//! sequences with `--mend`.
+//! `postrider doctor`: checks one after the other what a dispatcher needs, and names a remedy for each problem. It changes
+//! nothing, except sequences with `--mend`.
 
 mod endpoints;
 mod machine;
@@ -18,44 +18,44 @@ use crate::config::{RunConfig, Settings};
 use crate::rules::clock::machine_ms;
 use crate::store::{self, MigrateError, Session, Store, one_line};
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Verdict {
-    /// As it should be.
+enum Severity {
+    /// All is well.
     Ok,
-    /// It works, but somebody should know.
+    /// It works, but an operator should know.
     Warn,
     /// Something does not work.
     Fail,
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Clone, Debug, Serialize)]
-struct Check {
+struct Finding {
     name: &'static str,
-    result: Verdict,
-    says: String,
-    /// What mends it.
-    mend: Option<String>,
+    result: Severity,
+    message: String,
+    /// Remedy. `None` if none is needed, or if the message names it.
+    remedy: Option<String>,
 }
 
-impl Check {
-    fn ok(name: &'static str, says: impl Into<String>) -> Self {
-        Self { name, result: Verdict::Ok, says: says.into(), mend: None }
+impl Finding {
+    fn ok(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, result: Severity::Ok, message: message.into(), remedy: None }
     }
 
-    fn warn(name: &'static str, says: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { name, result: Verdict::Warn, says: says.into(), mend: Some(mend.into()) }
+    fn warn(name: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name, result: Severity::Warn, message: message.into(), remedy: Some(remedy.into()) }
     }
 
-    fn fail(name: &'static str, says: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { name, result: Verdict::Fail, says: says.into(), mend: Some(mend.into()) }
+    fn fail(name: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name, result: Severity::Fail, message: message.into(), remedy: Some(remedy.into()) }
     }
 
-    /// It could not be looked at; the error names its remedy.
+    /// The check itself failed; the error names its remedy.
     fn broken(name: &'static str, fault: &(dyn std::error::Error + 'static)) -> Self {
-        Self { name, result: Verdict::Fail, says: one_line(fault), mend: None }
+        Self { name, result: Severity::Fail, message: one_line(fault), remedy: None }
     }
 }
 
@@ -63,13 +63,13 @@ impl Check {
 pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Doctor) -> Result<(), Failure> {
     let config = RunConfig::check(settings, url, typed.run)?;
     let checks = Box::pin(check_all(&config, typed.mend)).await?;
-    let worst = checks.iter().map(|check| check.result).max().unwrap_or(Verdict::Ok);
+    let worst = checks.iter().map(|check| check.result).max().unwrap_or(Severity::Ok);
     if typed.json {
         output::json(&json!({ "result": worst, "checks": checks }))?;
     } else {
         print(&checks)?;
     }
-    let failed = checks.iter().filter(|check| check.result == Verdict::Fail).count();
+    let failed = checks.iter().filter(|check| check.result == Severity::Fail).count();
     if failed == 0 {
         return Ok(());
     }
@@ -77,30 +77,30 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Do
     Err(Failure::Failed(format!("{failed} failed")))
 }
 
-fn print(checks: &[Check]) -> std::io::Result<()> {
+fn print(checks: &[Finding]) -> std::io::Result<()> {
     let mut rows = Vec::new();
     for check in checks {
         let result = match check.result {
-            Verdict::Ok => "ok",
-            Verdict::Warn => "warn",
-            Verdict::Fail => "fail",
+            Severity::Ok => "ok",
+            Severity::Warn => "warn",
+            Severity::Fail => "fail",
         };
-        rows.push([result.to_owned(), check.name.to_owned(), check.says.clone()]);
-        if let Some(mend) = &check.mend {
-            rows.push([String::new(), String::new(), format!("-> {mend}")]);
+        rows.push([result.to_owned(), check.name.to_owned(), check.message.clone()]);
+        if let Some(remedy) = &check.remedy {
+            rows.push([String::new(), String::new(), format!("-> {remedy}")]);
         }
     }
     output::table(["RESULT", "CHECK", "WHAT IT MEANS"], rows)
 }
 
-/// From the outside to the inside: what cannot be reached is not looked at.
-async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Check>, Failure> {
-    let store = Store::new(&config.database, Session::Command, 2).map_err(anyhow::Error::from)?;
-    let store = store.with_vault(config.vault.clone());
+/// Checks from the outside to the inside. Parts that cannot be reached are not checked.
+async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Finding>, Failure> {
+    let store = Store::new(&config.dispatcher.database, Session::Command, 2).map_err(anyhow::Error::from)?;
+    let store = store.with_vault(config.dispatcher.vault.clone());
     let before = machine_ms();
     let row = match store.read_server().await {
         Ok(row) => row,
-        Err(fault) => return Ok(vec![Check::broken("connection", &fault)]),
+        Err(fault) => return Ok(vec![Finding::broken("connection", &fault)]),
     };
     let mut checks = vec![
         server::connection(&row),
@@ -112,10 +112,10 @@ async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Check>, Failure
     ];
     let grants = server::grants(&row, &store).await;
     let schema = schema(config, row.has_schema).await;
-    let is_readable = [&grants, &schema].iter().all(|check| check.result != Verdict::Fail);
+    let is_readable = [&grants, &schema].iter().all(|check| check.result != Severity::Fail);
     checks.extend([grants, schema]);
     if !is_readable {
-        checks.push(Check::warn(
+        checks.push(Finding::warn(
             "the rest",
             "tables, dispatchers, backlog, endpoints and file descriptors were not looked at",
             "mend schema and grants first",
@@ -134,13 +134,13 @@ async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Check>, Failure
     Ok(checks)
 }
 
-async fn schema(config: &RunConfig, exists: bool) -> Check {
+async fn schema(config: &RunConfig, exists: bool) -> Finding {
     const NAME: &str = "schema";
-    match store::check_schema(&config.database).await {
+    match store::check_schema(&config.dispatcher.database).await {
         Err(MigrateError::Older { .. }) if !exists => {
-            Check::fail(NAME, "there is no schema postrider in this database", "postrider migrate")
+            Finding::fail(NAME, "there is no schema postrider in this database", "postrider migrate")
         }
-        Ok(owner) => Check::ok(NAME, store::describe_schema(owner.as_deref())),
-        Err(fault) => Check::broken(NAME, &fault),
+        Ok(owner) => Finding::ok(NAME, store::describe_schema(owner.as_deref())),
+        Err(fault) => Finding::broken(NAME, &fault),
     }
 }

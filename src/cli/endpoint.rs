@@ -2,7 +2,7 @@
 
 mod delete;
 mod put;
-mod secret;
+mod rotate_secret;
 mod test;
 
 use super::{Failure, open, output};
@@ -32,7 +32,7 @@ pub(super) async fn run(
             changed(&store, &typed.id, typed.json, "is enabled").await
         }
         args::Endpoint::Delete(typed) => delete::run(settings, url, &typed).await,
-        args::Endpoint::RotateSecret(typed) => secret::run(settings, url, &typed).await,
+        args::Endpoint::RotateSecret(typed) => rotate_secret::run(settings, url, &typed).await,
         args::Endpoint::Test(typed) => test::run(settings, url, &typed).await,
     }
 }

@@ -7,14 +7,18 @@ use crate::model::event::EventId;
 use crate::store::{Cancelled, EventRow};
 
 /// Runs one of them.
-pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Event) -> Result<(), Failure> {
+pub(super) async fn run(
+    settings: Settings,
+    url: Option<String>,
+    typed: args::EventArgs,
+) -> Result<(), Failure> {
     match typed {
-        args::Event::Show(typed) => show(settings, url, &typed).await,
-        args::Event::Cancel(typed) => cancel(settings, url, &typed).await,
+        args::EventArgs::Show(typed) => show(settings, url, &typed).await,
+        args::EventArgs::Cancel(typed) => cancel(settings, url, &typed).await,
     }
 }
 
-async fn show(mut settings: Settings, url: Option<String>, typed: &args::EventId) -> Result<(), Failure> {
+async fn show(mut settings: Settings, url: Option<String>, typed: &args::EventIdArgs) -> Result<(), Failure> {
     let id = parse_id("id", &typed.id, &mut settings.problems);
     let (store, _) = open(settings, url)?;
     let Some(id) = id else { return Ok(()) };
@@ -37,7 +41,7 @@ fn details(row: &EventRow) -> Vec<(&'static str, String)> {
         ("topic", row.topic.clone()),
         ("status", row.status.to_string()),
         ("deliveries", output::or_dash(row.deliveries.as_ref())),
-        ("unsettled", output::or_dash(row.unsettled.as_ref())),
+        ("open deliveries", output::or_dash(row.open_deliveries.as_ref())),
         ("failed", output::or_dash(row.failed.as_ref())),
         ("key", output::or_dash(row.key.as_ref())),
         ("idempotency key", output::or_dash(row.idempotency_key.as_ref())),
@@ -50,7 +54,11 @@ fn details(row: &EventRow) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn cancel(mut settings: Settings, url: Option<String>, typed: &args::EventId) -> Result<(), Failure> {
+async fn cancel(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: &args::EventIdArgs,
+) -> Result<(), Failure> {
     let id = parse_id("id", &typed.id, &mut settings.problems);
     let (store, _) = open(settings, url)?;
     let Some(id) = id else { return Ok(()) };

@@ -1,47 +1,47 @@
-//! `postrider replay`: sends an endpoint again what was inserted in a time, a step at a time.
+//! `postrider replay`: sends an endpoint the events of a period again, step by step.
 
-use super::progress::{Progress, STEP, Step, finish};
-use super::{Failure, count, open, output, parse_id, resolve};
+use super::progress::{STEP, Step, StepProgress, finish};
+use super::{Failure, count, open, output, parse_id};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
-use crate::operations::endpoint_spec::check_patterns;
+use crate::operations::replay::{ReplaySpec, check_times, check_topics};
 use crate::store::{Replay, Store};
-use crate::validation::{Moment, Problems};
+use crate::validation::{Problems, TimeArgument};
 
-/// How many events one step of counting looks up.
+/// Events that one step of counting looks up.
 const COUNT_STEP: i32 = 100_000;
 
-/// What was typed, checked.
-struct Given {
-    since: Moment,
-    until: Moment,
+/// Arguments of `replay`, checked.
+struct CheckedReplay {
+    since: TimeArgument,
+    until: TimeArgument,
     after: i64,
 }
 
-/// How far it came; `next_after` is set: it was interrupted, and goes on there.
+/// How far the replay came. `next_after` is set if it was interrupted, and says where to continue.
 struct Reached {
     replayed: i64,
     next_after: Option<i64>,
 }
 
-/// Replays, and says how many.
+/// Replays, and prints the number of events.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
-    typed: args::Replay,
+    typed: args::ReplayArgs,
 ) -> Result<(), Failure> {
     let given = check(&typed, &mut settings.problems);
     let (store, _) = open(settings, url)?;
     let Some(given) = given else { return Ok(()) };
-    // Fixed once: "an hour ago" must not move while the steps go on.
-    let replay = Replay {
+    let spec = ReplaySpec {
         endpoint_id: typed.endpoint,
-        since: resolve(&store, given.since).await?,
-        until: Some(resolve(&store, given.until).await?),
+        since: given.since,
+        until: Some(given.until),
         topics: typed.topics,
         dry_run: typed.dry_run,
     };
+    let replay = spec.fix(&store).await?;
     let reached = replay_all(&store, &replay, given.after).await?;
     if typed.json {
         output::json(&serde_json::json!({
@@ -59,28 +59,24 @@ pub(super) async fn run(
     }
 }
 
-fn check(typed: &args::Replay, problems: &mut Problems) -> Option<Given> {
-    let since = Moment::parse("since", &typed.since, problems);
+fn check(typed: &args::ReplayArgs, problems: &mut Problems) -> Option<CheckedReplay> {
+    let since = TimeArgument::parse("since", &typed.since, problems);
     let until = match &typed.until {
-        Some(text) => Moment::parse("until", text, problems),
-        None => Some(Moment::Ago(std::time::Duration::ZERO)),
+        Some(text) => TimeArgument::parse("until", text, problems),
+        None => Some(TimeArgument::Ago(std::time::Duration::ZERO)),
     };
-    if let (Some(since), Some(until)) = (&since, &until)
-        && since.is_after(until)
-    {
-        problems.add("until", "needs to be later than since", typed.until.as_deref());
-    }
-    check_patterns("topics", typed.topics.as_deref().unwrap_or_default(), problems);
+    check_times(since.as_ref(), until.as_ref(), typed.until.as_deref(), problems);
+    check_topics(typed.topics.as_deref(), problems);
     let after = match &typed.after {
         Some(text) => parse_id("after", text, problems),
         None => Some(0),
     };
-    Some(Given { since: since?, until: until?, after: after? })
+    Some(CheckedReplay { since: since?, until: until?, after: after? })
 }
 
 async fn replay_all(store: &Store, replay: &Replay, after: i64) -> Result<Reached, Failure> {
     let mut signals = Signals::install()?;
-    let progress = Progress::begin(
+    let progress = StepProgress::begin(
         if replay.dry_run { "counting" } else { "replaying" },
         total(store, replay, after).await?,
     );
@@ -100,7 +96,7 @@ async fn replay_all(store: &Store, replay: &Replay, after: i64) -> Result<Reache
     Ok(reached)
 }
 
-/// How many there will be: only a person who looks at the bar wants to know beforehand.
+/// Counts the events first, but only for a bar on a terminal.
 async fn total(store: &Store, replay: &Replay, after: i64) -> Result<Option<u64>, Failure> {
     if replay.dry_run || !output::is_aside_watched() {
         return Ok(None);

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::service::Service;
+use super::signals::Signals;
 use super::{Failure, output};
-use crate::cli::signals::Signals;
 use crate::config::args;
 use crate::config::{RunConfig, Settings};
-use crate::dispatcher::Dispatcher;
 use crate::store;
 use crate::validation::Problems;
 
@@ -20,13 +20,13 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Ru
     let config = RunConfig::check(settings, url, typed)?;
     let mut signals = Signals::install()?;
     let prepared = tokio::select! {
-        prepared = Box::pin(Dispatcher::prepare(&config)) => prepared?,
+        prepared = Box::pin(Service::prepare(&config)) => prepared?,
         signal = signals.next() => {
             info!("{signal} before there was a database");
             return Ok(());
         }
     };
-    let mut starting = Box::pin(Dispatcher::start(config, prepared));
+    let mut starting = Box::pin(Service::start(config, prepared));
     let dispatcher = tokio::select! {
         dispatcher = &mut starting => dispatcher?,
         signal = signals.next() => {

@@ -10,9 +10,13 @@ use crate::rules::encryption::Vault;
 use crate::store::ToSeal;
 
 /// Runs one of them.
-pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Secret) -> Result<(), Failure> {
+pub(super) async fn run(
+    settings: Settings,
+    url: Option<String>,
+    typed: args::SecretArgs,
+) -> Result<(), Failure> {
     match typed {
-        args::Secret::NewKey(typed) => {
+        args::SecretArgs::NewKey(typed) => {
             let key = Vault::new_key().context("cannot make a key")?;
             if typed.json {
                 output::json(&json!({ "key": key }))?;
@@ -21,7 +25,7 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Se
             }
             Ok(())
         }
-        args::Secret::Seal(typed) => seal(settings, url, &typed).await,
+        args::SecretArgs::Seal(typed) => seal(settings, url, &typed).await,
     }
 }
 

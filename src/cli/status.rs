@@ -17,7 +17,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) async fn run(
     settings: Settings,
     url: Option<String>,
-    typed: &args::Status,
+    typed: &args::StatusArgs,
 ) -> Result<(), Failure> {
     let (store, _) = open(settings, url)?;
     if typed.watch {

@@ -4,12 +4,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Settings, args, tokens};
-use crate::api::Token;
-use crate::rules::encryption::Vault;
+use super::{ApiToken, Settings, args, tokens};
+use crate::dispatcher::DispatcherConfig;
 use crate::sinks::cloudevents::is_source;
-use crate::sinks::egress::EgressPolicy;
-use crate::store::{DatabaseUrl, Retention, WakeMode};
+use crate::store::{Retention, WakeMode};
 use crate::validation::{Problems, parse_address, parse_number};
 
 /// Largest `max_payload`, in bytes: some of them are in memory at once, and each of those twice for a while.
@@ -46,42 +44,21 @@ pub mod defaults {
 /// What `postrider run` does, checked.
 #[derive(Clone, Debug)]
 pub struct RunConfig {
-    /// The database.
-    pub database: DatabaseUrl,
-    /// Where to LISTEN.
-    pub listen_database: DatabaseUrl,
-    /// Address of the API.
-    pub api_listen: SocketAddr,
-    /// Every request of the API needs one of them; none: it is open to whoever reaches the address.
-    pub api_tokens: Vec<Token>,
+    /// What the dispatcher does.
+    pub dispatcher: DispatcherConfig,
+    /// Who reaches the API.
+    pub api: ApiConfig,
+}
+
+/// Who reaches the API, checked.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// Every request needs one of them. Without any, the API is open to whoever reaches the address.
+    pub tokens: Vec<ApiToken>,
     /// Names that the Host header may have, beside addresses and localhost.
-    pub api_hosts: Vec<String>,
-    /// What may be called.
-    pub egress: EgressPolicy,
-    /// Seals and opens secrets.
-    pub vault: Vault,
-    /// `source` of CloudEvents.
-    pub cloudevents_source: String,
-    /// Requests under way at once.
-    pub max_in_flight: usize,
-    /// The fallback poll.
-    pub poll_interval: Duration,
-    /// How long claims outlive a crash.
-    pub lease: Duration,
-    /// How long a stop waits.
-    pub grace_period: Duration,
-    /// Whether to LISTEN.
-    pub wake: WakeMode,
-    /// Deadline of one attempt.
-    pub request_timeout: Duration,
-    /// Bytes of a payload.
-    pub max_payload: u64,
-    /// How long an endpoint may do nothing but fail.
-    pub disable_after: Duration,
-    /// How long finished events are kept.
-    pub retention: Retention,
-    /// Whether to leave the schema alone.
-    pub no_migrate: bool,
+    pub hosts: Vec<String>,
 }
 
 impl RunConfig {
@@ -135,12 +112,10 @@ impl RunConfig {
         let wake = check_wake(settings, typed.wake);
         let no_migrate = settings.switch("no_migrate", typed.no_migrate.as_deref());
         let all = || {
-            Some(Self {
+            let api = ApiConfig { listen: api_listen?, tokens: api_tokens?, hosts: api_hosts };
+            let dispatcher = DispatcherConfig {
                 database: database?,
                 listen_database: listen_database?,
-                api_listen: api_listen?,
-                api_tokens: api_tokens?,
-                api_hosts,
                 egress,
                 vault: vault?,
                 cloudevents_source: cloudevents_source?,
@@ -154,7 +129,8 @@ impl RunConfig {
                 disable_after: disable_after?,
                 retention: retention?,
                 no_migrate,
-            })
+            };
+            Some(Self { dispatcher, api })
         };
         all()
     }

@@ -12,7 +12,7 @@ use crate::dispatcher::lease::Lease;
 use crate::dispatcher::metrics::Metrics;
 use crate::dispatcher::scheduler::{Scheduler, Unrecorded};
 use crate::dispatcher::wakeup::bell::Bell;
-use crate::model::endpoint::{CircuitState, EndpointNo};
+use crate::model::endpoint::{CircuitState, Destination, EndpointNo};
 use crate::rules::backoff::Backoff;
 use crate::rules::circuit_breaker::OPEN_AFTER;
 use crate::store::{Circuit, NotedFailures, Store, StoreError, Written, is_lock_timeout, is_row_fault};
@@ -104,15 +104,17 @@ impl CircuitRecorder {
         }
     }
 
-    /// An endpoint answered 410: it is disabled as soon as nobody has locked it.
+    /// Disables an endpoint that wants no events any more, as soon as nobody has locked it.
     async fn disable_gone(&self, no: EndpointNo) -> Result<(), StoreError> {
         let as_of = self.scheduler.endpoints_read();
-        let Written::Done(disabled) = self.store.disable_endpoint(no, "answered 410 Gone", None).await?
-        else {
+        let endpoint = self.scheduler.endpoint(no);
+        let destination = endpoint.as_ref().and_then(|endpoint| endpoint.destination.as_ref().ok());
+        let reason = destination.map_or("wants no events any more", Destination::gone_reason);
+        let Written::Done(disabled) = self.store.disable_endpoint(no, reason, None).await? else {
             return Ok(());
         };
         if let Some(id) = disabled {
-            warn!(endpoint.id = id, "endpoint {id} answered 410 Gone and is disabled; its deliveries wait");
+            warn!(endpoint.id = id, "endpoint {id} {reason} and is disabled; its deliveries wait");
         }
         self.scheduler.set_disabled(no, as_of);
         Ok(())

@@ -120,7 +120,7 @@ impl State {
             };
             info!("the database does its work again, after {lasted:.1?}{held_back}");
         }
-        // The next database_health is told from its beginning, but not faster than this one.
+        // The next trouble is told from its beginning, but not faster than this one.
         self.said.retain(|(_, at)| now < *at + COMPLAINTS_SPAN);
     }
 }

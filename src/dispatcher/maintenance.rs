@@ -91,7 +91,7 @@ impl Maintenance {
         note(self.save_floor().await);
         let tidying = Tidying { shared: &self.shared, begun: Instant::now(), stop };
         note(tidying.give_up().await);
-        note(tidying.fold_endpoint_changes().await);
+        note(tidying.compact_endpoint_changes().await);
         note(tidying.tally(Tally::Sum).await);
         note(tidying.tally(Tally::Fold).await);
         note(self.seal().await);
@@ -160,8 +160,8 @@ impl Tidying<'_> {
         Ok(())
     }
 
-    async fn fold_endpoint_changes(&self) -> Result<(), StoreError> {
-        while self.shared.store.fold_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+    async fn compact_endpoint_changes(&self) -> Result<(), StoreError> {
+        while self.shared.store.compact_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
         Ok(())
     }
 
@@ -183,14 +183,14 @@ impl Tidying<'_> {
 
     async fn tally_once(&self, tally: Tally, whose: Whose<'_>) -> Result<Tallied, StoreError> {
         match tally {
-            Tally::Sum => self.shared.store.sum_tallies(ROWS_MAX, whose).await,
-            Tally::Fold => self.shared.store.fold_tallies(ROWS_MAX, whose).await,
+            Tally::Sum => self.shared.store.aggregate_stats(ROWS_MAX, whose).await,
+            Tally::Fold => self.shared.store.compact_stats(ROWS_MAX, whose).await,
         }
     }
 
     /// The database refuses the tallies of one endpoint: they stay, and the next step tries them again.
     async fn tally_in_halves(&self, tally: Tally) -> Result<(), StoreError> {
-        let mut halves = Halves::new(self.shared.store.list_tallied().await?);
+        let mut halves = Halves::new(self.shared.store.list_endpoints_with_stats().await?);
         while let Some(part) = halves.next_part() {
             match self.tally_once(tally, Whose { but: &[], only: Some(&part) }).await {
                 Ok(_) => {}

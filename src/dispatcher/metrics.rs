@@ -1,22 +1,22 @@
-//! What this process counts of itself, for Prometheus. The stages call one plain method where something happens; each is a
-//! few atomic additions, without a lock or an allocation. Labels come from closed sets: never a URL, a topic or a payload.
-//! What the database knows better is read at each exporter (see `exporter.rs`).
+//! Counters and histograms of this process, for Prometheus. A stage calls one plain method when something happens; each call
+//! is a few atomic additions, without a lock or an allocation. Labels come from closed sets: never a URL, a topic or a
+//! payload. Numbers that the database knows better are read at each scrape (see `telemetry/exporter.rs`).
 
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
-use crate::model::outcome::{Answer, NoAnswer, Outcome};
+use crate::model::outcome::{AttemptResult, NoAnswer, Outcome, Refusal};
 
-/// From a single event on an idle machine to what was retried for days.
+/// From one event on an idle machine to an event that was retried for days.
 const LATENCY_SECONDS: [f64; 20] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0,
     7_200.0, 28_800.0, 86_400.0,
 ];
-/// Up to the longest request timeout that there is.
+/// Up to the longest request timeout that an endpoint may have.
 const DURATION_SECONDS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 60.0, 300.0];
-/// No statement takes more than 500.
+/// A statement takes at most 500 rows.
 const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0];
 
 /// The counters and histograms of this process.
@@ -60,10 +60,10 @@ struct AttemptCounts {
 }
 
 impl Metrics {
-    /// All at zero.
+    /// Starts all counters at zero.
     ///
     /// # Errors
-    /// [`prometheus::Error`] when two metrics have the same name: shows in every test.
+    /// [`prometheus::Error`] if two metrics have the same name; every test would show that.
     pub fn new() -> prometheus::Result<Self> {
         let make = Maker(Registry::new());
         let claimed = make.batch_sizes()?;
@@ -71,7 +71,7 @@ impl Metrics {
             attempts: make.attempts()?,
             attempt_duration: make.histogram(
                 "postrider_attempt_duration_seconds",
-                "Length of an HTTP attempt, until the answer was read or given up.",
+                "Duration of one attempt, until the response was read or the attempt was given up.",
                 &DURATION_SECONDS,
             )?,
             delivery_latency: make.histogram(
@@ -81,7 +81,7 @@ impl Metrics {
                 &LATENCY_SECONDS,
             )?,
             routed: claimed.with_label_values(&["route"]),
-            dispatched: claimed.with_label_values(&["dispatch"]),
+            dispatched: claimed.with_label_values(&["claim"]),
             settled: make.histogram(
                 "postrider_settled_batch_size",
                 "Outcomes written by one statement.",
@@ -89,124 +89,127 @@ impl Metrics {
             )?,
             lost_claims: make.counter(
                 "postrider_lost_claims_total",
-                "Outcomes that were not written because their claim was gone.",
+                "Outcomes that were not written because their claim was lost.",
             )?,
             put_off: make.counter(
-                "postrider_outcomes_put_off_total",
-                "Outcomes that were not written with their batch: somebody had locked their row, or the database refused them.",
+                "postrider_outcomes_deferred_total",
+                "Outcomes that were not written with their batch, because their row was locked or the database refused them. They are written later.",
             )?,
             rings_sent: make.counter(
-                "postrider_rings_sent_total",
-                "Times this dispatcher rang its siblings: awake and leading, or leaving work that they may have slots for.",
+                "postrider_notifications_sent_total",
+                "Notifications that this dispatcher sent to the others: it led and woke up, or it left work that they may have slots for.",
             )?,
             rings_heard: make.counter(
-                "postrider_rings_heard_total",
-                "Notifications heard, of producers and of a leading sibling.",
+                "postrider_notifications_received_total",
+                "Notifications received, from producers and from a leading dispatcher.",
             )?,
             naps: make.counter(
-                "postrider_naps_total",
-                "Times the bell could not be armed because a producer that did not ring was in flight.",
+                "postrider_unarmed_sleeps_total",
+                "Short sleeps with the bell not armed, because a transaction that had inserted events without a notification was open.",
             )?,
             listen_reconnects: make.counter(
                 "postrider_listen_reconnects_total",
-                "Times the listening connection was lost, or could not be had, and was sought again.",
+                "Times the LISTEN connection was lost or could not be opened, and was tried again.",
             )?,
             lease_lost: make.counter(
                 "postrider_lease_lost_total",
-                "Times the lease was not renewed in time and this dispatcher registered anew.",
+                "Times the lease was not renewed in time, and this dispatcher registered again.",
             )?,
             circuits: make.circuits()?,
             registry: make.0,
         })
     }
 
-    /// What to export.
+    /// The metrics to export.
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// An attempt ended, and its event was this old by then.
+    /// Counts an attempt that ended; its event was `event_age` old then.
     pub fn attempt_ended(&self, outcome: &Outcome, event_age: Duration) {
         self.attempt_duration.observe(outcome.duration.as_secs_f64());
-        self.attempts.of(&outcome.answer).inc();
-        if matches!(outcome.answer, Answer::Success { .. }) {
+        self.attempts.of(&outcome.result).inc();
+        if outcome.result == AttemptResult::Delivered {
             self.delivery_latency.observe(event_age.as_secs_f64());
         }
     }
 
-    /// One statement routed so many events.
+    /// Counts one statement that routed `events`.
     pub fn routed(&self, events: usize) {
         self.routed.observe(size(events));
     }
 
-    /// One statement claimed so many deliveries that had waited.
+    /// Counts one statement that claimed waiting `deliveries`.
     pub fn dispatched(&self, deliveries: usize) {
         self.dispatched.observe(size(deliveries));
     }
 
-    /// One statement wrote so many outcomes, and skipped so many whose claims were lost.
+    /// Counts one statement that wrote `outcomes`, and skipped `lost` ones, whose claims were lost.
     pub fn settled(&self, outcomes: usize, lost: usize) {
         self.settled.observe(size(outcomes));
         self.lost_claims.inc_by(u64::try_from(lost).unwrap_or(u64::MAX));
     }
 
-    /// An outcome is written later than those that it came with.
+    /// Counts an outcome that is written later than the rest of its batch.
     pub fn put_off(&self) {
         self.put_off.inc();
     }
 
-    /// The siblings were rung.
+    /// Counts a notification to the other dispatchers.
     pub fn ring_sent(&self) {
         self.rings_sent.inc();
     }
 
-    /// Somebody rang.
+    /// Counts a notification that was received.
     pub fn ring_heard(&self) {
         self.rings_heard.inc();
     }
 
-    /// A nap instead of a sleep.
+    /// Counts a short sleep with the bell not armed.
     pub fn napped(&self) {
         self.naps.inc();
     }
 
-    /// The listening connection is sought again.
+    /// Counts a new try to open the LISTEN connection.
     pub fn listen_reconnected(&self) {
         self.listen_reconnects.inc();
     }
 
-    /// An endpoint failed too often, or did not answer a probe.
+    /// Counts a circuit that opened: the endpoint failed too often, or failed a probe.
     pub fn circuit_opened(&self) {
         self.circuits.open.inc();
     }
 
-    /// So many endpoints are probed.
+    /// Counts `endpoints` whose circuit half opened, for a probe.
     pub fn circuits_half_opened(&self, endpoints: usize) {
         self.circuits.half_open.inc_by(u64::try_from(endpoints).unwrap_or(u64::MAX));
     }
 
-    /// An endpoint answers again.
+    /// Counts a circuit that closed: the endpoint answers again.
     pub fn circuit_closed(&self) {
         self.circuits.closed.inc();
     }
 
-    /// The lease lapsed.
+    /// Counts a lease that ended before it was renewed.
     pub fn lease_lost(&self) {
         self.lease_lost.inc();
     }
 }
 
 impl AttemptCounts {
-    fn of(&self, answer: &Answer) -> &IntCounter {
-        match answer {
-            Answer::Success { .. } => &self.success,
-            Answer::Refused { status_code: 300..400, .. } => &self.redirect,
-            Answer::Refused { status_code: 400..500, .. } => &self.client_error,
-            // 5xx, and what HTTP does not know.
-            Answer::Refused { .. } => &self.server_error,
-            Answer::NoAnswer { why: NoAnswer::Timeout, .. } => &self.timeout,
-            Answer::NoAnswer { why: NoAnswer::Broken, .. } => &self.no_answer,
-            Answer::NoAnswer { why: NoAnswer::RefusedAddress, .. } => &self.refused_address,
+    fn of(&self, result: &AttemptResult) -> &IntCounter {
+        match result {
+            AttemptResult::Delivered => &self.success,
+            AttemptResult::Refused { why, .. } => match why {
+                Refusal::Moved => &self.redirect,
+                Refusal::Rejected | Refusal::Gone | Refusal::Overloaded => &self.client_error,
+                Refusal::Failing | Refusal::Unclear => &self.server_error,
+            },
+            AttemptResult::NoAnswer { why, .. } => match why {
+                NoAnswer::Timeout => &self.timeout,
+                NoAnswer::Broken => &self.no_answer,
+                NoAnswer::RefusedAddress => &self.refused_address,
+            },
         }
     }
 }
@@ -230,7 +233,7 @@ impl Maker {
     fn batch_sizes(&self) -> prometheus::Result<HistogramVec> {
         let opts = HistogramOpts::new(
             "postrider_claimed_batch_size",
-            "What one statement took, unless it was nothing: events (route), or deliveries that had waited (dispatch).",
+            "Rows that one statement claimed, if any: new events (route), or waiting deliveries (claim).",
         );
         let sizes = HistogramVec::new(opts.buckets(BATCH_SIZES.to_vec()), &["stage"])?;
         self.0.register(Box::new(sizes.clone()))?;
@@ -240,7 +243,7 @@ impl Maker {
     fn circuits(&self) -> prometheus::Result<Circuits> {
         let opts = Opts::new(
             "postrider_circuit_transitions_total",
-            "Times this dispatcher opened, half opened (to probe) or closed the circuit of an endpoint.",
+            "Circuits of endpoints that this dispatcher opened, half opened (to send a probe) or closed.",
         );
         let transitions = IntCounterVec::new(opts, &["to"])?;
         self.0.register(Box::new(transitions.clone()))?;
@@ -249,7 +252,7 @@ impl Maker {
     }
 
     fn attempts(&self) -> prometheus::Result<AttemptCounts> {
-        let opts = Opts::new("postrider_attempts_total", "HTTP attempts that ended, by what they came to.");
+        let opts = Opts::new("postrider_attempts_total", "Attempts that ended, by outcome.");
         let attempts = IntCounterVec::new(opts, &["outcome"])?;
         self.0.register(Box::new(attempts.clone()))?;
         let of = |outcome| attempts.with_label_values(&[outcome]);

@@ -3,7 +3,7 @@
 //!
 //! **The floor.** Unrouted events are found by an index on (inserting transaction, id), from a floor upwards. Nothing
 //! below the *safe* floor can still turn up: every transaction below it has ended, and what it committed is routed.
-//! While some long transaction holds the safe floor back, work_loop start from a *near* floor behind the last claim, and
+//! While some long transaction holds the safe floor back, rounds start from a *near* floor behind the last claim, and
 //! return to the safe one as often as it is cheap, and before every sleep.
 
 mod refused;

@@ -20,10 +20,12 @@ use crate::dispatcher::settler::Report;
 use crate::model::delivery::Claimed;
 use crate::model::endpoint::{Endpoint, EndpointNo};
 use crate::model::event::{Event, EventId};
-use crate::model::outcome::{Answer, NoAnswer, Outcome, Unsendable};
+use crate::model::outcome::{NoAnswer, Outcome, ResponseCode, Unsendable};
 use crate::rules::descriptors::Shortage;
 use crate::rules::halves::Halves;
-use crate::sinks::webhook::{Deliverer, NotAsked, NotPassed};
+use crate::sinks::attempt::NotAttempted;
+use crate::sinks::egress::NotPassed;
+use crate::sinks::sink::Sinks;
 use crate::store::{Store, StoreError, is_row_fault, one_line};
 
 /// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
@@ -40,7 +42,7 @@ pub struct Sender {
     store: Store,
     scheduler: Arc<Scheduler>,
     lease: Arc<Lease>,
-    deliverer: Deliverer,
+    sinks: Sinks,
     outlets: SenderDeps,
     runners: Mutex<JoinSet<()>>,
 }
@@ -85,10 +87,10 @@ impl Sender {
         store: Store,
         scheduler: Arc<Scheduler>,
         lease: Arc<Lease>,
-        deliverer: Deliverer,
+        sinks: Sinks,
         outlets: SenderDeps,
     ) -> Arc<Self> {
-        Arc::new(Self { store, scheduler, lease, deliverer, outlets, runners: Mutex::default() })
+        Arc::new(Self { store, scheduler, lease, sinks, outlets, runners: Mutex::default() })
     }
 
     /// Takes over freshly claimed deliveries, each with its payload's size, and starts what has a slot; `loaded` is what is
@@ -102,7 +104,7 @@ impl Sender {
         }
         let mut chunk = Chunk::default();
         for (id, (payload_bytes, claimed)) in by_event {
-            if let Err(why) = self.deliverer.check_size(payload_bytes) {
+            if let Err(why) = self.sinks.check_size(payload_bytes) {
                 self.give_up(claimed, why).await;
                 continue;
             }
@@ -278,9 +280,9 @@ impl Sender {
             delivery.id = claimed.delivery_id.get(),
             endpoint.id = endpoint.id,
             attempt = claimed.attempt,
-            status_code = outcome.status_code(),
+            status_code = outcome.code.map(ResponseCode::get),
             "attempt ended: {}",
-            outcome.error().as_deref().unwrap_or("success"),
+            outcome.error().unwrap_or("success"),
         );
         Report::Attempted { claimed, outcome, begun }
     }
@@ -289,15 +291,15 @@ impl Sender {
     async fn ask(&self, claimed: &Claimed, endpoint: &Endpoint, event: &Event) -> Option<(Instant, Outcome)> {
         let given_up = Instant::now() + NOT_ASKED_PAUSE;
         loop {
-            if !self.lease.covers(claimed.held_by, self.deliverer.timeout(endpoint)) {
+            if !self.lease.covers(claimed.held_by, self.sinks.timeout(endpoint)) {
                 return None;
             }
             let begun = Instant::now();
-            let attempt = self.deliverer.attempt(endpoint, event, claimed.attempt);
+            let attempt = self.sinks.attempt(endpoint, event, claimed.attempt);
             match catch_panic(attempt).await {
                 Ok(outcome) => return Some((begun, outcome)),
                 // Connections whose requests have ended are about to be closed.
-                Err(NotAsked::Shortage(Shortage::Descriptors(_))) if begun < given_up => {
+                Err(NotAttempted::Shortage(Shortage::Descriptors(_))) if begun < given_up => {
                     tokio::time::sleep(CLOSING_PAUSE).await;
                 }
                 Err(fault) => {
@@ -325,10 +327,10 @@ impl Sender {
 }
 
 /// Before what was not asked is tried again.
-fn pause_after(fault: &NotAsked) -> Duration {
+fn pause_after(fault: &NotAttempted) -> Duration {
     match fault {
-        NotAsked::Proxy(NotPassed { pause, .. }) => *pause,
-        NotAsked::Shortage(_) => NOT_ASKED_PAUSE,
+        NotAttempted::Proxy(NotPassed { pause, .. }) => *pause,
+        NotAttempted::Shortage(_) => NOT_ASKED_PAUSE,
     }
 }
 
@@ -337,8 +339,7 @@ async fn catch_panic<E>(attempt: impl Future<Output = Result<Outcome, E>>) -> Re
     let begun = Instant::now();
     let panicked = |_panic| {
         let error = "internal error: the attempt panicked".to_owned();
-        let answer = Answer::NoAnswer { why: NoAnswer::Broken, error };
-        Ok(Outcome { answer, duration: begun.elapsed(), response_excerpt: None })
+        Ok(Outcome::unanswered(NoAnswer::Broken, error, begun.elapsed()))
     };
     AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(panicked)
 }
@@ -348,6 +349,7 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::model::outcome::AttemptResult;
 
     #[tokio::test]
     async fn an_attempt_that_panics_is_one_that_failed() {
@@ -355,7 +357,7 @@ mod tests {
         let Ok(outcome) = outcome;
 
         assert!(
-            matches!(&outcome.answer, Answer::NoAnswer { why: NoAnswer::Broken, error } if error.contains("panicked")),
+            matches!(&outcome.result, AttemptResult::NoAnswer { why: NoAnswer::Broken, error } if error.contains("panicked")),
             "{outcome:?}"
         );
     }

@@ -18,8 +18,8 @@ use crate::dispatcher::scheduler::Scheduler;
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::model::delivery::Claimed;
 use crate::model::endpoint::Endpoint;
-use crate::model::outcome::{Answer, NoAnswer, Outcome, Unsendable};
-use crate::rules::retry::{DEFAULT_SCHEDULE, Verdict, judge};
+use crate::model::outcome::{NoAnswer, Outcome, ResponseCode, Unsendable};
+use crate::rules::retry::{DEFAULT_SCHEDULE, DeliveryVerdict, judge};
 use crate::store::{Attempted, GivenBack, Store};
 
 /// Reports settled in one statement.
@@ -158,8 +158,8 @@ impl Settler {
                 }
                 Report::Attempted { claimed, outcome, begun } => {
                     let verdict = self.verdict(&claimed, &outcome, begun);
-                    batch.has_pending |= matches!(verdict, Verdict::RetryIn(_));
-                    if matches!(verdict, Verdict::Gone(_)) {
+                    batch.has_pending |= matches!(verdict, DeliveryVerdict::RetryIn(_));
+                    if matches!(verdict, DeliveryVerdict::Gone(_)) {
                         self.scheduler.set_gone(claimed.endpoint_no);
                     }
                     batch.attempted.push(attempted(&claimed, outcome, begun, verdict));
@@ -171,7 +171,7 @@ impl Settler {
         batch
     }
 
-    fn verdict(&self, claimed: &Claimed, outcome: &Outcome, begun: Instant) -> Verdict {
+    fn verdict(&self, claimed: &Claimed, outcome: &Outcome, begun: Instant) -> DeliveryVerdict {
         let endpoint = self.scheduler.note_outcome(claimed, outcome, begun);
         verdict(endpoint.as_deref(), claimed, outcome)
     }
@@ -179,25 +179,24 @@ impl Settler {
     /// An event that cannot be read may be read later: tried again like one that could not be sent.
     fn unreadable(&self, claimed: &Claimed, why: &str) -> Attempted {
         let error = format!("the event cannot be read: {why}");
-        let answer = Answer::NoAnswer { why: NoAnswer::Broken, error };
-        let outcome = Outcome { answer, duration: Duration::ZERO, response_excerpt: None };
+        let outcome = Outcome::unanswered(NoAnswer::Broken, error, Duration::ZERO);
         let verdict = verdict(self.scheduler.endpoint(claimed.endpoint_no).as_deref(), claimed, &outcome);
         Attempted { age: None, ..attempted(claimed, outcome, Instant::now(), verdict) }
     }
 }
 
 /// By the endpoint's schedule, or the usual one.
-fn verdict(endpoint: Option<&Endpoint>, claimed: &Claimed, outcome: &Outcome) -> Verdict {
+fn verdict(endpoint: Option<&Endpoint>, claimed: &Claimed, outcome: &Outcome) -> DeliveryVerdict {
     let schedule = endpoint.and_then(|e| e.retry_schedule.as_deref()).unwrap_or(&DEFAULT_SCHEDULE);
     let attempt = claimed.attempt.saturating_sub(claimed.attempts_before);
     judge(outcome, attempt, schedule, fastrand::f64())
 }
 
-fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: Verdict) -> Attempted {
+fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: DeliveryVerdict) -> Attempted {
     let (status, delay) = match verdict {
-        Verdict::Complete => ("complete", None),
-        Verdict::RetryIn(delay) | Verdict::Gone(delay) => ("pending", Some(delay)),
-        Verdict::Failed => ("failed", None),
+        DeliveryVerdict::Complete => ("complete", None),
+        DeliveryVerdict::RetryIn(delay) | DeliveryVerdict::Gone(delay) => ("pending", Some(delay)),
+        DeliveryVerdict::Failed => ("failed", None),
     };
     Attempted {
         delivery_id: claimed.delivery_id,
@@ -205,8 +204,8 @@ fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: Verdi
         is_plain: claimed.is_newborn && status == "complete" && outcome.response_excerpt.is_none(),
         status,
         delay,
-        status_code: outcome.status_code(),
-        error: outcome.error().map(|text| storable(&text)),
+        status_code: outcome.code.map(ResponseCode::get),
+        error: outcome.error().map(storable),
         age: Some(begun.elapsed()),
         duration: outcome.duration,
         response_excerpt: outcome.response_excerpt,

@@ -8,7 +8,7 @@ use crate::rules::descriptors::{Budget, Descriptors, raise_limit};
 use crate::store::{Store, StoreError};
 
 /// Raises the limit of file descriptors as far as it goes, and says what it is not enough for.
-pub(super) fn divide_descriptors(max_in_flight: usize) -> Descriptors {
+pub(super) fn share_descriptors(max_in_flight: usize) -> Descriptors {
     let budget = Budget::new(raise_limit(), max_in_flight);
     if let Some(says) = budget.lacks_requests(max_in_flight) {
         warn!("{says}; {}", budget.remedy(0, max_in_flight));

@@ -79,23 +79,25 @@ mod tests {
     use reqwest::header::HeaderMap;
 
     use super::*;
-    use crate::model::endpoint::{Credentials, EndpointState, Format};
+    use crate::model::endpoint::{Credentials, Destination, EndpointState, Format, WebhookDestination};
 
     fn endpoint(no: i32, topics: &[&str]) -> Endpoint {
         Endpoint {
             no: EndpointNo::new(no),
             id: no.to_string(),
-            url: Err("nobody calls it".to_owned()),
+            destination: Ok(Destination::Webhook(WebhookDestination {
+                url: Err("nobody calls it".to_owned()),
+                headers: Ok(HeaderMap::new()),
+                format: Format::Webhook,
+                credentials: Credentials {
+                    secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap(),
+                    old_secrets: Vec::new(),
+                    signing_key: Ok(None),
+                    auth: Ok(None),
+                    tls: Ok(None),
+                },
+            })),
             topics: topics.iter().map(|topic| topic.parse().unwrap()).collect(),
-            headers: Ok(HeaderMap::new()),
-            format: Format::Webhook,
-            credentials: Ok(Credentials {
-                secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap(),
-                old_secrets: Vec::new(),
-                signing_key: Ok(None),
-                auth: Ok(None),
-                tls: Ok(None),
-            }),
             max_in_flight: 1,
             rate_limit: None,
             timeout: None,

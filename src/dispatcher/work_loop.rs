@@ -32,7 +32,7 @@ const NAP_MAX: Duration = Duration::from_millis(10);
 const RING_PAUSE: Duration = Duration::from_millis(10);
 /// How often claims that nobody knows of are given back.
 const STRAYS_INTERVAL: Duration = Duration::from_secs(15);
-/// So many work_loop in a row are prompt: what comes now and then does not wait. After that, one that claimed less than this
+/// So many rounds in a row are prompt: what comes now and then does not wait. After that, one that claimed less than this
 /// takes a breath as long as it took itself, at most so long.
 const PROMPT_ROUNDS: u32 = 2;
 const SMALL_ROUND: usize = 100;
@@ -99,8 +99,7 @@ impl Shared {
     /// Goes on with these endpoints.
     pub async fn take_over(&self, subscriptions: &mut Subscriptions, endpoints: EndpointSet) {
         *subscriptions = Subscriptions::new(endpoints);
-        let unreadable =
-            subscriptions.endpoints().iter().filter_map(|e| Some((&e.id, e.credentials.as_ref().err()?)));
+        let unreadable = subscriptions.endpoints().iter().filter_map(|e| Some((&e.id, e.unreadable()?)));
         if let Some((id, fault)) = unreadable.clone().next() {
             let count = unreadable.count();
             error!(
@@ -121,7 +120,7 @@ pub struct WorkLoop {
     looks: watch::Receiver<u64>,
     poll_interval: Duration,
     nap: Duration,
-    /// WorkLoop that claimed something since the last sleep.
+    /// Rounds that claimed something since the last sleep.
     in_a_row: u32,
     /// Producers ring: to be disarmed with the next look.
     is_armed: bool,

@@ -1,27 +1,26 @@
 //! Words: an endpoint as its owner registered it, checked once when it is read.
+//!
+//! An endpoint has two halves. The dispatcher reads limits, schedule and state; it does not look at the [`Destination`]. The
+//! sink reads its own variant of the destination, which holds everything that its protocol needs.
 
 mod auth;
 mod signing;
 mod tls;
+mod webhook;
 
-use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
-use tokio::time::Instant;
-use url::Url;
 use utoipa::ToSchema;
 
-use crate::model::header::check_header;
 use crate::model::topic::TopicPattern;
-use crate::rules::encryption::OpenError;
+use crate::model::unreadable::OpenError;
 
 pub use auth::{Auth, AuthError, OAuth2};
 pub use signing::{OldSecret, SecretError, SigningKey, SigningSecret};
-pub use tls::{Tls, TlsError};
+pub use tls::{EndpointTls, TlsError};
+pub use webhook::{Credentials, Format, FormatError, WebhookDestination, prepare_headers};
 
 /// Private short key of an endpoint; its owner knows it by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,95 +38,41 @@ impl EndpointNo {
     }
 }
 
-/// Who receives events, how, and within which limits.
+/// A receiver of events: its destination, its topics and its limits.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Short key.
     pub no: EndpointNo,
     /// The id its owner chose.
     pub id: String,
-    /// Where its deliveries go, or why its text is not a URL: then every attempt fails with that.
-    pub url: Result<Url, String>,
-    /// What it subscribes to.
+    /// Where its deliveries go. If this dispatcher cannot read the endpoint, why: it attempts no delivery then.
+    pub destination: Result<Destination, OpenError>,
+    /// Topics it subscribes to.
     pub topics: Vec<TopicPattern>,
-    /// Headers of every request, ready to send, or which of them is invalid: then every attempt fails with that.
-    pub headers: Result<HeaderMap, String>,
-    /// What is sent.
-    pub format: Format,
-    /// What proves who we are; or why it cannot be read here: then this dispatcher attempts nothing.
-    pub credentials: Result<Credentials, OpenError>,
-    /// Requests under way at once, 1 to 10,000, over all dispatchers.
+    /// Attempts under way at once, 1 to 10,000, over all dispatchers.
     pub max_in_flight: u32,
-    /// Requests per time, over all dispatchers.
+    /// Attempts per time, over all dispatchers.
     pub rate_limit: Option<RateLimit>,
-    /// Deadline of one attempt; none: the dispatcher's.
+    /// Deadline of one attempt. `None` for the dispatcher's.
     pub timeout: Option<Duration>,
-    /// Delays before the second, third … attempt; none: the default schedule.
+    /// Delays before the second, third … attempt. `None` for the default schedule.
     pub retry_schedule: Option<Vec<Duration>>,
     /// Whether deliveries are attempted.
     pub state: EndpointState,
 }
 
-/// What only an endpoint and we know, and what goes with it. What is in the database and is none: every attempt fails with that.
+/// Where deliveries of an endpoint go, with all that the protocol needs: one variant per sink.
 #[derive(Clone, Debug)]
-pub struct Credentials {
-    /// Signs every request.
-    pub secret: SigningSecret,
-    /// Were rotated out, and sign beside it for a while.
-    pub old_secrets: Vec<OldSecret>,
-    /// Signs every request too.
-    pub signing_key: Result<Option<SigningKey>, SecretError>,
-    /// How we log in.
-    pub auth: Result<Option<Auth>, AuthError>,
-    /// TLS of its own.
-    pub tls: Result<Option<Arc<Tls>>, TlsError>,
+pub enum Destination {
+    /// A URL that takes HTTP requests.
+    Webhook(WebhookDestination),
 }
-
-/// What is sent to an endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "kebab-case")]
-pub enum Format {
-    /// The payload, with the headers of Standard Webhooks.
-    #[default]
-    Webhook,
-    /// The same, and the attributes of CloudEvents 1.0 in headers.
-    CloudeventsBinary,
-    /// One JSON document of CloudEvents 1.0, with the payload as its data.
-    CloudeventsStructured,
-}
-
-impl Format {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Webhook, Self::CloudeventsBinary, Self::CloudeventsStructured];
-
-    /// As it is typed and stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Webhook => "webhook",
-            Self::CloudeventsBinary => "cloudevents-binary",
-            Self::CloudeventsStructured => "cloudevents-structured",
-        }
-    }
-}
-
-impl FromStr for Format {
-    type Err = FormatError;
-
-    fn from_str(text: &str) -> Result<Self, FormatError> {
-        Self::ALL.into_iter().find(|format| format.as_str() == text).ok_or(FormatError)
-    }
-}
-
-/// A text is not a format.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("needs webhook, cloudevents-binary or cloudevents-structured")]
-pub struct FormatError;
 
 /// Whether deliveries to an endpoint are attempted. Nothing is dropped in any state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum EndpointState {
-    /// They are.
+    /// Deliveries are attempted.
     Enabled,
     /// Somebody paused it.
     Paused,
@@ -139,48 +84,36 @@ pub enum EndpointState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum CircuitState {
-    /// It is: deliveries are attempted.
+    /// It answers: deliveries are attempted.
     Closed,
-    /// It is not: deliveries wait for the next probe.
+    /// It does not answer: deliveries wait for the next probe.
     Open,
     /// A dispatcher probes it with one delivery.
     HalfOpen,
 }
 
-/// Headers as they are sent, the last of a name; their values are shown to nobody. Checked although the tables have CHECKs: a
-/// reserved name that is there all the same would be another request than ours.
-///
-/// # Errors
-/// The name of an invalid one, and why.
-pub fn prepare_headers(headers: &[(String, String)]) -> Result<HeaderMap, String> {
-    let mut prepared = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers {
-        check_header(name, value).map_err(|fault| format!("a header {fault}"))?;
-        let invalid = |why: &dyn fmt::Display| format!("header {name} is invalid: {why}");
-        let mut value = HeaderValue::from_str(value).map_err(|why| invalid(&why))?;
-        value.set_sensitive(true);
-        prepared.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|why| invalid(&why))?, value);
+impl Destination {
+    /// How the endpoint says that it wants no events any more. `endpoint_health.reason` shows it once the endpoint is disabled.
+    pub const fn gone_reason(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "answered 410 Gone",
+        }
     }
-    Ok(prepared)
 }
 
 impl Endpoint {
     /// Whether deliveries are attempted by this dispatcher.
     pub fn is_attempted(&self) -> bool {
-        self.state == EndpointState::Enabled && self.credentials.is_ok()
+        self.state == EndpointState::Enabled && self.destination.is_ok()
+    }
+
+    /// Why this dispatcher cannot read the endpoint. `None` if it can.
+    pub fn unreadable(&self) -> Option<&OpenError> {
+        self.destination.as_ref().err()
     }
 }
 
-impl Credentials {
-    /// What signs a request now: the secret, and those that were rotated out lately.
-    pub fn secrets(&self) -> impl Iterator<Item = &SigningSecret> {
-        let now = Instant::now();
-        let old = self.old_secrets.iter().filter(move |old| now < old.valid_until);
-        std::iter::once(&self.secret).chain(old.map(|old| &old.secret))
-    }
-}
-
-/// At most so many requests per second, minute or hour, written `50/s`, `100/m`, `20/h`.
+/// The most attempts per second, minute or hour, written `50/s`, `100/m`, `20/h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     requests: u32,

@@ -1,56 +1,93 @@
-//! Words: what an attempt came to. A refused webhook is a value, never an `Err`.
+//! Words: the outcome of one attempt, in words of delivery. A refusal is a value, never an `Err`.
+//!
+//! The sink that made the attempt translates the answer of its protocol into these words, once. The retry rule, the circuit
+//! breaker and the metrics judge the words; the protocol's own code goes along for the record.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// What one HTTP attempt came to.
+/// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The answer, or why there was none.
-    pub answer: Answer,
-    /// From the first byte of work to the last byte read.
+    /// Whether the endpoint took the delivery, and if not, why.
+    pub result: AttemptResult,
+    /// The code of the answer, for the record. Nothing is decided by it. `None` without an answer.
+    pub code: Option<ResponseCode>,
+    /// Time from the begin of the attempt until the last byte was read.
     pub duration: Duration,
-    /// At most 2 KiB of the response, as text; what is not text is replaced.
+    /// At most 2 KiB of the answer, as text. Bytes that are no text are replaced.
     pub response_excerpt: Option<String>,
 }
 
-/// The answer to one HTTP attempt.
+/// Whether an endpoint took a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// 2xx: delivered.
-    Success {
-        /// 200 to 299.
-        status_code: u16,
-    },
-    /// Any other status; a redirect too, it is not followed.
+pub enum AttemptResult {
+    /// The endpoint took it.
+    Delivered,
+    /// The endpoint answered, and did not take it.
     Refused {
-        /// The status.
-        status_code: u16,
+        /// The kind of refusal.
+        why: Refusal,
         /// How long the endpoint asks us to wait.
         retry_after: Option<Duration>,
-    },
-    /// No answer: no connection, a timeout, an address that may not be called.
-    NoAnswer {
-        /// What kind of failure it is.
-        why: NoAnswer,
-        /// What went wrong, in one line, without a secret.
+        /// The refusal in one line, without a secret.
         error: String,
     },
+    /// The endpoint did not answer.
+    NoAnswer {
+        /// The kind of failure.
+        why: NoAnswer,
+        /// The failure in one line, without a secret.
+        error: String,
+    },
+}
+
+/// Why an endpoint refused a delivery. An example of each kind, from HTTP, in brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The endpoint does not want this delivery, and may take another (400).
+    Rejected,
+    /// The endpoint wants no events any more (410).
+    Gone,
+    /// The endpoint names another place, which is not followed (301).
+    Moved,
+    /// The endpoint takes nothing at the moment: it asks for a pause (429).
+    Overloaded,
+    /// The endpoint takes nothing at the moment: it has a fault of its own (500).
+    Failing,
+    /// The endpoint said neither yes nor no (101).
+    Unclear,
 }
 
 /// Why there was no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// It did not come in time.
+    /// The deadline passed first.
     Timeout,
     /// The address may not be called; nothing was sent.
     RefusedAddress,
-    /// No connection, one that broke, or a request that could not be made.
+    /// There was no connection, or it broke, or the request could not be made.
     Broken,
 }
 
-/// Why an event cannot be sent at all: its deliveries are given up without an attempt.
+/// The number that an endpoint answered with. For webhooks it is the HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseCode(u16);
+
+impl ResponseCode {
+    /// Wraps a number that a sink has read.
+    pub const fn new(code: u16) -> Self {
+        Self(code)
+    }
+
+    /// The bare number, for the record and the log.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// Why an event cannot be sent at all. Its deliveries are given up without an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unsendable {
     /// Somebody deleted it.
@@ -67,23 +104,33 @@ pub enum Unsendable {
 }
 
 impl Outcome {
-    /// HTTP status, if there was an answer.
-    pub fn status_code(&self) -> Option<u16> {
-        match self.answer {
-            Answer::Success { status_code } | Answer::Refused { status_code, .. } => Some(status_code),
-            Answer::NoAnswer { .. } => None,
+    /// An attempt without an answer.
+    pub fn unanswered(why: NoAnswer, error: String, duration: Duration) -> Self {
+        let result = AttemptResult::NoAnswer { why, error };
+        Self { result, code: None, duration, response_excerpt: None }
+    }
+
+    /// Whether the endpoint answered, be it a yes or a no.
+    pub fn is_answer(&self) -> bool {
+        match self.result {
+            AttemptResult::Delivered | AttemptResult::Refused { .. } => true,
+            AttemptResult::NoAnswer { .. } => false,
         }
     }
 
-    /// Why the attempt failed; none after a success.
-    pub fn error(&self) -> Option<String> {
-        match &self.answer {
-            Answer::Success { .. } => None,
-            Answer::Refused { status_code, .. } if (300..400).contains(status_code) => {
-                Some(format!("redirect not followed (status {status_code})"))
-            }
-            Answer::Refused { status_code, .. } => Some(format!("status {status_code}")),
-            Answer::NoAnswer { error, .. } => Some(error.clone()),
+    /// How long the endpoint asks us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.result {
+            AttemptResult::Refused { retry_after, .. } => retry_after,
+            AttemptResult::Delivered | AttemptResult::NoAnswer { .. } => None,
+        }
+    }
+
+    /// Why the attempt failed. `None` after a success.
+    pub fn error(&self) -> Option<&str> {
+        match &self.result {
+            AttemptResult::Delivered => None,
+            AttemptResult::Refused { error, .. } | AttemptResult::NoAnswer { error, .. } => Some(error),
         }
     }
 }

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::described::{HeaderName, HeaderValue, Login, Secret, SigningKeyText, TopicPattern};
-use crate::model::endpoint::{Auth, Format, RateLimit, SigningKey, SigningSecret, Tls};
+use crate::model::endpoint::{Auth, EndpointTls, Format, RateLimit, SigningKey, SigningSecret};
 use crate::model::header;
 use crate::model::topic::TopicPattern as Pattern;
 use crate::sinks::egress::EgressPolicy;
@@ -320,7 +320,7 @@ fn check_tls(ca_certificates: Option<&str>, client_certificate: Option<&str>, pr
     for (name, ca, client) in
         [("ca_certificates", ca_certificates, None), ("client_certificate", None, client_certificate)]
     {
-        match Tls::parse(ca, client) {
+        match EndpointTls::parse(ca, client) {
             Err(fault) => problems.add(name, &fault.to_string(), None),
             Ok(Some(tls)) if webhook::check_tls(&tls).is_err() => {
                 let fault = "cannot be used: a certificate is damaged, or the key is not its own";

@@ -1,41 +1,45 @@
-//! Rules: what an attempt says of its endpoint's health, when a circuit opens, and how long until the next probe. Pure.
+//! Rules of the circuit breaker: how an attempt shows the health of its endpoint, when a circuit opens, and how long until
+//! the next probe. Pure.
 
 use std::time::Duration;
 
-use crate::model::outcome::Answer;
+use crate::model::outcome::{AttemptResult, Refusal};
 
-/// So many attempts in a row that say that the endpoint is unwell open its circuit. As many as the default schedule has:
-/// one delivery that is never taken opens none before it is given up.
+/// A circuit opens after this many unwell attempts in a row. The default schedule has as many attempts, so a single delivery
+/// that is never taken opens no circuit before it is given up.
 pub const OPEN_AFTER: u32 = 10;
-/// Until the first probe: a restart of the receiver costs no more than this.
+/// Time until the first probe. A restart of the receiver costs no more than this.
 const PROBE_FIRST: Duration = Duration::from_secs(1);
-/// The longest: how late a recovery is noticed.
+/// The longest time between probes. A recovery is noticed no later than this.
 const PROBE_MAX: Duration = Duration::from_mins(2);
 
-/// What an attempt says of its endpoint.
+/// Health of an endpoint, as one attempt shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It took the delivery.
+    /// The endpoint took the delivery.
     Well,
-    /// It refused this delivery, and would maybe take another.
+    /// The endpoint refused this delivery, and may take another.
     Answers,
-    /// It takes nothing at the moment.
+    /// The endpoint takes nothing at the moment.
     Unwell,
 }
 
 impl Health {
-    /// A 4xx is about the request, and a redirect about the URL: somebody is there. 408 and 429 ask for a pause.
-    pub fn of(answer: &Answer) -> Self {
-        match answer {
-            Answer::Success { .. } => Self::Well,
-            Answer::Refused { status_code: 408 | 429 | 500.., .. } | Answer::NoAnswer { .. } => Self::Unwell,
-            Answer::Refused { .. } => Self::Answers,
+    /// Judges an attempt. A refusal that is about the delivery, or about the place, proves that somebody is there.
+    pub fn of(result: &AttemptResult) -> Self {
+        match result {
+            AttemptResult::Delivered => Self::Well,
+            AttemptResult::Refused { why, .. } => match why {
+                Refusal::Rejected | Refusal::Gone | Refusal::Moved | Refusal::Unclear => Self::Answers,
+                Refusal::Overloaded | Refusal::Failing => Self::Unwell,
+            },
+            AttemptResult::NoAnswer { .. } => Self::Unwell,
         }
     }
 }
 
-/// How long to wait with the next probe after so many failed ones: doubled by each, spread over ±20 % by `jitter` (a random
-/// number in `0.0..=1.0`), and not less than what the endpoint asked for, within reason.
+/// The time until the next probe. Each failed probe doubles it, up to two minutes; `jitter` (a random number in `0.0..=1.0`)
+/// spreads it over ±20 %. It is not shorter than the wait that the endpoint asked for, of which two minutes count at most.
 pub fn probe_delay(failed_probes: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
     let doubled = PROBE_FIRST.saturating_mul(1 << failed_probes.min(20)).min(PROBE_MAX);
     let asked = retry_after.unwrap_or_default().min(PROBE_MAX);
@@ -49,23 +53,23 @@ mod tests {
     use super::*;
     use crate::model::outcome::NoAnswer;
 
-    fn refused(status_code: u16) -> Answer {
-        Answer::Refused { status_code, retry_after: None }
+    fn refused(why: Refusal) -> AttemptResult {
+        AttemptResult::Refused { why, retry_after: None, error: String::new() }
     }
 
     #[test]
     fn an_answer_about_the_request_says_nothing_against_the_endpoint() {
-        for status_code in [301, 400, 401, 404, 410, 413, 422] {
-            assert_eq!(Health::of(&refused(status_code)), Health::Answers, "{status_code}");
+        for why in [Refusal::Rejected, Refusal::Gone, Refusal::Moved, Refusal::Unclear] {
+            assert_eq!(Health::of(&refused(why)), Health::Answers, "{why:?}");
         }
     }
 
     #[test]
     fn an_endpoint_that_fails_asks_for_a_pause_or_is_silent_is_unwell() {
-        let silent = Answer::NoAnswer { why: NoAnswer::Timeout, error: String::new() };
+        let silent = AttemptResult::NoAnswer { why: NoAnswer::Timeout, error: String::new() };
 
-        for answer in [refused(408), refused(429), refused(500), refused(503), refused(999), silent] {
-            assert_eq!(Health::of(&answer), Health::Unwell, "{answer:?}");
+        for result in [refused(Refusal::Overloaded), refused(Refusal::Failing), silent] {
+            assert_eq!(Health::of(&result), Health::Unwell, "{result:?}");
         }
     }
 

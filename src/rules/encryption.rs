@@ -1,6 +1,7 @@
-//! Rules: secrets of endpoints at rest. With a key they are sealed: `sealed:2:KEY_ID:base64(nonce, ciphertext, tag)`, AES-256-GCM,
-//! their place as associated data, so that what is sealed for one [`Place`] opens in no other. Without a key they stand as they
-//! are. Earlier versions wrote `sealed:KEY_ID:…` and bound the endpoint's id alone.
+//! Secrets of endpoints at rest. With a key they are encrypted (AES-256-GCM) and stored as
+//! `sealed:2:KEY_ID:base64(nonce, ciphertext, tag)`. The associated data is their place, so that a secret that was sealed for
+//! one [`Place`] opens in no other. Without a key they are stored in the clear. Earlier versions wrote `sealed:KEY_ID:…` and
+//! bound only the endpoint's id.
 
 mod place;
 
@@ -11,17 +12,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{Context, SHA256};
-use ring::rand::{SecureRandom as _, SystemRandom};
 use thiserror::Error;
 
 pub use place::{Field, Place};
 
+use crate::model::random::{NoRandomness, random};
+use crate::model::unreadable::OpenError;
+
 const KEY_BYTES: usize = 32;
 const PREFIX: &str = "sealed:";
-/// Follows the prefix where the whole place is bound. No key has that id.
+/// Follows the prefix if the whole place is bound. No key has this id.
 const BOUND: &str = "2:";
 
-/// The keys: the first seals, all of them open. None: nothing is sealed, and nothing sealed can be opened.
+/// The keys. The first seals, all of them open. Without keys nothing is sealed, and no sealed secret can be opened.
 #[derive(Clone, Debug, Default)]
 pub struct Vault {
     keys: Vec<Key>,
@@ -39,7 +42,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Why a text is not a key. Never contains the text.
+/// Why a text is no key. It never contains the text.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error(
     "needs base64 of 32 bytes, as \"postrider secret new-key\" prints it; the {nth}. one is something else"
@@ -48,35 +51,8 @@ pub struct KeyError {
     nth: usize,
 }
 
-/// Why a secret cannot be read.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum OpenError {
-    /// This dispatcher does not have its key.
-    #[error("sealed with key {0}, which is not among --encryption-key and --encryption-key-file")]
-    UnknownKey(String),
-    /// Somebody changed it, or moved it here, or moved the endpoint.
-    #[error(
-        "sealed with key {0}, and damaged, or moved here from another endpoint, field or host: name it again"
-    )]
-    Damaged(String),
-    /// An earlier version sealed it, and nothing says for which field and host.
-    #[error(
-        "sealed with key {0} by an earlier version, which did not say for which field and host: look at the URLs of the \
-         endpoints, then run \"postrider secret seal --accept-unbound\""
-    )]
-    Unbound(String),
-    /// It is none of what may stand there. Never contains the secret.
-    #[error("invalid: {0}")]
-    Invalid(String),
-}
-
-/// The random source of the system has failed.
-#[derive(Clone, Copy, Debug, Error)]
-#[error("no random bytes from the system")]
-pub struct NoRandomness;
-
 impl Vault {
-    /// Keys in base64, one a line or separated by commas; what follows a `#` is a comment.
+    /// Parses keys in base64, one per line or separated by commas. A comment begins with `#`.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -202,14 +178,6 @@ impl Key {
 
 fn first_four(bytes: &[u8]) -> u32 {
     bytes.first_chunk().copied().map_or(0, u32::from_be_bytes)
-}
-
-/// Bytes that nobody can guess.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
-    let mut bytes = [0; N];
-    #[expect(clippy::map_err_ignore, reason = "ring tells nothing")]
-    SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandomness)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Rules: CloudEvents 1.0 over HTTP (cloudevents/spec, `bindings/http-protocol-binding.md`), binary and structured.
+//! CloudEvents 1.0 over HTTP (cloudevents/spec, `bindings/http-protocol-binding.md`), binary and structured.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use crate::model::event::Event;
 pub const STRUCTURED: &str = "application/cloudevents+json; charset=UTF-8";
 const SOURCE_BYTES_MAX: usize = 512;
 
-/// What CloudEvents says of an event; `time` is RFC 3339.
+/// The attributes that CloudEvents gives an event. `time` is RFC 3339.
 #[derive(Serialize)]
 #[expect(missing_docs, reason = "the names of the specification")]
 pub struct Attributes<'a> {
@@ -34,7 +34,7 @@ struct Structured<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Those of an event: its `webhook-id`, its topic, when it was inserted.
+    /// The attributes of an event: its `webhook-id`, its topic, and the time when it was inserted.
     pub fn of(event: &'a Event, source: &'a str) -> Self {
         Self::new(&event.webhook_id, source, &event.topic, event.created_at)
     }
@@ -44,7 +44,7 @@ impl<'a> Attributes<'a> {
         Self { specversion: "1.0", id, source, kind, time }
     }
 
-    /// As headers, in binary mode.
+    /// The attributes as headers, for binary mode.
     pub fn headers(&self) -> [(&'static str, String); 5] {
         [
             ("ce-specversion", self.specversion.to_owned()),
@@ -55,10 +55,10 @@ impl<'a> Attributes<'a> {
         ]
     }
 
-    /// As one document with the payload as `data`, byte for byte, in structured mode.
+    /// One document for structured mode, with the payload as `data`, byte for byte.
     ///
     /// # Errors
-    /// When the payload is no JSON: PostgreSQL's `json` never is none, unless it is deeper than we read.
+    /// When the payload is no JSON for us. PostgreSQL's `json` always is, unless it is nested deeper than we read.
     pub fn document(self, payload: &[u8]) -> Result<Bytes, serde_json::Error> {
         let data: &RawValue = serde_json::from_slice(payload)?;
         let structured = Structured { attributes: self, datacontenttype: "application/json", data };
@@ -66,7 +66,8 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// A header's value: what is no visible ASCII, and `"` and `%`, as percent and the bytes of UTF-8 (section 3.1.3.2).
+/// Encodes the value of a header (section 3.1.3.2). Characters outside visible ASCII, `"` and `%` become a percent sign and two
+/// digits for each byte of UTF-8.
 pub fn encode(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes() {

@@ -1,5 +1,5 @@
-//! Rules: which addresses may be called. Judged on the URL's literal address and on every address a name resolves to,
-//! right before it is dialled: a name that changes its mind gains nothing.
+//! The egress policy: which addresses may be called. It judges the literal address in a URL, and every address that a name
+//! resolves to, right before the address is dialled. A name that changes its addresses gains nothing.
 
 mod embedded;
 mod proxy;
@@ -14,14 +14,14 @@ use thiserror::Error;
 use url::{Host, Url};
 
 use self::embedded::embedded;
-pub use self::proxy::{EgressProxy, InvalidProxy, ProxyFault};
+pub use self::proxy::{EgressProxy, InvalidProxy, NotPassed, ProxyFault};
 pub use self::resolver::GuardedResolver;
 pub use self::special_addresses::{InvalidRange, parse_range};
 use self::special_addresses::{covers, special_range};
 
-/// Beside 80 and 443, ports below this one belong to services of the system, and are not called.
+/// Ports below this one belong to services of the system. Of them, only 80 and 443 are called.
 const PORT_FIRST: u16 = 1024;
-/// Services above that are no receivers either, and take harm from what is sent to them.
+/// Ports above that are not called either: these services are no receivers, and a request may do harm there.
 // SQL Server, Oracle, NFS, ZooKeeper, Docker (two), etcd, MySQL, RDP, PostgreSQL, AMQP, VNC, CouchDB, Redis, PgBouncer,
 // Cassandra, Kafka, Elasticsearch, memcached, MongoDB.
 const SERVICE_PORTS: [u16; 20] = [
@@ -29,63 +29,64 @@ const SERVICE_PORTS: [u16; 20] = [
     9200, 11211, 27017,
 ];
 
+/// The fault of a URL that contains a user name or a password.
 const CREDENTIALS: &str = "contains credentials; use a header";
 
-/// What the operator allows beyond public addresses over https.
+/// The rules of one dispatcher. They allow public addresses over https; the operator allows more, or less.
 #[derive(Clone, Debug, Default)]
 pub struct EgressPolicy {
     /// Plain http may be used.
     pub allow_http: bool,
-    /// Ranges that may be called although they are special.
+    /// Special ranges that may be called all the same.
     pub allow_cidrs: Vec<IpNet>,
-    /// Ranges that may not be called whatever else allows them.
+    /// Ranges that may not be called, even if something else allows them.
     pub deny_cidrs: Vec<IpNet>,
-    /// Ports that may be called beside the usual ones.
+    /// Further ports that may be called.
     pub allow_ports: Vec<NonZeroU16>,
-    /// What every request goes through.
+    /// The proxy that every request goes through.
     pub proxy: Option<EgressProxy>,
 }
 
-/// Why an endpoint may not be called. Its text is stored with the attempt and names what would allow it.
+/// Why an endpoint may not be called. The text is stored with the attempt, and names the option that would allow the call.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Refused {
-    /// Not http or https.
+pub enum NotAllowed {
+    /// The scheme is neither http nor https.
     #[error("url scheme \"{0}\" is not allowed, only https")]
     Scheme(String),
-    /// Plain http without leave.
+    /// Plain http needs leave.
     #[error("url needs https (--allow-http permits http)")]
     Plaintext,
-    /// A URL that no request can be made of.
+    /// No request can be made of the URL.
     #[error("url is invalid: {0}")]
     Url(String),
-    /// A special address without leave.
+    /// The address is special, and needs leave.
     #[error("address {address} is not allowed: {}{name}, {range} (--allow-cidr permits it)", leading_to(*embedded))]
     Address {
         /// The address that would have been dialled.
         address: IpAddr,
-        /// The address inside it that is the special one.
+        /// The address inside it that is special, if not the whole.
         embedded: Option<Ipv4Addr>,
         /// The range it belongs to.
         range: IpNet,
-        /// What that range is for.
+        /// The purpose of that range.
         name: &'static str,
     },
-    /// An address in a range that the operator denies.
+    /// The operator denies the range of the address.
     #[error("address {address} is not allowed: {}in {range} of --deny-cidr", leading_to(*embedded))]
     Denied {
         /// The address that would have been dialled.
         address: IpAddr,
-        /// The address inside it that is denied.
+        /// The address inside it that is denied, if not the whole.
         embedded: Option<Ipv4Addr>,
         /// The range it belongs to.
         range: IpNet,
     },
-    /// The port of another service.
+    /// The port belongs to another service.
     #[error(
-        "port {0} is not allowed, only 80, 443, and those from 1024 that no database or the like uses (--allow-port permits it)"
+        "port {0} is not allowed, only 80, 443, and from 1024 all but the usual ports of databases and brokers (--allow-port permits it)"
     )]
     Port(u16),
-    /// A name that does not resolve.
+    /// The name does not resolve.
     #[error("dns: {0}")]
     Unresolved(String),
 }
@@ -94,9 +95,9 @@ impl EgressPolicy {
     /// Reads and judges a URL, as far as that is possible without resolving its name.
     ///
     /// # Errors
-    /// [`Refused`], every variant but `Unresolved`.
-    pub fn judge_text(&self, text: &str) -> Result<Url, Refused> {
-        let invalid = |why: &str| Err(Refused::Url(why.to_owned()));
+    /// [`NotAllowed`], every variant but `Unresolved`.
+    pub fn judge_text(&self, text: &str) -> Result<Url, NotAllowed> {
+        let invalid = |why: &str| Err(NotAllowed::Url(why.to_owned()));
         if text.len() > 2048 {
             return invalid("longer than 2048 bytes");
         }
@@ -104,20 +105,20 @@ impl EgressPolicy {
         if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
             return invalid("contains a space, a control character or a backslash");
         }
-        let url = Url::parse(text).map_err(|fault| Refused::Url(fault.to_string()))?;
+        let url = Url::parse(text).map_err(|fault| NotAllowed::Url(fault.to_string()))?;
         self.judge_scheme(&url)?;
         let authority = text.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://"));
         if authority.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
             return invalid("needs the form https://host/path");
         }
-        // Of empty credentials the parser says nothing.
+        // The parser does not report empty credentials.
         if authority
             .is_some_and(|rest| rest.split(['/', '?', '#']).next().is_some_and(|host| host.contains('@')))
         {
             return invalid(CREDENTIALS);
         }
         self.judge(&url)?;
-        // These names mean this machine wherever they are asked for (RFC 6761 section 6.3); others are known when they are.
+        // These names mean this machine on every machine (RFC 6761 section 6.3). Other names are judged when they are resolved.
         if let Some(Host::Domain(name)) = url.host()
             && is_localhost(name)
         {
@@ -128,7 +129,7 @@ impl EgressPolicy {
         if let (Some(Host::Ipv4(address)), Some(authority)) = (url.host(), authority)
             && !authority.trim_start_matches('/').starts_with(&address.to_string())
         {
-            return Err(Refused::Url(format!("the host means {address}: write it so")));
+            return Err(NotAllowed::Url(format!("the host means {address}: write it so")));
         }
         Ok(url)
     }
@@ -136,10 +137,10 @@ impl EgressPolicy {
     /// Judges a parsed URL, as far as that is possible without resolving its name.
     ///
     /// # Errors
-    /// As [`Self::judge_text`].
-    pub fn judge(&self, url: &Url) -> Result<(), Refused> {
+    /// The same as of [`Self::judge_text`].
+    pub fn judge(&self, url: &Url) -> Result<(), NotAllowed> {
         self.judge_scheme(url)?;
-        let invalid = |why: &str| Err(Refused::Url(why.to_owned()));
+        let invalid = |why: &str| Err(NotAllowed::Url(why.to_owned()));
         if !url.username().is_empty() || url.password().is_some() {
             return invalid(CREDENTIALS);
         }
@@ -159,17 +160,17 @@ impl EgressPolicy {
             Some(Host::Domain(_)) => Ok(()),
         }?;
         match url.port_or_known_default() {
-            Some(port) if !self.is_allowed_port(port) => Err(Refused::Port(port)),
+            Some(port) if !self.is_allowed_port(port) => Err(NotAllowed::Port(port)),
             _ => Ok(()),
         }
     }
 
-    fn judge_scheme(&self, url: &Url) -> Result<(), Refused> {
+    fn judge_scheme(&self, url: &Url) -> Result<(), NotAllowed> {
         match url.scheme() {
             "https" => Ok(()),
             "http" if self.allow_http => Ok(()),
-            "http" => Err(Refused::Plaintext),
-            other => Err(Refused::Scheme(other.to_owned())),
+            "http" => Err(NotAllowed::Plaintext),
+            other => Err(NotAllowed::Scheme(other.to_owned())),
         }
     }
 
@@ -178,46 +179,47 @@ impl EgressPolicy {
         is_usual || self.allow_ports.iter().any(|allowed| allowed.get() == port)
     }
 
-    /// Judges the address that is about to be dialled, and every IPv4 address that it carries.
+    /// Judges an address that is about to be dialled, and every IPv4 address inside it.
     ///
     /// # Errors
-    /// [`Refused::Address`], [`Refused::Denied`].
-    pub fn judge_address(&self, address: IpAddr) -> Result<(), Refused> {
+    /// [`NotAllowed::Address`], [`NotAllowed::Denied`].
+    pub fn judge_address(&self, address: IpAddr) -> Result<(), NotAllowed> {
         let address = address.to_canonical();
         let denies = |reached| self.deny_cidrs.iter().find(|net| covers(net, reached)).copied();
         if let Some(range) = denies(address) {
-            return Err(Refused::Denied { address, embedded: None, range });
+            return Err(NotAllowed::Denied { address, embedded: None, range });
         }
         for v4 in embedded(address, 0) {
             if let Some(range) = denies(v4.into()) {
-                return Err(Refused::Denied { address, embedded: Some(v4), range });
+                return Err(NotAllowed::Denied { address, embedded: Some(v4), range });
             }
         }
         let prefix_len = match (self.allowing(address), special_range(address)) {
             (Some(net), _) => net.prefix_len(),
             (None, Some((range, name))) => {
-                return Err(Refused::Address { address, embedded: None, range, name });
+                return Err(NotAllowed::Address { address, embedded: None, range, name });
             }
             (None, None) => 0,
         };
-        // Leave for a network of translated addresses is none for what lies behind the translator.
+        // Leave for a network of translated addresses is no leave for the addresses behind the translator.
         for v4 in embedded(address, prefix_len) {
             if let (None, Some((range, name))) = (self.allowing(v4.into()), special_range(v4.into())) {
-                return Err(Refused::Address { address, embedded: Some(v4), range, name });
+                return Err(NotAllowed::Address { address, embedded: Some(v4), range, name });
             }
         }
         Ok(())
     }
 
-    /// The narrowest range that lets an address in.
+    /// The narrowest range of --allow-cidr that covers an address.
     fn allowing(&self, address: IpAddr) -> Option<IpNet> {
         let nets = self.allow_cidrs.iter().filter(|net| covers(net, address));
         nets.max_by_key(|net| net.prefix_len()).copied()
     }
 
-    /// What may be dialled of the addresses that a name resolves to: of a public and a private one, the public one alone.
-    fn choose(&self, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Refused> {
-        let mut refused = Refused::Unresolved("no address".to_owned());
+    /// The addresses that may be dialled, of those that a name resolves to. Of a public and a private one, only the public
+    /// one may.
+    fn choose(&self, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, NotAllowed> {
+        let mut refused = NotAllowed::Unresolved("no address".to_owned());
         let mut allowed = Vec::new();
         for address in found {
             match self.judge_address(address.ip()) {
@@ -233,7 +235,7 @@ fn leading_to(embedded: Option<Ipv4Addr>) -> String {
     embedded.map(|v4| format!("it leads to {v4}, ")).unwrap_or_default()
 }
 
-/// Whether DNS may know it (RFC 1123 section 2.1); underscores are common and let through.
+/// Whether DNS may know a name (RFC 1123 section 2.1). Underscores are common and let through.
 fn is_valid_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_valid_label =

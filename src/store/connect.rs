@@ -27,7 +27,7 @@ use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{debug, warn};
 
-use self::host::Place;
+use self::host::DatabaseHost;
 use self::options::Options;
 use self::passfile::Wanted;
 use self::session::MARK;
@@ -46,7 +46,7 @@ pub use self::session::Session;
 #[derive(Clone)]
 pub struct DatabaseUrl {
     options: Options,
-    places: Vec<Place>,
+    places: Vec<DatabaseHost>,
     /// One for each place, because passwords may differ, and Unix sockets have no TLS.
     configs: Vec<Config>,
     tls: MakeRustlsConnect,
@@ -109,7 +109,7 @@ impl DatabaseUrl {
         if let Some(user) = environment.user().filter(|_| options.text("user").is_none()) {
             options.set("user", user.to_owned())?;
         }
-        let places = Place::all(&options)?;
+        let places = DatabaseHost::all(&options)?;
         let tls = Tls::of(&options, environment)?;
         let config = driver::config(&options)?;
         let mut configs: Vec<Config> =
@@ -201,7 +201,7 @@ impl DatabaseUrl {
         self.wants_primary && is_read_only(fault)
     }
 
-    /// Connects to the first host that takes us. In database_health, all attempts of this process wait for each other (see
+    /// Connects to the first host that takes us. In trouble, all attempts of this process wait for each other (see
     /// `store/gate.rs`).
     ///
     /// # Errors
@@ -297,7 +297,7 @@ impl fmt::Debug for DatabaseUrl {
 /// file is passed over.
 fn set_passwords(
     configs: &mut [Config],
-    places: &[Place],
+    places: &[DatabaseHost],
     options: &Options,
     environment: &Environment,
 ) -> Option<String> {
@@ -324,7 +324,7 @@ fn set_passwords(
     None
 }
 
-fn plaintext_warning(tls: &Tls, places: &[Place]) -> Option<String> {
+fn plaintext_warning(tls: &Tls, places: &[DatabaseHost]) -> Option<String> {
     let hosts: Vec<&str> =
         places.iter().filter(|place| place.is_remote()).map(|place| place.host.as_str()).collect();
     let how = if tls.mode == SslMode::Disable { "goes" } else { "may go" };

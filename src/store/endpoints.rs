@@ -6,16 +6,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::statements::{
-    DELETE_ENDPOINT, DISABLE_ENDPOINT, FOLD_ENDPOINT_CHANGES, FORGET_ENDPOINTS, LOAD_ENDPOINTS,
+    COMPACT_ENDPOINT_CHANGES, DELETE_ENDPOINT, DISABLE_ENDPOINT, FORGET_ENDPOINTS, LOAD_ENDPOINTS,
     PAUSE_ENDPOINT, RESUME_ENDPOINT,
 };
 use super::views::DeletedEndpoint;
 use super::{Store, StoreError, Written, column, from_millis, headers, json_row, millis, missing};
 use crate::model::endpoint::{
-    Credentials, Endpoint, EndpointNo, EndpointState, Format, OldSecret, Tls, prepare_headers,
+    Credentials, Destination, Endpoint, EndpointNo, EndpointState, EndpointTls, Format, FormatError,
+    OldSecret, WebhookDestination, prepare_headers,
 };
 use crate::model::topic::TopicPattern;
-use crate::rules::encryption::{Field, OpenError, Place, Vault};
+use crate::model::unreadable::OpenError;
+use crate::rules::encryption::{Field, Place, Vault};
 
 /// All endpoints as of one version.
 #[derive(Debug, Default)]
@@ -35,18 +37,21 @@ impl Store {
         endpoint_set(&self.rows(&LOAD_ENDPOINTS, &[]).await?, &self.vault)
     }
 
-    /// `sql/statements/endpoints/fold_endpoint_changes.sql`. Returns how many changes were folded; if that is `rows_max`, there
-    /// may be more.
+    /// `sql/statements/endpoints/compact_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
-    pub async fn fold_endpoint_changes(&self, rows_max: i64) -> Result<i64, StoreError> {
-        let row = self.row(&FOLD_ENDPOINT_CHANGES, &[&rows_max]).await?;
-        column(&FOLD_ENDPOINT_CHANGES, &row.ok_or_else(|| missing(&FOLD_ENDPOINT_CHANGES))?, "folded")
+    pub async fn compact_endpoint_changes(&self, rows_max: i64) -> Result<i64, StoreError> {
+        let row = self.row(&COMPACT_ENDPOINT_CHANGES, &[&rows_max]).await?;
+        column(
+            &COMPACT_ENDPOINT_CHANGES,
+            &row.ok_or_else(|| missing(&COMPACT_ENDPOINT_CHANGES))?,
+            "compacted",
+        )
     }
 
-    /// `sql/statements/circuits/disable_endpoint.sql`. Disables an enabled endpoint if it has done nothing but fail for
-    /// `failing_for`, or in any case if that is `None`. Returns its id if it did.
+    /// `sql/statements/circuits/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
+    /// case).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -105,7 +110,7 @@ pub(super) fn endpoint_set(rows: &[tokio_postgres::Row], vault: &Vault) -> Resul
     let version = column(&LOAD_ENDPOINTS, first, "endpoint_version")?;
     let mut endpoints = Vec::with_capacity(rows.len());
     for row in rows {
-        let no: Option<i32> = column(&LOAD_ENDPOINTS, row, "no")?;
+        let no: Option<i32> = column(&LOAD_ENDPOINTS, row, "endpoint_no")?;
         if let Some(no) = no {
             endpoints.push(endpoint(EndpointNo::new(no), row, vault)?);
         }
@@ -114,18 +119,16 @@ pub(super) fn endpoint_set(rows: &[tokio_postgres::Row], vault: &Vault) -> Resul
 }
 
 fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<Endpoint, StoreError> {
-    let url: &str = column(&LOAD_ENDPOINTS, row, "url")?;
     let topics: Vec<&str> = column(&LOAD_ENDPOINTS, row, "topics")?;
     let id: String = column(&LOAD_ENDPOINTS, row, "id")?;
-    let format: &str = column(&LOAD_ENDPOINTS, row, "format")?;
-    let mut credentials = match credentials(&id, url, row, vault) {
-        Ok(credentials) => Ok(credentials),
+    let mut destination = match destination(&id, row, vault) {
+        Ok(destination) => Ok(destination),
         Err(Unreadable::Sealed(fault)) => Err(fault),
         Err(Unreadable::Row(fault)) => return Err(fault),
     };
     // A CHECK refuses such values. A row that got round it must not keep all other endpoints from being read.
     let mut invalid = |what: &str, fault: &dyn std::fmt::Display| {
-        credentials = Err(OpenError::Invalid(format!("{what}: {fault}")));
+        destination = Err(OpenError::Invalid(format!("{what}: {fault}")));
     };
     let max_in_flight: i32 = column(&LOAD_ENDPOINTS, row, "max_in_flight")?;
     let rate_limit: Option<&str> = column(&LOAD_ENDPOINTS, row, "rate_limit")?;
@@ -135,14 +138,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
     Ok(Endpoint {
         no,
         id,
-        url: url.parse().map_err(|fault| format!("url is invalid: {fault}")),
         topics: parse_all(&topics, |fault| invalid("topics", fault)),
-        headers: headers(column(&LOAD_ENDPOINTS, row, "headers")?)
-            .and_then(|headers| prepare_headers(&headers)),
-        format: format.parse().unwrap_or_else(|fault| {
-            invalid("format", &fault);
-            Format::default()
-        }),
         max_in_flight: u32::try_from(max_in_flight).unwrap_or(1).max(1),
         rate_limit: rate_limit.map(str::parse).transpose().unwrap_or_else(|fault| {
             invalid("rate_limit", &fault);
@@ -155,8 +151,23 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
             "paused" => EndpointState::Paused,
             _ => EndpointState::Disabled,
         },
-        credentials,
+        destination,
     })
+}
+
+/// Where deliveries go. All URLs are those of webhooks, as the CHECK of the table says.
+fn destination(id: &str, row: &tokio_postgres::Row, vault: &Vault) -> Result<Destination, Unreadable> {
+    let url: &str = column(&LOAD_ENDPOINTS, row, "url")?;
+    let format: &str = column(&LOAD_ENDPOINTS, row, "format")?;
+    let stored = headers(column(&LOAD_ENDPOINTS, row, "headers")?);
+    Ok(Destination::Webhook(WebhookDestination {
+        url: url.parse().map_err(|fault| format!("url is invalid: {fault}")),
+        headers: stored.and_then(|headers| prepare_headers(&headers)),
+        format: format
+            .parse::<Format>()
+            .map_err(|fault: FormatError| OpenError::Invalid(format!("format: {fault}")))?,
+        credentials: credentials(id, url, row, vault)?,
+    }))
 }
 
 /// The texts that are topic patterns. Each of the others is told to `invalid`.
@@ -165,11 +176,11 @@ fn parse_all(texts: &[&str], mut invalid: impl FnMut(&dyn std::fmt::Display)) ->
     texts.iter().filter_map(parse).collect()
 }
 
-/// Why credentials cannot be read.
+/// Why an endpoint cannot be read.
 enum Unreadable {
-    /// This dispatcher cannot open them.
+    /// This dispatcher cannot use a value of it; the others of the table can be read.
     Sealed(OpenError),
-    /// Nobody can: the row is not what the statement promises.
+    /// The answer of the database does not have the form that it should have.
     Row(StoreError),
 }
 
@@ -204,7 +215,8 @@ fn credentials(
         old_secrets: old_secrets(&place(Field::Secret), row, vault)?,
         signing_key: open(Field::SigningKey)?.map(|key| key.parse()).transpose(),
         auth: open(Field::Auth)?.map(|auth| auth.parse()).transpose(),
-        tls: Tls::parse(text("ca_certificates")?, client_certificate.as_deref()).map(|tls| tls.map(Arc::new)),
+        tls: EndpointTls::parse(text("ca_certificates")?, client_certificate.as_deref())
+            .map(|tls| tls.map(Arc::new)),
     })
 }
 

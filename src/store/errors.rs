@@ -55,7 +55,7 @@ const OF_A_ROW: [&str; 12] = [
 const PASSING: [&str; 3] = ["40", "55P03", "57014"];
 
 /// Whether the server refused a row that the statement writes or reads, and would take the others without it: somebody's
-/// trigger or constraint, a value, data that is damaged. Not where the statement as such, the session or the server is in database_health.
+/// trigger or constraint, a value, data that is damaged. Not where the statement as such, the session or the server is in trouble.
 pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
     if let Some(StoreError::Row { .. }) = fault.downcast_ref() {
         return true; // It was read, and is not what its statement's header says.

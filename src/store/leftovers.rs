@@ -1,6 +1,8 @@
 //! Statements about deliveries that nobody works on any more: of the dead, of lost answers, of deleted endpoints.
 
-use super::statements::{FIND_DEAD_CLAIM, FIND_STRAYS, FIND_UNWANTED, GIVE_UP_DELIVERIES, RESCUE_CLAIMS};
+use super::statements::{
+    FIND_DEAD_CLAIM, FIND_ORPHANED_CLAIMS, FIND_UNWANTED, GIVE_UP_DELIVERIES, RESCUE_CLAIMS,
+};
 use super::{Store, StoreError, column, missing};
 use crate::model::delivery::{ClaimId, DeliveryId, DispatcherId};
 
@@ -69,23 +71,24 @@ impl Store {
         }))
     }
 
-    /// `sql/statements/leftovers/find_strays.sql`. Must not run beside a claim of the same dispatcher.
+    /// `sql/statements/leftovers/find_orphaned_claims.sql`. Must not run beside a claim of the same dispatcher.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn find_strays(
+    pub async fn find_orphaned_claims(
         &self,
         dispatcher: DispatcherId,
         known: &[ClaimId],
         claims_max: i64,
     ) -> Result<Vec<Stray>, StoreError> {
         let known: Vec<i64> = known.iter().map(|id| id.get()).collect();
-        let rows = self.rows(&FIND_STRAYS, &[&dispatcher.get(), &known, &claims_max]).await?;
+        let rows = self.rows(&FIND_ORPHANED_CLAIMS, &[&dispatcher.get(), &known, &claims_max]).await?;
         let stray = |row| {
             Ok(Stray {
-                claim_id: ClaimId::new(column(&FIND_STRAYS, row, "claim_id")?),
-                delivery_id: column::<Option<i64>>(&FIND_STRAYS, row, "delivery_id")?.map(DeliveryId::new),
-                is_refused: column(&FIND_STRAYS, row, "is_refused")?,
+                claim_id: ClaimId::new(column(&FIND_ORPHANED_CLAIMS, row, "claim_id")?),
+                delivery_id: column::<Option<i64>>(&FIND_ORPHANED_CLAIMS, row, "delivery_id")?
+                    .map(DeliveryId::new),
+                is_refused: column(&FIND_ORPHANED_CLAIMS, row, "is_refused")?,
             })
         };
         rows.iter().map(stray).collect()

@@ -15,7 +15,8 @@ use super::statements::{PUT_ENDPOINT, ROTATE_SECRET};
 use super::views::RotatedSecret;
 use super::{PREPARE_AGAIN_MAX, Store, StoreError, column, json_row, millis, missing};
 use crate::model::endpoint::{SigningKey, SigningSecret};
-use crate::rules::encryption::{Field, NoRandomness, Place};
+use crate::model::random::NoRandomness;
+use crate::rules::encryption::{Field, Place};
 
 /// An endpoint to put, checked: by `EndpointSpec::check`, unless its author is Postrider.
 #[derive(Clone)]

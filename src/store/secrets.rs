@@ -4,7 +4,8 @@ use tokio_postgres::Row;
 
 use super::statements::{FORGET_SECRETS, LIST_UNSEALED, READ_SECRETS, SEAL_SECRETS};
 use super::{Store, StoreError, column, is_row_fault, missing, one_line};
-use crate::rules::encryption::{Field, NoRandomness, Place, Vault};
+use crate::model::random::NoRandomness;
+use crate::rules::encryption::{Field, Place, Vault};
 use crate::rules::halves::Halves;
 
 /// Endpoints whose secrets are sealed by one statement.
@@ -114,7 +115,7 @@ impl Store {
         loop {
             let rows = self.rows(&LIST_UNSEALED, &[&seal, &after_no, &ENDPOINTS_MAX]).await?;
             let Some(last) = rows.last() else { return Ok(sealing) };
-            after_no = column(&LIST_UNSEALED, last, "no")?;
+            after_no = column(&LIST_UNSEALED, last, "endpoint_no")?;
             let mut swaps = Vec::new();
             for row in &rows {
                 self.seal_endpoint(row, which, &mut swaps, &mut sealing.unreadable)?;
@@ -160,7 +161,7 @@ impl Store {
         swaps: &mut Vec<Swap>,
         unreadable: &mut Vec<(String, String)>,
     ) -> Result<(), StoreError> {
-        let no: i32 = column(&LIST_UNSEALED, row, "no")?;
+        let no: i32 = column(&LIST_UNSEALED, row, "endpoint_no")?;
         let endpoint_id: &str = column(&LIST_UNSEALED, row, "id")?;
         let url: &str = column(&LIST_UNSEALED, row, "url")?;
         let names: Vec<&str> = column(&LIST_UNSEALED, row, "fields")?;

@@ -67,7 +67,7 @@ statements! {
     }
     "endpoints" {
         DELETE_ENDPOINT "delete_endpoint"
-        FOLD_ENDPOINT_CHANGES "fold_endpoint_changes"
+        COMPACT_ENDPOINT_CHANGES "compact_endpoint_changes"
         FORGET_ENDPOINTS "forget_endpoints"
         LIST_ENDPOINTS "list_endpoints"
         LOAD_ENDPOINTS "load_endpoints"
@@ -95,7 +95,7 @@ statements! {
     }
     "leftovers" {
         FIND_DEAD_CLAIM "find_dead_claim"
-        FIND_STRAYS "find_strays"
+        FIND_ORPHANED_CLAIMS "find_orphaned_claims"
         RESCUE_CLAIMS "rescue_claims"
     }
     "refused" {
@@ -125,15 +125,15 @@ statements! {
         SEAL_SECRETS "seal_secrets"
     }
     "statistics" {
-        FOLD_TALLIES "fold_tallies"
-        LIST_TALLIED "list_tallied"
+        COMPACT_STATS "compact_stats"
+        LIST_ENDPOINTS_WITH_STATS "list_endpoints_with_stats"
         MEASURE_BACKLOG "measure_backlog"
         MEASURE_ENDPOINTS "measure_endpoints"
         MEASURE_SERVER "measure_server"
         MEASURE_TABLES "measure_tables"
         READ_BACKLOG "read_backlog"
         READ_LATENESS "read_lateness"
-        SUM_TALLIES "sum_tallies"
+        AGGREGATE_STATS "aggregate_stats"
     }
 }
 

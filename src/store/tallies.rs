@@ -1,6 +1,6 @@
 //! Statements that keep the tallies of endpoints few.
 
-use super::statements::{FOLD_TALLIES, LIST_TALLIED, SUM_TALLIES};
+use super::statements::{AGGREGATE_STATS, COMPACT_STATS, LIST_ENDPOINTS_WITH_STATS};
 use super::{Statement, Store, StoreError, column, missing};
 use crate::model::endpoint::EndpointNo;
 
@@ -23,29 +23,31 @@ pub struct Whose<'a> {
 }
 
 impl Store {
-    /// `sql/statements/statistics/sum_tallies.sql`.
+    /// `sql/statements/statistics/aggregate_stats.sql`.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
-    pub async fn sum_tallies(&self, rows_max: i64, whose: Whose<'_>) -> Result<Tallied, StoreError> {
-        self.tally(&SUM_TALLIES, rows_max, whose).await
+    pub async fn aggregate_stats(&self, rows_max: i64, whose: Whose<'_>) -> Result<Tallied, StoreError> {
+        self.tally(&AGGREGATE_STATS, rows_max, whose).await
     }
 
-    /// `sql/statements/statistics/fold_tallies.sql`.
+    /// `sql/statements/statistics/compact_stats.sql`.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
-    pub async fn fold_tallies(&self, rows_max: i64, whose: Whose<'_>) -> Result<Tallied, StoreError> {
-        self.tally(&FOLD_TALLIES, rows_max, whose).await
+    pub async fn compact_stats(&self, rows_max: i64, whose: Whose<'_>) -> Result<Tallied, StoreError> {
+        self.tally(&COMPACT_STATS, rows_max, whose).await
     }
 
-    /// `sql/statements/statistics/list_tallied.sql`.
+    /// `sql/statements/statistics/list_endpoints_with_stats.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn list_tallied(&self) -> Result<Vec<EndpointNo>, StoreError> {
-        let rows = self.rows(&LIST_TALLIED, &[]).await?;
-        rows.iter().map(|row| column(&LIST_TALLIED, row, "endpoint_no").map(EndpointNo::new)).collect()
+    pub async fn list_endpoints_with_stats(&self) -> Result<Vec<EndpointNo>, StoreError> {
+        let rows = self.rows(&LIST_ENDPOINTS_WITH_STATS, &[]).await?;
+        rows.iter()
+            .map(|row| column(&LIST_ENDPOINTS_WITH_STATS, row, "endpoint_no").map(EndpointNo::new))
+            .collect()
     }
 
     async fn tally(

@@ -207,7 +207,7 @@ pub struct EventRow {
     pub status: Status,
     /// How many endpoints it goes to; null until it is routed.
     pub deliveries: Option<i32>,
-    pub unsettled: Option<i32>,
+    pub open_deliveries: Option<i32>,
     pub failed: Option<i32>,
     #[schema(format = DateTime)]
     pub created_at: String,

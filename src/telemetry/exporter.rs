@@ -1,8 +1,8 @@
-//! `GET /metrics`: what this process counted (see `metrics.rs`), how it stands, and what the database says of the backlog,
-//! the endpoints and the tables, in Prometheus' text format.
+//! `GET /metrics`, in Prometheus' text format: the counters of this process (see `dispatcher/metrics.rs`), its load, and
+//! what the database knows about backlog, endpoints and tables.
 //!
-//! However many exporter, and however impatiently, the database is read by one of them at a time, on a connection of its
-//! own, in bounded time, and not again before that has become a tenth of the time.
+//! Any number of scrapers may ask at any rate. One reading of the database runs at a time, on a connection of its own, in
+//! bounded time; readings take at most a tenth of the time.
 
 mod database;
 mod gauges;
@@ -15,7 +15,7 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 use tracing::warn;
 
-use self::database::Reading;
+use self::database::DatabaseReading;
 use self::gauges::Gauges;
 use crate::dispatcher::metrics::Metrics;
 use crate::dispatcher::scheduler::Scheduler;
@@ -24,11 +24,11 @@ use crate::store::{Store, WakeMode};
 
 /// What [`Exporter::render`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// The database's part takes no longer than this; what is not known by then is left out.
+/// Longest reading of the database; parts that are missing by then are left out.
 const READING_MAX: Duration = Duration::from_secs(5);
-/// A reading serves all scrapes for so many times as long as it took: a large backlog takes long to count.
+/// A reading is used for ten times as long as it took: a large backlog takes long to count.
 const FRESH_PART: u32 = 10;
-/// But for this long at least, and at most.
+/// Bounds of that time.
 const FRESH_MIN: Duration = Duration::from_secs(1);
 const FRESH_MAX: Duration = Duration::from_secs(30);
 
@@ -41,30 +41,29 @@ pub struct Exporter {
     latest: Mutex<Option<Latest>>,
 }
 
-/// The last reading of the database, maybe under way. A scraper that goes away takes nothing with it: the next one goes on
-/// waiting for the same reading.
+/// The last reading of the database; it may still run. If a scraper disconnects, the reading goes on for the next one.
 struct Latest {
     begun: Instant,
-    reading: Shared<BoxFuture<'static, Arc<Known>>>,
+    reading: Shared<BoxFuture<'static, Arc<RenderedReading>>>,
 }
 
-/// A reading that ended.
-struct Known {
+/// A reading that ended: the text, and how long it is used.
+struct RenderedReading {
     text: String,
     is_complete: bool,
     fresh_until: Instant,
 }
 
 impl Exporter {
-    /// Nothing is read yet. `store` is for nothing else: claims and settles wait for no exporter.
+    /// Makes an exporter; nothing is read yet. `store` must be used for nothing else, so that no claim or settle waits for it.
     pub fn new(metrics: Arc<Metrics>, store: Store, scheduler: Arc<Scheduler>, bell: Arc<Bell>) -> Self {
         Self { metrics, store, scheduler, bell, latest: Mutex::default() }
     }
 
-    /// All metrics. Without a database: what this process knows by itself.
+    /// Renders all metrics. While the database is out of reach, only those of this process.
     ///
     /// # Cancel safety
-    /// Dropped, a reading of the database is kept for the next call.
+    /// If dropped, the reading of the database is kept for the next call.
     pub async fn render(&self) -> String {
         let known = self.reading().await;
         let mut gauges = Gauges::default();
@@ -82,34 +81,34 @@ impl Exporter {
         }
     }
 
-    /// How this process stands.
+    /// Gauges of this process.
     fn own(&self, gauges: &mut Gauges) -> prometheus::Result<()> {
         let load = self.scheduler.load();
         let mode = self.bell.wake_state().mode;
         let modes = [("notify", WakeMode::Notify), ("poll", WakeMode::Poll)];
         gauges.set_each(
             "postrider_build_info",
-            "Always 1: which version runs.",
+            "Always 1; the label is the version that runs.",
             "version",
             [(env!("CARGO_PKG_VERSION"), true)],
         )?;
         gauges.set_each(
             "postrider_wake_mode",
-            "1 for how this dispatcher is woken: notify (LISTEN/NOTIFY), or poll (every poll interval).",
+            "1 for the way this dispatcher is woken: notify (LISTEN/NOTIFY), or poll (every poll interval).",
             "mode",
             modes.map(|(name, each)| (name, each == mode)),
         )?;
         gauges.set("postrider_is_leader", "1 if this dispatcher arms the bell.", self.bell.is_leader())?;
-        gauges.set("postrider_in_flight", "Sender under way.", load.in_flight)?;
+        gauges.set("postrider_attempts_in_flight", "Attempts under way.", load.in_flight)?;
         gauges.set(
-            "postrider_held",
-            "Deliveries claimed and not settled: queued, under way, or waiting to be settled.",
+            "postrider_claimed_deliveries",
+            "Deliveries claimed and not yet settled: queued, under way, or waiting to be settled.",
             load.held,
         )
     }
 
-    /// The last reading while it is fresh, else the one under way, else a new one.
-    async fn reading(&self) -> Arc<Known> {
+    /// Returns the last reading if it is fresh, else waits for the one that runs, else for a new one.
+    async fn reading(&self) -> Arc<RenderedReading> {
         let reading = {
             let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
             let latest = match latest.take() {
@@ -121,20 +120,20 @@ impl Exporter {
         reading.await
     }
 
-    /// Begins a reading; a failure is logged unless the one before failed too.
+    /// Begins a reading. A failure is logged, unless the reading before failed too.
     fn read(&self, was_complete: bool) -> Latest {
         let begun = Instant::now();
         let (store, scheduler) = (self.store.clone(), Arc::clone(&self.scheduler));
         let reading = async move {
-            let mut reading = Reading::new(store, scheduler);
-            // What is known by the deadline is kept.
+            let mut reading = DatabaseReading::new(store, scheduler);
+            // Parts that were read before the deadline are kept.
             let ended = tokio::time::timeout(READING_MAX, reading.measure()).await;
             let fault = ended.unwrap_or_else(|_elapsed| Some(format!("no answer within {READING_MAX:?}")));
             if let Some(fault) = fault.as_ref().filter(|_| was_complete) {
                 warn!("metrics of the database are incomplete: {fault}");
             }
             let fresh = (begun.elapsed() * FRESH_PART).clamp(FRESH_MIN, FRESH_MAX);
-            Arc::new(Known {
+            Arc::new(RenderedReading {
                 text: reading.text(fault.is_none()),
                 is_complete: fault.is_none(),
                 fresh_until: Instant::now() + fresh,
@@ -148,7 +147,7 @@ impl Latest {
     fn is_usable(&self) -> bool {
         match self.reading.peek() {
             Some(known) => Instant::now() < known.fresh_until,
-            // Begun for scrapers that went away long ago, it would say how things were then.
+            // A reading that began for scrapers that left long ago would tell old numbers.
             None => self.begun.elapsed() < READING_MAX,
         }
     }

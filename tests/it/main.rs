@@ -1,126 +1,175 @@
 //! Integration tests: SQL in, HTTP out, status views. Real PostgreSQL, real dispatchers, real HTTP peers.
+//!
+//! A folder per subject; `tests/README.md` says how to run one test, one folder, or all of them.
 
 #![cfg(test)]
 
-mod api_connections;
-mod api_dashboard;
-mod api_deliveries;
-mod api_endpoints;
-mod api_events;
-mod api_guard;
-mod api_openapi;
-mod bad_config;
-mod bad_receivers;
-mod bad_rows;
-mod bad_urls;
-mod bell_model;
-mod bell_under_fire;
-mod breaking;
-mod cancelling;
-mod chaos;
-mod clocks;
-mod cloudevents;
-mod commands;
-mod config_show;
-mod configuring;
-mod connecting;
-mod constraints;
-mod contract;
-mod crashing;
-mod crowding;
-mod database_faults;
-mod deleting;
-mod deliveries_by_command;
-mod delivering;
-mod descriptors;
-mod desk;
-mod disabling;
-mod disk_full;
-mod doctoring;
-mod doctoring_strangers;
-mod doctoring_work;
-mod durability;
-mod egress;
-mod egress_proxy;
-mod encrypting;
-mod endpoint_put;
-mod endpoint_settings;
-mod endpoint_urls;
-mod endpoints_by_command;
-mod events_by_command;
-mod failing_over;
-mod flooding;
-mod granting;
-mod header_names;
-mod history;
-mod holding;
-mod holding_calls;
-mod holding_tidying;
-mod hostile;
-mod isolating;
-mod lacking_grants;
-mod lagging_sequences;
-mod leading;
-mod leasing;
-mod listening;
-mod logging;
-mod logins;
-mod matching;
-mod metrics;
-mod metrics_named;
-mod metrics_read;
-mod migrating_by_hand;
-mod migrating_locked;
-mod mixing;
-mod old_snapshots;
-mod outage;
-mod owning;
-mod plans;
-mod pooled;
-mod privileges;
-mod probing;
-mod promises_named;
-mod properties;
-mod proxying;
-mod put_endpoint;
-mod raising;
-mod raising_tidying;
-mod reaching;
-mod receivers_tls;
-mod receiving;
-mod recording;
-mod redoing;
-mod refusing;
-mod registering;
-mod replaying;
-mod replaying_by_command;
-mod request;
-mod restoring;
-mod retaining;
-mod retaining_apart;
-mod retrying;
-mod roles;
-mod rotating;
-mod row_security;
-mod schema;
-mod schema_objects;
-mod sealed_places;
-mod sealing;
-mod search_paths;
-mod set_aside;
-mod sharing;
-mod signing_key;
-mod sql;
-mod stopping;
-mod strangers_texts;
 mod support;
-mod surviving;
-mod sweeping;
-mod swelling;
-mod tallying;
-mod tampering;
-mod terminals;
-mod trying_out;
-mod unparsable;
-mod versions;
-mod waking;
+
+/// From INSERT to routed: wake-up, routing, sizes, cancel, replay, retention.
+mod events {
+    mod bell;
+    mod bell_model;
+    mod cancel;
+    mod hostile_rows;
+    mod large_payloads;
+    mod large_transactions;
+    mod listen_connection;
+    pub(crate) mod replay;
+    mod retention;
+    mod retention_obstacles;
+    mod routing;
+    mod topic_patterns;
+    mod unparsable_payloads;
+    mod wakeup;
+}
+
+/// From routed to settled: the request, its outcome, the next attempt.
+mod deliveries {
+    mod attempt_log;
+    mod cloudevents;
+    mod fan_out;
+    mod hostile_receivers;
+    mod manual_retry;
+    mod misbehaving_receivers;
+    mod request;
+    mod retries;
+    mod set_aside;
+}
+
+/// The process: lease, leadership, limits, crash and shutdown, what it logs and measures.
+mod dispatchers {
+    mod clocks;
+    mod crash;
+    mod database_metrics;
+    mod file_descriptors;
+    mod five_together;
+    mod leadership;
+    mod lease;
+    mod limits;
+    mod logs;
+    mod lost_connections;
+    mod metrics;
+    mod scheduler;
+    mod shutdown;
+}
+
+/// Settings, secrets, circuit breaker, health, deletion.
+mod endpoints {
+    mod circuit_breaker;
+    mod circuit_probe;
+    mod concurrent_changes;
+    mod credentials;
+    mod deletion;
+    mod disabled;
+    mod header_names;
+    mod health;
+    mod isolation;
+    mod put;
+    mod secret_rotation;
+    mod settings;
+    mod urls;
+    mod versions;
+}
+
+/// PostgreSQL: connections, outages, locks, other people's triggers, plans, migrations.
+mod database {
+    mod connection_strings;
+    mod connections;
+    mod constraints;
+    mod disk_full;
+    mod durability;
+    mod failover;
+    mod faulty_network;
+    mod foreign_owners;
+    mod grants_after_migration;
+    mod lagging_sequences;
+    mod large_history;
+    mod locked_rows;
+    mod locked_rows_in_maintenance;
+    pub(crate) mod manual_changes;
+    pub(crate) mod migration_by_hand;
+    mod migration_locks;
+    mod old_snapshots;
+    mod outage;
+    pub(crate) mod pgbouncer;
+    mod plans;
+    mod raising_triggers;
+    mod raising_triggers_in_maintenance;
+    mod refusals;
+    mod restored_rows;
+    pub(crate) mod schema;
+    mod schema_objects;
+    mod tls;
+    mod uncommitted_calls;
+    mod unusable_databases;
+}
+
+/// Who may do what, where requests may go, what is secret, what strangers write.
+mod security {
+    mod egress;
+    mod egress_proxy;
+    mod encrypted_secrets;
+    mod hostile_texts;
+    mod hostile_urls;
+    mod missing_grants;
+    mod moved_secrets;
+    mod privileges;
+    mod properties;
+    mod receiver_tls;
+    mod roles;
+    mod row_security;
+    mod search_paths;
+    mod signing_key;
+}
+
+/// Every command and setting, as people use them.
+mod cli {
+    mod commands;
+    mod config_show;
+    mod delivery;
+    mod dev;
+    pub(crate) mod doctor;
+    mod doctor_strangers;
+    mod doctor_work;
+    mod endpoint;
+    mod endpoint_put;
+    mod event;
+    mod hostile_settings;
+    mod receive;
+    mod replay;
+    mod settings;
+    mod terminal;
+}
+
+/// The admin API, as a service uses it.
+mod api {
+    mod access;
+    mod dashboard;
+    mod deliveries;
+    mod endpoints;
+    mod events;
+    mod openapi;
+
+    /// Tests that need the machine for themselves: `scripts/test` runs them after all others.
+    mod alone {
+        mod connections;
+    }
+}
+
+/// Everything at once.
+mod chaos {
+    mod concurrent_operations;
+    mod seeded_runs;
+}
+
+/// The project itself: its public contract, its pages, its SQL.
+mod project {
+    mod contract;
+    mod layers;
+    mod metrics_named;
+    mod pages;
+    pub(crate) mod promises_named;
+    mod reference_pages;
+    mod sql;
+}

@@ -3,42 +3,44 @@
 mod api;
 mod canaries;
 mod cluster;
+mod command_output;
 mod database;
 mod dispatcher;
-mod ears;
 mod encrypted;
-mod ended;
 mod folder;
+mod listener;
 mod login;
+mod misbehaving_server;
 mod proxy;
 mod receiver;
-mod rude;
+mod running_command;
 mod scene;
 mod scraped;
 mod secrets;
 mod server;
 mod skipping;
-mod talker;
 mod terminal;
 mod tls;
-mod watched;
+mod watched_dispatcher;
 
 use std::future::Future;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 pub(crate) use api::{Answered, Api};
 pub(crate) use canaries::{Canaries, QUIET};
 pub(crate) use cluster::Cluster;
+pub(crate) use command_output::CommandOutput;
 pub(crate) use database::{Database, connect, open, set_up};
 pub(crate) use dispatcher::{Dispatcher, command, limited};
-pub(crate) use ears::Ears;
 pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};
-pub(crate) use ended::Ended;
 pub(crate) use folder::Folder;
+pub(crate) use listener::Listener;
 pub(crate) use login::{as_role, login_clause, passfile, password, with_password};
+pub(crate) use misbehaving_server::{Act, MisbehavingServer};
 pub(crate) use proxy::{Door, Proxy, Toxic, Toxics};
 pub(crate) use receiver::{Received, Receiver};
-pub(crate) use rude::{Act, Rude};
+pub(crate) use running_command::RunningCommand;
 pub(crate) use scene::{
     IS_BAD, SHORT_LEASE, SHORT_RETENTION, SOON, Scene, Stranger, refuse, refuse_no_more, soon,
 };
@@ -46,13 +48,12 @@ pub(crate) use scraped::Scraped;
 pub(crate) use secrets::TOKEN;
 pub(crate) use server::Server;
 pub(crate) use skipping::skip;
-pub(crate) use talker::Talker;
 pub(crate) use terminal::terminal;
 pub(crate) use tls::{Authority, Tls, TlsReceiver};
-pub(crate) use watched::Watched;
+pub(crate) use watched_dispatcher::WatchedDispatcher;
 
-/// Every wait of a test ends by then. Generous: the machine may be busy.
-pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+/// Every wait of a test ends by then. Generous: many tests run at once, and the machine may be busy.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(3);
 
 /// The secret of endpoints in tests.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -69,12 +70,21 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: 
         .unwrap_or_else(|_| panic!("waited {DEADLINE:?} in vain: {what}"));
 }
 
-/// Asks for a URL.
+/// Asks for a URL, on a connection of its own.
 pub(crate) async fn get(url: &str) -> reqwest::Response {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    let client = CLIENT.get_or_init(|| {
+        // Nothing is kept open: a connection belongs to the runtime of the test that opened it.
+        http_client().timeout(DEADLINE).pool_max_idle_per_host(0).build().unwrap()
+    });
+    client.get(url).send().await.unwrap()
+}
+
+/// A client for `http://` alone: it reads no certificate of the system, which costs more than a request.
+pub(crate) fn http_client() -> reqwest::ClientBuilder {
     // Without a provider for TLS no client can be built; an error means that another test was faster.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
-    client.get(url).send().await.unwrap()
+    reqwest::Client::builder().no_proxy().tls_certs_only([])
 }
 
 /// A dispatcher with one endpoint `one`, which subscribes to everything; `more` as in [`Database::put_endpoint`].
@@ -84,6 +94,17 @@ pub(crate) async fn one_endpoint(more: &str, flags: &[&str]) -> (Database, Recei
     database.put_endpoint("one", &receiver.url(), "**", more).await;
     let dispatcher = Dispatcher::start(&database, flags).await;
     (database, receiver, dispatcher)
+}
+
+/// Inserts an event whose first attempt fails, and waits until the next one is due later; for [`one_endpoint`] with a
+/// `retry_schedule` that is long. Returns the event's id.
+pub(crate) async fn waiting_for_retry(database: &Database, receiver: &Receiver) -> i64 {
+    receiver.answer_once(500, &[], b"");
+    let event = database.insert("order.created", "{}").await;
+    database
+        .until("select exists (select from postrider.delivery_status where next_attempt_at > now())")
+        .await;
+    event
 }
 
 /// A source of chance, printed so that a failure can be repeated with `POSTRIDER_TEST_SEED`.

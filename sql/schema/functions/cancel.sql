@@ -6,7 +6,7 @@ begin
     begin
         -- Not routed yet: it never will be. Waits for a dispatcher that is routing it, and then finds it routed.
         update postrider.outbox as o
-        set status = 'failed', deliveries = 0, unsettled = 0, failed = 0,
+        set status = 'failed', deliveries = 0, open_deliveries = 0, failed = 0,
             completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
         where o.id = cancel.event_id and o.status = 'pending'
         returning o.status into strict cancel.status;
@@ -27,9 +27,9 @@ begin
     get diagnostics under_way = row_count;
     if cancelled + under_way > 0 then
         update postrider.outbox as o
-        set unsettled = o.unsettled - cancelled, failed = o.failed + cancelled, cancelled_at = clock_timestamp(),
-            status = case when o.unsettled = cancelled then 'failed' else 'in_progress' end::postrider.status,
-            completed_at = case when o.unsettled = cancelled then clock_timestamp() end
+        set open_deliveries = o.open_deliveries - cancelled, failed = o.failed + cancelled, cancelled_at = clock_timestamp(),
+            status = case when o.open_deliveries = cancelled then 'failed' else 'in_progress' end::postrider.status,
+            completed_at = case when o.open_deliveries = cancelled then clock_timestamp() end
         where o.id = cancel.event_id;
     end if;
     select o.status into cancel.status from postrider.outbox as o where o.id = cancel.event_id;

@@ -9,7 +9,7 @@ begin
         headers = '{}', signing_key = null, public_key = null, auth = null, ca_certificates = null, client_certificate = null,
         changed_at = now()
     where e.id = delete_endpoint.id and e.state <> 'deleted'
-    returning e.no, e.id into gone_no, endpoint_id;
+    returning e.endpoint_no, e.id into gone_no, endpoint_id;
     if not found then
         raise exception 'endpoint "%" does not exist', left(delete_endpoint.id, 64) using errcode = 'no_data_found';
     end if;

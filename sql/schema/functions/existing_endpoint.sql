@@ -5,7 +5,7 @@ declare
     found_endpoint postrider.endpoint;
 begin
     select * into found_endpoint from postrider.endpoint as e where e.id = existing_endpoint.id and e.state <> 'deleted';
-    if found_endpoint.no is null then
+    if found_endpoint.endpoint_no is null then
         raise exception 'endpoint "%" does not exist', left(existing_endpoint.id, 64) using errcode = 'no_data_found';
     end if;
     return found_endpoint;

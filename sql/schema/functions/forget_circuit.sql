@@ -1,7 +1,7 @@
 create or replace function postrider.forget_circuit() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    delete from postrider.circuit as c where c.endpoint_no = new.no;
+    delete from postrider.circuit as c where c.endpoint_no = new.endpoint_no;
     return null;
 end
 $$;

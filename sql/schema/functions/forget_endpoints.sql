@@ -7,22 +7,22 @@ begin
     -- Locked first: even a delete of nothing makes the dispatchers read the endpoints again. What somebody else has locked
     -- goes another time.
     gone := array(
-        select e.no from postrider.endpoint as e
+        select e.endpoint_no from postrider.endpoint as e
         where e.state = 'deleted' and e.changed_at < deleted_before
-          and not exists (select from postrider.old_secret as s where s.endpoint_no = e.no)
+          and not exists (select from postrider.old_secret as s where s.endpoint_no = e.endpoint_no)
         limit 1000 for update skip locked);
     if cardinality(gone) = 0 then
         return 0;
     end if;
-    delete from postrider.endpoint as e where e.no = any (gone);
-    delete from postrider.hourly_tally as h
-    using (select t.endpoint_no, t.hour from postrider.hourly_tally as t
-           where not exists (select from postrider.endpoint as e where e.no = t.endpoint_no)
+    delete from postrider.endpoint as e where e.endpoint_no = any (gone);
+    delete from postrider.endpoint_stat_hourly as h
+    using (select t.endpoint_no, t.hour from postrider.endpoint_stat_hourly as t
+           where not exists (select from postrider.endpoint as e where e.endpoint_no = t.endpoint_no)
            for update of t skip locked) as lost
     where h.endpoint_no = lost.endpoint_no and h.hour = lost.hour;
     delete from postrider.circuit as c
     using (select t.endpoint_no from postrider.circuit as t
-           where not exists (select from postrider.endpoint as e where e.no = t.endpoint_no)
+           where not exists (select from postrider.endpoint as e where e.endpoint_no = t.endpoint_no)
            for update of t skip locked) as lost
     where c.endpoint_no = lost.endpoint_no;
     return cardinality(gone);

@@ -4,7 +4,7 @@ begin atomic
     delete from postrider.old_secret as s
     using (select o.endpoint_no, o.secret from postrider.old_secret as o
            where o.valid_until <= clock_timestamp()
-              or exists (select from postrider.endpoint as e where e.no = o.endpoint_no and e.state = 'deleted')
+              or exists (select from postrider.endpoint as e where e.endpoint_no = o.endpoint_no and e.state = 'deleted')
            for update of o skip locked) as past
     where s.endpoint_no = past.endpoint_no and s.secret = past.secret;
 end;

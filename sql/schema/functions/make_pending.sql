@@ -33,7 +33,7 @@ begin atomic
         returning d.id
     ), events as (
         update postrider.outbox as o
-        set status = 'in_progress', unsettled = o.unsettled + c.deliveries, failed = o.failed - c.failed,
+        set status = 'in_progress', open_deliveries = o.open_deliveries + c.deliveries, failed = o.failed - c.failed,
             completed_at = null, cancelled_at = null
         from counted as c
         join locked as l on l.id = c.event_id

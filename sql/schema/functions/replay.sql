@@ -43,31 +43,31 @@ begin
         select count(*) into replayed
         from unnest(picked) as p (id)
         where not exists (select from postrider.delivery as d
-                          where d.event_id = p.id and d.endpoint_no = target.no and d.status in ('pending', 'in_progress'));
+                          where d.event_id = p.id and d.endpoint_no = target.endpoint_no and d.status in ('pending', 'in_progress'));
         return;
     end if;
     -- Deliveries before events, and events in order of id, as settling locks them. What is locked stays as it is found now.
     perform from postrider.delivery as d
-    where d.event_id = any (picked) and d.endpoint_no = target.no
+    where d.event_id = any (picked) and d.endpoint_no = target.endpoint_no
     order by d.id for update;
     perform from postrider.outbox as o where o.id = any (picked) order by o.id for update;
     replayed := postrider.make_pending(array(
         select d.id
         from postrider.delivery as d
         join postrider.outbox as o on o.id = d.event_id
-        where d.event_id = any (picked) and d.endpoint_no = target.no and o.cancelled_at is null));
+        where d.event_id = any (picked) and d.endpoint_no = target.endpoint_no and o.cancelled_at is null));
     -- Events that never were for this endpoint: it subscribed later, or the topics say so.
     with added as (
         insert into postrider.delivery (event_id, endpoint_no, status, due_at)
-        select o.id, target.no, 'pending', greatest(clock_timestamp(), o.deliver_after)
+        select o.id, target.endpoint_no, 'pending', greatest(clock_timestamp(), o.deliver_after)
         from postrider.outbox as o
         where o.id = any (picked) and o.cancelled_at is null
-          and not exists (select from postrider.delivery as d where d.event_id = o.id and d.endpoint_no = target.no)
+          and not exists (select from postrider.delivery as d where d.event_id = o.id and d.endpoint_no = target.endpoint_no)
         order by o.id
         returning event_id
     ), events as (
         update postrider.outbox as o
-        set status = 'in_progress', deliveries = o.deliveries + 1, unsettled = o.unsettled + 1, completed_at = null
+        set status = 'in_progress', deliveries = o.deliveries + 1, open_deliveries = o.open_deliveries + 1, completed_at = null
         from added as a where o.id = a.event_id
     )
     select count(*) into born from added;

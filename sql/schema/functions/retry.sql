@@ -8,7 +8,7 @@ begin
     if old.id is null then
         raise exception 'delivery % does not exist', retry.delivery_id using errcode = 'no_data_found';
     end if;
-    select e.state into state from postrider.endpoint as e where e.no = old.endpoint_no;
+    select e.state into state from postrider.endpoint as e where e.endpoint_no = old.endpoint_no;
     if state is null or state = 'deleted' then
         raise exception 'delivery % cannot be retried: its endpoint was deleted', old.id
             using errcode = 'object_not_in_prerequisite_state';

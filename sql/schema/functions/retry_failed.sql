@@ -11,7 +11,7 @@ begin
     return postrider.make_pending(array(
         select d.id
         from postrider.delivery as d
-        where d.endpoint_no = target.no and d.failed_at >= retry_failed.since and d.cancelled_at is null
+        where d.endpoint_no = target.endpoint_no and d.failed_at >= retry_failed.since and d.cancelled_at is null
         order by d.failed_at
         limit up_to));
 end

@@ -6,7 +6,7 @@ declare
     old postrider.endpoint;
 begin
     select * into old from postrider.endpoint as e where e.id = rotate_secret.id and e.state <> 'deleted' for no key update;
-    if old.no is null then
+    if old.endpoint_no is null then
         raise exception 'endpoint "%" does not exist', left(rotate_secret.id, 64) using errcode = 'no_data_found';
     end if;
     if rotate_secret.secret is not null and not postrider.is_signing_secret(rotate_secret.secret) then
@@ -22,18 +22,18 @@ begin
     old_valid_until := clock_timestamp() + rotate_secret.overlap;
     -- Without an overlap no old secret is trusted any more, the earlier ones neither.
     delete from postrider.old_secret as s
-    where s.endpoint_no = old.no
+    where s.endpoint_no = old.endpoint_no
       and (rotate_secret.overlap = interval '0' or s.valid_until <= clock_timestamp()
            or s.secret in (old.secret, rotate_secret.new_secret));
     -- Receivers compare one signature after the other: four old ones and the new one are enough.
     delete from postrider.old_secret as s
-    where s.endpoint_no = old.no and s.secret in (
-        select more.secret from postrider.old_secret as more where more.endpoint_no = old.no
+    where s.endpoint_no = old.endpoint_no and s.secret in (
+        select more.secret from postrider.old_secret as more where more.endpoint_no = old.endpoint_no
         order by more.valid_until desc offset 3);
     if new_secret <> old.secret and rotate_secret.overlap > interval '0' then
-        insert into postrider.old_secret (endpoint_no, secret, valid_until) values (old.no, old.secret, old_valid_until);
+        insert into postrider.old_secret (endpoint_no, secret, valid_until) values (old.endpoint_no, old.secret, old_valid_until);
     end if;
-    update postrider.endpoint as e set secret = rotate_secret.new_secret, changed_at = now() where e.no = old.no;
+    update postrider.endpoint as e set secret = rotate_secret.new_secret, changed_at = now() where e.endpoint_no = old.endpoint_no;
 end
 $$;
 comment on function postrider.rotate_secret(text, text, interval) is

@@ -6,7 +6,7 @@ create or replace function postrider.write_endpoint(
 #variable_conflict use_column
 declare
     -- Columns that a put leaves as they are.
-    no_settings constant text[] := '{no,id,state,reason,created_at,changed_at,disabled_at}';
+    no_settings constant text[] := '{endpoint_no,id,state,reason,created_at,changed_at,disabled_at}';
     old     postrider.endpoint;
     given   postrider.endpoint;
     new     postrider.endpoint;
@@ -79,7 +79,7 @@ begin
     endpoint_id := write_endpoint.id;
     new := given;
     -- These are the columns of no_settings.
-    new.no := old.no;
+    new.endpoint_no := old.endpoint_no;
     new.id := old.id;
     new.state := old.state;
     new.reason := old.reason;
@@ -96,8 +96,8 @@ begin
         when new.signing_key is null then null
         when postrider.is_sealed(new.signing_key) then given.public_key
         else 'whpk_' || encode(substr(decode(substr(new.signing_key, 6), 'base64'), 33), 'base64') end;
-    if old.no is null then
-        if (select s.last_value from postrider.endpoint_no_seq as s) >= (select i.endpoints_max from postrider.installation as i)
+    if old.endpoint_no is null then
+        if (select s.last_value from postrider.endpoint_endpoint_no_seq as s) >= (select i.endpoints_max from postrider.installation as i)
            and (select count(*) from postrider.endpoint as e where e.state <> 'deleted')
                >= (select i.endpoints_max from postrider.installation as i) then
             raise exception 'endpoint "%": the limit of % endpoints is reached', write_endpoint.id,
@@ -132,7 +132,7 @@ begin
     end if;
     if new.secret <> old.secret then
         -- Whoever names a new secret wants that one: rotate_secret is the gentle way.
-        delete from postrider.old_secret as s where s.endpoint_no = old.no;
+        delete from postrider.old_secret as s where s.endpoint_no = old.endpoint_no;
     end if;
     update postrider.endpoint as e
     set url = new.url, topics = new.topics, headers = new.headers, secret = new.secret, max_in_flight = new.max_in_flight,
@@ -140,7 +140,7 @@ begin
         signing_key = new.signing_key, public_key = new.public_key, auth = new.auth,
         ca_certificates = new.ca_certificates, client_certificate = new.client_certificate, description = new.description,
         changed_at = now()
-    where e.no = old.no;
+    where e.endpoint_no = old.endpoint_no;
     result := 'changed';
 end
 $$;

@@ -15,7 +15,7 @@ from (select delivery_id, endpoint_no, attempt, started_at, duration_ms, status_
       select id, endpoint_no, 1, created_at, first_duration_ms, last_status_code, null, null
       from postrider.delivery) as a
 left join postrider.delivery as d on d.id = a.delivery_id
-left join postrider.endpoint as e on e.no = a.endpoint_no
+left join postrider.endpoint as e on e.endpoint_no = a.endpoint_no
 where a.duration_ms is not null;
 comment on view postrider.attempt_log is 'One row per HTTP request. Quick whatever the size of the history: by delivery_id, and by started_at > ....';
 comment on column postrider.attempt_log.delivery_id is 'Delivery id.';

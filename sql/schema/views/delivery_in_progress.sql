@@ -10,7 +10,7 @@ select h.id as delivery_id,
        p.lease_until
 from postrider.held_delivery as h
 left join lateral (select o.topic from postrider.outbox as o where o.id = h.event_id offset 0) as o on true
-left join postrider.endpoint as e on e.no = h.endpoint_no
+left join postrider.endpoint as e on e.endpoint_no = h.endpoint_no
 left join postrider.dispatcher as p on p.id = h.dispatcher_id;
 comment on view postrider.delivery_in_progress is 'One row per delivery that a dispatcher holds: under way, or about to be.';
 comment on column postrider.delivery_in_progress.delivery_id is 'Delivery id.';

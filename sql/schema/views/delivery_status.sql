@@ -17,7 +17,7 @@ select d.id as delivery_id,
 from postrider.delivery as d
 cross join postrider.installation as i
 left join postrider.outbox as o on o.id = d.event_id
-left join postrider.endpoint as e on e.no = d.endpoint_no;
+left join postrider.endpoint as e on e.endpoint_no = d.endpoint_no;
 comment on view postrider.delivery_status is
     'One row per event and endpoint it is delivered to. Quick whatever the size of the history: by delivery_id, by event_id, by failed_at > ..., and where next_attempt_at is not null. '
     'What is in progress: postrider.delivery_in_progress.';

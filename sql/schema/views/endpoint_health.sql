@@ -12,7 +12,7 @@ select e.id as endpoint_id,
        greatest(day.last_failure_at, fresh.last_failure_at) as last_failure_at,
        (select count(*)
         from (select from postrider.attempt as a
-              where a.endpoint_no = e.no and a.outcome <> 'complete'
+              where a.endpoint_no = e.endpoint_no and a.outcome <> 'complete'
                 and a.started_at > coalesce(greatest(day.last_success_at, fresh.last_success_at), '-infinity')
               limit 1000) as failures) as consecutive_failures,
        coalesce(c.state, 'closed') as circuit,
@@ -23,24 +23,24 @@ select e.id as endpoint_id,
 from postrider.endpoint as e
 cross join lateral (
     select count(*) as pending, min(d.created_at) as oldest_pending_at
-    from postrider.delivery as d where d.endpoint_no = e.no and d.due_at is not null) as waiting
+    from postrider.delivery as d where d.endpoint_no = e.endpoint_no and d.due_at is not null) as waiting
 cross join lateral (
     select coalesce(sum(t.complete) filter (where t.hour > now() - interval '24 hours'), 0) as complete,
            coalesce(sum(t.failed) filter (where t.hour > now() - interval '24 hours'), 0) as failed,
            max(t.last_success_at) as last_success_at,
            max(t.last_failure_at) as last_failure_at
-    from postrider.hourly_tally as t where t.endpoint_no = e.no) as day
+    from postrider.endpoint_stat_hourly as t where t.endpoint_no = e.endpoint_no) as day
 left join (
     select t.endpoint_no,
            sum(t.complete) filter (where date_trunc('hour', t.at) > now() - interval '24 hours') as complete,
            sum(t.failed) filter (where date_trunc('hour', t.at) > now() - interval '24 hours') as failed,
            max(t.last_success_at) as last_success_at,
            max(t.last_failure_at) as last_failure_at
-    from postrider.tally as t group by t.endpoint_no) as fresh on fresh.endpoint_no = e.no
+    from postrider.endpoint_stat as t group by t.endpoint_no) as fresh on fresh.endpoint_no = e.endpoint_no
 left join (
     select h.endpoint_no, count(*) as in_progress
-    from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.no
-left join postrider.circuit as c on c.endpoint_no = e.no
+    from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.endpoint_no
+left join postrider.circuit as c on c.endpoint_no = e.endpoint_no
 where e.state <> 'deleted';
 comment on view postrider.endpoint_health is 'One row per endpoint: how it is doing.';
 comment on column postrider.endpoint_health.endpoint_id is 'The endpoint.';

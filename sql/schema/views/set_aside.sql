@@ -11,7 +11,7 @@ select r.stage,
 from postrider.refused as r
 left join postrider.delivery as d on r.stage not in ('route', 'delete') and d.id = r.id
 left join postrider.outbox as o on o.id = case when r.stage in ('route', 'delete') then r.id else d.event_id end
-left join postrider.endpoint as e on e.no = d.endpoint_no;
+left join postrider.endpoint as e on e.endpoint_no = d.endpoint_no;
 comment on view postrider.set_aside is
     'One row per event or delivery that the database refused to write: a trigger, a constraint or damaged data stands in the way. The others go on; this one is tried again at next_try_at.';
 comment on column postrider.set_aside.stage is

@@ -5,23 +5,23 @@
 -- locks:  the endpoint's row, skipping a locked one; never waits
 -- repeat: no endpoint_id
 with free as materialized (
-    select e.no from postrider.endpoint as e where e.no = $1 and e.state = 'enabled' for no key update skip locked
+    select e.endpoint_no from postrider.endpoint as e where e.endpoint_no = $1 and e.state = 'enabled' for no key update skip locked
 ), disabled as (
     update postrider.endpoint as e
     set state = 'disabled', reason = $2, disabled_at = clock_timestamp(), changed_at = now()
     from free as f
-    where e.no = f.no
+    where e.endpoint_no = f.endpoint_no
       and ($3::bigint is null or exists (
         select from postrider.circuit as c
-        where c.endpoint_no = e.no
+        where c.endpoint_no = e.endpoint_no
           and c.failing_since <= clock_timestamp() - $3::bigint * interval '1 millisecond'
           -- A success of another dispatcher, which did not know yet that something was on record.
-          and not exists (select from postrider.tally as t
-                          where t.endpoint_no = e.no and t.last_success_at > c.failing_since)
-          and not exists (select from postrider.hourly_tally as t
-                          where t.endpoint_no = e.no and t.last_success_at > c.failing_since)))
+          and not exists (select from postrider.endpoint_stat as t
+                          where t.endpoint_no = e.endpoint_no and t.last_success_at > c.failing_since)
+          and not exists (select from postrider.endpoint_stat_hourly as t
+                          where t.endpoint_no = e.endpoint_no and t.last_success_at > c.failing_since)))
     returning e.id
 )
 select (select d.id from disabled as d) as endpoint_id,
-       exists (select from postrider.endpoint as e where e.no = $1 and e.state = 'enabled')
+       exists (select from postrider.endpoint as e where e.endpoint_no = $1 and e.state = 'enabled')
            and not exists (select from free) as is_locked

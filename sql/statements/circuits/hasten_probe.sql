@@ -8,5 +8,5 @@ set probe_at = least(c.probe_at, clock_timestamp())
 from postrider.endpoint as e
 where e.id = $1
   and e.state = 'enabled'
-  and c.endpoint_no = e.no
+  and c.endpoint_no = e.endpoint_no
   and c.state = 'open'

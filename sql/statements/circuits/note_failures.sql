@@ -8,6 +8,13 @@
 --         bigint (until probe_at; null: closed), probe_by bigint, failing_ms bigint
 -- locks:  the circuit's row, skipping a locked one; waits for a new one of the same endpoint, at most lock_timeout
 -- repeat: counts them again
+--
+--   no row --+--> closed     failures < open_after
+--            +--> open       failures >= open_after
+--   closed -----> open       failures >= open_after
+--   half_open --> open       probe_failed, and the dispatcher is probe_by; failed_probes + 1, next probe later
+--   any --------> closed     answered, and failures since < open_after
+--   otherwise the state stays; half_open comes from take_probes, and the row goes by close_circuit
 with free as materialized (
     select c.endpoint_no from postrider.circuit as c where c.endpoint_no = $1::int for update skip locked
 ), blocked as materialized (
@@ -15,21 +22,21 @@ with free as materialized (
 ), noted as (
     insert into postrider.circuit as c (endpoint_no, failures, failing_since, state, changed_at, probe_at)
     -- The statement's time for all: by it the last line knows what changed.
-    select e.no,
+    select e.endpoint_no,
            $4::int,
            statement_timestamp() - $5::bigint * interval '1 millisecond',
            case when $4::int >= $8::int then 'open' else 'closed' end,
            statement_timestamp(),
            case when $4::int >= $8::int then statement_timestamp() + $7::bigint * interval '1 millisecond' end
     from postrider.endpoint as e
-    where e.no = $1 and e.state <> 'deleted' and not exists (select from blocked)
+    where e.endpoint_no = $1 and e.state <> 'deleted' and not exists (select from blocked)
     on conflict (endpoint_no) do update
     set failing_since = case
             when c.failing_since > statement_timestamp() - interval '1 hour' then c.failing_since
             -- A success of another dispatcher, which did not know yet that something was on record.
             else greatest(c.failing_since,
-                          (select max(t.last_success_at) from postrider.tally as t where t.endpoint_no = c.endpoint_no),
-                          (select max(t.last_success_at) from postrider.hourly_tally as t where t.endpoint_no = c.endpoint_no))
+                          (select max(t.last_success_at) from postrider.endpoint_stat as t where t.endpoint_no = c.endpoint_no),
+                          (select max(t.last_success_at) from postrider.endpoint_stat_hourly as t where t.endpoint_no = c.endpoint_no))
             end,
         (state, failures, failed_probes, changed_at, probe_at, probe_by) = (
         select n.state,

@@ -14,5 +14,5 @@ from (
     from pg_catalog.pg_class as c
     join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
     left join pg_catalog.pg_stat_all_tables as s on s.relid = c.oid
-    where n.nspname = 'postrider' and c.relname in ('outbox', 'delivery', 'attempt', 'claim', 'tally')
+    where n.nspname = 'postrider' and c.relname in ('outbox', 'delivery', 'attempt', 'claim', 'endpoint_stat')
     order by c.relname) as r

@@ -10,7 +10,7 @@
 with asked as materialized (
     select a.endpoint_no, a.slots, to_timestamp(a.floor_us / 1000000.0) as floor, c.probe_by is not null as is_probe
     from unnest($2::int[], $3::bigint[], $4::bigint[]) as a (endpoint_no, slots, floor_us)
-    join postrider.endpoint as e on e.no = a.endpoint_no and e.state = 'enabled'
+    join postrider.endpoint as e on e.endpoint_no = a.endpoint_no and e.state = 'enabled'
     left join postrider.circuit as c on c.endpoint_no = a.endpoint_no and c.state <> 'closed'
     where c.endpoint_no is null or c.probe_by = $1::bigint
 ), in_turn as materialized (
@@ -77,9 +77,7 @@ select c.id as delivery_id,
        coalesce(c.attempts_before, 0) as attempts_before,
        c.claim_id,
        (extract(epoch from c.due_at) * 1000000)::bigint as due_us,
-       case when o.payload_bytes is not null then o.payload_bytes
-           when pg_column_size(o.payload) < 2000 and pg_column_compression(o.payload) is null then pg_column_size(o.payload)
-           else octet_length(o.payload::text) end as payload_bytes,
+       postrider.payload_size(o.payload, o.payload_bytes) as payload_bytes,
        (select v.version from postrider.endpoint_version as v) as endpoint_version
 from claimed as c
 left join postrider.outbox as o on o.id = c.event_id

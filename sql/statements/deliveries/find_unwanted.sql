@@ -18,7 +18,7 @@ with cancelled as materialized (
     cross join lateral (
         select d.id
         from postrider.delivery as d
-        where d.endpoint_no = e.no and d.due_at is not null
+        where d.endpoint_no = e.endpoint_no and d.due_at is not null
           and not exists (select from postrider.refused as r
                           where r.stage = 'give_up' and r.id = d.id and r.retry_at > (select clock_timestamp()))
         limit $1

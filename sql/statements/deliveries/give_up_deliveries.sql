@@ -10,7 +10,7 @@ with free as materialized (
     where d.id = any ($1::bigint[])
       and d.due_at is not null
       and (d.cancelled_at is not null
-           or exists (select from postrider.endpoint as e where e.no = d.endpoint_no and e.state = 'deleted'))
+           or exists (select from postrider.endpoint as e where e.endpoint_no = d.endpoint_no and e.state = 'deleted'))
     for update of d skip locked
 ), free_event as materialized (
     select o.id
@@ -31,14 +31,14 @@ with free as materialized (
     returning d.event_id
 ), events as (
     update postrider.outbox as o
-    set unsettled = o.unsettled - g.deliveries,
+    set open_deliveries = o.open_deliveries - g.deliveries,
         failed = o.failed + g.deliveries,
-        status = case when o.unsettled > g.deliveries then 'in_progress' else 'failed' end::postrider.status,
-        completed_at = case when o.unsettled = g.deliveries then clock_timestamp() end
+        status = case when o.open_deliveries > g.deliveries then 'in_progress' else 'failed' end::postrider.status,
+        completed_at = case when o.open_deliveries = g.deliveries then clock_timestamp() end
     from (select event_id, count(*)::int as deliveries from given_up group by event_id) as g
     where o.id = g.event_id
       -- As in settle_deliveries.
       and o.status = 'in_progress'
-      and o.unsettled >= g.deliveries
+      and o.open_deliveries >= g.deliveries
 )
 select count(*) as given_up from given_up

@@ -7,7 +7,7 @@
 -- locks:  none
 -- repeat: the same
 with endpoint as materialized (
-    select e.no from postrider.endpoint as e where e.id = $2::text
+    select e.endpoint_no from postrider.endpoint as e where e.id = $2::text
 ), looked_at as materialized (
     -- One of these, by what is asked for. Read lazily: no further than matching goes.
     select u.id, u.endpoint_no, u.status
@@ -25,7 +25,7 @@ with endpoint as materialized (
         (select d.id, d.endpoint_no, 'pending'
          from postrider.delivery as d
          where $4 is null and $3 = 'pending' and d.due_at is not null and d.id < $1
-           and ($2 is null or d.endpoint_no in (select e.no from endpoint as e))
+           and ($2 is null or d.endpoint_no in (select e.endpoint_no from endpoint as e))
          order by d.id desc limit $7)
         union all
         (select h.id, h.endpoint_no, 'in_progress'
@@ -43,7 +43,7 @@ with endpoint as materialized (
     -- In the order in which looked_at has them: an order by of its own would read all of it.
     select l.id
     from looked_at as l
-    where ($2 is null or l.endpoint_no in (select e.no from endpoint as e))
+    where ($2 is null or l.endpoint_no in (select e.endpoint_no from endpoint as e))
       and ($3 is null or l.status = $3::postrider.status)
       and ($5::text is null or $5 = (select o.topic
                                      from postrider.delivery as d

@@ -28,7 +28,7 @@ with given as materialized (
       and d.claim_id = f.claim_id
     returning d.id
 ), done as (
-    -- One that somebody has locked is found to be empty later (find_strays).
+    -- One that somebody has locked is found to be empty later (find_orphaned_claims).
     delete from postrider.claim as c
     where c.id in (select f.id from postrider.claim as f where f.id = any ($4::bigint[]) for update skip locked)
       and c.id not in (select h.claim_id from held_up as h)

@@ -69,7 +69,7 @@ with outcome as materialized (
     from settled as s
     where s.age_ms is not null and s.first_duration_ms is null
 ), tallied as (
-    insert into postrider.tally (endpoint_no, complete, failed, last_success_at, last_failure_at)
+    insert into postrider.endpoint_stat (endpoint_no, complete, failed, last_success_at, last_failure_at)
     select s.endpoint_no,
            count(*) filter (where s.status = 'complete'),
            count(*) filter (where s.status = 'failed'),
@@ -86,20 +86,20 @@ with outcome as materialized (
     order by s.event_id
 ), events as (
     update postrider.outbox as o
-    set unsettled = o.unsettled - f.settled,
+    set open_deliveries = o.open_deliveries - f.settled,
         failed = o.failed + f.failed,
         status = case
-            when o.unsettled > f.settled then 'in_progress'::postrider.status
+            when o.open_deliveries > f.settled then 'in_progress'::postrider.status
             when o.failed + f.failed > 0 then 'failed'
             else 'complete' end,
-        completed_at = case when o.unsettled = f.settled then (select m.now from moment as m) end
+        completed_at = case when o.open_deliveries = f.settled then (select m.now from moment as m) end
     from finished as f
     where o.id = f.event_id
       -- What somebody has settled by hand stays as it is: counts that cannot be true would keep the whole batch from being written.
       and o.status = 'in_progress'
-      and o.unsettled >= f.settled
+      and o.open_deliveries >= f.settled
 ), done as (
-    -- One that somebody has locked is found to be empty later (find_strays).
+    -- One that somebody has locked is found to be empty later (find_orphaned_claims).
     delete from postrider.claim as c
     where c.id in (select f.id from postrider.claim as f where f.id = any ($11::bigint[]) for update skip locked)
       and (not $12 or c.id not in (select h.claim_id from held_up as h))

@@ -1,12 +1,12 @@
 -- does:   reads all endpoints and the version of that set
 -- params: none
--- rows:   endpoint_version bigint, no int, id, url, topics text[], headers text (a JSON object), secret, old_secrets text[] and
+-- rows:   endpoint_version bigint, endpoint_no int, id, url, topics text[], headers text (a JSON object), secret, old_secrets text[] and
 --         old_valid_ms bigint[] (how long each still signs; null: none), max_in_flight int, rate_limit, timeout_ms bigint,
---         retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate; one per endpoint, or one whose no is null
+--         retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate; one per endpoint, or one whose endpoint_no is null
 -- locks:  none
 -- repeat: the same
 select v.version as endpoint_version,
-       e.no,
+       e.endpoint_no,
        e.id,
        e.url,
        e.topics,
@@ -31,4 +31,4 @@ left join lateral (
     select array_agg(s.secret order by s.valid_until desc) as secrets,
            array_agg(ceil(extract(epoch from s.valid_until - clock_timestamp()) * 1000)::bigint order by s.valid_until desc) as valid_ms
     from postrider.old_secret as s
-    where s.endpoint_no = e.no and s.valid_until > clock_timestamp()) as old on true
+    where s.endpoint_no = e.endpoint_no and s.valid_until > clock_timestamp()) as old on true

@@ -8,12 +8,8 @@
 -- repeat: in another transaction: the same rows, unless routed meanwhile
 with claimed as materialized (
     select o.id, o.created_xid, o.created_at, o.topic, o.destination, o.deliver_after, o.headers,
-           -- Not looked into where it is large; compressed, it may be much larger than what is stored.
-           case when o.payload_bytes is null and pg_column_size(o.payload) < 2000 and pg_column_compression(o.payload) is null
-               then o.payload end as payload,
-           case when o.payload_bytes is not null then o.payload_bytes
-               when pg_column_size(o.payload) < 2000 and pg_column_compression(o.payload) is null then pg_column_size(o.payload)
-               else octet_length(o.payload::text) end as payload_bytes
+           case when postrider.is_payload_small(o.payload, o.payload_bytes) then o.payload end as payload,
+           postrider.payload_size(o.payload, o.payload_bytes) as payload_bytes
     from postrider.outbox as o
     where (o.created_xid, o.id) >= ($1::text::xid8, $2::bigint)
       and (o.created_xid, o.id) <= ($3::text::xid8, $4::bigint)

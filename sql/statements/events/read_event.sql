@@ -15,7 +15,7 @@ from (
            o.deliver_after,
            o.status,
            o.deliveries,
-           o.unsettled,
+           o.open_deliveries,
            o.failed,
            o.created_at,
            o.completed_at,

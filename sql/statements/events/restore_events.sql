@@ -16,17 +16,17 @@ with free as materialized (
 ), counted as materialized (
     select h.event_id,
            count(*)::int as deliveries,
-           (count(*) filter (where h.status in ('pending', 'in_progress')))::int as unsettled,
+           (count(*) filter (where h.status in ('pending', 'in_progress')))::int as open_deliveries,
            (count(*) filter (where h.status = 'failed'))::int as failed
     from held as h
     group by h.event_id
 )
 update postrider.outbox as o
-set status = case when c.unsettled > 0 then 'in_progress'::postrider.status when c.failed > 0 then 'failed' else 'complete' end,
+set status = case when c.open_deliveries > 0 then 'in_progress'::postrider.status when c.failed > 0 then 'failed' else 'complete' end,
     deliveries = c.deliveries,
-    unsettled = c.unsettled,
+    open_deliveries = c.open_deliveries,
     failed = c.failed,
-    completed_at = case when c.unsettled = 0 then clock_timestamp() end
+    completed_at = case when c.open_deliveries = 0 then clock_timestamp() end
 from counted as c
 where o.id = c.event_id
   and c.deliveries = (select count(*) from postrider.delivery as d where d.event_id = c.event_id)

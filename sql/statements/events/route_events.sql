@@ -26,7 +26,7 @@ with new_claim as materialized (
     update postrider.outbox as o
     set status = case when e.deliveries = 0 then 'complete'::postrider.status else 'in_progress' end,
         deliveries = e.deliveries,
-        unsettled = e.deliveries,
+        open_deliveries = e.deliveries,
         failed = 0,
         completed_at = case when e.deliveries = 0 then clock_timestamp() end
     from unnest($2::bigint[], $3::int[]) as e (id, deliveries)

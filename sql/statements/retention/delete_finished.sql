@@ -9,6 +9,19 @@
 -- locks:  for update on the deliveries and attempts, then on the events it deletes, skipping locked ones: an event of which any
 --         is locked stays. Waits for nobody; somebody's own tables that refer to ours may wait, 50 ms at most
 -- repeat: goes on with what is left
+--
+--        (after_xid, after_id)                  last_xid, last_id
+--                |                                      |
+--   -------------+--D--D--s--D--D--L--D--D--D--s--D--D--+--D--D--D--+--y--y-->  in order of (created_xid, id)
+--                |        |                             |           |
+--                |       kept_xid, kept_id              |           the first young event ends it
+--                +-------------- looked_at -------------+
+--                +------------------- ahead: rows_max events -------+
+--
+--   D  old enough: deliveries are locked (held), their attempts (tried), then the event (old), and all of it is deleted
+--   s  finished too short a time ago, or not finished: stays, the first one is kept_xid, kept_id
+--   L  somebody has locked one of its deliveries or attempts (busy): stays
+--   looked_at ends before the events ahead do where their deliveries would be more than rows_max
 with patience as materialized (
     select set_config('lock_timeout', '50ms', true) as set_to
 ), ahead as materialized (

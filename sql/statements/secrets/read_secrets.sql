@@ -8,7 +8,7 @@ select e.secret,
        e.auth,
        e.client_certificate,
        e.public_key,
-       array(select s.secret from postrider.old_secret as s where s.endpoint_no = e.no) as old_secrets
+       array(select s.secret from postrider.old_secret as s where s.endpoint_no = e.endpoint_no) as old_secrets
 from postrider.endpoint as e
 where e.id = $1 and e.state <> 'deleted'
 for no key update of e

@@ -5,40 +5,40 @@
 -- locks:  the endpoints and the old secrets; waits for whoever holds one; with $6 never
 -- repeat: changes nothing
 with swap as materialized (
-    select s.no, s.url, s.field, s.stored, s.sealed
-    from unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[]) as s (no, url, field, stored, sealed)
+    select s.endpoint_no, s.url, s.field, s.stored, s.sealed
+    from unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[]) as s (endpoint_no, url, field, stored, sealed)
 ), locked as materialized (
-    select e.no
+    select e.endpoint_no
     from postrider.endpoint as e
-    where $6::boolean and e.no in (select s.no from swap as s) and e.state <> 'deleted'
+    where $6::boolean and e.endpoint_no in (select s.endpoint_no from swap as s) and e.state <> 'deleted'
     for no key update skip locked
 ), locked_old as materialized (
     select o.endpoint_no, o.secret
     from postrider.old_secret as o
-    where $6 and o.endpoint_no in (select s.no from swap as s)
+    where $6 and o.endpoint_no in (select s.endpoint_no from swap as s)
     for update skip locked
 ), endpoints as (
     -- The URL is a part of what is bound in: one that has changed meanwhile has its secrets sealed by the next look.
     update postrider.endpoint as e
     set secret = coalesce(
-            (select s.sealed from swap as s where (s.no, s.url, s.field, s.stored) = (e.no, e.url, 'secret', e.secret)), e.secret),
+            (select s.sealed from swap as s where (s.endpoint_no, s.url, s.field, s.stored) = (e.endpoint_no, e.url, 'secret', e.secret)), e.secret),
         signing_key = coalesce(
-            (select s.sealed from swap as s where (s.no, s.url, s.field, s.stored) = (e.no, e.url, 'signing_key', e.signing_key)),
+            (select s.sealed from swap as s where (s.endpoint_no, s.url, s.field, s.stored) = (e.endpoint_no, e.url, 'signing_key', e.signing_key)),
             e.signing_key),
         auth = coalesce(
-            (select s.sealed from swap as s where (s.no, s.url, s.field, s.stored) = (e.no, e.url, 'auth', e.auth)), e.auth),
+            (select s.sealed from swap as s where (s.endpoint_no, s.url, s.field, s.stored) = (e.endpoint_no, e.url, 'auth', e.auth)), e.auth),
         client_certificate = coalesce(
             (select s.sealed from swap as s
-             where (s.no, s.url, s.field, s.stored) = (e.no, e.url, 'client_certificate', e.client_certificate)),
+             where (s.endpoint_no, s.url, s.field, s.stored) = (e.endpoint_no, e.url, 'client_certificate', e.client_certificate)),
             e.client_certificate)
-    where e.no in (select s.no from swap as s) and e.state <> 'deleted'
-      and (not $6 or e.no in (select l.no from locked as l))
+    where e.endpoint_no in (select s.endpoint_no from swap as s) and e.state <> 'deleted'
+      and (not $6 or e.endpoint_no in (select l.endpoint_no from locked as l))
     returning 1
 ), old as (
     update postrider.old_secret as o
     set secret = s.sealed
     from swap as s
-    where o.endpoint_no = s.no and s.field = 'secret' and o.secret = s.stored
+    where o.endpoint_no = s.endpoint_no and s.field = 'secret' and o.secret = s.stored
       and (not $6 or (o.endpoint_no, o.secret) in (select l.endpoint_no, l.secret from locked_old as l))
     returning 1
 )

@@ -12,7 +12,7 @@ select b.unrouted, b.pending, b.in_progress, b.failed,
        coalesce(greatest(extract(epoch from clock_timestamp() - enabled.oldest_due_at) * 1000, 0), 0)::bigint
            as oldest_due_age_ms,
        (select count(*) from postrider.circuit as c
-        join postrider.endpoint as e on e.no = c.endpoint_no and e.state = 'enabled'
+        join postrider.endpoint as e on e.endpoint_no = c.endpoint_no and e.state = 'enabled'
         where c.state <> 'closed') as open_circuits,
        (select count(*) from postrider.refused) as set_aside
 from postrider.backlog as b
@@ -23,8 +23,8 @@ cross join (
         -- By delivery_due: one row per endpoint.
         select d.due_at
         from postrider.delivery as d
-        where d.endpoint_no = e.no and d.due_at is not null
+        where d.endpoint_no = e.endpoint_no and d.due_at is not null
         order by d.due_at
         limit 1) as first
     where e.state = 'enabled'
-      and not exists (select from postrider.circuit as c where c.endpoint_no = e.no and c.state <> 'closed')) as enabled
+      and not exists (select from postrider.circuit as c where c.endpoint_no = e.endpoint_no and c.state <> 'closed')) as enabled

@@ -13,15 +13,15 @@ with waiting as (
 ),
 chosen as (
     -- No index: a sort of as many rows as there are endpoints.
-    select e.no, e.id, e.state, coalesce(w.pending, 0) as pending, w.oldest_id, count(*) over () as endpoints
+    select e.endpoint_no, e.id, e.state, coalesce(w.pending, 0) as pending, w.oldest_id, count(*) over () as endpoints
     from postrider.endpoint as e
-    left join waiting as w on w.endpoint_no = e.no
-    order by pending desc, e.no
+    left join waiting as w on w.endpoint_no = e.endpoint_no
+    order by pending desc, e.endpoint_no
     limit $1
 )
-select c.no as endpoint_no, c.id as endpoint_id, c.state = 'enabled' as is_enabled, c.pending,
+select c.endpoint_no, c.id as endpoint_id, c.state = 'enabled' as is_enabled, c.pending,
        (select count(*) from postrider.delivery as d
-        where d.endpoint_no = c.no and d.failed_at > now() - interval '24 hours') as failed_24h,
+        where d.endpoint_no = c.endpoint_no and d.failed_at > now() - interval '24 hours') as failed_24h,
        coalesce(greatest(extract(epoch from clock_timestamp() - oldest.created_at) * 1000, 0), 0)::bigint
            as oldest_pending_age_ms,
        c.endpoints - count(*) over () as omitted

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use url::Url;
 
 use crate::cli::Failure;
-use crate::rules::encryption::random;
+use crate::model::random::random;
 
 const GUARD: &str = include_str!("../../../scripts/cluster");
 const START_DEADLINE: Duration = Duration::from_secs(90);

@@ -1,30 +1,30 @@
-//! What this machine gives a process.
+//! Limits that this machine sets for a process.
 
-use super::Check;
+use super::Finding;
 use crate::config::RunConfig;
 use crate::rules::descriptors::{Budget, raise_limit};
 use crate::store::Store;
 
-/// Whether file descriptors are enough, if `run` is started from here.
-pub(super) async fn descriptors(config: &RunConfig, store: &Store) -> Check {
+/// Checks whether there are enough file descriptors, if `run` is started from here.
+pub(super) async fn descriptors(config: &RunConfig, store: &Store) -> Finding {
     const NAME: &str = "file descriptors";
     let hosts = match store.count_hosts().await {
         Ok(hosts) => hosts,
-        Err(fault) => return Check::broken(NAME, &fault),
+        Err(fault) => return Finding::broken(NAME, &fault),
     };
-    let budget = Budget::new(raise_limit(), config.max_in_flight);
-    let found = [budget.lacks_requests(config.max_in_flight), budget.lacks_connections(hosts)];
+    let budget = Budget::new(raise_limit(), config.dispatcher.max_in_flight);
+    let found = [budget.lacks_requests(config.dispatcher.max_in_flight), budget.lacks_connections(hosts)];
     let lacks: Vec<String> = found.into_iter().flatten().collect();
     let Budget { limit, in_flight, kept, .. } = budget;
     if lacks.is_empty() {
-        return Check::ok(
+        return Finding::ok(
             NAME,
             format!("{limit}, enough for {in_flight} requests at once and {kept} connections kept"),
         );
     }
-    Check::warn(
+    Finding::warn(
         NAME,
         format!("in this shell: {}", lacks.join("; ")),
-        budget.remedy(hosts, config.max_in_flight),
+        budget.remedy(hosts, config.dispatcher.max_in_flight),
     )
 }

@@ -1,4 +1,4 @@
-//! Whether notifications come back, and whether the server's queue of them has room.
+//! Checks that notifications arrive, and that the server's queue for them has room.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_postgres::AsyncMessage;
 
-use super::Check;
+use super::Finding;
 use crate::config::RunConfig;
 use crate::dispatcher::wakeup::listener::QUEUE_WARN;
 use crate::store::{DatabaseUrl, ServerRow, Session, Store, WakeMode, one_line};
@@ -16,19 +16,19 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const QUEUE_FAIL: f64 = 0.5;
 
 /// LISTEN on one connection, NOTIFY on another, as `run` does it.
-pub(super) async fn path(config: &RunConfig, store: &Store) -> Check {
+pub(super) async fn path(config: &RunConfig, store: &Store) -> Finding {
     const NAME: &str = "notifications";
-    if config.wake == WakeMode::Poll {
-        return Check::ok(NAME, "not used: wake = poll");
+    if config.dispatcher.wake == WakeMode::Poll {
+        return Finding::ok(NAME, "not used: wake = poll");
     }
-    match tokio::time::timeout(DEADLINE, hear(&config.listen_database, store)).await {
-        Ok(Ok(())) => Check::ok(NAME, "what is sent on one connection arrives on another"),
-        Ok(Err(fault)) => Check::fail(
+    match tokio::time::timeout(DEADLINE, hear(&config.dispatcher.listen_database, store)).await {
+        Ok(Ok(())) => Finding::ok(NAME, "what is sent on one connection arrives on another"),
+        Ok(Err(fault)) => Finding::fail(
             NAME,
             format!("cannot listen: {}", one_line(fault.as_ref())),
             "see --listen-database-url; until then dispatchers poll",
         ),
-        Err(_elapsed) => Check::fail(
+        Err(_elapsed) => Finding::fail(
             NAME,
             format!(
                 "LISTEN is accepted and nothing arrives within {DEADLINE:?}: the usual cause is a transaction pooler in \
@@ -64,35 +64,35 @@ async fn hear(url: &DatabaseUrl, store: &Store) -> anyhow::Result<()> {
 }
 
 /// When it is full, commits that notify fail.
-pub(super) fn queue(row: &ServerRow) -> Check {
+pub(super) fn queue(row: &ServerRow) -> Finding {
     const NAME: &str = "queue";
-    let says =
+    let message =
         format!("the server's notification queue is {:.0} % full", row.notification_queue_usage * 100.0);
-    let mend =
+    let remedy =
         "a session that listens and sits in a transaction holds it: find it in pg_stat_activity and end it";
     if row.notification_queue_usage >= QUEUE_FAIL {
-        Check::fail(NAME, format!("{says}; when it is full, commits fail"), mend)
+        Finding::fail(NAME, format!("{message}; when it is full, commits fail"), remedy)
     } else if row.notification_queue_usage >= QUEUE_WARN {
-        Check::warn(NAME, says, mend)
+        Finding::warn(NAME, message, remedy)
     } else {
-        Check::ok(NAME, says)
+        Finding::ok(NAME, message)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Verdict, server};
+    use super::super::{Severity, server};
     use super::*;
 
     #[test]
     fn a_queue_is_judged_by_how_full_it_is() {
         for (usage, verdict) in [
-            (0.0, Verdict::Ok),
-            (0.099, Verdict::Ok),
-            (0.1, Verdict::Warn),
-            (0.499, Verdict::Warn),
-            (0.5, Verdict::Fail),
-            (1.0, Verdict::Fail),
+            (0.0, Severity::Ok),
+            (0.099, Severity::Ok),
+            (0.1, Severity::Warn),
+            (0.499, Severity::Warn),
+            (0.5, Severity::Fail),
+            (1.0, Severity::Fail),
         ] {
             let row = ServerRow { notification_queue_usage: usage, ..server::server() };
 

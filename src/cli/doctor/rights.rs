@@ -1,12 +1,12 @@
-//! What strangers have to do with the schema: code of theirs that it calls, objects and rights that they hold, databases that
-//! share its roles, locks of ours that they took. Each is a check only where there is something to say.
+//! Strangers and the schema: their code that it calls, objects and rights that they hold, databases that share its roles,
+//! locks of ours that they took. A check appears only if it found something.
 
-use super::Check;
+use super::Finding;
 use super::endpoints::{some, some_by};
 use crate::store::{BellHolder, ForeignName, ForeignRight, ServerRow, SharingDatabase, Store, StoreError};
 
 /// One check for each thing that was found.
-pub(super) async fn check(row: &ServerRow, store: &Store) -> Vec<Check> {
+pub(super) async fn check(row: &ServerRow, store: &Store) -> Vec<Finding> {
     let checks = [
         owners(row, store).await,
         found("names", store.list_foreign_names().await, |names| judge_names(&names)),
@@ -20,22 +20,22 @@ pub(super) async fn check(row: &ServerRow, store: &Store) -> Vec<Check> {
 fn found<T>(
     name: &'static str,
     rows: Result<T, StoreError>,
-    judge: impl FnOnce(T) -> Option<Check>,
-) -> Option<Check> {
-    rows.map_or_else(|fault| Some(Check::broken(name, &fault)), judge)
+    judge: impl FnOnce(T) -> Option<Finding>,
+) -> Option<Finding> {
+    rows.map_or_else(|fault| Some(Finding::broken(name, &fault)), judge)
 }
 
-/// Who owns a function that others call runs code with their rights.
-async fn owners(row: &ServerRow, store: &Store) -> Option<Check> {
+/// The owner of a function that others call can run code with their rights.
+async fn owners(row: &ServerRow, store: &Store) -> Option<Finding> {
     const NAME: &str = "owners";
     let strange = match store.list_strange_owners().await {
         Ok(strange) => strange,
-        Err(fault) => return Some(Check::broken(NAME, &fault)),
+        Err(fault) => return Some(Finding::broken(NAME, &fault)),
     };
     let named: Vec<String> =
         strange.iter().map(|strange| format!("{} ({})", strange.object, strange.owner)).collect();
     if let Some(names) = some(&named) {
-        return Some(Check::fail(
+        return Some(Finding::fail(
             NAME,
             format!("not everything in the schema belongs to its owner: {names}"),
             "look at what it does, then drop it, or: alter ... owner to the schema's owner",
@@ -45,9 +45,9 @@ async fn owners(row: &ServerRow, store: &Store) -> Option<Check> {
         return None;
     }
     match store.read_owner().await {
-        Err(fault) => Some(Check::broken(NAME, &fault)),
+        Err(fault) => Some(Finding::broken(NAME, &fault)),
         Ok(None) => None,
-        Ok(Some(owner)) => Some(Check::warn(
+        Ok(Some(owner)) => Some(Finding::warn(
             NAME,
             format!(
                 "the schema belongs to role \"{owner}\", and this role, {}, is a superuser: what {owner} writes into its \
@@ -59,7 +59,7 @@ async fn owners(row: &ServerRow, store: &Store) -> Option<Check> {
     }
 }
 
-fn judge_names(names: &[ForeignName]) -> Option<Check> {
+fn judge_names(names: &[ForeignName]) -> Option<Finding> {
     const NAME: &str = "names";
     let described = |is_added: bool| -> Vec<String> {
         let those = names.iter().filter(|name| name.is_added == is_added);
@@ -71,7 +71,7 @@ fn judge_names(names: &[ForeignName]) -> Option<Check> {
             .collect()
     };
     if let Some(bound) = some(&described(false)) {
-        return Some(Check::fail(
+        return Some(Finding::fail(
             NAME,
             format!(
                 "the schema uses what stands neither in it nor in pg_catalog, and runs with the rights of its callers: {bound}"
@@ -81,13 +81,13 @@ fn judge_names(names: &[ForeignName]) -> Option<Check> {
         ));
     }
     let added = some(&described(true))?;
-    Some(Check::ok(NAME, format!("somebody added to the schema, and dispatchers run: {added}")))
+    Some(Finding::ok(NAME, format!("somebody added to the schema, and dispatchers run: {added}")))
 }
 
-fn judge_rights(rights: &[ForeignRight]) -> Option<Check> {
+fn judge_rights(rights: &[ForeignRight]) -> Option<Finding> {
     let held: Vec<String> = rights.iter().map(|right| right.held.clone()).collect();
     let commands: Vec<String> = rights.iter().map(|right| right.take_back.clone()).collect();
-    Some(Check::warn(
+    Some(Finding::warn(
         "rights",
         format!("others than the owner and the three roles hold rights: {}", some(&held)?),
         format!("unless that is meant: {}", some_by(&commands, "; ")?),
@@ -95,21 +95,21 @@ fn judge_rights(rights: &[ForeignRight]) -> Option<Check> {
 }
 
 /// Roles belong to all databases of a server.
-fn judge_databases(databases: &[SharingDatabase]) -> Option<Check> {
+fn judge_databases(databases: &[SharingDatabase]) -> Option<Finding> {
     const NAME: &str = "roles";
     let others: Vec<String> = databases.iter().filter(|d| !d.is_this).map(|d| d.name.clone()).collect();
-    let says = format!(
+    let message = format!(
         "the three roles are the server's, and have rights in other databases too: {}",
         some(&others)?
     );
     let open: Vec<String> = databases.iter().filter(|d| d.is_open).map(|d| d.name.clone()).collect();
     let Some(names) = some(&open) else {
-        return Some(Check::ok(NAME, format!("{says}; not everybody may connect to them")));
+        return Some(Finding::ok(NAME, format!("{message}; not everybody may connect to them")));
     };
-    Some(Check::warn(
+    Some(Finding::warn(
         NAME,
         format!(
-            "{says}; whoever has one of them in one database has it in each, for every role may connect to {names}"
+            "{message}; a member in one database is a member in each, and every role may connect to {names}"
         ),
         format!(
             "revoke connect on database {} from public, and grant it to those who work there",
@@ -118,7 +118,7 @@ fn judge_databases(databases: &[SharingDatabase]) -> Option<Check> {
     ))
 }
 
-fn judge_holders(holders: &[BellHolder]) -> Option<Check> {
+fn judge_holders(holders: &[BellHolder]) -> Option<Finding> {
     let described: Vec<String> = holders
         .iter()
         .map(|BellHolder { what, pid, role, application }| {
@@ -127,7 +127,7 @@ fn judge_holders(holders: &[BellHolder]) -> Option<Check> {
         })
         .collect();
     let pid = holders.first()?.pid;
-    Some(Check::warn(
+    Some(Finding::warn(
         "bell",
         format!(
             "{}, which is a dispatcher's: events are found by polling, later, and none is lost",

@@ -1,25 +1,25 @@
-//! Sequences that lie behind their tables, as after a logical copy: each new row gets an id that is taken.
+//! Sequences that lag behind their tables, as after a logical copy: each new row gets an id that is taken.
 
-use super::Check;
+use super::Finding;
 use crate::store::{LaggingSequence, Store, StoreError};
 
 const NAME: &str = "sequences";
 
-/// Names them, or (`mend`) sets them forward first.
-pub(super) async fn check(store: &Store, mend: bool) -> Check {
+/// Names lagging sequences. With `mend`, sets them forward first.
+pub(super) async fn check(store: &Store, mend: bool) -> Finding {
     let looked = async {
         let mended = if mend { store.mend_sequences().await? } else { Vec::new() };
         Ok::<_, StoreError>((mended, store.list_lagging_sequences().await?))
     };
     match looked.await {
         Ok((mended, lagging)) => judge(&mended, &lagging),
-        Err(fault) => Check::broken(NAME, &fault),
+        Err(fault) => Finding::broken(NAME, &fault),
     }
 }
 
-fn judge(mended: &[LaggingSequence], lagging: &[LaggingSequence]) -> Check {
+fn judge(mended: &[LaggingSequence], lagging: &[LaggingSequence]) -> Finding {
     if !lagging.is_empty() {
-        let says: Vec<String> = lagging
+        let message: Vec<String> = lagging
             .iter()
             .map(|behind| {
                 let LaggingSequence { relation, sequence, next_id, highest_id } = behind;
@@ -29,19 +29,19 @@ fn judge(mended: &[LaggingSequence], lagging: &[LaggingSequence]) -> Check {
                 )
             })
             .collect();
-        return Check::fail(NAME, says.join("; "), "postrider doctor --mend");
+        return Finding::fail(NAME, message.join("; "), "postrider doctor --mend");
     }
     if mended.is_empty() {
-        return Check::ok(NAME, "each is ahead of its table");
+        return Finding::ok(NAME, "each is ahead of its table");
     }
     let names: Vec<String> = mended
         .iter()
         .map(|was| format!("{} from {} to behind {}", was.sequence, was.next_id, was.highest_id))
         .collect();
-    Check::ok(NAME, format!("set forward: {}", names.join(", ")))
+    Finding::ok(NAME, format!("set forward: {}", names.join(", ")))
 }
 
-/// What happens because of it.
+/// The consequence of a lagging sequence.
 fn consequence(relation: &str) -> &'static str {
     match relation {
         "outbox" => "inserts of producers fail, and with \"on conflict do nothing\" they insert nothing",
@@ -54,7 +54,7 @@ fn consequence(relation: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::Severity;
     use super::*;
 
     #[test]
@@ -69,8 +69,8 @@ mod tests {
         let found = judge(&[], std::slice::from_ref(&behind));
         let mended = judge(&[behind], &[]);
 
-        assert_eq!((found.result, mended.result), (Verdict::Fail, Verdict::Ok));
-        assert!(found.says.contains("postrider.outbox_id_seq gives out 5 next"), "{}", found.says);
-        assert!(mended.says.contains("set forward: postrider.outbox_id_seq from 5"), "{}", mended.says);
+        assert_eq!((found.result, mended.result), (Severity::Fail, Severity::Ok));
+        assert!(found.message.contains("postrider.outbox_id_seq gives out 5 next"), "{}", found.message);
+        assert!(mended.message.contains("set forward: postrider.outbox_id_seq from 5"), "{}", mended.message);
     }
 }

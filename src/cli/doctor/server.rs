@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Check;
+use super::Finding;
 use crate::cli::count;
 use crate::rules::clock::skew;
 use crate::store::{OldTransaction, ServerRow, Store};
@@ -15,92 +15,98 @@ const OLD_TRANSACTION: Duration = Duration::from_mins(5);
 const TRANSACTIONS: &str = "transactions";
 const LACKING_SHOWN: usize = 3;
 
-pub(super) fn connection(row: &ServerRow) -> Check {
+pub(super) fn connection(row: &ServerRow) -> Finding {
     const NAME: &str = "connection";
     let ServerRow { version, role, .. } = row;
     let major = row.version_no / 10_000;
-    let says = format!("PostgreSQL {version}, as role {role}");
+    let message = format!("PostgreSQL {version}, as role {role}");
     if row.is_standby {
-        return Check::fail(NAME, format!("{says}; this server is a standby"), "give the primary's address");
+        return Finding::fail(
+            NAME,
+            format!("{message}; this server is a standby"),
+            "give the primary's address",
+        );
     }
     if row.is_read_only {
-        return Check::fail(
+        return Finding::fail(
             NAME,
-            format!("{says}; transactions are read-only"),
+            format!("{message}; transactions are read-only"),
             "give the primary's address, or alter role ... reset default_transaction_read_only",
         );
     }
     if major < MAJOR_MIN {
-        return Check::fail(
+        return Finding::fail(
             NAME,
-            format!("{says}; {MAJOR_MIN} to {MAJOR_MAX} are supported"),
+            format!("{message}; {MAJOR_MIN} to {MAJOR_MAX} are supported"),
             "upgrade PostgreSQL",
         );
     }
     if major > MAJOR_MAX {
-        return Check::warn(
+        return Finding::warn(
             NAME,
-            format!("{says}; {MAJOR_MIN} to {MAJOR_MAX} are tested"),
+            format!("{message}; {MAJOR_MIN} to {MAJOR_MAX} are tested"),
             "look for a newer postrider",
         );
     }
-    Check::ok(NAME, says)
+    Finding::ok(NAME, message)
 }
 
-pub(super) fn durability(row: &ServerRow) -> Check {
+pub(super) fn durability(row: &ServerRow) -> Finding {
     const NAME: &str = "durability";
-    let says = format!("synchronous_commit = {}", row.synchronous_commit);
+    let message = format!("synchronous_commit = {}", row.synchronous_commit);
     if row.synchronous_commit == "off" {
-        return Check::warn(
+        return Finding::warn(
             NAME,
-            format!("{says}: a crash of the server loses events that were committed, and sends others twice"),
+            format!(
+                "{message}: a crash of the server loses events that were committed, and sends others twice"
+            ),
             "set synchronous_commit = on, for the producers' roles too",
         );
     }
-    Check::ok(NAME, says)
+    Finding::ok(NAME, message)
 }
 
 /// Timestamps of requests are the database's. A hint only: this machine's clock may be the wrong one.
-pub(super) fn clock(row: &ServerRow, before_ms: i64, after_ms: i64) -> Check {
+pub(super) fn clock(row: &ServerRow, before_ms: i64, after_ms: i64) -> Finding {
     const NAME: &str = "clock";
     match skew(row.now_ms, before_ms, after_ms) {
         Some(skew) => {
-            Check::warn(NAME, skew, "set the clocks (NTP) of the database server and of this machine")
+            Finding::warn(NAME, skew, "set the clocks (NTP) of the database server and of this machine")
         }
-        None => Check::ok(NAME, "the database and this machine agree"),
+        None => Finding::ok(NAME, "the database and this machine agree"),
     }
 }
 
-pub(super) async fn grants(row: &ServerRow, store: &Store) -> Check {
+pub(super) async fn grants(row: &ServerRow, store: &Store) -> Finding {
     const NAME: &str = "grants";
     if !row.has_schema {
-        return Check::ok(NAME, "none to check: there is no schema yet");
+        return Finding::ok(NAME, "none to check: there is no schema yet");
     }
     let lacking = match store.list_lacking_grants().await {
         Ok(lacking) => lacking,
-        Err(fault) => return Check::broken(NAME, &fault),
+        Err(fault) => return Finding::broken(NAME, &fault),
     };
     if lacking.is_empty() {
-        return Check::ok(NAME, format!("{} may do all that run --no-migrate does", row.role));
+        return Finding::ok(NAME, format!("{} may do all that run --no-migrate does", row.role));
     }
     let number = count(i64::try_from(lacking.len()).unwrap_or(i64::MAX), "grant", "grants");
     let shown: Vec<String> = lacking.into_iter().take(LACKING_SHOWN).collect();
-    Check::fail(
+    Finding::fail(
         NAME,
         format!("{} lacks {number} of those that run needs, as {}", row.role, shown.join(", ")),
         format!("grant postrider_dispatcher to \"{}\"", row.role),
     )
 }
 
-/// Rows that a policy hides from a dispatcher are never delivered. None: nothing is hidden.
-pub(super) async fn row_security(store: &Store) -> Option<Check> {
+/// Rows that a policy hides from a dispatcher are never delivered. `None` if no table hides rows.
+pub(super) async fn row_security(store: &Store) -> Option<Finding> {
     const NAME: &str = "row security";
     let hidden = match store.list_hidden_tables().await {
         Ok(hidden) => hidden,
-        Err(fault) => return Some(Check::broken(NAME, &fault)),
+        Err(fault) => return Some(Finding::broken(NAME, &fault)),
     };
     let first = hidden.first()?;
-    Some(Check::warn(
+    Some(Finding::warn(
         NAME,
         format!("policies may hide rows from this role, which then are not delivered: {}", hidden.join(", ")),
         format!(
@@ -109,37 +115,38 @@ pub(super) async fn row_security(store: &Store) -> Option<Check> {
     ))
 }
 
-/// What is open for long keeps dead rows from being vacuumed, and, if it writes, new events from being counted as routed.
-pub(super) async fn old_transactions(row: &ServerRow, store: &Store) -> Check {
+/// A transaction that is open for long keeps dead rows from being vacuumed. If it writes, it also holds back the watermark of
+/// routing.
+pub(super) async fn old_transactions(row: &ServerRow, store: &Store) -> Finding {
     match store.list_old_transactions(OLD_TRANSACTION).await {
         Ok(old) => judge_old_transactions(row, &old),
-        Err(fault) => Check::broken(TRANSACTIONS, &fault),
+        Err(fault) => Finding::broken(TRANSACTIONS, &fault),
     }
 }
 
-fn judge_old_transactions(row: &ServerRow, old: &[OldTransaction]) -> Check {
+fn judge_old_transactions(row: &ServerRow, old: &[OldTransaction]) -> Finding {
     let limit = humantime::format_duration(OLD_TRANSACTION);
     let partly = if row.sees_all_sessions { "" } else { " (of other roles only pg_read_all_stats sees)" };
     let Some(first) = old.first() else {
-        return Check::ok(TRANSACTIONS, format!("none is open for more than {limit}{partly}"));
+        return Finding::ok(TRANSACTIONS, format!("none is open for more than {limit}{partly}"));
     };
-    let (what, mend) = describe(first);
+    let (what, remedy) = describe(first);
     let number = count(i64::try_from(old.len()).unwrap_or(i64::MAX), "holds", "hold");
-    Check::warn(
+    Finding::warn(
         TRANSACTIONS,
         format!("{number} back vacuum, and maybe routing, for more than {limit}; {what}"),
-        mend,
+        remedy,
     )
 }
 
 fn describe(old: &OldTransaction) -> (String, String) {
     let OldTransaction { kind, name, says: _, age_ms: _ } = old;
-    let mend = match kind.as_str() {
+    let remedy = match kind.as_str() {
         "session" => format!("end it, or: select pg_terminate_backend({name})"),
         "prepared transaction" => format!("commit prepared '{name}', or: rollback prepared '{name}'"),
         _ => format!("let its subscriber catch up, or: select pg_drop_replication_slot('{name}')"),
     };
-    (old.to_string(), mend)
+    (old.to_string(), remedy)
 }
 
 /// A server that is as it should be.
@@ -163,19 +170,19 @@ pub(super) fn server() -> ServerRow {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::Severity;
     use super::*;
 
     #[test]
     fn only_a_supported_primary_is_a_good_server() {
         for (change, verdict) in [
-            (server(), Verdict::Ok),
-            (ServerRow { version_no: 130_012, ..server() }, Verdict::Fail),
-            (ServerRow { version_no: 140_000, ..server() }, Verdict::Ok),
-            (ServerRow { version_no: 189_999, ..server() }, Verdict::Ok),
-            (ServerRow { version_no: 190_000, ..server() }, Verdict::Warn),
-            (ServerRow { is_standby: true, ..server() }, Verdict::Fail),
-            (ServerRow { is_read_only: true, ..server() }, Verdict::Fail),
+            (server(), Severity::Ok),
+            (ServerRow { version_no: 130_012, ..server() }, Severity::Fail),
+            (ServerRow { version_no: 140_000, ..server() }, Severity::Ok),
+            (ServerRow { version_no: 189_999, ..server() }, Severity::Ok),
+            (ServerRow { version_no: 190_000, ..server() }, Severity::Warn),
+            (ServerRow { is_standby: true, ..server() }, Severity::Fail),
+            (ServerRow { is_read_only: true, ..server() }, Severity::Fail),
         ] {
             assert_eq!(connection(&change).result, verdict, "{change:?}");
         }
@@ -183,7 +190,7 @@ mod tests {
 
     #[test]
     fn whatever_holds_back_vacuum_is_named_with_what_ends_it() {
-        for (kind, mend) in [
+        for (kind, remedy) in [
             ("session", "pg_terminate_backend(7)"),
             ("prepared transaction", "rollback prepared '7'"),
             ("replication slot", "pg_drop_replication_slot('7')"),
@@ -197,9 +204,9 @@ mod tests {
 
             let check = judge_old_transactions(&server(), &[old]);
 
-            assert_eq!(check.result, Verdict::Warn);
-            assert!(check.says.contains(&format!("{kind} 7 (somebody), for 10m")), "{check:?}");
-            assert!(check.mend.is_some_and(|text| text.contains(mend)), "{kind}");
+            assert_eq!(check.result, Severity::Warn);
+            assert!(check.message.contains(&format!("{kind} 7 (somebody), for 10m")), "{check:?}");
+            assert!(check.remedy.is_some_and(|text| text.contains(remedy)), "{kind}");
         }
     }
 
@@ -207,7 +214,7 @@ mod tests {
     fn a_role_that_sees_its_own_sessions_only_is_told_so() {
         let blind = ServerRow { sees_all_sessions: false, ..server() };
 
-        assert!(judge_old_transactions(&blind, &[]).says.contains("pg_read_all_stats"));
-        assert!(!judge_old_transactions(&server(), &[]).says.contains("pg_read_all_stats"));
+        assert!(judge_old_transactions(&blind, &[]).message.contains("pg_read_all_stats"));
+        assert!(!judge_old_transactions(&server(), &[]).message.contains("pg_read_all_stats"));
     }
 }

@@ -1,8 +1,8 @@
-//! The work: tables and their dead rows, dispatchers, and what is late.
+//! The work: tables and their dead rows, dispatchers, late events and deliveries.
 
 use std::time::Duration;
 
-use super::Check;
+use super::Finding;
 use crate::cli::count;
 use crate::store::{DispatcherRow, Lateness, ServerRow, Store, TableRow, WakeMode, WakeState};
 
@@ -12,16 +12,16 @@ const DEAD_MIN: i64 = 100_000;
 /// A dispatcher that runs routes in milliseconds, and polls every second.
 const LATE: Duration = Duration::from_mins(1);
 
-pub(super) async fn tables(server: &ServerRow, store: &Store) -> Check {
+pub(super) async fn tables(server: &ServerRow, store: &Store) -> Finding {
     match store.list_tables().await {
         Ok(tables) => judge_tables(server, &tables),
-        Err(fault) => Check::broken(TABLES, &fault),
+        Err(fault) => Finding::broken(TABLES, &fault),
     }
 }
 
-fn judge_tables(server: &ServerRow, tables: &[TableRow]) -> Check {
+fn judge_tables(server: &ServerRow, tables: &[TableRow]) -> Finding {
     if !server.is_autovacuum_on {
-        return Check::warn(
+        return Finding::warn(
             TABLES,
             "autovacuum is off: dead rows stay, and everything gets slower",
             "alter system set autovacuum = on; select pg_reload_conf()",
@@ -32,7 +32,7 @@ fn judge_tables(server: &ServerRow, tables: &[TableRow]) -> Check {
     };
     let unvacuumed = names(|table| !table.is_autovacuum_enabled);
     if let Some(first) = unvacuumed.first() {
-        return Check::warn(
+        return Finding::warn(
             TABLES,
             format!("autovacuum is switched off for {}: dead rows stay", unvacuumed.join(", ")),
             format!("alter table postrider.{first} reset (autovacuum_enabled)"),
@@ -40,51 +40,51 @@ fn judge_tables(server: &ServerRow, tables: &[TableRow]) -> Check {
     }
     let bloated = names(|table| table.dead > DEAD_MIN && table.dead > table.live);
     if let Some(first) = bloated.first() {
-        return Check::warn(
+        return Finding::warn(
             TABLES,
             format!("more dead rows than live ones in {}", bloated.join(", ")),
             format!("see transactions above; then: vacuum postrider.{first}"),
         );
     }
-    Check::ok(TABLES, "vacuum keeps up")
+    Finding::ok(TABLES, "vacuum keeps up")
 }
 
-pub(super) async fn dispatchers(store: &Store) -> Check {
+pub(super) async fn dispatchers(store: &Store) -> Finding {
     const NAME: &str = "dispatchers";
     let rows = match store.read_dispatchers().await {
         Ok(rows) => rows,
-        Err(fault) => return Check::broken(NAME, &fault),
+        Err(fault) => return Finding::broken(NAME, &fault),
     };
     let live: Vec<&DispatcherRow> = rows.iter().filter(|row| row.is_live).collect();
     if live.is_empty() {
-        return Check::warn(NAME, "none runs: nothing is delivered", "postrider run");
+        return Finding::warn(NAME, "none runs: nothing is delivered", "postrider run");
     }
     let number = count(i64::try_from(live.len()).unwrap_or(i64::MAX), "runs", "run");
     let Some(polling) = live.iter().find(|row| is_polling_in_need(row)) else {
-        return Check::ok(NAME, format!("{number}, woken as asked for"));
+        return Finding::ok(NAME, format!("{number}, woken as asked for"));
     };
     let why = polling.wake_reason.as_deref().unwrap_or("unknown");
-    Check::warn(
+    Finding::warn(
         NAME,
         format!("{number}; {} polls: {why}", polling.host),
         "see notifications above; by the poll alone events are delivered later, and none is lost",
     )
 }
 
-/// It polls, and nobody asked for it.
+/// Whether a dispatcher polls although nobody asked for it.
 fn is_polling_in_need(row: &DispatcherRow) -> bool {
     row.wake_mode != WakeMode::Notify.as_str() && row.wake_reason.as_deref() != Some(WakeState::ASKED_FOR)
 }
 
-pub(super) async fn backlog(store: &Store) -> Check {
+pub(super) async fn backlog(store: &Store) -> Finding {
     const NAME: &str = "backlog";
     let Lateness { unrouted, overdue, set_aside, reason } = match store.read_lateness().await {
         Ok(lateness) => lateness,
-        Err(fault) => return Check::broken(NAME, &fault),
+        Err(fault) => return Finding::broken(NAME, &fault),
     };
     if set_aside > 0 {
         let number = count(set_aside, "event or delivery is", "events and deliveries are");
-        return Check::warn(
+        return Finding::warn(
             NAME,
             format!("{number} refused by the database: {}", reason.unwrap_or_default()),
             "select * from postrider.set_aside; mend what stands in the way; then: select postrider.retry_set_aside()",
@@ -92,20 +92,20 @@ pub(super) async fn backlog(store: &Store) -> Check {
     }
     let late = |age: Option<Duration>| age.filter(|age| *age > LATE).map(whole_seconds);
     if let Some(age) = late(unrouted) {
-        return Check::warn(
+        return Finding::warn(
             NAME,
             format!("the oldest event waits to be routed for {age}"),
             "see dispatchers and transactions above; postrider run on more machines",
         );
     }
     if let Some(age) = late(overdue) {
-        return Check::warn(
+        return Finding::warn(
             NAME,
             format!("the most overdue delivery waits for {age}"),
             "see endpoints below; raise max_in_flight or rate_limit of the endpoint, or postrider run on more machines",
         );
     }
-    Check::ok(NAME, "nothing is late")
+    Finding::ok(NAME, "nothing is late")
 }
 
 fn whole_seconds(age: Duration) -> humantime::FormattedDuration {
@@ -114,16 +114,16 @@ fn whole_seconds(age: Duration) -> humantime::FormattedDuration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Verdict, server};
+    use super::super::{Severity, server};
     use super::*;
 
     #[test]
     fn tables_are_bloated_when_many_rows_are_dead_and_few_alive() {
         for (live, dead, verdict) in [
-            (0, 0, Verdict::Ok),
-            (0, 100_000, Verdict::Ok),
-            (1_000_000, 900_000, Verdict::Ok),
-            (100_000, 100_001, Verdict::Warn),
+            (0, 0, Severity::Ok),
+            (0, 100_000, Severity::Ok),
+            (1_000_000, 900_000, Severity::Ok),
+            (100_000, 100_001, Severity::Warn),
         ] {
             let table = TableRow { live, dead, ..table() };
 
@@ -137,7 +137,7 @@ mod tests {
 
         let check = judge_tables(&server, &[table()]);
 
-        assert!(check.mend.is_some_and(|mend| mend.contains("alter system set autovacuum")));
+        assert!(check.remedy.is_some_and(|remedy| remedy.contains("alter system set autovacuum")));
     }
 
     fn table() -> TableRow {

@@ -3,21 +3,17 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
 
 use super::super::{Failure, open, output};
-use super::read;
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
 use crate::model::event::EventId;
-use crate::store::{AttemptRow, DeliveryDetail, EndpointRow, NewEvent, Status, Store};
+use crate::operations::test_endpoint::{TestError, TestOutcome, test_endpoint};
+use crate::store::{AttemptRow, DeliveryDetail};
 use crate::validation::parse_duration;
 
-const TOPIC: &str = "postrider.test";
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
-
-/// What it came to.
+/// Result of a test, as it is printed.
 #[derive(Serialize)]
 struct Tested<'a> {
     endpoint_id: &'a str,
@@ -30,14 +26,7 @@ struct Tested<'a> {
     response_excerpt: Option<String>,
 }
 
-/// How the wait for the first attempt ended.
-enum Waited {
-    Attempted(Box<DeliveryDetail>),
-    InVain,
-    Interrupted,
-}
-
-/// Sends it, waits for its first attempt, and shows what came back.
+/// Sends a test event, waits for its first attempt, and shows the response.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
@@ -47,90 +36,32 @@ pub(super) async fn run(
     let wait = parse_duration("wait", &typed.wait, range, &mut settings.problems);
     let (store, _) = open(settings, url)?;
     let Some(wait) = wait else { return Ok(()) };
-    let endpoint = read(&store, &typed.id).await?;
-    refuse_unless_enabled(&endpoint)?;
     let mut signals = Signals::install()?;
-    let id = insert(&store, &endpoint.id).await?;
-    let waited = tokio::select! {
-        attempted = first_attempt(&store, id) => Waited::Attempted(Box::new(attempted?)),
-        () = tokio::time::sleep(wait) => Waited::InVain,
-        _ = signals.next() => Waited::Interrupted,
+    let stop = async {
+        signals.next().await;
     };
-    let (tested, why_failed) = match waited {
-        Waited::Attempted(detail) => {
-            let tested = tested(&endpoint.id, id, Some(&detail));
-            if tested.is_delivered {
-                return report(typed.json, &tested, None);
+    let done = test_endpoint(&store, &typed.id, wait, stop).await?;
+    let (detail, why_failed) = match done.outcome {
+        TestOutcome::Accepted(detail) => (Some(detail), None),
+        TestOutcome::Refused(detail) => {
+            (Some(detail), Some(format!("endpoint \"{}\" did not accept the test", typed.id)))
+        }
+        TestOutcome::NoAttempt(why) => (None, Some(why.to_string())),
+    };
+    report(typed.json, &tested(&typed.id, done.event_id, detail.as_deref()), why_failed)
+}
+
+impl From<TestError> for Failure {
+    fn from(fault: TestError) -> Self {
+        let text = fault.to_string();
+        match fault {
+            TestError::NotEnabled { id, .. } => {
+                Self::Failed(format!("{text}; to enable it: postrider endpoint resume {id}"))
             }
-            (tested, format!("endpoint \"{}\" did not accept the test", endpoint.id))
+            TestError::Store(fault) => fault.into(),
+            TestError::UnknownEndpoint(_) | TestError::NotInserted => Self::Failed(text),
         }
-        Waited::InVain => (tested(&endpoint.id, id, None), why_nothing_came(&store, &endpoint, id).await?),
-        Waited::Interrupted => {
-            (tested(&endpoint.id, id, None), "interrupted before there was an answer".to_owned())
-        }
-    };
-    // It would be retried for days.
-    store.cancel(id).await?;
-    report(typed.json, &tested, Some(why_failed))
-}
-
-fn refuse_unless_enabled(endpoint: &EndpointRow) -> Result<(), Failure> {
-    if endpoint.state == "enabled" {
-        return Ok(());
     }
-    let reason =
-        endpoint.reason.as_ref().map(|why| format!(" ({})", output::printable(why))).unwrap_or_default();
-    let EndpointRow { id, state, .. } = endpoint;
-    Err(Failure::Failed(format!(
-        "endpoint \"{id}\" is {state}{reason}: nothing is sent to it; to enable it: postrider endpoint resume {id}"
-    )))
-}
-
-async fn insert(store: &Store, endpoint_id: &str) -> Result<EventId, Failure> {
-    let event = NewEvent {
-        topic: TOPIC.to_owned(),
-        payload: json!({ "test": true, "endpoint_id": endpoint_id }).to_string(),
-        destination: Some(endpoint_id.to_owned()),
-        ..NewEvent::default()
-    };
-    store.hasten_probe(endpoint_id).await?;
-    let id = store.insert_event(&event).await?;
-    id.ok_or_else(|| Failure::Failed("the test event was not inserted".to_owned()))
-}
-
-/// Waits until there is an attempt.
-async fn first_attempt(store: &Store, id: EventId) -> Result<DeliveryDetail, Failure> {
-    loop {
-        let event = store.read_event(id).await?;
-        let delivery = event.and_then(|event| event.delivery_list.into_iter().next());
-        // Claimed again already, if the endpoint's first delay is short: the first attempt is all that is asked for.
-        if let Some(row) = delivery.filter(|row| row.attempts > 0)
-            && let Some(detail) = store.read_delivery(crate::model::delivery::DeliveryId::new(row.id)).await?
-            && !detail.attempt_log.is_empty()
-        {
-            return Ok(detail);
-        }
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
-}
-
-async fn why_nothing_came(store: &Store, endpoint: &EndpointRow, id: EventId) -> Result<String, Failure> {
-    let is_anyone_there = store.read_dispatchers().await?.iter().any(|dispatcher| dispatcher.is_live);
-    if !is_anyone_there {
-        return Ok("no dispatcher runs: start postrider run".to_owned());
-    }
-    let event = store.read_event(id).await?;
-    let delivery = event.and_then(|event| event.delivery_list.into_iter().next());
-    Ok(match delivery {
-        None => "no dispatcher took the event in time; see postrider doctor".to_owned(),
-        Some(row) if row.status == Status::InProgress => {
-            format!("the attempt is still under way: endpoint \"{}\" does not answer", endpoint.id)
-        }
-        Some(_) => format!(
-            "endpoint \"{}\" had no room for the attempt: {} under way, {} waiting",
-            endpoint.id, endpoint.in_progress, endpoint.pending
-        ),
-    })
 }
 
 fn tested<'a>(endpoint_id: &'a str, id: EventId, detail: Option<&DeliveryDetail>) -> Tested<'a> {

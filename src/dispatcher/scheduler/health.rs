@@ -9,7 +9,7 @@ use super::endpoint_queue::EndpointQueue;
 use super::{Inner, Scheduler, Unrecorded};
 use crate::model::delivery::{Claimed, DispatcherId};
 use crate::model::endpoint::{Endpoint, EndpointNo};
-use crate::model::outcome::{Answer, Outcome};
+use crate::model::outcome::Outcome;
 use crate::rules::circuit_breaker::Health;
 use crate::store::{Circuit, CircuitRow};
 
@@ -26,14 +26,9 @@ impl Scheduler {
     ) -> Option<Arc<Endpoint>> {
         let mut inner = self.lock();
         let queue = inner.queues.get_mut(&claimed.endpoint_no)?;
-        let health = Health::of(&outcome.answer);
-        let (is_answer, retry_after) = match outcome.answer {
-            Answer::Success { .. } => (true, None),
-            Answer::Refused { retry_after, .. } => (true, retry_after),
-            Answer::NoAnswer { .. } => (false, None),
-        };
-        queue.note_outcome(health, is_answer);
-        queue.circuit.note(claimed.delivery_id, begun, health, retry_after);
+        let health = Health::of(&outcome.result);
+        queue.note_outcome(health, outcome.is_answer());
+        queue.circuit.note(claimed.delivery_id, begun, health, outcome.retry_after());
         let endpoint = queue.endpoint();
         if queue.circuit.has_news() {
             inner.with_news.insert(claimed.endpoint_no);
@@ -49,7 +44,7 @@ impl Scheduler {
         }
     }
 
-    /// An endpoint answered 410 and is to be disabled: nothing more is claimed or begun for it.
+    /// An endpoint wants no events any more and is to be disabled: nothing more is claimed or begun for it.
     pub fn set_gone(&self, no: EndpointNo) {
         let mut inner = self.lock();
         if let Some(queue) = inner.queues.get_mut(&no) {
@@ -59,7 +54,7 @@ impl Scheduler {
         }
     }
 
-    /// Endpoints that answered 410 and are not disabled in the database yet.
+    /// Endpoints that want no events any more and are not disabled in the database yet.
     pub fn gone(&self) -> Vec<EndpointNo> {
         self.lock().gone.iter().copied().collect()
     }

@@ -16,7 +16,7 @@ const CLAIMS_MAX: i64 = 100;
 /// [`StoreError`]: a second call goes on.
 pub(super) async fn release(shared: &Shared) -> Result<usize, StoreError> {
     let known = shared.scheduler.known_claims();
-    let strays = shared.store.find_strays(shared.lease.id(), &known, CLAIMS_MAX).await?;
+    let strays = shared.store.find_orphaned_claims(shared.lease.id(), &known, CLAIMS_MAX).await?;
     let mut finished: BTreeSet<ClaimId> = strays.iter().map(|stray| stray.claim_id).collect();
     let mut held = Vec::new();
     for Stray { claim_id, delivery_id, is_refused } in strays {

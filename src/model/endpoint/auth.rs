@@ -1,4 +1,4 @@
-//! How we log in at an endpoint: `Authorization: Basic`, `Bearer`, or a token of OAuth 2 client credentials (RFC 6749, section 4.4).
+//! Logins at an endpoint: `Authorization: Basic`, `Bearer`, or a token of OAuth 2 client credentials (RFC 6749, section 4.4).
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use url::Url;
 
 const TEXT_BYTES_MAX: usize = 4096;
 
-/// Which way.
+/// A login at an endpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Auth {
     /// This value of the `authorization` header, with every request.
@@ -24,17 +24,17 @@ pub enum Auth {
 /// Client credentials of OAuth 2.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct OAuth2 {
-    /// Where tokens are asked for.
+    /// URL of the server that issues tokens.
     pub token_url: Url,
-    /// Who we are there.
+    /// Our id at that server.
     pub client_id: String,
-    /// Proves it.
+    /// Our secret at that server.
     pub client_secret: String,
-    /// What the token is to be good for.
+    /// Rights that the token is to have. `None` to ask for none in particular.
     pub scope: Option<String>,
 }
 
-/// As it is typed and stored.
+/// A login as it is typed and stored.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 enum Typed {
@@ -46,15 +46,15 @@ enum Typed {
 /// Why a text is no login. Never contains the text.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AuthError {
-    /// Not JSON of that shape.
+    /// The text is not JSON of the needed shape.
     #[error(
         "needs {{\"type\": \"basic\", \"username\", \"password\"}}, {{\"type\": \"bearer\", \"token\"}} or {{\"type\": \"oauth2\", \"token_url\", \"client_id\", \"client_secret\", \"scope\"}}"
     )]
     Shape,
-    /// A text that cannot be sent.
+    /// A value cannot be sent.
     #[error("{0} needs 1 to 4096 visible ASCII characters{1}")]
     Text(&'static str, &'static str),
-    /// The token URL is none.
+    /// The token URL cannot be parsed.
     #[error("token_url is no URL: {0}")]
     TokenUrl(url::ParseError),
 }

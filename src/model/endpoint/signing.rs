@@ -1,4 +1,4 @@
-//! What signs requests: Standard Webhooks 1.0.0, `v1` (HMAC-SHA256) and `v1a` (ed25519).
+//! Secrets and keys that sign requests: Standard Webhooks 1.0.0, `v1` (HMAC-SHA256) and `v1a` (ed25519).
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,9 +11,9 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::rules::encryption::{NoRandomness, random};
+use crate::model::random::{NoRandomness, random};
 
-/// Reads whatever PostgreSQL's `decode(…, 'base64')` reads, so that the CHECK on the table is the stricter of the two.
+/// Reads every text that PostgreSQL's `decode(…, 'base64')` reads, so that the CHECK on the table is the stricter of the two.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -25,16 +25,16 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Clone)]
 pub struct SigningSecret {
     bytes: Vec<u8>,
-    /// The same, ready to sign with.
+    /// The same bytes, ready to sign with.
     key: hmac::Key,
 }
 
 /// A secret that was rotated out.
 #[derive(Clone, Debug)]
 pub struct OldSecret {
-    /// Signs too.
+    /// The secret, which signs too.
     pub secret: SigningSecret,
-    /// Until then.
+    /// The end of its time.
     pub valid_until: Instant,
 }
 
@@ -47,22 +47,22 @@ pub struct SigningKey {
 /// Why a text is not a signing secret or key. Never contains the text.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum SecretError {
-    /// It does not begin with `whsec_`.
+    /// The text does not begin with `whsec_`.
     #[error("needs the prefix whsec_")]
     Prefix,
-    /// What follows is not base64.
+    /// The rest of the text is not base64.
     #[error("what follows whsec_ is not base64")]
     Base64,
-    /// It decodes to too few or too many bytes.
+    /// The text decodes to too few or too many bytes.
     #[error("needs base64 of 24 to 64 bytes after whsec_, got {0} bytes")]
     Length(usize),
-    /// It is no key of `v1a`.
+    /// The text is no key of `v1a`.
     #[error("needs whsk_ and base64 of 64 bytes, a seed of ed25519 and its public key")]
     Key,
 }
 
 impl SigningSecret {
-    /// A new one of 32 bytes, as text.
+    /// A new secret of 32 bytes, as text.
     ///
     /// # Errors
     /// [`NoRandomness`].
@@ -103,7 +103,7 @@ impl fmt::Debug for SigningSecret {
 }
 
 impl SigningKey {
-    /// A new one, as text.
+    /// A new key, as text.
     ///
     /// # Errors
     /// [`NoRandomness`].
@@ -114,7 +114,7 @@ impl SigningKey {
         Ok(format!("whsk_{}", BASE64.encode([&seed, pair.public_key().as_ref()].concat())))
     }
 
-    /// What verifies its signatures: `whpk_` and base64 of 32 bytes.
+    /// The key that verifies its signatures: `whpk_` and base64 of 32 bytes.
     pub fn public_key(&self) -> String {
         format!("whpk_{}", BASE64.encode(self.pair.public_key()))
     }

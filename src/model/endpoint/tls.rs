@@ -1,4 +1,4 @@
-//! TLS of an endpoint's own: who may vouch for it, and what we show it.
+//! TLS of an endpoint's own: the authorities that may vouch for it, and the certificate that we show it.
 
 use std::fmt;
 
@@ -6,32 +6,32 @@ use reqwest::{Certificate, Identity};
 use ring::digest::{Context, SHA256};
 use thiserror::Error;
 
-/// What differs from the TLS of all others.
+/// How TLS towards this endpoint differs from the TLS towards all others.
 #[derive(Clone)]
-pub struct Tls {
-    /// The authorities that alone are trusted; none: the system's.
+pub struct EndpointTls {
+    /// The only authorities that are trusted. `None` for the system's.
     pub authorities: Option<Vec<Certificate>>,
     /// Our certificate, its chain and its private key.
     pub identity: Option<Identity>,
-    /// The same for the same texts.
+    /// Digest of the texts. Equal texts have equal digests, so they can share connections.
     pub fingerprint: [u8; 32],
 }
 
-/// Why PEM is not what it should be. Never contains it.
+/// Why a text is not the PEM that is needed. Never contains the text.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum TlsError {
-    /// No certificates.
+    /// The authorities are no certificates.
     #[error("ca_certificates needs one or more certificates in PEM")]
     Authorities,
-    /// No certificate with its key.
+    /// The certificate that we show is none, or has no private key.
     #[error(
         "client_certificate needs a certificate and its private key in PEM (PKCS#8, PKCS#1 or SEC1, not encrypted)"
     )]
     Identity,
 }
 
-impl Tls {
-    /// Reads PEM; none: neither was given.
+impl EndpointTls {
+    /// Reads PEM. `None` if neither was given.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -63,8 +63,8 @@ fn authorities(pem: &str) -> Result<Vec<Certificate>, TlsError> {
     read.filter(|certificates| !certificates.is_empty()).ok_or(TlsError::Authorities)
 }
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for EndpointTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls(hidden)")
+        f.write_str("EndpointTls(hidden)")
     }
 }

@@ -1,18 +1,18 @@
-//! IPv4 addresses inside IPv6 ones: whoever dials `64:ff9b::a00:1` on a network with NAT64 reaches 10.0.0.1.
+//! IPv4 addresses inside IPv6 ones. A packet to `64:ff9b::a00:1` on a network with NAT64 reaches 10.0.0.1.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where RFC 6052 (section 2.2) lets the prefix of a translator end within the /48 that RFC 8215 keeps for networks of one's
-/// own. The IPv4 address follows it, around the byte from bit 64 on.
+/// Lengths that the prefix of a translator may have (RFC 6052, section 2.2), within the /48 that RFC 8215 keeps for networks of
+/// one's own. The IPv4 address follows the prefix, around the byte from bit 64 on.
 const TRANSLATOR_PREFIXES: [u8; 4] = [48, 56, 64, 96];
 
-/// The IPv4 addresses that a packet to this address may end at, by all of the ways to carry one that have a form of their
-/// own. Where the operator names the prefix of a translator, the address is not looked for before `prefix_len`.
+/// The IPv4 addresses that a packet to this address may end at. All ways to carry an IPv4 address are looked at that have a
+/// form of their own. If the operator names the prefix of a translator, no address is looked for before `prefix_len`.
 pub(super) fn embedded(address: IpAddr, prefix_len: u8) -> Vec<Ipv4Addr> {
     let IpAddr::V6(v6) = address else { return Vec::new() };
     let bits = v6.to_bits();
     let mut found = match v6.segments() {
-        // Unspecified and loopback carry nothing.
+        // The unspecified address and loopback carry nothing.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Vec::new(),
         // Mapped (RFC 4291), compatible (the same), translated (RFC 2765), NAT64 (RFC 6052).
         [0, 0, 0, 0, 0, 0 | 0xffff, _, _]
@@ -23,22 +23,22 @@ pub(super) fn embedded(address: IpAddr, prefix_len: u8) -> Vec<Ipv4Addr> {
         [0x64, 0xff9b, 1, ..] => translated(bits, prefix_len),
         // 6to4 (RFC 3056).
         [0x2002, ..] => vec![ipv4_at(bits, 16)],
-        // Teredo (RFC 4380): its server, and its client with every bit turned.
+        // Teredo (RFC 4380): the server, and the client with every bit inverted.
         [0x2001, 0, ..] => vec![ipv4_at(bits, 32), ipv4_at(!bits, 96)],
         _ => Vec::new(),
     };
-    // ISATAP (RFC 5214), below any prefix, whatever its bits for "universal" and "group" say.
+    // ISATAP (RFC 5214), below any prefix, with any value of the bits "universal" and "group".
     if matches!(v6.segments(), [_, _, _, _, 0 | 0x100 | 0x200 | 0x300, 0x5efe, _, _]) {
         found.push(ipv4_at(bits, 96));
     }
     found
 }
 
-/// By a translator of the network's own, whose prefix nobody knows: every address that it may take out.
+/// The addresses that a translator of the network's own may take out. Nobody knows its prefix, so each length is tried.
 fn translated(bits: u128, prefix_len: u8) -> Vec<Ipv4Addr> {
     let possible = TRANSLATOR_PREFIXES.into_iter().filter(|prefix| *prefix >= prefix_len.min(96));
     let mut found: Vec<Ipv4Addr> = possible.map(|prefix| behind(bits, prefix)).collect();
-    // What begins with a zero is the rest of a longer prefix: no IPv4 address of a host does.
+    // No IPv4 address of a host begins with a zero: such bytes are the rest of a longer prefix.
     if found.iter().any(|v4| v4.octets().starts_with(&[0])) {
         let whole = found.last().copied();
         found.retain(|v4| !v4.octets().starts_with(&[0]));
@@ -49,13 +49,13 @@ fn translated(bits: u128, prefix_len: u8) -> Vec<Ipv4Addr> {
     found
 }
 
-/// The IPv4 address behind a translator's prefix. The byte from bit 64 on is no part of it.
+/// The IPv4 address behind a translator's prefix. The byte from bit 64 on does not belong to it.
 fn behind(bits: u128, prefix: u8) -> Ipv4Addr {
     if prefix == 96 {
         return ipv4_at(bits, 96);
     }
     let (high, low) = (bits >> 64, (bits << 72) >> 64);
-    // 64 bits before that byte, and 56 bits after it.
+    // That byte has 64 bits before it, and 56 after it.
     ipv4_at((high << 64) | low, prefix)
 }
 

@@ -1,4 +1,4 @@
-//! A proxy that all requests go through, where the operator has one.
+//! The egress proxy: if the operator names one, all requests go through it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
-/// How long the proxy may take to be found there.
+/// How long a connection to the proxy may take to open.
 const REACH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A proxy of HTTP: it is asked to CONNECT for https, and for the request itself for plain http. It resolves names, and has
-/// the last word on which addresses are called.
+/// An HTTP proxy. For https it is asked to CONNECT; for plain http it is asked for the request itself. The proxy resolves
+/// names, and has the last word on which addresses are called.
 #[derive(Clone)]
 pub struct EgressProxy(Url);
 
@@ -22,18 +22,28 @@ pub struct EgressProxy(Url);
 #[error("needs http://host:port, with user:password@ before the host if it wants them")]
 pub struct InvalidProxy;
 
-/// The proxy does not do its work, whatever the endpoint would say.
+/// Why the proxy does not pass requests on. Nothing is known of the endpoint.
 #[derive(Clone, Debug, Error)]
 pub enum ProxyFault {
-    /// Nobody answers at its address.
+    /// Nobody answers at the address of the proxy.
     #[error("the egress proxy {0} cannot be reached")]
     Unreachable(EgressProxy),
-    /// 407 from the proxy.
+    /// The proxy answered 407.
     #[error("the egress proxy {0} refuses our credentials")]
     Unauthorized(EgressProxy),
-    /// 407 by way of the proxy.
+    /// The proxy, or an endpoint behind it, answered 407.
     #[error("the egress proxy {0} refuses our credentials, or an endpoint answers 407 itself")]
     Doubtful(EgressProxy),
+}
+
+/// A request that the proxy did not pass on.
+#[derive(Clone, Debug, Error)]
+#[error("{fault}")]
+pub struct NotPassed {
+    /// Why.
+    pub fault: ProxyFault,
+    /// Time until the request may be tried again.
+    pub pause: Duration,
 }
 
 impl FromStr for EgressProxy {
@@ -53,14 +63,14 @@ impl FromStr for EgressProxy {
     }
 }
 
-/// Without its password.
+/// Shows the address without the password.
 impl fmt::Display for EgressProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}:{}", self.host(), self.port())
     }
 }
 
-/// Without its password.
+/// Shows the address without the password.
 impl fmt::Debug for EgressProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -68,12 +78,12 @@ impl fmt::Debug for EgressProxy {
 }
 
 impl EgressProxy {
-    /// With its password.
+    /// Its URL, with the password.
     pub(crate) fn url(&self) -> &Url {
         &self.0
     }
 
-    /// As it stands in its URL.
+    /// Its host, as the URL has it.
     pub(super) fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
@@ -82,7 +92,7 @@ impl EgressProxy {
         self.0.port_or_known_default().unwrap_or(80)
     }
 
-    /// Whether somebody answers at its address.
+    /// Whether somebody answers at the address of the proxy.
     pub(crate) async fn is_reachable(&self) -> bool {
         let host = self.host().trim_start_matches('[').trim_end_matches(']');
         matches!(timeout(REACH_TIMEOUT, TcpStream::connect((host, self.port()))).await, Ok(Ok(_)))

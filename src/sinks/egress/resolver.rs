@@ -1,4 +1,5 @@
-//! Names, resolved under the policy, by DNS of our own: a look-up that hangs ends with its deadline, and holds up no other.
+//! Resolves names under the policy, with a DNS client of our own. A look-up that hangs ends with its deadline, and delays no
+//! other.
 
 mod configuration;
 
@@ -12,12 +13,13 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use self::configuration::Configuration;
-use super::{EgressPolicy, Refused};
+use super::{EgressPolicy, NotAllowed};
 use crate::rules::descriptors::{Descriptors, Shortage};
 
-/// For all servers and attempts together.
+/// Deadline of a look-up, over all servers and tries.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Sockets of a look-up, beside the one of the connection that it is for: one for each family, mostly.
+/// Sockets that a look-up counts for itself. It mostly takes two, one per address family. The other one is counted by the
+/// connection that the look-up is for.
 const SOCKETS: usize = 1;
 
 /// Resolves names and hands on only addresses that may be called.
@@ -28,45 +30,46 @@ pub struct GuardedResolver {
     configuration: Configuration,
 }
 
-/// Why a name leads nowhere.
+/// Why a name leads to no address.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub(crate) enum Unknown {
-    /// It does not resolve, or may not be called.
+pub(crate) enum LookupError {
+    /// The name does not resolve, or its addresses may not be called.
     #[error(transparent)]
-    Refused(#[from] Refused),
-    /// There was no socket to ask with.
+    NotAllowed(#[from] NotAllowed),
+    /// No socket was left to ask with.
     #[error(transparent)]
     Shortage(#[from] Shortage),
 }
 
 impl GuardedResolver {
-    /// A resolver under this policy, with the servers of `/etc/resolv.conf`, after `/etc/hosts`, as they are then.
+    /// A resolver under this policy. It looks into `/etc/hosts`, then asks the servers of `/etc/resolv.conf`. It follows
+    /// changes of both files.
     pub fn new(policy: EgressPolicy, descriptors: Descriptors) -> Self {
         Self { policy, descriptors, configuration: Configuration::of_this_machine() }
     }
 
-    /// The addresses of a name that may be called. The port comes from the URL.
-    pub(crate) async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Unknown> {
-        let resolver = self.configuration.resolver().map_err(Refused::Unresolved)?;
-        let late = |_elapsed| Refused::Unresolved(format!("no answer within {} s", DEADLINE.as_secs()));
+    /// The addresses of a name that may be called. Their port is 0: the port comes from the URL.
+    pub(crate) async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, LookupError> {
+        let resolver = self.configuration.resolver().map_err(NotAllowed::Unresolved)?;
+        let late = |_elapsed| NotAllowed::Unresolved(format!("no answer within {} s", DEADLINE.as_secs()));
         self.descriptors.open(SOCKETS)?;
         let found = timeout(DEADLINE, resolver.lookup_ip(name)).await.map_err(late)?;
         let found = found.map_err(|fault| judge(&fault))?;
         let found = found.iter().map(|address| SocketAddr::new(address, 0));
-        // The operator named the proxy, wherever it is.
+        // The operator named the proxy, so its address needs no leave.
         let is_proxy = self.policy.proxy.as_ref().is_some_and(|proxy| proxy.host() == name);
         if is_proxy { Ok(found.collect()) } else { Ok(self.policy.choose(found)?) }
     }
 }
 
-fn judge(fault: &NetError) -> Unknown {
+fn judge(fault: &NetError) -> LookupError {
     if let NetError::Io(io) = fault
         && let Some(shortage) = Shortage::of(io)
     {
         return shortage.into();
     }
     let why = if fault.is_no_records_found() { "no address".to_owned() } else { fault.to_string() };
-    Refused::Unresolved(why).into()
+    NotAllowed::Unresolved(why).into()
 }
 
 impl Resolve for GuardedResolver {
@@ -74,8 +77,8 @@ impl Resolve for GuardedResolver {
         let resolver = self.clone();
         Box::pin(async move {
             let found = resolver.look_up(name.as_str()).await.map_err(|unknown| match unknown {
-                Unknown::Refused(refused) => Box::<dyn Error + Send + Sync>::from(refused),
-                Unknown::Shortage(shortage) => shortage.into(),
+                LookupError::NotAllowed(refused) => Box::<dyn Error + Send + Sync>::from(refused),
+                LookupError::Shortage(shortage) => shortage.into(),
             })?;
             let addresses: Addrs = Box::new(found.into_iter());
             Ok(addresses)
@@ -102,7 +105,7 @@ mod tests {
     use super::*;
     use crate::rules::descriptors::Budget;
 
-    /// What a DNS server says of names; of what it does not know it says that it is not there.
+    /// The names that a DNS server knows. Of other names it says that they do not exist.
     type Zone = HashMap<&'static str, Says>;
 
     #[derive(Clone)]
@@ -112,7 +115,7 @@ mod tests {
         Nothing,
     }
 
-    /// A DNS server of these tests, and a resolver that asks it alone.
+    /// A DNS server for these tests, and a resolver that asks only that server.
     struct Dns {
         zone: Arc<Mutex<Zone>>,
         resolver: GuardedResolver,
@@ -153,16 +156,16 @@ mod tests {
             self.zone.lock().unwrap().insert(name, says);
         }
 
-        async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, Refused> {
+        async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, NotAllowed> {
             match self.resolver.look_up(name).await {
                 Ok(found) => Ok(found.into_iter().map(|address| address.ip()).collect()),
-                Err(Unknown::Refused(refused)) => Err(refused),
-                Err(Unknown::Shortage(shortage)) => panic!("{shortage}"),
+                Err(LookupError::NotAllowed(refused)) => Err(refused),
+                Err(LookupError::Shortage(shortage)) => panic!("{shortage}"),
             }
         }
     }
 
-    /// None: silence.
+    /// `None` if the server is to be silent.
     fn answer(question: &[u8], zone: &Zone) -> Option<Message> {
         let mut message = Message::from_vec(question).unwrap().into_response();
         let query = message.queries[0].clone();
@@ -238,7 +241,7 @@ mod tests {
         let second = dns.look_up("flip.example").await;
 
         assert_eq!(first, Ok(vec![ip("1.1.1.1")]));
-        assert!(matches!(second, Err(Refused::Address { .. })), "{second:?}");
+        assert!(matches!(second, Err(NotAllowed::Address { .. })), "{second:?}");
     }
 
     #[tokio::test]
@@ -257,7 +260,7 @@ mod tests {
 
         let refused = dns.look_up("silent.example").await.unwrap_err();
 
-        assert!(matches!(refused, Refused::Unresolved(_)), "{refused}");
+        assert!(matches!(refused, NotAllowed::Unresolved(_)), "{refused}");
         assert!(begun.elapsed() < DEADLINE * 3, "{:?}", begun.elapsed());
     }
 
@@ -270,7 +273,7 @@ mod tests {
         // EMFILE, as `bind` says it.
         let refused = judge(&NetError::from(std::io::Error::from_raw_os_error(24)));
 
-        assert_eq!(full, Err(Unknown::Shortage(Shortage::Descriptors(1024))));
-        assert!(matches!(refused, Unknown::Shortage(Shortage::Machine(_))), "{refused}");
+        assert_eq!(full, Err(LookupError::Shortage(Shortage::Descriptors(1024))));
+        assert!(matches!(refused, LookupError::Shortage(Shortage::Machine(_))), "{refused}");
     }
 }

@@ -1,13 +1,13 @@
-//! Which addresses are special, by the registries of IANA.
+//! The special addresses, from the registries of IANA.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use thiserror::Error;
 
-/// IPv4 ranges that are not globally routable unicast (IANA special-purpose registry, RFC 6890 and successors), and the one
-/// address that a cloud gave to the host below its machines although it looks public. Those of other clouds are link-local,
-/// private or shared.
+/// IPv4 ranges that are not globally routable unicast (IANA special-purpose registry, RFC 6890 and successors). One address is
+/// added: Azure gives it to the host below its machines, although it looks public. The addresses that other clouds use so are
+/// link-local, private or shared.
 const SPECIAL_V4: [(Ipv4Addr, u8, &str); 18] = [
     (Ipv4Addr::UNSPECIFIED, 8, "this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
@@ -29,8 +29,8 @@ const SPECIAL_V4: [(Ipv4Addr, u8, &str); 18] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
 ];
 
-/// IPv6 ranges that are not globally routable unicast: those that have a name, and last all outside `2000::/3`, whatever is
-/// assigned there next.
+/// IPv6 ranges that are not globally routable unicast, and have a name. All addresses outside `2000::/3` are special too, so
+/// that a range assigned there later is not called.
 const SPECIAL_V6: [(Ipv6Addr, u8, &str); 17] = [
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
     (Ipv6Addr::LOCALHOST, 128, "loopback"),
@@ -50,27 +50,27 @@ const SPECIAL_V6: [(Ipv6Addr, u8, &str); 17] = [
     (Ipv6Addr::new(0x2620, 0x004f, 0x8000, 0, 0, 0, 0, 0), 48, "AS112"),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "documentation"),
 ];
-/// What is assigned as global unicast today.
+/// The range that is assigned as global unicast today.
 const GLOBAL_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// Where IPv4 is written as IPv6 (RFC 4291, section 2.5.5.2).
+/// The range where IPv4 is written as IPv6 (RFC 4291, section 2.5.5.2).
 const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
 
-/// A text that names no range of addresses; says what is allowed.
+/// Why a text names no range of addresses. The message says what is allowed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidRange {
-    /// An address alone.
+    /// An address without a prefix length.
     #[error("needs a prefix length too; {0} is this address alone")]
     Address(IpNet),
-    /// IPv4 written as IPv6, and more than that.
+    /// IPv4 written as IPv6, with a prefix that covers more than IPv4.
     #[error("needs a prefix length of 96 to 128 where IPv4 is written as IPv6; {0} is all of IPv4")]
     Mapped(Ipv6Net),
-    /// Neither.
+    /// No address at all.
     #[error("needs an address and a prefix length, as 10.0.0.0/8")]
     Other,
 }
 
-/// A range as it is typed: what it means, in the family that it means. Bits behind its prefix mean nothing.
+/// Reads a range as people type it. IPv4 that is written as IPv6 becomes IPv4. Bits behind the prefix are dropped.
 ///
 /// # Errors
 /// [`InvalidRange`].
@@ -89,11 +89,12 @@ pub fn parse_range(text: &str) -> Result<IpNet, InvalidRange> {
     Ok(meant(net).trunc())
 }
 
-/// Whether a range holds an address. One of IPv4 written as IPv6 holds addresses of IPv4.
+/// Whether a range covers an address. A range of IPv4 written as IPv6 covers addresses of IPv4.
 pub(super) fn covers(net: &IpNet, address: IpAddr) -> bool {
     meant(*net).contains(&address)
 }
 
+/// The range in its own family: IPv4 if it is IPv4 written as IPv6.
 fn meant(net: IpNet) -> IpNet {
     let IpNet::V6(v6) = net else { return net };
     let v4 = v6.addr().to_ipv4_mapped();
@@ -102,7 +103,7 @@ fn meant(net: IpNet) -> IpNet {
     mapped.map_or(net, IpNet::V4)
 }
 
-/// The special range that an address belongs to, and its name; none: it is globally routable unicast.
+/// The special range of an address, and its name. `None` if the address is globally routable unicast.
 pub(super) fn special_range(address: IpAddr) -> Option<(IpNet, &'static str)> {
     match address {
         IpAddr::V4(v4) => {

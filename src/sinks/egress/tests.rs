@@ -52,7 +52,7 @@ fn every_spelling_of_a_special_address_is_refused() {
     for host in hosts {
         let judged = strict().judge_text(&format!("http://{host}/"));
 
-        assert!(matches!(judged, Err(Refused::Address { .. })), "{host}: {judged:?}");
+        assert!(matches!(judged, Err(NotAllowed::Address { .. })), "{host}: {judged:?}");
     }
 }
 
@@ -100,7 +100,7 @@ fn an_address_that_carries_another_is_let_in_only_if_both_are() {
         let policy = allowing(&[cidr]);
         assert_eq!(policy.judge_address(public.parse().unwrap()), Ok(()), "{cidr}");
         let judged = policy.judge_address(special.parse().unwrap());
-        assert!(matches!(judged, Err(Refused::Address { .. })), "{cidr} {special}: {judged:?}");
+        assert!(matches!(judged, Err(NotAllowed::Address { .. })), "{cidr} {special}: {judged:?}");
 
         // Leave for what it carries is leave for both.
         let both = allowing(&[cidr, "0.0.0.0/0"]).judge_address(special.parse().unwrap());
@@ -134,7 +134,7 @@ fn a_denied_range_denies_every_spelling_of_it() {
         for address in addresses {
             let judged = policy.judge_address(address.parse().unwrap());
 
-            assert!(matches!(judged, Err(Refused::Denied { .. })), "{denied} {address}: {judged:?}");
+            assert!(matches!(judged, Err(NotAllowed::Denied { .. })), "{denied} {address}: {judged:?}");
         }
         assert_eq!(policy.judge_address("64:ff9b::9.9.9.9".parse().unwrap()), Ok(()), "{denied}");
     }
@@ -236,13 +236,13 @@ fn of_the_addresses_of_a_name_only_public_ones_are_dialled() {
 fn a_name_with_nothing_but_special_addresses_is_refused_and_so_is_one_without_any() {
     let mapped = SocketAddr::new("::ffff:10.0.0.1".parse().unwrap(), 443);
 
-    assert!(matches!(strict().choose([mapped].into_iter()), Err(Refused::Address { .. })));
-    assert!(matches!(strict().choose([].into_iter()), Err(Refused::Unresolved(_))));
+    assert!(matches!(strict().choose([mapped].into_iter()), Err(NotAllowed::Address { .. })));
+    assert!(matches!(strict().choose([].into_iter()), Err(NotAllowed::Unresolved(_))));
 }
 
 #[test]
 fn plain_http_needs_leave() {
-    assert_eq!(EgressPolicy::default().judge_text("http://example.com/").unwrap_err(), Refused::Plaintext);
+    assert_eq!(EgressPolicy::default().judge_text("http://example.com/").unwrap_err(), NotAllowed::Plaintext);
 }
 
 proptest! {

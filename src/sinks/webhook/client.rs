@@ -1,4 +1,4 @@
-//! The HTTP clients: one for all endpoints, and one for each TLS of an endpoint's own.
+//! The HTTP clients: a common one, and one for each TLS of an endpoint's own.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -6,64 +6,76 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, Request, Response};
+use thiserror::Error;
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use super::connector::{After, Bounded, NotKept};
-use super::{ClientError, causes};
-use crate::model::endpoint::Tls;
-use crate::rules::descriptors::Descriptors;
+use super::connector::{AfterRequest, BoundedLayer, NotKept};
+use super::failure::causes;
+use crate::model::endpoint::EndpointTls;
+use crate::rules::descriptors::{Descriptors, Shortage};
 use crate::sinks::egress::{EgressPolicy, GuardedResolver};
 
-/// At most so many response headers.
+/// Response headers that are accepted at most.
 const RESPONSE_HEADERS_MAX: usize = 64;
-/// Idle connections kept per host: as many as an endpoint may have requests under way. All together are bounded by the
-/// descriptors.
+/// Idle connections kept per host. An endpoint may have as many requests under way. The descriptors bound their sum over all hosts.
 const IDLE_CONNECTIONS_MAX: usize = 10_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Clients of endpoints with TLS of their own; of more, those that were used last.
+/// Clients that are kept for endpoints with TLS of their own. Of more, those that were used last are kept.
 const OWN_MAX: usize = 1_000;
-/// What reading the roots of this machine has open: a folder, and a file of it.
-const FILES: usize = 2;
+/// Descriptors that are open while the TLS roots of this machine are read: a folder, and a file in it.
+const ROOT_FILES: usize = 2;
 
-/// All of them.
+/// All clients.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     policy: EgressPolicy,
     resolver: GuardedResolver,
     descriptors: Descriptors,
-    common: Arc<Pair>,
-    own: Arc<Mutex<HashMap<[u8; 32], Own>>>,
+    common: Arc<ClientPair>,
+    /// By the fingerprint of the endpoint's TLS.
+    own: Arc<Mutex<HashMap<[u8; 32], OwnClient>>>,
 }
 
+/// The client for one TLS of an endpoint's own.
 #[derive(Debug)]
-struct Own {
-    pair: Arc<Pair>,
+struct OwnClient {
+    pair: Arc<ClientPair>,
     used: Instant,
 }
 
-/// Two clients alike, but for what becomes of a connection after its request.
+/// Two clients that differ in one thing: one keeps a connection after its request, the other closes it.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(super) struct ClientPair {
     keeping: Client,
     closing: Client,
     descriptors: Descriptors,
 }
 
+/// An HTTP client could not be set up.
+#[derive(Debug, Error)]
+#[error("http client")]
+pub enum ClientError {
+    /// The TLS does not fit, or the client cannot be built at all.
+    Unfit(#[from] reqwest::Error),
+    /// There are no descriptors left for it.
+    Shortage(#[from] Shortage),
+}
+
 impl Clients {
     pub(super) fn new(policy: EgressPolicy, descriptors: Descriptors) -> Result<Self, ClientError> {
         let resolver = GuardedResolver::new(policy.clone(), descriptors.clone());
-        let common = Arc::new(Pair::build(&policy, &resolver, &descriptors, None)?);
+        let common = Arc::new(ClientPair::build(&policy, &resolver, &descriptors, None)?);
         Ok(Self { policy, resolver, descriptors, common, own: Arc::default() })
     }
 
-    /// For endpoints without TLS of their own, and for whoever issues tokens.
-    pub(super) fn common(&self) -> &Pair {
+    /// The client for endpoints without TLS of their own, and for servers that issue tokens.
+    pub(super) fn common(&self) -> &ClientPair {
         &self.common
     }
 
-    /// For an endpoint. Its connections are kept however often endpoints are read again.
-    pub(super) fn of(&self, tls: Option<&Tls>) -> Result<Arc<Pair>, ClientError> {
+    /// The client for an endpoint with this TLS. It stays the same, with its connections, however often endpoints are read again.
+    pub(super) fn of(&self, tls: Option<&EndpointTls>) -> Result<Arc<ClientPair>, ClientError> {
         let Some(tls) = tls else { return Ok(Arc::clone(&self.common)) };
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = own.get_mut(&tls.fingerprint) {
@@ -71,18 +83,18 @@ impl Clients {
             return Ok(Arc::clone(&found.pair));
         }
         // The roots of this machine are files: without a descriptor some of them would be missing from now on.
-        self.descriptors.open(FILES)?;
-        let pair = Arc::new(Pair::build(&self.policy, &self.resolver, &self.descriptors, Some(tls))?);
+        self.descriptors.open(ROOT_FILES)?;
+        let pair = Arc::new(ClientPair::build(&self.policy, &self.resolver, &self.descriptors, Some(tls))?);
         if own.len() >= OWN_MAX
             && let Some(oldest) = own.iter().min_by_key(|(_, own)| own.used).map(|(key, _)| *key)
         {
             own.remove(&oldest);
         }
-        own.insert(tls.fingerprint, Own { pair: Arc::clone(&pair), used: Instant::now() });
+        own.insert(tls.fingerprint, OwnClient { pair: Arc::clone(&pair), used: Instant::now() });
         Ok(pair)
     }
 
-    /// Whether this machine has an address from which each address of a host can be reached. Sends nothing.
+    /// Whether an address of this machine leads to each address of a host. Sends nothing.
     pub(super) async fn has_way_to(&self, url: &Url) -> bool {
         let port = url.port_or_known_default().unwrap_or_default();
         let addresses = match url.host() {
@@ -94,28 +106,29 @@ impl Clients {
         addresses.into_iter().all(|to| {
             let from: IpAddr =
                 if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-            // Ports of UDP are others than those that may be used up.
+            // UDP has ports of its own, so this works where all ports of TCP are in use.
             UdpSocket::bind((from, 0)).is_ok_and(|socket| socket.connect(to).is_ok())
         })
     }
 }
 
-impl Pair {
+impl ClientPair {
     fn build(
         policy: &EgressPolicy,
         resolver: &GuardedResolver,
         descriptors: &Descriptors,
-        tls: Option<&Tls>,
+        tls: Option<&EndpointTls>,
     ) -> Result<Self, ClientError> {
         let build = |after| {
-            let bounded = Bounded { descriptors: descriptors.clone(), after };
+            let bounded = BoundedLayer { descriptors: descriptors.clone(), after };
             build(policy, resolver, bounded, tls)
         };
-        let (keeping, closing) = (build(After::Kept)?, build(After::Closed)?);
+        let (keeping, closing) = (build(AfterRequest::Keep)?, build(AfterRequest::Close)?);
         Ok(Self { keeping, closing, descriptors: descriptors.clone() })
     }
 
-    /// Sends a request over a connection that is idle, else over a new one, which ends with it if too many are kept already.
+    /// Sends a request over an idle connection, or else over a new one. A new one ends with its request if too many are kept
+    /// already.
     pub(super) async fn execute<E: From<reqwest::Error>>(
         &self,
         request: impl Fn() -> Result<Request, E>,
@@ -124,7 +137,7 @@ impl Pair {
             Err(fault) if causes(&fault).any(|cause| cause.downcast_ref::<NotKept>().is_some()) => {
                 let passing = Arc::new(self.descriptors.passing());
                 let mut response = self.closing.execute(request()?).await?;
-                // Until its body is read.
+                // The connection counts as passing until the body is read.
                 response.extensions_mut().insert(passing);
                 Ok(response)
             }
@@ -133,18 +146,18 @@ impl Pair {
     }
 }
 
-/// A client that follows no redirect, uses no proxy but the policy's, decompresses nothing, retries nothing, dials only what
-/// the policy allows, and only while descriptors are left.
+/// A client that follows no redirect, decompresses nothing, retries nothing, and uses no proxy but the policy's. It dials only
+/// addresses that the policy allows, and only while descriptors are left.
 fn build(
     policy: &EgressPolicy,
     resolver: &GuardedResolver,
-    bounded: Bounded,
-    tls: Option<&Tls>,
+    bounded: BoundedLayer,
+    tls: Option<&EndpointTls>,
 ) -> Result<Client, ClientError> {
     let idle_max = match bounded.after {
-        // No fewer than may be under way, or they would be closed and opened all the time.
-        After::Kept => IDLE_CONNECTIONS_MAX,
-        After::Closed => 0,
+        // If fewer were kept than may be under way, connections would be closed and opened all the time.
+        AfterRequest::Keep => IDLE_CONNECTIONS_MAX,
+        AfterRequest::Close => 0,
     };
     let mut builder = Client::builder()
         .use_preconfigured_provider()
@@ -172,11 +185,11 @@ fn build(
     Ok(builder.build()?)
 }
 
-/// Whether an endpoint could be called with this TLS: whether the certificates are some, and the key is theirs.
+/// Checks that an endpoint could be called with this TLS: the certificates can be read, and the key belongs to its certificate.
 ///
 /// # Errors
 /// [`ClientError`].
-pub fn check_tls(tls: &Tls) -> Result<(), ClientError> {
+pub fn check_tls(tls: &EndpointTls) -> Result<(), ClientError> {
     let mut builder = Client::builder().use_preconfigured_provider();
     if let Some(authorities) = &tls.authorities {
         builder = builder.tls_certs_only(authorities.clone());
@@ -187,7 +200,7 @@ pub fn check_tls(tls: &Tls) -> Result<(), ClientError> {
     Ok(builder.build().map(drop)?)
 }
 
-/// Names reqwest's provider once: it was built without one, so that TLS is ring's, as small as it gets.
+/// Names the crypto provider of reqwest. reqwest is built without one, so that TLS is ring's, as small as it gets.
 trait PreconfiguredProvider {
     fn use_preconfigured_provider(self) -> Self;
 }

@@ -1,4 +1,4 @@
-//! What stands in front of the connector: it opens a connection only where file descriptors are left for it.
+//! A layer in front of the connector of the HTTP client. It opens a connection only while file descriptors are left for it.
 
 use std::error::Error;
 use std::future::Future;
@@ -13,43 +13,43 @@ use crate::rules::descriptors::Descriptors;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A new connection could not be kept after its request: one that ends with it will do.
+/// A new connection could not be kept after its request. The caller opens one that ends with the request instead.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("too many connections are kept already")]
 pub(super) struct NotKept;
 
-/// What becomes of a connection after its request.
+/// The fate of a connection after its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    /// It is kept for the next one.
-    Kept,
-    /// It ends.
-    Closed,
+pub(super) enum AfterRequest {
+    /// The client keeps it for the next request.
+    Keep,
+    /// The client closes it.
+    Close,
 }
 
-/// For each client.
+/// The layer, one for each client.
 #[derive(Clone, Debug)]
-pub(super) struct Bounded {
+pub(super) struct BoundedLayer {
     pub(super) descriptors: Descriptors,
-    pub(super) after: After,
+    pub(super) after: AfterRequest,
 }
 
-/// The connector, bounded.
+/// The connector behind the layer.
 #[derive(Clone, Debug)]
-pub(super) struct Connector<S> {
+pub(super) struct BoundedConnector<S> {
     inner: S,
-    bounded: Bounded,
+    bounded: BoundedLayer,
 }
 
-impl<S> Layer<S> for Bounded {
-    type Service = Connector<S>;
+impl<S> Layer<S> for BoundedLayer {
+    type Service = BoundedConnector<S>;
 
-    fn layer(&self, inner: S) -> Connector<S> {
-        Connector { inner, bounded: self.clone() }
+    fn layer(&self, inner: S) -> BoundedConnector<S> {
+        BoundedConnector { inner, bounded: self.clone() }
     }
 }
 
-impl<S, R> Service<R> for Connector<S>
+impl<S, R> Service<R> for BoundedConnector<S>
 where
     S: Service<R, Error = BoxError>,
     S::Future: Send + 'static,
@@ -64,10 +64,10 @@ where
     }
 
     fn call(&mut self, to: R) -> Self::Future {
-        let Bounded { descriptors, after } = &self.bounded;
+        let BoundedLayer { descriptors, after } = &self.bounded;
         let refused = match after {
-            After::Kept => (!descriptors.keep_one()).then(|| BoxError::from(NotKept)),
-            After::Closed => descriptors.open(1).err().map(BoxError::from),
+            AfterRequest::Keep => (!descriptors.keep_one()).then(|| BoxError::from(NotKept)),
+            AfterRequest::Close => descriptors.open(1).err().map(BoxError::from),
         };
         match refused {
             Some(refused) => Box::pin(async { Err(refused) }),

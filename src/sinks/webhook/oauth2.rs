@@ -1,5 +1,5 @@
-//! Tokens of OAuth 2 client credentials (RFC 6749, section 4.4): asked for once for all attempts that need one, kept until
-//! shortly before they expire.
+//! Access tokens of OAuth 2 client credentials (RFC 6749, section 4.4). One request serves all attempts that need the same
+//! token; the token is kept until shortly before it expires.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,57 +14,61 @@ use tokio::time::Instant;
 
 use crate::model::endpoint::OAuth2;
 
-/// Logins whose tokens are kept.
+/// Logins whose tokens are kept at most.
 const LOGINS_MAX: usize = 10_000;
-/// For a token that does not say how long it is good.
+/// Life of a token that does not say how long it is good.
 const LIFE_DEFAULT: Duration = Duration::from_mins(5);
 const LIFE_MAX: Duration = Duration::from_hours(24);
-/// A token is asked for anew so long before it expires, or after nine tenths of its life.
+/// A token is kept until this long before it expires, or for nine tenths of its life if that is longer.
 const EARLY: Duration = Duration::from_secs(30);
-/// Who is refused a token is not asked for again by every attempt that waits.
+/// A refused token is not asked for again for this long. Otherwise every attempt that waits would ask.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// Those that are kept.
+/// The tokens that are kept, by login.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tokens(Arc<Mutex<HashMap<OAuth2, Arc<Slot>>>>);
+pub(super) struct TokenCache(Arc<Mutex<HashMap<OAuth2, Arc<TokenSlot>>>>);
 
-/// One at a time asks; the others wait for the answer.
-type Slot = tokio::sync::Mutex<Option<Kept>>;
+/// The place of one login. One attempt at a time asks for a token; the others wait for the answer.
+type TokenSlot = tokio::sync::Mutex<Option<CachedToken>>;
 
+/// The last answer to a login.
 #[derive(Debug)]
-struct Kept {
+struct CachedToken {
+    /// The `authorization` header, or why there is none.
     answer: Result<HeaderValue, String>,
     until: Instant,
 }
 
-/// What the token's endpoint said.
+/// A token that was issued.
 #[derive(Debug)]
-pub(super) struct Token {
+pub(super) struct AccessToken {
+    /// The `authorization` header.
     header: HeaderValue,
+    /// How long it is kept.
     life: Duration,
 }
 
-/// RFC 6749, section 5.1.
+/// The body of a response that issues a token (RFC 6749, section 5.1).
 #[derive(Deserialize)]
-struct Answer {
+struct TokenResponse {
     access_token: String,
     token_type: String,
-    /// Some send it as a text.
+    /// In seconds. Some servers send it as a text.
     expires_in: Option<serde_json::Value>,
 }
 
-impl Tokens {
-    /// The `authorization` header: the one that is kept, or what `ask` brings. `Err` of `ask` is passed on and not kept.
+impl TokenCache {
+    /// The `authorization` header: the one that is kept, or the one that `ask` brings.
     ///
     /// # Errors
-    /// What the token's endpoint said in `Ok(Err(…))`; what `ask` failed of in `Err`.
+    /// `Ok(Err(…))` says why the server issued no token, and is kept for a while. `Err` is the error of `ask`, and is not kept.
     ///
     /// # Cancel safety
-    /// Dropped, nothing is kept, and the next who waits asks.
+    /// Dropping the future keeps nothing. The next attempt that waits asks.
     pub(super) async fn get<E>(
         &self,
         login: &OAuth2,
-        ask: impl Future<Output = Result<Result<Token, String>, E>>,
+        ask: impl Future<Output = Result<Result<AccessToken, String>, E>>,
     ) -> Result<Result<HeaderValue, String>, E> {
         let slot = self.slot(login);
         let mut kept = slot.lock().await;
@@ -73,14 +77,14 @@ impl Tokens {
             return Ok(kept.answer.clone());
         }
         let (answer, life) = match ask.await? {
-            Ok(Token { header, life }) => (Ok(header), life),
+            Ok(AccessToken { header, life }) => (Ok(header), life),
             Err(why) => (Err(why), REFUSED_FOR),
         };
-        *kept = Some(Kept { answer: answer.clone(), until: Instant::now() + life });
+        *kept = Some(CachedToken { answer: answer.clone(), until: Instant::now() + life });
         Ok(answer)
     }
 
-    /// An endpoint refused this token: the next attempt asks for another.
+    /// Forgets a token that an endpoint refused. The next attempt asks for another one.
     pub(super) async fn forget(&self, login: &OAuth2, refused: &HeaderValue) {
         let slot = self.slot(login);
         let mut kept = slot.lock().await;
@@ -89,7 +93,7 @@ impl Tokens {
         }
     }
 
-    fn slot(&self, login: &OAuth2) -> Arc<Slot> {
+    fn slot(&self, login: &OAuth2) -> Arc<TokenSlot> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= LOGINS_MAX && !slots.contains_key(login) {
             slots.clear();
@@ -98,14 +102,14 @@ impl Tokens {
     }
 }
 
-/// What asks for a token.
+/// The request for a token.
 pub(super) fn request(login: &OAuth2) -> Request {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials");
     if let Some(scope) = &login.scope {
         form.append_pair("scope", scope);
     }
-    // Section 2.3.1: both are encoded like a form before they are encoded in base64.
+    // Section 2.3.1: id and secret are encoded like a form before they are encoded in base64.
     let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let credentials = format!("{}:{}", encode(&login.client_id), encode(&login.client_secret));
     let mut request = Request::new(Method::POST, login.token_url.clone());
@@ -120,13 +124,13 @@ pub(super) fn request(login: &OAuth2) -> Request {
     request
 }
 
-/// Reads the answer; a fault is named without what was read.
-pub(super) fn read(status_code: u16, body: &[u8]) -> Result<Token, String> {
+/// Reads the response to a request for a token. An error does not quote the response.
+pub(super) fn read(status_code: u16, body: &[u8]) -> Result<AccessToken, String> {
     if status_code != 200 {
         return Err(format!("status {status_code}"));
     }
     #[expect(clippy::map_err_ignore, reason = "the cause may quote the token")]
-    let answer: Answer = serde_json::from_slice(body)
+    let answer: TokenResponse = serde_json::from_slice(body)
         .map_err(|_| "the answer is not JSON with access_token and token_type".to_owned())?;
     if !answer.token_type.eq_ignore_ascii_case("bearer") {
         return Err("token_type is not Bearer".to_owned());
@@ -142,7 +146,7 @@ pub(super) fn read(status_code: u16, body: &[u8]) -> Result<Token, String> {
         .filter(|seconds| seconds.is_finite())
         .map_or(LIFE_DEFAULT.as_secs_f64(), |seconds| seconds.clamp(0.0, LIFE_MAX.as_secs_f64()));
     let life = Duration::from_secs_f64(seconds);
-    Ok(Token { header, life: life.saturating_sub(EARLY).max(life.mul_f64(0.9)) })
+    Ok(AccessToken { header, life: life.saturating_sub(EARLY).max(life.mul_f64(0.9)) })
 }
 
 #[cfg(test)]

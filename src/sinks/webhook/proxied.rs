@@ -1,5 +1,5 @@
-//! Whose 407 it is, where requests go through an egress proxy. The proxy's own costs no attempt. An endpoint's own is a refusal
-//! like any other; over plain http it looks the same, and only what others are answered tells them apart.
+//! Tells a 407 of the egress proxy from a 407 of an endpoint. A 407 of the proxy costs no attempt; a 407 of an endpoint is a
+//! refusal like any other. Over plain http the two look alike, and only the answers to other requests tell them apart.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -7,40 +7,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Method, Request, Response, StatusCode};
-use thiserror::Error;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::causes;
-use super::client::Pair;
-use crate::sinks::egress::{EgressProxy, ProxyFault};
+use super::client::ClientPair;
+use super::failure::causes;
+use crate::sinks::egress::{EgressProxy, NotPassed, ProxyFault};
 
-/// What hyper-util says of a 407 to CONNECT. The whole text: a part of it may stand in a receiver's certificate.
+/// The error of hyper-util for a 407 to CONNECT. The whole text is compared: a part of it may stand in a receiver's
+/// certificate.
 const REFUSED_TUNNEL: &str = "tunnel error: proxy authorization required";
-/// Before what a proxy did not let through is tried again; doubled with each refusal of the same place.
+/// Pause before a request that the proxy refused is tried again. Each refusal of the same URL doubles it.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// So many refusals in a row, each after its pause, make a 407 the endpoint's own if nothing speaks against it.
+/// After this many refusals in a row, each after its pause, a 407 is the endpoint's own if nothing speaks against it.
 const IN_A_ROW: u32 = 3;
-/// What others were answered counts for so long.
+/// The answers to other requests count for this long.
 const LATELY: Duration = Duration::from_mins(2);
-/// A row that was not heard of for so long begins anew.
+/// A row of refusals without a new one for this long begins anew.
 const ROW_KEPT: Duration = Duration::from_hours(1);
-/// Places that are remembered.
-const PLACES_MAX: usize = 10_000;
-/// Nobody is called so (RFC 6761, section 6.4): what answers is the proxy.
+/// URLs that are remembered at most.
+const URLS_MAX: usize = 10_000;
+/// No host has this name (RFC 6761, section 6.4), so an answer comes from the proxy.
 const NOBODY: &str = "http://postrider.invalid/";
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A request that was not passed on: nothing is known of the endpoint.
-#[derive(Clone, Debug, Error)]
-#[error("{fault}")]
-pub struct NotPassed {
-    /// What the proxy does wrong.
-    pub fault: ProxyFault,
-    /// Before it is tried again.
-    pub pause: Duration,
-}
 
 /// Tells the proxy's answers from those of endpoints.
 #[derive(Clone, Debug)]
@@ -49,34 +39,36 @@ pub(super) struct Proxied {
     heard: Arc<Mutex<Heard>>,
 }
 
-/// What was answered lately. Places are URLs, by their hash: of one host each path may be somebody else's.
+/// The answers of late. They are kept by the hash of the URL, because each path of a host may belong to another owner.
 #[derive(Debug, Default)]
 struct Heard {
     hasher: RandomState,
     refusing: HashMap<u64, Refusals>,
-    /// When anybody answered something else than 407: our credentials were right then.
+    /// When any URL last answered something else than 407. Our credentials were right then.
     passed: Option<Instant>,
 }
 
-/// 407 from one place.
+/// The answers 407 of one URL.
 #[derive(Clone, Copy, Debug)]
 struct Refusals {
     first: Instant,
     last: Instant,
-    /// Refusals with a whole pause before each: many requests at once are one.
+    /// Refusals with a whole pause before each. Refusals of many requests at once count as one.
     in_a_row: u32,
     next: Instant,
-    /// It was found to be the endpoint's.
+    /// Whether they were found to be the endpoint's own.
     is_own: bool,
 }
 
-/// Whose a 407 is, as far as it can be told without asking.
+/// The sender of a 407, as far as it can be told without asking the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
+enum RefusedBy {
+    /// The endpoint itself.
     Endpoint,
+    /// The endpoint or the proxy: too little is known.
     Unknown,
-    /// Others are refused too, and nobody is let through.
-    Everybody,
+    /// The proxy, as it seems: other requests are refused too, and none is passed on.
+    Proxy,
 }
 
 impl Proxied {
@@ -84,8 +76,10 @@ impl Proxied {
         Self { proxy, heard: Arc::default() }
     }
 
-    /// Whether it was the proxy that let no connection come about. What a proxy that is there says of the endpoint is the
-    /// endpoint's.
+    /// Judges a failed request.
+    ///
+    /// # Errors [`NotPassed`] if the proxy let no connection come about. If a proxy that can be reached reports a failure of
+    /// the endpoint, the failure is the endpoint's.
     pub(super) async fn judge_fault(&self, fault: &reqwest::Error) -> Result<(), NotPassed> {
         let Some(proxy) = self.proxy.as_ref().filter(|_| fault.is_connect()) else { return Ok(()) };
         if causes(fault).any(|cause| cause.to_string() == REFUSED_TUNNEL) {
@@ -98,26 +92,29 @@ impl Proxied {
         Err(NotPassed { fault: ProxyFault::Unreachable(proxy.clone()), pause: PAUSE })
     }
 
-    /// Whether the proxy refused to pass a request on.
-    pub(super) async fn judge(&self, response: &Response, client: &Pair) -> Result<(), NotPassed> {
+    /// Judges a response.
+    ///
+    /// # Errors
+    /// [`NotPassed`] if the proxy refused to pass the request on, or may have.
+    pub(super) async fn judge(&self, response: &Response, client: &ClientPair) -> Result<(), NotPassed> {
         let Some(proxy) = self.proxy.as_ref().filter(|_| response.url().scheme() == "http") else {
             return Ok(());
         };
-        let place = response.url();
+        let url = response.url();
         if response.status() != StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             self.lock().passed = Some(Instant::now());
             return Ok(());
         }
-        let (whose, pause) = self.lock().refused(place, Instant::now());
+        let (by, pause) = self.lock().refused(url, Instant::now());
         let not_passed =
             |fault: fn(EgressProxy) -> ProxyFault| NotPassed { fault: fault(proxy.clone()), pause };
-        match whose {
-            Whose::Endpoint => Ok(()),
-            Whose::Unknown => Err(not_passed(ProxyFault::Doubtful)),
-            Whose::Everybody if refuses_us(client).await => Err(not_passed(ProxyFault::Unauthorized)),
-            // From the next on: this one may have met the proxy before its credentials were mended.
-            Whose::Everybody => {
-                self.lock().own(place);
+        match by {
+            RefusedBy::Endpoint => Ok(()),
+            RefusedBy::Unknown => Err(not_passed(ProxyFault::Doubtful)),
+            RefusedBy::Proxy if refuses_us(client).await => Err(not_passed(ProxyFault::Unauthorized)),
+            // The next 407 is the endpoint's own. This one may have met the proxy before its credentials were mended.
+            RefusedBy::Proxy => {
+                self.lock().set_own(url);
                 Err(not_passed(ProxyFault::Doubtful))
             }
         }
@@ -129,18 +126,19 @@ impl Proxied {
 }
 
 impl Heard {
-    /// Whose it is, and how long to wait if it is not the endpoint's.
-    fn refused(&mut self, place: &Url, now: Instant) -> (Whose, Duration) {
-        let key = self.hasher.hash_one(place);
-        if self.refusing.len() >= PLACES_MAX && !self.refusing.contains_key(&key) {
+    /// Counts a 407. Returns who is behind it, and how long to wait if it is not the endpoint.
+    fn refused(&mut self, url: &Url, now: Instant) -> (RefusedBy, Duration) {
+        let key = self.hasher.hash_one(url);
+        if self.refusing.len() >= URLS_MAX && !self.refusing.contains_key(&key) {
             self.refusing.retain(|_, refusals| now < refusals.last + LATELY);
-            if self.refusing.len() >= PLACES_MAX {
+            if self.refusing.len() >= URLS_MAX {
                 self.refusing.clear();
             }
         }
         let anew = Refusals { first: now, last: now, in_a_row: 0, next: now, is_own: false };
         let known = self.refusing.get(&key).copied();
-        // What it answered in between ends a row, unless it goes on at once: it may answer some requests so and some not.
+        // Another answer in between ends a row, unless the row goes on soon: an endpoint may refuse some requests and not
+        // others.
         let kept = |known: &Refusals| {
             let is_ended = self.passed > Some(known.last) && now >= known.last + LATELY;
             !is_ended && now < known.last + ROW_KEPT
@@ -152,37 +150,38 @@ impl Heard {
             refusals.in_a_row += 1;
             refusals.next = now + pause;
         }
-        let whose = self.whose(key, &refusals, now);
-        refusals.is_own |= whose == Whose::Endpoint;
+        let by = self.refused_by(key, &refusals, now);
+        refusals.is_own |= by == RefusedBy::Endpoint;
         self.refusing.insert(key, refusals);
-        (whose, refusals.next.saturating_duration_since(now).max(PAUSE))
+        (by, refusals.next.saturating_duration_since(now).max(PAUSE))
     }
 
-    fn whose(&self, key: u64, refusals: &Refusals, now: Instant) -> Whose {
+    fn refused_by(&self, key: u64, refusals: &Refusals, now: Instant) -> RefusedBy {
         let passed = self.passed.filter(|at| *at > refusals.first);
         let others = self.refusing.iter().filter(|(other, known)| **other != key && !known.is_own);
         let refused = others.map(|(_, known)| known.last).filter(|at| now < *at + LATELY).max();
         match () {
-            () if refusals.is_own => Whose::Endpoint,
-            // Somebody got through since, so our credentials are right.
-            () if passed > refused && refusals.in_a_row > 1 => Whose::Endpoint,
-            () if refusals.in_a_row < IN_A_ROW => Whose::Unknown,
-            () if refused > passed => Whose::Everybody,
-            () => Whose::Endpoint,
+            () if refusals.is_own => RefusedBy::Endpoint,
+            // Another request was passed on since, so our credentials are right.
+            () if passed > refused && refusals.in_a_row > 1 => RefusedBy::Endpoint,
+            () if refusals.in_a_row < IN_A_ROW => RefusedBy::Unknown,
+            () if refused > passed => RefusedBy::Proxy,
+            () => RefusedBy::Endpoint,
         }
     }
 
-    /// The proxy lets us through: it was the endpoint.
-    fn own(&mut self, place: &Url) {
-        let key = self.hasher.hash_one(place);
+    /// The proxy lets us through, so the endpoint is behind its refusals.
+    fn set_own(&mut self, url: &Url) {
+        let key = self.hasher.hash_one(url);
         if let Some(refusals) = self.refusing.get_mut(&key) {
             refusals.is_own = true;
         }
     }
 }
 
-/// Whether the proxy says 407 where no endpoint can have said it. One that does not answer is asked again after the pause.
-async fn refuses_us(client: &Pair) -> bool {
+/// Whether the proxy says 407 where no endpoint can have said it. No answer counts as a refusal; the pause comes, and then the
+/// next question.
+async fn refuses_us(client: &ClientPair) -> bool {
     let Ok(url) = Url::parse(NOBODY) else { return true };
     let probe = || Ok::<_, reqwest::Error>(Request::new(Method::HEAD, url.clone()));
     match timeout(PROBE_TIMEOUT, client.execute(probe)).await {
@@ -199,10 +198,10 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// What is made of a 407 from a place at these seconds, one after the other.
-    fn verdicts(heard: &mut Heard, begun: Instant, place: &str, seconds: &[u64]) -> Vec<Whose> {
+    /// The verdicts on a 407 of this URL at these seconds, one after the other.
+    fn verdicts(heard: &mut Heard, begun: Instant, address: &str, seconds: &[u64]) -> Vec<RefusedBy> {
         let at = |s: &u64| begun + Duration::from_secs(*s);
-        seconds.iter().map(|s| heard.refused(&url(place), at(s)).0).collect()
+        seconds.iter().map(|s| heard.refused(&url(address), at(s)).0).collect()
     }
 
     #[test]
@@ -211,19 +210,19 @@ mod tests {
 
         let said = verdicts(&mut heard, begun, "http://a/", &[0, 0, 0, 0, 1, 1, 2, 3, 3, 4]);
 
-        assert_eq!(said[..7], [Whose::Unknown; 7]);
-        assert_eq!(said[7..], [Whose::Endpoint; 3]);
+        assert_eq!(said[..7], [RefusedBy::Unknown; 7]);
+        assert_eq!(said[7..], [RefusedBy::Endpoint; 3]);
     }
 
     #[test]
     fn where_others_get_through_it_is_its_own_soon() {
         let (mut heard, begun) = (Heard::default(), Instant::now());
 
-        assert_eq!(verdicts(&mut heard, begun, "http://a/x", &[1]), [Whose::Unknown]);
+        assert_eq!(verdicts(&mut heard, begun, "http://a/x", &[1]), [RefusedBy::Unknown]);
         heard.passed = Some(begun + Duration::from_secs(2));
 
-        assert_eq!(verdicts(&mut heard, begun, "http://a/x", &[3, 4, 500]), [Whose::Endpoint; 3]);
-        assert_eq!(verdicts(&mut heard, begun, "http://a/y", &[501]), [Whose::Unknown]);
+        assert_eq!(verdicts(&mut heard, begun, "http://a/x", &[3, 4, 500]), [RefusedBy::Endpoint; 3]);
+        assert_eq!(verdicts(&mut heard, begun, "http://a/y", &[501]), [RefusedBy::Unknown]);
     }
 
     #[test]
@@ -235,10 +234,10 @@ mod tests {
             heard.refused(&url("http://c/"), begun + Duration::from_secs(s));
             heard.refused(&url("http://d/"), begun + Duration::from_secs(s));
         }
-        assert_eq!(verdicts(&mut heard, begun, "http://c/", &[25]), [Whose::Everybody]);
+        assert_eq!(verdicts(&mut heard, begun, "http://c/", &[25]), [RefusedBy::Proxy]);
 
-        heard.own(&url("http://c/"));
-        assert_eq!(verdicts(&mut heard, begun, "http://c/", &[26]), [Whose::Endpoint]);
+        heard.set_own(&url("http://c/"));
+        assert_eq!(verdicts(&mut heard, begun, "http://c/", &[26]), [RefusedBy::Endpoint]);
     }
 
     #[test]
@@ -247,7 +246,7 @@ mod tests {
         verdicts(&mut heard, begun, "http://a/", &[0, 1]);
         heard.passed = Some(begun + Duration::from_secs(2));
 
-        assert_eq!(verdicts(&mut heard, begun, "http://a/", &[200]), [Whose::Unknown]);
+        assert_eq!(verdicts(&mut heard, begun, "http://a/", &[200]), [RefusedBy::Unknown]);
     }
 
     #[test]

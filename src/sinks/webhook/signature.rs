@@ -1,6 +1,7 @@
-//! Rules: the signatures of Standard Webhooks 1.0.0 over `id.timestamp.body`: `v1` (HMAC-SHA256) and `v1a` (ed25519). By ring, which the
-//! TLS stack brings along, in place: the official crate copies the body first and took three times as long. That one verifies
-//! what is sent, in `postrider receive` and in every test.
+//! The signatures of Standard Webhooks 1.0.0 over `id.timestamp.body`: `v1` (HMAC-SHA256) and `v1a` (ed25519).
+//!
+//! ring makes them, which the TLS stack brings along, and reads the body in place. The official crate copies the body first and
+//! took three times as long. That crate verifies what is sent, in `postrider receive` and in every test.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -8,10 +9,10 @@ use ring::hmac;
 
 use crate::model::endpoint::{SigningKey, SigningSecret};
 
-/// What is signed.
+/// The content that a signature covers.
 #[derive(Clone, Copy, Debug)]
-pub struct Signed<'a> {
-    /// `webhook-id`; without a full stop.
+pub struct SignedContent<'a> {
+    /// `webhook-id`, without a full stop.
     pub webhook_id: &'a str,
     /// `webhook-timestamp`, in seconds of the Unix epoch.
     pub timestamp: i64,
@@ -19,12 +20,12 @@ pub struct Signed<'a> {
     pub body: &'a [u8],
 }
 
-/// Signs one attempt: the value of the `webhook-signature` header, one signature per secret and one of the key, separated by
-/// spaces.
+/// Signs one attempt. Returns the value of the `webhook-signature` header: one signature per secret and one of the key,
+/// separated by spaces.
 pub fn sign<'a>(
     secrets: impl Iterator<Item = &'a SigningSecret>,
     key: Option<&SigningKey>,
-    signed: Signed<'_>,
+    signed: SignedContent<'_>,
 ) -> String {
     let timestamp = signed.timestamp.to_string();
     let parts = [signed.webhook_id.as_bytes(), b".", timestamp.as_bytes(), b".", signed.body];
@@ -40,7 +41,7 @@ pub fn sign<'a>(
         BASE64.encode_string(context.sign(), &mut signatures);
     }
     if let Some(key) = key {
-        // Ed25519 reads what it signs twice, so it must lie in one piece.
+        // Ed25519 reads the content twice, so the content must lie in one piece.
         signatures.push_str(" v1a,");
         signatures.push_str(&key.sign(&parts.concat()));
     }
@@ -73,7 +74,7 @@ mod tests {
 
     fn v1(secret: &str, webhook_id: &str, timestamp: i64, body: &str) -> String {
         let secret = secret.parse().unwrap();
-        sign(iter::once(&secret), None, Signed { webhook_id, timestamp, body: body.as_bytes() })
+        sign(iter::once(&secret), None, SignedContent { webhook_id, timestamp, body: body.as_bytes() })
     }
 
     #[test]
@@ -103,7 +104,7 @@ mod tests {
         let [(second, ..), (first, webhook_id, timestamp, body, expected)] = OFFICIAL;
         let secrets = [first.parse().unwrap(), second.parse().unwrap()];
 
-        let signed = Signed { webhook_id, timestamp, body: body.as_bytes() };
+        let signed = SignedContent { webhook_id, timestamp, body: body.as_bytes() };
         assert_eq!(
             sign(secrets.iter(), None, signed),
             format!("{expected} v1,78nXHjpFP0tVJQW5D0SBwmVyyW87BV/rL6MgfM/Bw44=")
@@ -120,7 +121,7 @@ mod tests {
                 .parse()
                 .unwrap();
 
-        let signed = Signed { webhook_id, timestamp, body: body.as_bytes() };
+        let signed = SignedContent { webhook_id, timestamp, body: body.as_bytes() };
         assert_eq!(
             sign(iter::once(&secret), Some(&key), signed),
             format!(

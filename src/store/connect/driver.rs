@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 
-use super::host::Place;
+use super::host::DatabaseHost;
 use super::options::Options;
 
 /// For a TCP connection.
@@ -80,7 +80,7 @@ fn set_words(config: &mut Config, options: &Options) -> Result<(), String> {
 }
 
 /// The same, for one host.
-pub(super) fn at(place: &Place, config: &Config, ssl_mode: SslMode) -> Config {
+pub(super) fn at(place: &DatabaseHost, config: &Config, ssl_mode: SslMode) -> Config {
     let mut config = config.clone();
     config.host(&place.host).port(place.port);
     if let Some(address) = place.address {

@@ -11,7 +11,7 @@ const PORT: u16 = 5432;
 
 /// One host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct DatabaseHost {
     /// A name, an address, or the folder of a Unix socket.
     pub(super) host: String,
     /// Spares the name server; the name still counts for certificates.
@@ -19,7 +19,7 @@ pub(super) struct Place {
     pub(super) port: u16,
 }
 
-impl Place {
+impl DatabaseHost {
     /// All of them, at least one.
     ///
     /// # Errors

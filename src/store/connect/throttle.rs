@@ -1,4 +1,4 @@
-//! The gate that every attempt to connect passes: one at a time, and in database_health at most one a second with a growing,
+//! The gate that every attempt to connect passes: one at a time, and in trouble at most one a second with a growing,
 //! jittered pause. Whoever came for a connection while another tried in vain shares that failure, so that however many
 //! stages and requests want one, a server that is down or full sees one knock at a time.
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ConnectError;
 
-/// Between two attempts in database_health, for each host that an attempt may try. There are two gates, because who tries for the
+/// Between two attempts in trouble, for each host that an attempt may try. There are two gates, because who tries for the
 /// others may stand still with the common runtime, and the lease must not wait for it; so all of a process stays within
 /// two attempts a second. (A listening connection with another URL has a third, to another server as a rule.)
 const PAUSE: Duration = Duration::from_secs(1);

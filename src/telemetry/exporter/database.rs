@@ -1,4 +1,4 @@
-//! The database's part of a exporter.
+//! The part of a scrape that is read from the database.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use super::gauges::{Gauges, Value};
 use crate::dispatcher::scheduler::Scheduler;
 use crate::store::{EndpointMeasure, Store, StoreError, TableMeasure, one_line};
 
-/// So many endpoints have labels: those with the most pending deliveries.
+/// Endpoints with metrics of their own: those with the most pending deliveries.
 const ENDPOINTS_MAX: i64 = 100;
 
-/// What was read so far.
-pub(super) struct Reading {
+/// A reading of the database: the gauges that are known so far.
+pub(super) struct DatabaseReading {
     store: Store,
     scheduler: Arc<Scheduler>,
     gauges: Gauges,
 }
 
-/// Why a part is missing.
+/// Why a part of the reading is missing.
 #[derive(Debug, Error)]
 enum ReadingError {
     #[error("cannot measure")]
@@ -30,18 +30,18 @@ enum ReadingError {
 
 type Done = Result<(), ReadingError>;
 
-impl Reading {
+impl DatabaseReading {
     pub(super) fn new(store: Store, scheduler: Arc<Scheduler>) -> Self {
         Self { store, scheduler, gauges: Gauges::default() }
     }
 
-    /// Reads everything; a part that fails (a count that takes too long) does not keep the others from being read.
-    /// Returns what failed first.
+    /// Reads everything. If a part fails (a count takes too long), the others are read all the same. Returns the first
+    /// failure.
     ///
     /// # Cancel safety
-    /// Dropped, what was read is kept.
+    /// If dropped, the parts that were read are kept.
     pub(super) async fn measure(&mut self) -> Option<String> {
-        // What may take long comes last.
+        // Parts that may take long come last.
         let server = self.server().await;
         let tables = self.tables().await;
         let backlog = self.backlog().await;
@@ -50,7 +50,7 @@ impl Reading {
         fault.map(|fault| one_line(&fault))
     }
 
-    /// What was read, as text.
+    /// Renders the gauges.
     pub(super) fn text(mut self, is_complete: bool) -> String {
         let help = "1 if the last reading of the database was complete.";
         let text = self
@@ -68,12 +68,12 @@ impl Reading {
         self.gauges.set(
             "postrider_oldest_snapshot_age_seconds",
             "Age of the oldest transaction in this database that keeps dead rows from being cleaned up, as far as our role \
-             may see it; 0 if there is none.",
+             may see transactions; 0 if there is none.",
             server.oldest_snapshot_age,
         )?;
         self.gauges.set(
             "postrider_notification_queue_usage_ratio",
-            "How full the notification queue of the server is; at 1 the commits of producers fail.",
+            "How full the notification queue of the server is; at 1, commits of producers fail.",
             server.notification_queue_usage,
         )?;
         Ok(())
@@ -121,7 +121,7 @@ impl Reading {
         gauges.set("postrider_backlog_failed", "Deliveries given up and kept.", backlog.failed)?;
         gauges.set(
             "postrider_backlog_oldest_due_age_seconds",
-            "How long the most overdue delivery to an enabled endpoint has been due; 0 if none is.",
+            "How long the most overdue delivery to an enabled endpoint with a closed circuit has been due; 0 if none is.",
             backlog.oldest_due_age,
         )?;
         gauges.set(
@@ -135,7 +135,7 @@ impl Reading {
             backlog.open_circuits,
         )?;
         gauges.set(
-            "postrider_set_aside",
+            "postrider_backlog_set_aside",
             "Events and deliveries that the database refuses to write, and that are tried again later; see postrider.set_aside.",
             backlog.set_aside,
         )?;

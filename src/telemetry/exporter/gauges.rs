@@ -1,11 +1,11 @@
-//! Gauges that are made anew for each exporter, so that what is gone (an endpoint, a database) is not exported any more.
+//! Gauges that are made anew for each scrape, so that an endpoint or a database that is gone is not exported any more.
 
 use std::time::Duration;
 
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, GaugeVec, Opts, Registry};
 
-/// The gauges of one exporter.
+/// The gauges of one scrape.
 #[derive(Default)]
 pub(super) struct Gauges(Registry);
 
@@ -36,7 +36,7 @@ impl Gauges {
     }
 }
 
-/// What a gauge may show, in base units.
+/// A value that a gauge may show, in base units.
 pub(super) trait Value {
     fn into_float(self) -> f64;
 }

@@ -3,7 +3,7 @@
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
-use super::Dispatcher;
+use super::{Dispatcher, http_client};
 
 /// A client of one dispatcher's API.
 pub(crate) struct Api {
@@ -32,9 +32,7 @@ impl Api {
 
     /// At an address.
     pub(crate) fn at(address: &str) -> Self {
-        // An error means that another test installed it.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = Client::builder().no_proxy().build().unwrap();
+        let client = http_client().build().unwrap();
         Self { base: format!("http://{address}"), client }
     }
 

@@ -1,13 +1,16 @@
 //! A database per test, copied from a migrated template; NOTIFY channels ignore schemas, but not databases.
 
+use std::future::Future;
+use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use postrider::store::{DatabaseUrl, Environment, Session, migrate};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_postgres::error::DbError;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, Error, NoTls, Row};
 
 use super::cluster::Cluster;
 use super::{SECRET, as_role, login_clause, variable, with_password};
@@ -102,6 +105,39 @@ impl Database {
         fault.as_db_error().unwrap().clone()
     }
 
+    /// The rows of a query as JSON: an object for each, with its columns; times and the like as texts.
+    pub(crate) async fn json_rows(&self, sql: &str) -> Vec<Value> {
+        let rows = self.rows(&format!("with q as ({sql}) select to_json(q)::text from q"), &[]).await;
+        rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect()
+    }
+
+    /// Checks the one row of a query: `assert_row("select status, attempts from …", json!({"status": "complete", "attempts": 1}))`.
+    #[track_caller]
+    pub(crate) fn assert_row<'a>(&'a self, sql: &'a str, expected: Value) -> impl Future<Output = ()> + 'a {
+        self.assert_rows(sql, vec![expected])
+    }
+
+    /// Checks all rows of a query, in its order.
+    #[track_caller]
+    pub(crate) fn assert_rows<'a>(
+        &'a self,
+        sql: &'a str,
+        expected: Vec<Value>,
+    ) -> impl Future<Output = ()> + 'a {
+        let caller = Location::caller();
+        async move {
+            let actual = self.json_rows(sql).await;
+            let lines =
+                |rows: &[Value]| rows.iter().map(Value::to_string).collect::<Vec<_>>().join("\n            ");
+            assert!(
+                actual == expected,
+                "{caller}: {sql}\n  expected: {}\n  actual:   {}",
+                lines(&expected),
+                lines(&actual)
+            );
+        }
+    }
+
     /// Whether a query's one value is true.
     pub(crate) async fn is(&self, sql: &str) -> bool {
         self.value(sql).await
@@ -141,13 +177,13 @@ impl Database {
     pub(crate) async fn insert_settled(&self, endpoint: &str, topic: &str, status: &str, count: usize) {
         let (code, failed) = if status == "complete" { (200, 0) } else { (500, 1) };
         let sql = format!(
-            "insert into postrider.outbox (topic, payload, status, deliveries, unsettled, failed, created_at, completed_at)
+            "insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed, created_at, completed_at)
              overriding system value
              select '{topic}', json_build_object('number', n), '{status}', 1, 0, {failed}, now() - interval '1 h', now()
              from generate_series(1, {count}) as n;
              insert into postrider.delivery
                  (event_id, endpoint_no, status, attempts, last_status_code, last_error, completed_at, failed_at)
-             select o.id, e.no, '{status}', 1, {code}, case when {failed} = 1 then 'status {code}' end,
+             select o.id, e.endpoint_no, '{status}', 1, {code}, case when {failed} = 1 then 'status {code}' end,
                     now() - interval '1 h', case when {failed} = 1 then now() - interval '1 h' end
              from postrider.outbox as o
              join postrider.endpoint as e on e.id = '{endpoint}'
@@ -243,17 +279,17 @@ impl Database {
     pub(crate) async fn disagreements(&self) -> Vec<String> {
         let wrong = self
             .rows(
-                "select format('event %s is %s with %s deliveries, %s unsettled, %s failed; its deliveries: %s',
-                               o.id, o.status, o.deliveries, o.unsettled, o.failed, d.statuses)
+                "select format('event %s is %s with %s deliveries, %s open, %s failed; its deliveries: %s',
+                               o.id, o.status, o.deliveries, o.open_deliveries, o.failed, d.statuses)
                  from postrider.outbox as o
                  left join (select event_id, count(*) as deliveries,
-                                   count(*) filter (where status in ('pending', 'in_progress')) as unsettled,
+                                   count(*) filter (where status in ('pending', 'in_progress')) as open_deliveries,
                                    count(*) filter (where status = 'failed') as failed,
                                    array_agg(status order by id) as statuses
                             from postrider.delivery group by event_id) as d on d.event_id = o.id
-                 where (o.deliveries, o.unsettled, o.failed) is distinct from
+                 where (o.deliveries, o.open_deliveries, o.failed) is distinct from
                        (case when o.status <> 'pending' then coalesce(d.deliveries, 0) end,
-                        case when o.status <> 'pending' then coalesce(d.unsettled, 0) end,
+                        case when o.status <> 'pending' then coalesce(d.open_deliveries, 0) end,
                         case when o.status <> 'pending' then coalesce(d.failed, 0) end)
                     or (o.status = 'pending' and d.deliveries > 0)
                  union all
@@ -274,6 +310,24 @@ impl Database {
             "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')",
         )
         .await;
+    }
+
+    /// Runs a statement while somebody else locks event 1 and then event 20, in the order in which events are settled.
+    pub(crate) async fn run_beside_settling(
+        &self,
+        statement: &str,
+    ) -> (Result<(), Error>, Result<(), Error>) {
+        let (settler, other) = (self.connect().await, self.connect().await);
+        let lock = |id: i64| format!("select from postrider.outbox where id = {id} for update");
+        settler.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
+
+        let settle = async {
+            self.until_somebody_waits_for_a_lock().await;
+            let settled = settler.batch_execute(&lock(20)).await;
+            settler.batch_execute("commit").await.unwrap();
+            settled
+        };
+        tokio::join!(other.batch_execute(statement), settle)
     }
 
     /// Makes time pass for open circuits: they may be probed now.
@@ -324,7 +378,8 @@ impl Database {
 fn superuser_url() -> &'static str {
     static CLUSTER: OnceLock<(String, Option<Cluster>)> = OnceLock::new();
     let start = || {
-        let cluster = Cluster::start(&["fsync=off", "max_prepared_transactions=10"]);
+        // Many tests at once, each with connections of its own; as in scripts/test.
+        let cluster = Cluster::start(&["fsync=off", "max_prepared_transactions=10", "max_connections=400"]);
         (cluster.url.clone(), Some(cluster))
     };
     let given = || variable("POSTRIDER_TEST_DATABASE_URL").map(|url| (with_password(&url), None));

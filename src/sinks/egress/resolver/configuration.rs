@@ -1,5 +1,5 @@
-//! This machine's DNS configuration, read again when its files change: a dispatcher may start before the network does, and
-//! live longer than a lease of an address.
+//! This machine's DNS configuration. It is read again when its files change: a dispatcher may start before the network does,
+//! and may outlive the lease of an address.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,31 +14,32 @@ use hickory_resolver::{Hosts, ResolverBuilder, TokioResolver};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// For one question to one server.
+/// Deadline of one question to one server.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// Answers kept, for as long as they say.
+/// Answers that are kept at most, each for as long as it says.
 const CACHE_SIZE: u64 = 4096;
-/// The files are looked at so often, at most.
+/// The files are looked at once in this time at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Where it stands, and what was made of it last.
+/// The files of the configuration, and the resolver that was made of them last.
 #[derive(Clone, Debug)]
 pub(super) struct Configuration {
     servers: PathBuf,
     hosts: PathBuf,
     interval: Duration,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<KnownFiles>>,
 }
 
+/// The files as they were read last.
 #[derive(Debug)]
-struct Known {
+struct KnownFiles {
     files: Files,
     looked_at: Instant,
-    /// Why there is none, where names cannot be resolved.
+    /// If names cannot be resolved, why.
     resolver: Result<TokioResolver, String>,
 }
 
-/// What they hold; none: they cannot be read.
+/// The content of the files. `None` for a file that cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 struct Files {
     servers: Option<Vec<u8>>,
@@ -46,7 +47,7 @@ struct Files {
 }
 
 impl Configuration {
-    /// `/etc/resolv.conf`, after `/etc/hosts`.
+    /// The configuration of this machine: `/etc/hosts` first, then `/etc/resolv.conf`.
     pub(super) fn of_this_machine() -> Self {
         Self::at("/etc/resolv.conf".into(), "/etc/hosts".into(), LOOK_INTERVAL)
     }
@@ -57,14 +58,14 @@ impl Configuration {
         if let Err(why) = &resolver {
             warn!("names of endpoints will not be resolved: {why}");
         }
-        let known = Known { files, looked_at: Instant::now(), resolver };
+        let known = KnownFiles { files, looked_at: Instant::now(), resolver };
         Self { servers, hosts, interval, known: Arc::new(Mutex::new(known)) }
     }
 
-    /// A resolver by what the files say now, or lately.
+    /// A resolver by the files as they are now, or were some seconds ago.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why names cannot be resolved.
     pub(super) fn resolver(&self) -> Result<TokioResolver, String> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -76,7 +77,7 @@ impl Configuration {
     }
 }
 
-impl Known {
+impl KnownFiles {
     fn learn(&mut self, files: Files) {
         if files == self.files {
             return;
@@ -87,7 +88,7 @@ impl Known {
                 info!("this machine's DNS configuration has changed: names of endpoints are resolved by it");
                 self.resolver = Ok(resolver);
             }
-            // Whoever writes the file anew is perhaps not done.
+            // Perhaps a program is writing the file, and is not done.
             Err(why) if self.resolver.is_ok() => {
                 warn!("names of endpoints are resolved as before: {why}");
             }
@@ -97,7 +98,7 @@ impl Known {
 }
 
 impl Files {
-    // Small, and local: read at once.
+    // The files are small and local, so they are read without waiting.
     fn read(servers: &PathBuf, hosts: &PathBuf) -> Self {
         Self { servers: fs::read(servers).ok(), hosts: fs::read(hosts).ok() }
     }
@@ -112,7 +113,7 @@ impl Files {
         });
         let mut resolver = built.map_err(|fault| unreadable(&fault.to_string()))?;
         let mut hosts = Hosts::default();
-        // What stands before a line that is no text counts.
+        // The lines before one that is no text count.
         drop(hosts.read_hosts_conf(self.hosts.as_deref().unwrap_or_default()));
         resolver.set_hosts(Arc::new(hosts));
         Ok(resolver)
@@ -130,10 +131,10 @@ pub(super) fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Resul
 
 #[cfg(test)]
 impl Configuration {
-    /// One that never changes.
+    /// A configuration that never changes.
     pub(super) fn fixed(resolver: Result<TokioResolver, String>) -> Self {
         let known =
-            Known { files: Files { servers: None, hosts: None }, looked_at: Instant::now(), resolver };
+            KnownFiles { files: Files { servers: None, hosts: None }, looked_at: Instant::now(), resolver };
         let (servers, hosts) = (PathBuf::new(), PathBuf::new());
         Self { servers, hosts, interval: Duration::from_hours(1), known: Arc::new(Mutex::new(known)) }
     }

@@ -1,0 +1,25 @@
+-- does:   adds changes of the endpoints that have a row of their own to the count of the earlier ones: the version stays the same
+-- params: $1 rows_max bigint 1..=10000
+-- rows:   one: compacted bigint (as many as rows_max: go again; 0: none, or somebody holds the row of the count)
+-- locks:  the installation row and the rows compacted, skipping locked ones
+-- repeat: goes on with what is left
+with base as materialized (
+    select i.only_row from postrider.installation as i for no key update skip locked
+), taken as materialized (
+    select c.id
+    from postrider.endpoint_change as c
+    where exists (select from base)
+    order by c.id
+    limit $1
+    for update skip locked
+), gone as (
+    delete from postrider.endpoint_change as c using taken as t where c.id = t.id returning c.id
+), counted as (
+    select count(*) as changes from gone
+), added as (
+    update postrider.installation as i
+    set endpoint_version = i.endpoint_version + c.changes
+    from counted as c
+    where c.changes > 0
+)
+select c.changes as compacted from counted as c

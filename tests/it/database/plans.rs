@@ -1,0 +1,248 @@
+//! Plans that must not flip: what the dispatcher's sessions do to the big tables, whatever the statistics say.
+
+use postrider::store::{STATEMENTS, Session};
+use serde_json::Value;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::support::{Database, Dispatcher, Receiver, set_up};
+
+/// Statements of the hot path, and the one that all events meet when they are old; arguments for them.
+const HOT_PATH: [(&str, &str); 9] = [
+    ("claim_events", "('0', 0, '18446744073709551615', 9223372036854775807, 500, true)"),
+    ("route_events", "(1, '{20001}', '{1}', '{20001}', '{1}', '{null}')"),
+    ("find_unrouted", "('0', 0)"),
+    ("find_due", ""),
+    ("claim_deliveries", "(1, '{1}', '{500}', '{0}', true)"),
+    (
+        "settle_deliveries",
+        "('{20001}', '{1}', '{complete}', '{null}', '{200}', '{null}', '{1}', '{1}', '{null}', '{true}', '{1}', true)",
+    ),
+    ("release_deliveries", "('{20001}', '{1}', '{true}', '{1}')"),
+    ("load_events", "('{20001}')"),
+    ("delete_finished", "('0', 0, 1000, 1000, 1000, 2000, null)"),
+];
+
+#[tokio::test]
+async fn the_hot_path_neither_scans_nor_sorts_an_empty_database() {
+    let database = Database::new().await;
+
+    let faults = scans_and_sorts(&database).await;
+
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_hot_path_neither_scans_nor_sorts_a_history_that_was_never_analyzed() {
+    let database = Database::new().await;
+    fill(&database).await;
+
+    let faults = scans_and_sorts(&database).await;
+
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_hot_path_neither_scans_nor_sorts_a_history_that_was_analyzed() {
+    let database = Database::new().await;
+    fill(&database).await;
+    database.execute("vacuum analyze").await;
+
+    let faults = scans_and_sorts(&database).await;
+
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn metrics_do_not_read_the_history() {
+    let database = Database::new().await;
+    fill(&database).await;
+    let client = database.connect().await;
+    set_up(&client, Session::Scrape).await;
+
+    let mut faults = Vec::new();
+    for (name, arguments) in [("measure_backlog", ""), ("measure_endpoints", "(100)")] {
+        client.batch_execute(&format!("prepare {name} as {}", sql(name))).await.unwrap();
+        let plan = explain(&client, &format!("execute {name} {arguments}")).await;
+        judge(&plan[0]["Plan"], name, &mut faults);
+    }
+
+    // What was counted is sorted, and claims are few.
+    faults.retain(|fault| fault.contains("Seq Scan") && !fault.ends_with("claim"));
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+/// What a planner may be driven to: every kind of join and scan, with and without the parameters' values.
+const FORCED: [&str; 9] = [
+    "set enable_indexscan = off; set enable_bitmapscan = off",
+    "set enable_seqscan = off; set enable_indexscan = off",
+    "set enable_nestloop = off; set enable_hashjoin = off",
+    "set enable_nestloop = off; set enable_mergejoin = off",
+    "set enable_hashjoin = off; set enable_mergejoin = off",
+    "set enable_hashjoin = off; set enable_mergejoin = off; set enable_material = off; set enable_indexscan = off",
+    // What is left is brute force.
+    "set enable_hashjoin = off; set enable_mergejoin = off; set enable_material = off; set enable_memoize = off;
+     set enable_hashagg = off; set enable_sort = off; set enable_indexscan = off; set enable_bitmapscan = off",
+    "set plan_cache_mode = force_generic_plan",
+    "set plan_cache_mode = force_custom_plan",
+];
+
+#[tokio::test]
+async fn one_free_slot_claims_one_delivery_under_every_plan() {
+    let database = Database::new().await;
+    fill(&database).await;
+
+    for forced in FORCED {
+        let mut client = database.connect().await;
+        client.batch_execute(forced).await.unwrap();
+        let tx = client.transaction().await.unwrap();
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            [&1_i64, &vec![1_i32], &vec![1_i64], &vec![0_i64], &true];
+
+        let claimed = tx.query(sql("claim_deliveries"), &params).await.unwrap().len();
+
+        let left = "select count(*) from postrider.delivery where status = 'pending'";
+        let left: i64 = tx.query_one(left, &[]).await.unwrap().get(0);
+        assert_eq!((claimed, left), (1, 999), "{forced}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_one_claims_one_event_under_every_plan() {
+    let database = Database::new().await;
+    fill(&database).await;
+
+    for forced in FORCED {
+        let mut client = database.connect().await;
+        client.batch_execute(forced).await.unwrap();
+        let tx = client.transaction().await.unwrap();
+
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+            [&"0", &0_i64, &"18446744073709551615", &i64::MAX, &1_i64, &true];
+        let claimed = tx.query(sql("claim_events"), &params).await.unwrap();
+
+        let free = "select count(*) from (
+                        select from postrider.outbox where status = 'pending' for update skip locked) as free";
+        let free: i64 = database.value(free).await;
+        assert_eq!((claimed.len(), free), (1, 999), "{forced}");
+    }
+}
+
+#[tokio::test]
+async fn nine_of_ten_updates_under_load_touch_no_index() {
+    let database = Database::new().await;
+    let receiver = Receiver::start().await;
+    // An analysis that happens to run meanwhile keeps dead versions, and with them their room, for as long as it takes.
+    database
+        .execute(
+            "alter table postrider.outbox set (autovacuum_enabled = off);
+             alter table postrider.delivery set (autovacuum_enabled = off)",
+        )
+        .await;
+    // Bursts of 400, and room for 500 of one endpoint in the dispatcher (twice its --max-in-flight). What finds no room
+    // waits in the queue's index, and the update that claims it from there cannot be HOT.
+    database.put_endpoint("one", &receiver.url(), "**", "max_in_flight => 10000").await;
+    let dispatcher = Dispatcher::start(&database, &["--max-in-flight", "250"]).await;
+
+    for _ in 0..8 {
+        for _ in 0..8 {
+            database
+                .execute(
+                    "insert into postrider.outbox (topic, payload)
+                     select 'a.b', json_build_object('n', n) from generate_series(1, 50) as n",
+                )
+                .await;
+        }
+        database.until_settled().await;
+    }
+    // A server process that ends reports what it counted.
+    assert!(dispatcher.terminate().await.success());
+    database
+        .until(
+            "select (select n_tup_upd >= 6400 from pg_stat_user_tables where relid = 'postrider.outbox'::regclass)
+                and (select n_tup_upd >= 3200 from pg_stat_user_tables where relid = 'postrider.delivery'::regclass)",
+        )
+        .await;
+
+    let hot_share = "select min(n_tup_hot_upd::float8 / n_tup_upd) from pg_stat_user_tables
+                     where relid in ('postrider.outbox'::regclass, 'postrider.delivery'::regclass)";
+    let share: f64 = database.value(hot_share).await;
+    assert!(share > 0.9, "{share}");
+}
+
+/// 20,000 events that are delivered, 1,000 that are not routed yet, 1,000 deliveries that wait, and a dispatcher.
+async fn fill(database: &Database) {
+    database.put_endpoint("one", "https://example.com/", "**", "").await;
+    database
+        .execute(
+            "alter table postrider.outbox set (autovacuum_enabled = off);
+             alter table postrider.delivery set (autovacuum_enabled = off);
+             alter table postrider.attempt set (autovacuum_enabled = off);
+             insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed, completed_at)
+             select 'a.b', '{}', 'complete', 1, 0, 0, now() from generate_series(1, 20000);
+             insert into postrider.delivery (event_id, endpoint_no, status, attempts, completed_at, last_status_code)
+             select id, 1, 'complete', 1, now(), 200 from postrider.outbox;
+             insert into postrider.attempt (delivery_id, started_at, endpoint_no, duration_ms, attempt, status_code, outcome)
+             select id, now(), 1, 5, 1, 200, 'complete' from postrider.delivery;
+             insert into postrider.outbox (topic, payload, status, deliveries, open_deliveries, failed)
+             select 'a.b', '{}', 'in_progress', 1, 1, 0 from generate_series(1, 1000);
+             insert into postrider.delivery (event_id, endpoint_no, status, due_at)
+             select id, 1, 'pending', now() from postrider.outbox where status = 'in_progress';
+             insert into postrider.outbox (topic, payload) select 'a.b', '{}' from generate_series(1, 1000);
+             insert into postrider.dispatcher (host, version, lease_until, wake_mode)
+             values ('test', '0', now() + interval '1 hour', 'poll')",
+        )
+        .await;
+}
+
+/// Every sequential scan of a table that grows, and every sort of its rows, in the plans of the hot path: planned by a
+/// dispatcher's session without knowing the arguments.
+async fn scans_and_sorts(database: &Database) -> Vec<String> {
+    let client = database.connect().await;
+    set_up(&client, Session::Dispatcher).await;
+    client.batch_execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+    let mut faults = Vec::new();
+    for (name, arguments) in HOT_PATH {
+        client.batch_execute(&format!("prepare {name} as {}", sql(name))).await.unwrap();
+        let plan = explain(&client, &format!("execute {name} {arguments}")).await;
+        judge(&plan[0]["Plan"], name, &mut faults);
+    }
+    faults
+}
+
+async fn explain(client: &Client, statement: &str) -> Value {
+    let answer = client.simple_query(&format!("explain (format json) {statement}")).await.unwrap();
+    let text = answer
+        .iter()
+        .find_map(|message| if let SimpleQueryMessage::Row(row) = message { row.get(0) } else { None });
+    serde_json::from_str(text.unwrap()).unwrap()
+}
+
+fn judge(node: &Value, name: &str, faults: &mut Vec<String>) {
+    let kind = node["Node Type"].as_str().unwrap();
+    let table = node["Relation Name"].as_str().unwrap_or_default();
+    let is_scan = kind == "Seq Scan" && is_big(table);
+    let is_sort = kind.ends_with("Sort") && reads_big_table(node);
+    if is_scan || is_sort {
+        faults.push(format!("{name}: {kind} {table}"));
+    }
+    for child in children(node) {
+        judge(child, name, faults);
+    }
+}
+
+fn reads_big_table(node: &Value) -> bool {
+    node["Relation Name"].as_str().is_some_and(is_big) || children(node).any(reads_big_table)
+}
+
+fn is_big(table: &str) -> bool {
+    ["outbox", "delivery", "attempt", "claim"].contains(&table)
+}
+
+fn children(node: &Value) -> impl Iterator<Item = &Value> {
+    node["Plans"].as_array().into_iter().flatten()
+}
+
+fn sql(name: &str) -> &'static str {
+    let found = STATEMENTS.iter().find(|statement| statement.name == name);
+    found.unwrap().sql
+}
