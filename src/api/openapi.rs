@@ -1,4 +1,4 @@
-//! How the API describes itself in `/openapi.json`: what holds for all routes.
+//! The description in `/openapi.json`: the parts that all routes share.
 
 use utoipa::Modify;
 use utoipa::openapi::schema::Schema;

@@ -112,7 +112,8 @@ pub(super) fn count(number: i64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Reads `Name: value` as typed, into a JSON object as endpoints and events have it. `EndpointSpec` and `EventSpec` check it.
+/// Turns `Name: value` lines into the JSON object that `put_endpoint` and `outbox` take. The specs in `operations` check
+/// whether these headers may be sent.
 pub(super) fn headers_json(
     lines: &[String],
     problems: &mut Problems,

@@ -50,8 +50,8 @@ impl Store {
         )
     }
 
-    /// `sql/statements/circuits/disable_endpoint.sql`. Disables an enabled endpoint if it has done nothing but fail for
-    /// `failing_for`, or in any case if that is `None`. Returns its id if it did.
+    /// `sql/statements/circuits/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
+    /// case).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -170,7 +170,7 @@ fn destination(id: &str, row: &tokio_postgres::Row, vault: &Vault) -> Result<Des
     }))
 }
 
-/// Those that are topic patterns; the others are told.
+/// The texts that are topic patterns. Each of the others is told to `invalid`.
 fn parse_all(texts: &[&str], mut invalid: impl FnMut(&dyn std::fmt::Display)) -> Vec<TopicPattern> {
     let parse = |text: &&str| text.parse().map_err(|fault| invalid(&fault)).ok();
     texts.iter().filter_map(parse).collect()

@@ -51,12 +51,13 @@ async fn what_is_typed_is_what_is_stored() {
     database
         .assert_row(
             "select id, url, topics, secret, max_in_flight, rate_limit, timeout, retry_schedule, headers, state,
-                    description
+                     description
              from postrider.endpoint",
             json!({
                 "id": "one", "url": URL, "topics": ["order.*", "invoice.**"], "secret": SECRET, "max_in_flight": 7,
                 "rate_limit": "50/s", "timeout": "00:00:03", "retry_schedule": ["00:00:05", "00:05:00", "01:30:00"],
-                "headers": {"X-One": "1", "x-two": "a: b"}, "state": "enabled", "description": "Theirs: ask #orders"
+                "headers": {"X-One": "1", "x-two": "a: b"}, "state": "enabled",
+                "description": "Theirs: ask #orders"
             }),
         )
         .await;
@@ -210,9 +211,9 @@ async fn a_limit_that_is_none_is_refused() {
 async fn an_endless_description_is_refused() {
     let description = "ä".repeat(501);
 
-    let ended = CommandOutput::run(NOWHERE, &put(&["--description", &description])).await;
+    let output = CommandOutput::run(NOWHERE, &put(&["--description", &description])).await;
 
-    assert_refused(&ended, "description", "501 characters");
+    assert_refused(&output, "description", "501 characters");
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn put_endpoint_has_the_same_settings() {
 async fn a_name_that_is_no_setting_is_refused_by_the_database_too() {
     let database = Database::new().await;
 
-    for name in ["topicz", "state", "no"] {
+    for name in ["topicz", "state", "endpoint_no"] {
         let document = json!({ "url": URL, name: null });
         let fault = database.refusal(&format!("select postrider.write_endpoint('one', '{document}')")).await;
 
