@@ -20,11 +20,12 @@ mod replay;
 mod retention;
 mod rights;
 mod route_transaction;
+mod row;
 mod secrets;
 mod sequences;
 mod statements;
+mod stats;
 mod status;
-mod tallies;
 mod views;
 
 use std::collections::BTreeMap;
@@ -33,18 +34,20 @@ use std::time::Duration;
 
 use deadpool::managed::{BuildError, Object};
 use futures_util::future::join;
-use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, SimpleQueryMessage};
 
 use self::errors::{is_stale_plan, leaves_connection_usable};
 use self::pool::{Opener, Pool, PoolError};
+use self::row::Row;
 use crate::rules::encryption::Vault;
 
 pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
-pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, Settled};
+pub use deliveries::{
+    Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, NextStatus, Settled,
+};
 pub use dispatchers::{DispatcherInfo, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
 pub use errors::{
@@ -52,7 +55,7 @@ pub use errors::{
 };
 pub use events::{InitialState, NewEvent, Position, RoutePlan, Stretch, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
-pub use leftovers::{DeadClaim, Rescued, Stray};
+pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};
 pub use metrics::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{
     MigrateError, SCHEMA_VERSION, Schema, SchemaObject, check_schema, describe_schema, migrate,
@@ -67,8 +70,8 @@ pub use route_transaction::RouteTx;
 pub use secrets::{Sealing, ToSeal};
 pub use sequences::LaggingSequence;
 pub use statements::{ALL as STATEMENTS, Statement, session};
+pub use stats::{StatEndpoints, StatStep};
 pub use status::DeliveryFilter;
-pub use tallies::{Tallied, Whose};
 pub use views::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
     DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
@@ -139,7 +142,11 @@ pub struct Connection {
 
 impl Connection {
     /// Runs a statement by itself.
-    async fn query(&mut self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+    async fn query(
+        &mut self,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
         if self.is_direct {
             let prepared = self.object.prepare_cached(sql).await?;
             return self.object.query(&prepared, params).await;
@@ -189,31 +196,68 @@ impl Store {
         Ok(Connection { object, is_direct: self.url.is_direct(), session })
     }
 
-    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew, and so is an id that
-    /// was taken: nothing of the statement was done.
-    async fn rows(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+    /// Runs one statement and returns its rows.
+    ///
+    /// It is run again after a failure of which nothing was done: the plan was older than the schema, or the new id was
+    /// taken.
+    async fn query(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         for _ in 0..PREPARE_AGAIN_MAX {
-            match self.rows_once(statement, params).await {
+            match self.query_once(statement, params).await {
                 Err(fault) if is_stale_plan(&fault) => {}
                 Err(fault) if self.is_mended_after(&fault).await => {}
                 done => return done,
             }
         }
-        self.rows_once(statement, params).await
+        self.query_once(statement, params).await
     }
 
-    async fn rows_once(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+    /// Runs one statement whose answer is one row or none.
+    async fn query_opt(
+        &self,
+        statement: &'static Statement,
+        params: Params<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.query(statement, params).await?.into_iter().next())
+    }
+
+    /// Runs one statement whose answer is one row.
+    async fn query_one(&self, statement: &'static Statement, params: Params<'_>) -> Result<Row, StoreError> {
+        self.query_opt(statement, params).await?.ok_or_else(|| missing(statement))
+    }
+
+    async fn rows(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+        self.query(statement, params).await
+    }
+
+    async fn row(
+        &self,
+        statement: &'static Statement,
+        params: Params<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        self.query_opt(statement, params).await
+    }
+
+    /// Runs one statement for its effect.
+    async fn execute(&self, statement: &'static Statement, params: Params<'_>) -> Result<(), StoreError> {
+        self.query(statement, params).await.map(drop)
+    }
+
+    async fn query_once(
+        &self,
+        statement: &'static Statement,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
         let mut connection = self.connection().await?;
         let done = in_time(statement.name, self.deadline, connection.query(statement.sql, params)).await;
         if let Err(fault) = &done {
             if leaves_connection_usable(fault) {
-                // The server says what failed before it gives back the locks: who tries again at once, by another connection,
-                // would find the rows locked by us.
+                // The server reports a failure before it gives back the locks. A caller that tried again at once, by another
+                // connection, would find the rows locked by us.
                 drop(in_time(statement.name, self.deadline, connection.object.batch_execute("")).await);
             }
             self.take_back(connection, fault);
         }
-        done
+        done.map(|rows| row::of(statement, rows))
     }
 
     /// Takes back a connection on which something failed. It is given up, because nobody knows what it is in the middle
@@ -235,11 +279,6 @@ impl Store {
                 true
             });
         }
-    }
-
-    /// Runs one statement whose answer is one row, or none.
-    async fn row(&self, statement: &Statement, params: Params<'_>) -> Result<Option<Row>, StoreError> {
-        Ok(self.rows(statement, params).await?.into_iter().next())
     }
 }
 
@@ -263,24 +302,20 @@ pub fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// Reads a column; a mismatch is a [`StoreError::Row`], not a panic.
-fn column<'a, T>(statement: &Statement, row: &'a Row, name: &str) -> Result<T, StoreError>
-where
-    T: tokio_postgres::types::FromSql<'a>,
-{
-    row.try_get(name).map_err(|fault| StoreError::Row { statement: statement.name, fault: fault.to_string() })
+/// Reads a column. The row knows its statement by itself.
+fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
+    _: &Statement,
+    row: &'a Row,
+    name: &str,
+) -> Result<T, StoreError> {
+    row.get(name)
 }
 
-/// Reads the column `row`, a JSON object.
-fn json_row<T: DeserializeOwned>(statement: &Statement, row: &Row) -> Result<T, StoreError> {
-    parse_json(statement, column(statement, row, "row")?)
+fn json_row<T: serde::de::DeserializeOwned>(_: &Statement, row: &Row) -> Result<T, StoreError> {
+    row.json("row")
 }
 
-fn parse_json<T: DeserializeOwned>(statement: &Statement, text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|fault| StoreError::Row { statement: statement.name, fault: fault.to_string() })
-}
-
+/// The error of a statement that returned no row where its header promises one.
 fn missing(statement: &Statement) -> StoreError {
     StoreError::Row { statement: statement.name, fault: "no row".to_owned() }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::row::Row;
 use super::statements::{CLOSE_CIRCUIT, HASTEN_PROBE, NOTE_FAILURES, TAKE_PROBES};
-use super::{Statement, Store, StoreError, column, from_millis, millis, missing};
+use super::{Store, StoreError, millis};
 use crate::model::delivery::DispatcherId;
 use crate::model::endpoint::{CircuitState, EndpointNo};
 
@@ -79,7 +80,7 @@ impl Store {
         open_after: u32,
     ) -> Result<Written<Option<NotedFailures>>, StoreError> {
         let row = self
-            .row(
+            .query_one(
                 &NOTE_FAILURES,
                 &[
                     &no.get(),
@@ -93,17 +94,16 @@ impl Store {
                 ],
             )
             .await?;
-        let row = row.ok_or_else(|| missing(&NOTE_FAILURES))?;
-        if column(&NOTE_FAILURES, &row, "is_locked")? {
+        if row.get("is_locked")? {
             return Ok(Written::Locked);
         }
-        if column::<Option<&str>>(&NOTE_FAILURES, &row, "state")?.is_none() {
+        if row.is_null("state")? {
             return Ok(Written::Done(None));
         }
         Ok(Written::Done(Some(NotedFailures {
-            circuit: circuit(&NOTE_FAILURES, &row)?,
-            is_changed: column(&NOTE_FAILURES, &row, "is_changed")?,
-            failing_for: from_millis(column(&NOTE_FAILURES, &row, "failing_ms")?),
+            circuit: circuit(&row)?,
+            is_changed: row.get("is_changed")?,
+            failing_for: row.duration("failing_ms")?,
         })))
     }
 
@@ -112,12 +112,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
     pub async fn close_circuit(&self, no: EndpointNo) -> Result<Written<Option<CircuitState>>, StoreError> {
-        let row = self.row(&CLOSE_CIRCUIT, &[&no.get()]).await?.ok_or_else(|| missing(&CLOSE_CIRCUIT))?;
-        if column(&CLOSE_CIRCUIT, &row, "is_locked")? {
+        let row = self.query_one(&CLOSE_CIRCUIT, &[&no.get()]).await?;
+        if row.get("is_locked")? {
             return Ok(Written::Locked);
         }
-        let was: Option<&str> = column(&CLOSE_CIRCUIT, &row, "state")?;
-        was.map(|_| state(&CLOSE_CIRCUIT, &row)).transpose().map(Written::Done)
+        row.word_or_null("state").map(Written::Done)
     }
 
     /// `sql/statements/circuits/hasten_probe.sql`.
@@ -125,7 +124,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
     pub async fn hasten_probe(&self, endpoint_id: &str) -> Result<(), StoreError> {
-        self.rows(&HASTEN_PROBE, &[&endpoint_id]).await.map(drop)
+        self.execute(&HASTEN_PROBE, &[&endpoint_id]).await
     }
 
     /// `sql/statements/circuits/take_probes.sql`: whom we may probe, and how many probes failed before.
@@ -139,38 +138,23 @@ impl Store {
         lease: Duration,
     ) -> Result<Vec<(EndpointNo, u32)>, StoreError> {
         let nos: Vec<i32> = endpoints.iter().map(|no| no.get()).collect();
-        let rows = self.rows(&TAKE_PROBES, &[&by.get(), &nos, &millis(lease)]).await?;
-        let taken = |row| {
-            let no = EndpointNo::new(column(&TAKE_PROBES, row, "endpoint_no")?);
-            Ok((no, count(&TAKE_PROBES, row, "failed_probes")?))
+        let rows = self.query(&TAKE_PROBES, &[&by.get(), &nos, &millis(lease)]).await?;
+        let taken = |row: &Row| {
+            let no = EndpointNo::new(row.get("endpoint_no")?);
+            Ok((no, row.count("failed_probes")?))
         };
         rows.iter().map(taken).collect()
     }
 }
 
-/// The columns of a circuit, as several statements return them.
-pub(super) fn circuit(statement: &Statement, row: &tokio_postgres::Row) -> Result<Circuit, StoreError> {
-    let probe_ms: Option<i64> = column(statement, row, "probe_ms")?;
-    let probe_by: Option<i64> = column(statement, row, "probe_by")?;
+/// Reads the columns of a circuit, which several statements return.
+pub(super) fn circuit(row: &Row) -> Result<Circuit, StoreError> {
+    let probe_by: Option<i64> = row.get("probe_by")?;
     Ok(Circuit {
-        state: state(statement, row)?,
-        failures: count(statement, row, "failures")?,
-        failed_probes: count(statement, row, "failed_probes")?,
-        probe_in: probe_ms.map(from_millis).unwrap_or_default(),
+        state: row.word("state")?,
+        failures: row.count("failures")?,
+        failed_probes: row.count("failed_probes")?,
+        probe_in: row.duration_or_null("probe_ms")?.unwrap_or_default(),
         probe_by: probe_by.map(DispatcherId::new),
     })
-}
-
-fn state(statement: &Statement, row: &tokio_postgres::Row) -> Result<CircuitState, StoreError> {
-    match column(statement, row, "state")? {
-        "closed" => Ok(CircuitState::Closed),
-        "open" => Ok(CircuitState::Open),
-        "half_open" => Ok(CircuitState::HalfOpen),
-        other => Err(StoreError::Row { statement: statement.name, fault: format!("unknown state {other}") }),
-    }
-}
-
-fn count(statement: &Statement, row: &tokio_postgres::Row, name: &str) -> Result<u32, StoreError> {
-    let count: i32 = column(statement, row, name)?;
-    Ok(u32::try_from(count).unwrap_or_default())
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::circuits::{CircuitRow, circuit};
+use super::row::Row;
 use super::statements::{CLAIM_DELIVERIES, FIND_CLAIMABLE, FIND_DUE, RELEASE_DELIVERIES, SETTLE_DELIVERIES};
-use super::{Store, StoreError, column, from_millis, millis, missing};
+use super::views::Status;
+use super::{Store, StoreError, millis};
 use crate::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::model::endpoint::EndpointNo;
 use crate::model::event::EventId;
@@ -73,6 +75,35 @@ pub struct DueClaim {
     pub endpoint_version: i64,
 }
 
+/// The status of a delivery after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStatus {
+    /// Delivered.
+    Complete,
+    /// Attempted again after this time.
+    Pending(Duration),
+    /// Given up.
+    Failed,
+}
+
+impl NextStatus {
+    const fn status(self) -> Status {
+        match self {
+            Self::Complete => Status::Complete,
+            Self::Pending(_) => Status::Pending,
+            Self::Failed => Status::Failed,
+        }
+    }
+
+    /// Until the next attempt. `None` if there is none.
+    pub const fn delay(self) -> Option<Duration> {
+        match self {
+            Self::Pending(delay) => Some(delay),
+            Self::Complete | Self::Failed => None,
+        }
+    }
+}
+
 /// What is written of one attempt.
 #[derive(Clone, Debug)]
 pub struct Attempted {
@@ -80,10 +111,8 @@ pub struct Attempted {
     pub delivery_id: DeliveryId,
     /// The claim that entitles to write.
     pub claim_id: ClaimId,
-    /// `complete`, `pending` or `failed`.
-    pub status: &'static str,
-    /// Until the next attempt; none unless pending.
-    pub delay: Option<Duration>,
+    /// The status of the delivery after it.
+    pub status: NextStatus,
     /// HTTP status, if there was an answer.
     pub status_code: Option<u16>,
     /// Why it failed.
@@ -117,18 +146,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn find_due(&self) -> Result<DueSet, StoreError> {
-        let rows = self.rows(&FIND_DUE, &[]).await?;
+        let rows = self.query(&FIND_DUE, &[]).await?;
         let mut found = DueSet::default();
         for row in &rows {
-            let endpoint_no = EndpointNo::new(column(&FIND_DUE, row, "endpoint_no")?);
-            let delay_ms: Option<i64> = column(&FIND_DUE, row, "delay_ms")?;
-            found.endpoint_version = Some(column(&FIND_DUE, row, "endpoint_version")?);
-            found.has_refused |= column::<bool>(&FIND_DUE, row, "has_refused")?;
-            if let Some(ms) = delay_ms {
-                found.due.push(Due { endpoint_no, delay: from_millis(ms) });
-                continue;
+            let endpoint_no = EndpointNo::new(row.get("endpoint_no")?);
+            found.endpoint_version = Some(row.get("endpoint_version")?);
+            found.has_refused |= row.get::<bool>("has_refused")?;
+            match row.duration_or_null("delay_ms")? {
+                Some(delay) => found.due.push(Due { endpoint_no, delay }),
+                None => found.circuits.push(CircuitRow { endpoint_no, circuit: circuit(row)? }),
             }
-            found.circuits.push(CircuitRow { endpoint_no, circuit: circuit(&FIND_DUE, row)? });
         }
         Ok(found)
     }
@@ -148,7 +175,7 @@ impl Store {
             rooms.iter().map(|room| i64::try_from(room.slots).unwrap_or(i64::MAX)).collect();
         let floors_us: Vec<i64> = rooms.iter().map(|room| room.floor_us).collect();
         let params: super::Params<'_> = &[&dispatcher.get(), &endpoint_nos, &slots, &floors_us, &passes_over];
-        let rows = self.rows(&CLAIM_DELIVERIES, params).await?;
+        let rows = self.query(&CLAIM_DELIVERIES, params).await?;
         rows.iter().map(|row| due_claim(dispatcher, row)).collect()
     }
 
@@ -161,8 +188,8 @@ impl Store {
         no: EndpointNo,
         dispatcher: DispatcherId,
     ) -> Result<Option<DeliveryId>, StoreError> {
-        let row = self.row(&FIND_CLAIMABLE, &[&no.get(), &dispatcher.get()]).await?;
-        row.map(|row| column(&FIND_CLAIMABLE, &row, "delivery_id").map(DeliveryId::new)).transpose()
+        let row = self.query_opt(&FIND_CLAIMABLE, &[&no.get(), &dispatcher.get()]).await?;
+        row.map(|row| row.get("delivery_id").map(DeliveryId::new)).transpose()
     }
 
     /// `sql/statements/deliveries/settle_deliveries.sql`: what is neither settled nor held up had lost its claim. `attempted` is sorted by
@@ -178,8 +205,8 @@ impl Store {
     ) -> Result<Settled, StoreError> {
         let delivery_ids: Vec<i64> = attempted.iter().map(|a| a.delivery_id.get()).collect();
         let claim_ids: Vec<i64> = attempted.iter().map(|a| a.claim_id.get()).collect();
-        let statuses: Vec<&str> = attempted.iter().map(|a| a.status).collect();
-        let delays_ms: Vec<Option<i64>> = attempted.iter().map(|a| a.delay.map(millis)).collect();
+        let statuses: Vec<&str> = attempted.iter().map(|a| a.status.status().as_str()).collect();
+        let delays_ms: Vec<Option<i64>> = attempted.iter().map(|a| a.status.delay().map(millis)).collect();
         let status_codes: Vec<Option<i16>> =
             attempted.iter().map(|a| a.status_code.and_then(|code| i16::try_from(code).ok())).collect();
         let errors: Vec<Option<&str>> = attempted.iter().map(|a| a.error.as_deref()).collect();
@@ -190,7 +217,7 @@ impl Store {
         let excerpts: Vec<Option<&str>> = attempted.iter().map(|a| a.response_excerpt.as_deref()).collect();
         let finished: Vec<i64> = finished.iter().map(|id| id.get()).collect();
         let row = self
-            .row(
+            .query_one(
                 &SETTLE_DELIVERIES,
                 &[
                     &delivery_ids,
@@ -207,10 +234,9 @@ impl Store {
                     &(locked == Locked::Left),
                 ],
             )
-            .await?
-            .ok_or_else(|| missing(&SETTLE_DELIVERIES))?;
-        let settled: i64 = column(&SETTLE_DELIVERIES, &row, "settled")?;
-        let held_up: Vec<i64> = column(&SETTLE_DELIVERIES, &row, "held_up")?;
+            .await?;
+        let settled: i64 = row.get("settled")?;
+        let held_up: Vec<i64> = row.get("held_up")?;
         Ok(Settled {
             count: usize::try_from(settled).unwrap_or_default(),
             held_up: held_up.into_iter().map(DeliveryId::new).collect(),
@@ -230,34 +256,34 @@ impl Store {
         let claim_ids: Vec<i64> = given_back.iter().map(|g| g.claim_id.get()).collect();
         let begun: Vec<bool> = given_back.iter().map(|g| g.begun).collect();
         let finished: Vec<i64> = finished.iter().map(|id| id.get()).collect();
-        let rows = self.rows(&RELEASE_DELIVERIES, &[&delivery_ids, &claim_ids, &begun, &finished]).await?;
+        let rows = self.query(&RELEASE_DELIVERIES, &[&delivery_ids, &claim_ids, &begun, &finished]).await?;
         let mut held_up = Vec::new();
         for row in &rows {
-            if column(&RELEASE_DELIVERIES, row, "is_held_up")? {
-                held_up.push(DeliveryId::new(column(&RELEASE_DELIVERIES, row, "delivery_id")?));
+            if row.get("is_held_up")? {
+                held_up.push(DeliveryId::new(row.get("delivery_id")?));
             }
         }
         Ok(held_up)
     }
 }
 
-fn due_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<DueClaim, StoreError> {
-    let attempt: i32 = column(&CLAIM_DELIVERIES, row, "attempt")?;
-    let attempts_before: i32 = column(&CLAIM_DELIVERIES, row, "attempts_before")?;
-    let payload_bytes: Option<i32> = column(&CLAIM_DELIVERIES, row, "payload_bytes")?;
+fn due_claim(held_by: DispatcherId, row: &Row) -> Result<DueClaim, StoreError> {
+    let attempt: i32 = row.get("attempt")?;
+    let attempts_before: i32 = row.get("attempts_before")?;
+    let payload_bytes: Option<i32> = row.get("payload_bytes")?;
     Ok(DueClaim {
         claimed: Claimed {
-            delivery_id: DeliveryId::new(column(&CLAIM_DELIVERIES, row, "delivery_id")?),
-            claim_id: ClaimId::new(column(&CLAIM_DELIVERIES, row, "claim_id")?),
+            delivery_id: DeliveryId::new(row.get("delivery_id")?),
+            claim_id: ClaimId::new(row.get("claim_id")?),
             held_by,
-            event_id: EventId::new(column(&CLAIM_DELIVERIES, row, "event_id")?),
-            endpoint_no: EndpointNo::new(column(&CLAIM_DELIVERIES, row, "endpoint_no")?),
+            event_id: EventId::new(row.get("event_id")?),
+            endpoint_no: EndpointNo::new(row.get("endpoint_no")?),
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
             attempts_before: u32::try_from(attempts_before).unwrap_or_default(),
             is_newborn: false,
         },
-        due_us: column(&CLAIM_DELIVERIES, row, "due_us")?,
+        due_us: row.get("due_us")?,
         payload_bytes: payload_bytes.map(|bytes| u64::try_from(bytes).unwrap_or_default()),
-        endpoint_version: column(&CLAIM_DELIVERIES, row, "endpoint_version")?,
+        endpoint_version: row.get("endpoint_version")?,
     })
 }

@@ -10,7 +10,7 @@ use super::statements::{
     COUNT_HOSTS, LIST_HIDDEN_TABLES, LIST_LACKING_GRANTS, LIST_OLD_TRANSACTIONS, LIST_TABLES, READ_LATENESS,
     READ_SERVER, READ_TIME,
 };
-use super::{Store, StoreError, column, from_millis, json_row, millis, missing};
+use super::{Store, StoreError, millis};
 
 /// What the server and this session are.
 #[derive(Clone, Debug, Deserialize)]
@@ -87,8 +87,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_time(&self, ago: Duration) -> Result<String, StoreError> {
-        let row = self.row(&READ_TIME, &[&millis(ago)]).await?;
-        column(&READ_TIME, &row.ok_or_else(|| missing(&READ_TIME))?, "at")
+        let row = self.query_one(&READ_TIME, &[&millis(ago)]).await?;
+        row.get("at")
     }
 
     /// `sql/statements/database/read_server.sql`.
@@ -96,8 +96,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_server(&self) -> Result<ServerRow, StoreError> {
-        let row = self.row(&READ_SERVER, &[]).await?.ok_or_else(|| missing(&READ_SERVER))?;
-        json_row(&READ_SERVER, &row)
+        let row = self.query_one(&READ_SERVER, &[]).await?;
+        row.json("row")
     }
 
     /// `sql/statements/dispatchers/count_hosts.sql`.
@@ -105,8 +105,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn count_hosts(&self) -> Result<usize, StoreError> {
-        let row = self.row(&COUNT_HOSTS, &[]).await?.ok_or_else(|| missing(&COUNT_HOSTS))?;
-        let hosts: i64 = column(&COUNT_HOSTS, &row, "hosts")?;
+        let row = self.query_one(&COUNT_HOSTS, &[]).await?;
+        let hosts: i64 = row.get("hosts")?;
         Ok(usize::try_from(hosts).unwrap_or_default())
     }
 
@@ -115,8 +115,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_lacking_grants(&self) -> Result<Vec<String>, StoreError> {
-        let rows = self.rows(&LIST_LACKING_GRANTS, &[]).await?;
-        rows.iter().map(|row| column(&LIST_LACKING_GRANTS, row, "lacking")).collect()
+        let rows = self.query(&LIST_LACKING_GRANTS, &[]).await?;
+        rows.iter().map(|row| row.get("lacking")).collect()
     }
 
     /// `sql/statements/rights/list_hidden_tables.sql`.
@@ -124,8 +124,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_hidden_tables(&self) -> Result<Vec<String>, StoreError> {
-        let rows = self.rows(&LIST_HIDDEN_TABLES, &[]).await?;
-        rows.iter().map(|row| column(&LIST_HIDDEN_TABLES, row, "hidden")).collect()
+        let rows = self.query(&LIST_HIDDEN_TABLES, &[]).await?;
+        rows.iter().map(|row| row.get("hidden")).collect()
     }
 
     /// `sql/statements/database/list_old_transactions.sql`.
@@ -136,8 +136,8 @@ impl Store {
         &self,
         older_than: Duration,
     ) -> Result<Vec<OldTransaction>, StoreError> {
-        let rows = self.rows(&LIST_OLD_TRANSACTIONS, &[&millis(older_than)]).await?;
-        rows.iter().map(|row| json_row(&LIST_OLD_TRANSACTIONS, row)).collect()
+        let rows = self.query(&LIST_OLD_TRANSACTIONS, &[&millis(older_than)]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
     }
 
     /// `sql/statements/database/list_tables.sql`.
@@ -145,8 +145,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_tables(&self) -> Result<Vec<TableRow>, StoreError> {
-        let rows = self.rows(&LIST_TABLES, &[]).await?;
-        rows.iter().map(|row| json_row(&LIST_TABLES, row)).collect()
+        let rows = self.query(&LIST_TABLES, &[]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
     }
 
     /// `sql/statements/statistics/read_lateness.sql`.
@@ -154,14 +154,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_lateness(&self) -> Result<Lateness, StoreError> {
-        let row = self.row(&READ_LATENESS, &[]).await?.ok_or_else(|| missing(&READ_LATENESS))?;
-        let unrouted: Option<i64> = column(&READ_LATENESS, &row, "unrouted_ms")?;
-        let overdue: Option<i64> = column(&READ_LATENESS, &row, "overdue_ms")?;
+        let row = self.query_one(&READ_LATENESS, &[]).await?;
         Ok(Lateness {
-            unrouted: unrouted.map(from_millis),
-            overdue: overdue.map(from_millis),
-            set_aside: column(&READ_LATENESS, &row, "set_aside")?,
-            reason: column(&READ_LATENESS, &row, "reason")?,
+            unrouted: row.duration_or_null("unrouted_ms")?,
+            overdue: row.duration_or_null("overdue_ms")?,
+            set_aside: row.get("set_aside")?,
+            reason: row.get("reason")?,
         })
     }
 }

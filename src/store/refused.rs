@@ -2,7 +2,7 @@
 
 use super::errors::is_passing;
 use super::statements::{FORGET_REFUSED, HASTEN_REFUSED, LIST_REFUSED_DUE, SET_ASIDE};
-use super::{Store, StoreError, column, one_line};
+use super::{Store, StoreError, one_line};
 use crate::model::delivery::DeliveryId;
 
 /// What a row was refused for; the names are those of `postrider.refused.stage`.
@@ -43,7 +43,7 @@ impl Store {
     /// [`StoreError`]: it is not recorded; a second call counts another try.
     pub async fn set_aside(&self, stage: RefusedStage, id: i64, why: &StoreError) -> Result<(), StoreError> {
         let params: super::Params<'_> = &[&stage.name(), &vec![id], &one_line(why), &is_passing(why)];
-        self.rows(&SET_ASIDE, params).await.map(drop)
+        self.execute(&SET_ASIDE, params).await
     }
 
     /// `sql/statements/refused/hasten_refused.sql`: `id` got through; what was refused for the same reason is tried at once.
@@ -51,7 +51,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: the others are tried when it is their time.
     pub async fn hasten_refused(&self, stage: RefusedStage, id: i64) -> Result<(), StoreError> {
-        self.rows(&HASTEN_REFUSED, &[&stage.name(), &id]).await.map(drop)
+        self.execute(&HASTEN_REFUSED, &[&stage.name(), &id]).await
     }
 
     /// `sql/statements/refused/list_refused_due.sql`: those of these deliveries that are to be tried again.
@@ -64,8 +64,8 @@ impl Store {
         ids: &[DeliveryId],
     ) -> Result<Vec<DeliveryId>, StoreError> {
         let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
-        let rows = self.rows(&LIST_REFUSED_DUE, &[&stage.name(), &ids]).await?;
-        rows.iter().map(|row| column(&LIST_REFUSED_DUE, row, "id").map(DeliveryId::new)).collect()
+        let rows = self.query(&LIST_REFUSED_DUE, &[&stage.name(), &ids]).await?;
+        rows.iter().map(|row| row.get("id").map(DeliveryId::new)).collect()
     }
 
     /// `sql/statements/refused/forget_refused.sql`.
@@ -73,6 +73,6 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
     pub async fn forget_refused(&self) -> Result<(), StoreError> {
-        self.rows(&FORGET_REFUSED, &[]).await.map(drop)
+        self.execute(&FORGET_REFUSED, &[]).await
     }
 }

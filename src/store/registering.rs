@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::errors::is_stale_plan;
+use super::row::Row;
 use super::secrets::Stored;
 use super::statements::{PUT_ENDPOINT, ROTATE_SECRET};
 use super::views::RotatedSecret;

@@ -2,7 +2,7 @@
 
 use super::statements::{CANCEL, REPLAY, RETRY, RETRY_FAILED};
 use super::views::{Cancelled, Replayed};
-use super::{Store, StoreError, column, json_row, missing};
+use super::{Store, StoreError};
 use crate::model::delivery::DeliveryId;
 use crate::model::event::EventId;
 
@@ -27,7 +27,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, 55000 if it is complete or in progress.
     pub async fn retry(&self, id: DeliveryId) -> Result<(), StoreError> {
-        self.rows(&RETRY, &[&id.get()]).await.map(drop)
+        self.execute(&RETRY, &[&id.get()]).await
     }
 
     /// `sql/statements/deliveries/retry_failed.sql`: how many; as many as `up_to`: there may be more.
@@ -40,8 +40,8 @@ impl Store {
         since: Option<&str>,
         up_to: i32,
     ) -> Result<i64, StoreError> {
-        let row = self.row(&RETRY_FAILED, &[&endpoint_id, &since, &up_to]).await?;
-        column(&RETRY_FAILED, &row.ok_or_else(|| missing(&RETRY_FAILED))?, "retried")
+        let row = self.query_one(&RETRY_FAILED, &[&endpoint_id, &since, &up_to]).await?;
+        row.get("retried")
     }
 
     /// `sql/statements/deliveries/replay.sql`: one step, of at most `up_to` events with a higher id than `after`.
@@ -50,14 +50,9 @@ impl Store {
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, class 22 for what is not a time or a pattern.
     pub async fn replay(&self, replay: &Replay, after: i64, up_to: i32) -> Result<Replayed, StoreError> {
         let Replay { endpoint_id, since, until, topics, dry_run } = replay;
-        let row = self
-            .row(&REPLAY, &[endpoint_id, since, until, topics, &after, &up_to, dry_run])
-            .await?
-            .ok_or_else(|| missing(&REPLAY))?;
-        Ok(Replayed {
-            replayed: column(&REPLAY, &row, "replayed")?,
-            next_after: column(&REPLAY, &row, "next_after")?,
-        })
+        let row =
+            self.query_one(&REPLAY, &[endpoint_id, since, until, topics, &after, &up_to, dry_run]).await?;
+        Ok(Replayed { replayed: row.get("replayed")?, next_after: row.get("next_after")? })
     }
 
     /// `sql/statements/events/cancel.sql`.
@@ -65,7 +60,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
     pub async fn cancel(&self, id: EventId) -> Result<Cancelled, StoreError> {
-        let row = self.row(&CANCEL, &[&id.get()]).await?.ok_or_else(|| missing(&CANCEL))?;
-        json_row(&CANCEL, &row)
+        let row = self.query_one(&CANCEL, &[&id.get()]).await?;
+        row.json("row")
     }
 }

@@ -2,11 +2,11 @@
 
 use deadpool::managed::Object;
 use futures_util::future::join;
-use tokio_postgres::Row;
 
 use super::endpoints::endpoint_set;
 use super::errors::leaves_connection_usable;
 use super::events::{RoutePlan, Stretch, UnroutedEvent, first_claim, unrouted_event};
+use super::row::{self, Row};
 use super::statements::{CLAIM_EVENTS, LOAD_ENDPOINTS, ROUTE_EVENTS};
 use super::{Connection, EndpointSet, Params, STATEMENT_DEADLINE, Statement, Store, StoreError, in_time};
 use crate::model::delivery::{Claimed, DispatcherId};
@@ -117,12 +117,13 @@ impl<'a> RouteTx<'a> {
 
     async fn run(
         &self,
-        statement: &Statement,
+        statement: &'static Statement,
         params: Params<'_>,
         bound: Bound,
     ) -> Result<Vec<Row>, StoreError> {
         let Some(connection) = &self.connection else { return Ok(Vec::new()) };
-        in_time(statement.name, STATEMENT_DEADLINE, connection.query_at(bound, statement.sql, params)).await
+        let rows = connection.query_at(bound, statement.sql, params);
+        Ok(row::of(statement, in_time(statement.name, STATEMENT_DEADLINE, rows).await?))
     }
 }
 
@@ -149,7 +150,7 @@ impl Connection {
         bound: Bound,
         sql: &str,
         params: Params<'_>,
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+    ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
         let client = &self.object;
         if self.is_direct {
             let prepared = match client.prepare_cached(sql).await {

@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::errors::is_taken_id;
 use super::statements::{LIST_LAGGING_SEQUENCES, MEND_SEQUENCES};
-use super::{Store, StoreError, json_row};
+use super::{Store, StoreError};
 
 /// A sequence that gives out ids which are taken.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -26,8 +26,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_lagging_sequences(&self) -> Result<Vec<LaggingSequence>, StoreError> {
-        let rows = self.rows(&LIST_LAGGING_SEQUENCES, &[]).await?;
-        rows.iter().map(|row| json_row(&LIST_LAGGING_SEQUENCES, row)).collect()
+        let rows = self.query(&LIST_LAGGING_SEQUENCES, &[]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
     }
 
     /// `sql/statements/database/mend_sequences.sql`: those that were set forward, as they were.
@@ -35,8 +35,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
     pub async fn mend_sequences(&self) -> Result<Vec<LaggingSequence>, StoreError> {
-        let rows = self.rows_once(&MEND_SEQUENCES, &[]).await?;
-        rows.iter().map(|row| json_row(&MEND_SEQUENCES, row)).collect()
+        let rows = self.query_once(&MEND_SEQUENCES, &[]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
     }
 
     /// The same, said in the log.

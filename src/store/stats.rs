@@ -1,24 +1,24 @@
-//! Statements that keep the tallies of endpoints few.
+//! Statements that keep the stored statistics of endpoints few.
 
 use super::statements::{AGGREGATE_STATS, COMPACT_STATS, LIST_ENDPOINTS_WITH_STATS};
-use super::{Statement, Store, StoreError, column, missing};
+use super::{Statement, Store, StoreError};
 use crate::model::endpoint::EndpointNo;
 
-/// What a step of summing up came to.
+/// The result of one step.
 #[derive(Clone, Debug)]
-pub struct Tallied {
-    /// Rows looked at; as many as were asked for: there may be more.
+pub struct StatStep {
+    /// Rows that the step looked at. If it looked at as many as it was allowed to, there may be more.
     pub looked_at: i64,
-    /// Endpoints left as they are: somebody else has locked where their tallies go.
+    /// Endpoints whose statistics stay as they are, because another transaction has locked the rows that they go to.
     pub busy: Vec<EndpointNo>,
 }
 
-/// Whose tallies are treated.
+/// The endpoints whose statistics a step treats.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Whose<'a> {
-    /// Not theirs.
+pub struct StatEndpoints<'a> {
+    /// Not these.
     pub but: &'a [EndpointNo],
-    /// Theirs alone; none: everybody's.
+    /// These alone. `None` for all endpoints.
     pub only: Option<&'a [EndpointNo]>,
 }
 
@@ -27,16 +27,24 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
-    pub async fn aggregate_stats(&self, rows_max: i64, whose: Whose<'_>) -> Result<Tallied, StoreError> {
-        self.tally(&AGGREGATE_STATS, rows_max, whose).await
+    pub async fn aggregate_stats(
+        &self,
+        rows_max: i64,
+        endpoints: StatEndpoints<'_>,
+    ) -> Result<StatStep, StoreError> {
+        self.stat_step(&AGGREGATE_STATS, rows_max, endpoints).await
     }
 
     /// `sql/statements/statistics/compact_stats.sql`.
     ///
     /// # Errors
     /// [`StoreError`]: the next call goes on.
-    pub async fn compact_stats(&self, rows_max: i64, whose: Whose<'_>) -> Result<Tallied, StoreError> {
-        self.tally(&COMPACT_STATS, rows_max, whose).await
+    pub async fn compact_stats(
+        &self,
+        rows_max: i64,
+        endpoints: StatEndpoints<'_>,
+    ) -> Result<StatStep, StoreError> {
+        self.stat_step(&COMPACT_STATS, rows_max, endpoints).await
     }
 
     /// `sql/statements/statistics/list_endpoints_with_stats.sql`.
@@ -44,24 +52,22 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_endpoints_with_stats(&self) -> Result<Vec<EndpointNo>, StoreError> {
-        let rows = self.rows(&LIST_ENDPOINTS_WITH_STATS, &[]).await?;
-        rows.iter()
-            .map(|row| column(&LIST_ENDPOINTS_WITH_STATS, row, "endpoint_no").map(EndpointNo::new))
-            .collect()
+        let rows = self.query(&LIST_ENDPOINTS_WITH_STATS, &[]).await?;
+        rows.iter().map(|row| row.get("endpoint_no").map(EndpointNo::new)).collect()
     }
 
-    async fn tally(
+    async fn stat_step(
         &self,
-        statement: &Statement,
+        statement: &'static Statement,
         rows_max: i64,
-        whose: Whose<'_>,
-    ) -> Result<Tallied, StoreError> {
+        endpoints: StatEndpoints<'_>,
+    ) -> Result<StatStep, StoreError> {
         let bare = |nos: &[EndpointNo]| nos.iter().map(|no| no.get()).collect::<Vec<i32>>();
-        let (but, only) = (bare(whose.but), whose.only.map(bare));
-        let row = self.row(statement, &[&rows_max, &but, &only]).await?.ok_or_else(|| missing(statement))?;
-        let busy: Vec<i32> = column(statement, &row, "busy")?;
-        Ok(Tallied {
-            looked_at: column(statement, &row, "looked_at")?,
+        let (but, only) = (bare(endpoints.but), endpoints.only.map(bare));
+        let row = self.query_one(statement, &[&rows_max, &but, &only]).await?;
+        let busy: Vec<i32> = row.get("busy")?;
+        Ok(StatStep {
+            looked_at: row.get("looked_at")?,
             busy: busy.into_iter().map(EndpointNo::new).collect(),
         })
     }

@@ -82,14 +82,12 @@ pub struct EndpointRow {
     pub timeout: Option<Span>,
     pub retry_schedule: Option<Vec<Span>>,
     pub ordered: bool,
-    #[schema(value_type = Format)]
-    pub format: String,
+    pub format: Format,
     pub public_key: Option<String>,
     pub has_auth: bool,
     pub has_client_certificate: bool,
     pub ca_certificates: Option<String>,
-    #[schema(value_type = EndpointState)]
-    pub state: String,
+    pub state: EndpointState,
     pub reason: Option<String>,
     pub pending: i64,
     pub in_progress: i64,
@@ -102,8 +100,7 @@ pub struct EndpointRow {
     #[schema(format = DateTime)]
     pub last_failure_at: Option<String>,
     pub consecutive_failures: i64,
-    #[schema(value_type = CircuitState)]
-    pub circuit: String,
+    pub circuit: CircuitState,
     #[schema(format = DateTime)]
     pub next_probe_at: Option<String>,
     #[schema(format = DateTime)]
@@ -282,7 +279,6 @@ pub struct DispatcherRow {
     pub lease_until: String,
     pub is_live: bool,
     pub is_leader: bool,
-    #[schema(value_type = WakeMode)]
-    pub wake_mode: String,
+    pub wake_mode: WakeMode,
     pub wake_reason: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Shared;
 use crate::model::delivery::ClaimId;
 use crate::rules::halves::Halves;
-use crate::store::{GivenBack, RefusedStage, StoreError, Stray, is_row_fault};
+use crate::store::{GivenBack, OrphanedClaim, RefusedStage, StoreError, is_row_fault};
 
 /// Claims looked at in one go.
 const CLAIMS_MAX: i64 = 100;
@@ -16,10 +16,10 @@ const CLAIMS_MAX: i64 = 100;
 /// [`StoreError`]: a second call goes on.
 pub(super) async fn release(shared: &Shared) -> Result<usize, StoreError> {
     let known = shared.scheduler.known_claims();
-    let strays = shared.store.find_orphaned_claims(shared.lease.id(), &known, CLAIMS_MAX).await?;
-    let mut finished: BTreeSet<ClaimId> = strays.iter().map(|stray| stray.claim_id).collect();
+    let orphaned = shared.store.find_orphaned_claims(shared.lease.id(), &known, CLAIMS_MAX).await?;
+    let mut finished: BTreeSet<ClaimId> = orphaned.iter().map(|orphan| orphan.claim_id).collect();
     let mut held = Vec::new();
-    for Stray { claim_id, delivery_id, is_refused } in strays {
+    for OrphanedClaim { claim_id, delivery_id, is_refused } in orphaned {
         let Some(delivery_id) = delivery_id else { continue };
         if is_refused {
             finished.remove(&claim_id);
