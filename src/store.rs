@@ -1,5 +1,5 @@
-//! The only room that speaks SQL. Every statement is a file under `sql/` with its contract in a header; a function here
-//! has its file's name. Knows words, and nothing of rules, HTTP or stages.
+//! The only room that speaks SQL. Every statement is a file under `sql/` with its contract in a header, and a function here
+//! has its file's name. The store uses the model and the rules, and knows nothing of HTTP or of the dispatcher.
 
 mod circuits;
 mod connect;
@@ -80,7 +80,7 @@ pub use views::{
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A statement is prepared so many times more where what was prepared does not serve.
+/// A statement whose plan the server refuses is prepared again at most so many times.
 const PREPARE_AGAIN_MAX: u32 = 3;
 
 /// A pool of connections and the statements that run on them.
@@ -105,7 +105,7 @@ pub enum StoreError {
     Failed {
         /// The statement's file name.
         statement: &'static str,
-        /// What the driver says.
+        /// The driver's error.
         #[source]
         source: tokio_postgres::Error,
     },
@@ -114,7 +114,7 @@ pub enum StoreError {
     Deadline {
         /// The statement's file name.
         statement: &'static str,
-        /// So much it had.
+        /// The time that it had.
         deadline: Duration,
     },
     /// The event was not inserted: the id that its sequence gave out is another event's.
@@ -127,7 +127,7 @@ pub enum StoreError {
     Row {
         /// The statement's file name.
         statement: &'static str,
-        /// What is wrong with it.
+        /// The fault of the row.
         fault: String,
     },
 }
@@ -135,7 +135,7 @@ pub enum StoreError {
 /// One pooled connection, held for a transaction.
 pub struct Connection {
     object: Object<Opener>,
-    /// Whether prepared statements and settings outlive a transaction: not where a transaction pooler stands in between.
+    /// Whether prepared statements and settings outlive a transaction. Behind a transaction pooler they do not.
     is_direct: bool,
     session: Session,
 }
@@ -167,7 +167,7 @@ impl Connection {
 }
 
 impl Store {
-    /// A pool of at most `connections_max` connections; opens none yet.
+    /// A pool of at most `connections_max` connections. It opens its first connection later.
     ///
     /// # Errors
     /// When the pool cannot be built.
@@ -176,12 +176,12 @@ impl Store {
         Ok(Self { pool, url: url.clone(), deadline: session.deadline(), vault: Vault::default() })
     }
 
-    /// Closes all connections; whoever still holds one may finish.
+    /// Closes all connections. A statement that is under way may finish.
     pub fn close(&self) {
         self.pool.close();
     }
 
-    /// How many connections were opened so far: as long as it is the same, the server has not been another one.
+    /// How many connections were opened so far. As long as the number stays the same, all statements ran on the same server.
     pub fn opened(&self) -> u64 {
         self.pool.manager().opened()
     }
@@ -260,8 +260,10 @@ impl Store {
         done.map(|rows| row::of(statement, rows))
     }
 
-    /// Takes back a connection on which something failed. It is given up, because nobody knows what it is in the middle
-    /// of, unless the server merely refused a statement: what is refused again and again costs no connection each time.
+    /// Takes back a connection on which something failed, and closes it, because its state is not known.
+    ///
+    /// A connection on which the server merely refused a statement is kept: a row that is refused again and again must not
+    /// cost a connection each time.
     pub fn take_back(&self, connection: Connection, fault: &StoreError) {
         let is_usable = leaves_connection_usable(fault) && !self.url.leads_elsewhere_after(fault);
         if is_usable {
@@ -270,7 +272,7 @@ impl Store {
             drop(Object::take(connection.object));
         }
         if matches!(fault, StoreError::Deadline { .. }) {
-            // Whatever froze it may have frozen the idle ones, too: not each of them has to wait as long again.
+            // The idle connections may be frozen, too. Without this, each of them would wait for a whole deadline again.
             self.pool.retain(|_, _| false);
         }
         if is_stale_plan(fault) {
@@ -282,7 +284,7 @@ impl Store {
     }
 }
 
-/// What a statement comes to within its deadline: a server that is frozen keeps a connection open for ever.
+/// Waits for a statement until its deadline. A server that is frozen keeps a connection open for ever.
 async fn in_time<T>(
     statement: &'static str,
     deadline: Duration,
@@ -293,7 +295,7 @@ async fn in_time<T>(
     done.map_err(|source| StoreError::Failed { statement, source })
 }
 
-/// The one value of a simple query's answer; none: null, or no row.
+/// The one value of a simple query's answer. `None` if it is null, or if there is no row.
 pub fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
     answer
         .iter()
@@ -320,15 +322,15 @@ fn missing(statement: &Statement) -> StoreError {
     StoreError::Row { statement: statement.name, fault: "no row".to_owned() }
 }
 
-/// A JSON object of strings, as the CHECKs of outbox and endpoint have it. Something else costs its own row alone, and is not
-/// shown.
+/// Reads a JSON object of strings, as the CHECKs of outbox and endpoint demand it. Anything else makes its own row alone
+/// unusable, and the error does not show it.
 fn headers(text: Option<&str>) -> Result<Vec<(String, String)>, String> {
     let map = text.map(serde_json::from_str::<BTreeMap<String, String>>).transpose();
     map.map(|map| map.unwrap_or_default().into_iter().collect())
         .or(Err("headers are not an object of texts".to_owned()))
 }
 
-/// Durations cross the border as whole milliseconds.
+/// Durations travel to the database and back as whole milliseconds.
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

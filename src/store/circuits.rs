@@ -1,4 +1,4 @@
-//! Statements about circuits: what attempts say of their endpoints' health, shared by all dispatchers.
+//! Statements about circuits: the health of endpoints as attempts show it, shared by all dispatchers.
 
 use std::time::Duration;
 
@@ -8,58 +8,58 @@ use super::{Store, StoreError, millis};
 use crate::model::delivery::DispatcherId;
 use crate::model::endpoint::{CircuitState, EndpointNo};
 
-/// The circuit of an endpoint whose last attempt failed; an endpoint that is well has none.
+/// The circuit of an endpoint whose last attempt failed. An endpoint whose last attempt succeeded has no row.
 #[derive(Clone, Copy, Debug)]
 pub struct Circuit {
     /// Closed, open or half open.
     pub state: CircuitState,
-    /// Sender in a row that count against the endpoint, over all dispatchers.
+    /// Failed attempts in a row that count against the endpoint, over all dispatchers.
     pub failures: u32,
     /// Probes in a row that failed.
     pub failed_probes: u32,
-    /// Until the next probe, or the end of the right to make one; zero while closed.
+    /// Open: until the next probe. Half open: until the right to probe ends. Closed: zero.
     pub probe_in: Duration,
-    /// Who probes, while half open.
+    /// The dispatcher that probes, while half open.
     pub probe_by: Option<DispatcherId>,
 }
 
-/// A circuit as the sweep finds it.
+/// A circuit as `find_due` finds it.
 #[derive(Clone, Copy, Debug)]
 pub struct CircuitRow {
-    /// Whose.
+    /// The endpoint.
     pub endpoint_no: EndpointNo,
-    /// How it stands.
+    /// Its circuit.
     pub circuit: Circuit,
 }
 
 /// Failed attempts of one endpoint that are not on record yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Failures {
-    /// Whether it gave an answer meanwhile: what failed before that does not count.
+    /// Whether it answered meanwhile. Earlier failures do not count then.
     pub answered: bool,
-    /// How many since, in a row.
+    /// How many attempts failed since, in a row.
     pub count: u32,
-    /// Since the first failed attempt after the last success began.
+    /// Time since the first failed attempt after the last success began.
     pub failing_for: Duration,
     /// Whether the probe was one of them.
     pub probe_failed: bool,
-    /// Until the next probe, if they open the circuit.
+    /// Time until the next probe, if these failures open the circuit.
     pub delay: Duration,
 }
 
-/// What a change of one row came to, where somebody else may have locked the row.
+/// The result of changing one row that another transaction may have locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written<T> {
     /// It was done.
     Done(T),
-    /// Somebody has locked the row: nothing was done.
+    /// Another transaction has locked the row: nothing was done.
     Locked,
 }
 
-/// What noting failures came to.
+/// The result of noting failures.
 #[derive(Clone, Copy, Debug)]
 pub struct NotedFailures {
-    /// How the circuit stands now.
+    /// The circuit as it is now.
     pub circuit: Circuit,
     /// Whether this changed its state.
     pub is_changed: bool,
@@ -68,7 +68,8 @@ pub struct NotedFailures {
 }
 
 impl Store {
-    /// `sql/statements/circuits/note_failures.sql`; `open_after` failures in a row open the circuit. None: the endpoint is deleted.
+    /// `sql/statements/circuits/note_failures.sql`; `open_after` failures in a row open the circuit.
+    /// `Done(None)` if the endpoint is deleted.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is noted, unless the answer was lost.
@@ -107,7 +108,7 @@ impl Store {
         })))
     }
 
-    /// `sql/statements/circuits/close_circuit.sql`: what it was; none: nothing was on record.
+    /// `sql/statements/circuits/close_circuit.sql`: the state before. `Done(None)` if no failure was on record.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -127,10 +128,11 @@ impl Store {
         self.execute(&HASTEN_PROBE, &[&endpoint_id]).await
     }
 
-    /// `sql/statements/circuits/take_probes.sql`: whom we may probe, and how many probes failed before.
+    /// `sql/statements/circuits/take_probes.sql`: the endpoints that we may probe, each with the number of probes that failed
+    /// before.
     ///
     /// # Errors
-    /// [`StoreError`]: none is taken, unless the answer was lost; the sweep finds those.
+    /// [`StoreError`]: no probe is taken, unless the answer was lost. `find_due` finds those later.
     pub async fn take_probes(
         &self,
         by: DispatcherId,

@@ -18,7 +18,7 @@ pub struct EndpointRoom {
     pub endpoint_no: EndpointNo,
     /// At most so many.
     pub slots: usize,
-    /// Due at or after this microsecond of the database's epoch; 0: all.
+    /// Due at or after this microsecond of the database's epoch. 0 for all.
     pub floor_us: i64,
 }
 
@@ -27,14 +27,14 @@ pub struct EndpointRoom {
 pub struct Due {
     /// The endpoint.
     pub endpoint_no: EndpointNo,
-    /// Until the first of them is due; zero: it is.
+    /// Until the first of them is due. Zero if it is due now.
     pub delay: Duration,
 }
 
-/// Who has waiting deliveries and who fails, in one snapshot.
+/// The endpoints that have waiting deliveries and those that fail, in one snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct DueSet {
-    /// Version of the endpoints in the same snapshot; none: both lists are empty.
+    /// Version of the endpoints in the same snapshot. `None` if both lists are empty.
     pub endpoint_version: Option<i64>,
     /// Endpoints with waiting deliveries.
     pub due: Vec<Due>,
@@ -44,32 +44,32 @@ pub struct DueSet {
     pub has_refused: bool,
 }
 
-/// What a settle came to.
+/// The result of a settle.
 #[derive(Clone, Debug, Default)]
 pub struct Settled {
-    /// Outcomes that are written.
+    /// How many outcomes are written.
     pub count: usize,
-    /// Deliveries whose outcomes are not, because somebody has locked them or their events.
+    /// Deliveries whose outcomes are not written, because another transaction has locked them or their events.
     pub held_up: Vec<DeliveryId>,
 }
 
-/// How a settle treats what somebody has locked.
+/// How a settle treats locked rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Locked {
-    /// Waits for it, at most `lock_timeout`, and then fails.
+    /// It waits for them, at most `lock_timeout`, and then fails.
     WaitedFor,
-    /// Leaves it.
+    /// It leaves them.
     Left,
 }
 
-/// A claimed delivery with what the claim knows of it.
+/// A claimed delivery, as the claim returns it.
 #[derive(Clone, Copy, Debug)]
 pub struct DueClaim {
     /// The claim.
     pub claimed: Claimed,
-    /// When it was due: the next floor.
+    /// When it was due. The next claim begins there.
     pub due_us: i64,
-    /// Stored size of the payload; none: the event was deleted.
+    /// Stored size of the payload. `None` if the event was deleted.
     pub payload_bytes: Option<u64>,
     /// Version of the endpoints in the snapshot of the claim.
     pub endpoint_version: i64,
@@ -104,7 +104,7 @@ impl NextStatus {
     }
 }
 
-/// What is written of one attempt.
+/// The record of one attempt, as it is written.
 #[derive(Clone, Debug)]
 pub struct Attempted {
     /// The delivery.
@@ -117,14 +117,14 @@ pub struct Attempted {
     pub status_code: Option<u16>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Since the request began; none when no request was made, then no attempt row is written.
+    /// Time since the request began. `None` if no request was made: then no attempt row is written.
     pub age: Option<Duration>,
     /// How long it took.
     pub duration: Duration,
     /// At most 2 KiB of the response, without NUL.
     pub response_excerpt: Option<String>,
-    /// Whether the delivery's own row can tell all of this attempt: of the first one, right after its birth, it was a success,
-    /// and has no response to keep.
+    /// Whether the delivery's own row tells everything about this attempt. So it is with a first attempt, made right after the
+    /// routing, that succeeded and has no response to keep.
     pub is_plain: bool,
 }
 
@@ -135,13 +135,13 @@ pub struct GivenBack {
     pub delivery_id: DeliveryId,
     /// The claim that entitles to give it back.
     pub claim_id: ClaimId,
-    /// Whether a request was begun: then the attempt counts.
+    /// Whether a request was begun. The attempt counts then.
     pub begun: bool,
 }
 
 impl Store {
-    /// `sql/statements/deliveries/find_due.sql`: every endpoint with waiting deliveries, and in how long the first is due; every endpoint that
-    /// fails, and its circuit.
+    /// `sql/statements/deliveries/find_due.sql`: every endpoint with waiting deliveries, and when the first is due; every
+    /// endpoint that fails, and its circuit.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -160,7 +160,8 @@ impl Store {
         Ok(found)
     }
 
-    /// `sql/statements/deliveries/claim_deliveries.sql`; `passes_over`: leaves out what was refused alone and is not to be tried yet.
+    /// `sql/statements/deliveries/claim_deliveries.sql`. With `passes_over` it leaves out deliveries that were refused alone and
+    /// are not to be tried yet.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is claimed, unless the answer was lost.
@@ -192,8 +193,8 @@ impl Store {
         row.map(|row| row.get("delivery_id").map(DeliveryId::new)).transpose()
     }
 
-    /// `sql/statements/deliveries/settle_deliveries.sql`: what is neither settled nor held up had lost its claim. `attempted` is sorted by
-    /// delivery; `finished` are claims of which nothing is left after this.
+    /// `sql/statements/deliveries/settle_deliveries.sql`. A delivery that is neither settled nor held up had lost its claim.
+    /// `attempted` is sorted by delivery. `finished` are claims that hold nothing after this.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is written, unless the answer was lost; a second call is harmless.
@@ -243,7 +244,8 @@ impl Store {
         })
     }
 
-    /// `sql/statements/deliveries/release_deliveries.sql`: those that are not given back because somebody has locked them.
+    /// `sql/statements/deliveries/release_deliveries.sql`: the deliveries that are not given back, because another transaction has
+    /// locked them.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.

@@ -53,7 +53,7 @@ impl WakeState {
     pub const ASKED_FOR: &str = "--wake poll";
 }
 
-/// What a dispatcher says of itself.
+/// A dispatcher as it registers itself.
 #[derive(Clone, Debug)]
 pub struct DispatcherInfo {
     /// Host name and process id.
@@ -98,7 +98,7 @@ impl Store {
         row.get("dispatcher_id").map(DispatcherId::new)
     }
 
-    /// `sql/statements/dispatchers/renew_lease.sql`; none: the lease was lost.
+    /// `sql/statements/dispatchers/renew_lease.sql`. `None` if the lease was lost.
     ///
     /// # Errors
     /// [`StoreError`]: the old lease goes on until its end.
@@ -127,7 +127,7 @@ impl Store {
         }))
     }
 
-    /// `sql/statements/dispatchers/remove_dispatchers.sql`: one that stops, or (none) the dead ones.
+    /// `sql/statements/dispatchers/remove_dispatchers.sql`: removes one that stops. `None` removes the dead ones.
     ///
     /// # Errors
     /// [`StoreError`].

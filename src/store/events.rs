@@ -1,4 +1,4 @@
-//! Statements about events: find the unrouted, load what is sent, insert, delete; and what rows of the routing transaction say.
+//! Statements about events: find the unrouted ones, load, insert, restore; and the rows of the routing transaction.
 
 use std::time::{Duration, SystemTime};
 
@@ -35,17 +35,17 @@ pub struct UnroutedEvent {
     pub topic: String,
     /// The one endpoint it is for, if its producer named one.
     pub destination: Option<String>,
-    /// How long its producer wants it kept.
+    /// How long it is to wait, as its producer asked.
     pub delay: Option<Duration>,
     /// Stored size of the payload.
     pub payload_bytes: u64,
     /// Version of the endpoints in the snapshot that showed this event.
     pub endpoint_version: i64,
-    /// What an attempt sends; none where the payload is not small.
+    /// The event as an attempt sends it. `None` if the payload is not small.
     pub event: Option<Event>,
 }
 
-/// What routing a batch comes to.
+/// The result of routing a batch, as it is written.
 #[derive(Clone, Debug, Default)]
 pub struct RoutePlan {
     /// Every event of the batch, with the number of its deliveries.
@@ -54,7 +54,7 @@ pub struct RoutePlan {
     pub births: Vec<(EventId, EndpointNo, InitialState)>,
 }
 
-/// How a delivery comes into the world.
+/// The state in which a delivery is inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InitialState {
     /// In progress, claimed by this dispatcher: there is room for it.
@@ -63,7 +63,7 @@ pub enum InitialState {
     Pending(Duration),
 }
 
-/// What a producer says of an event; see the columns of `postrider.outbox`.
+/// An event as a producer inserts it.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the columns of postrider.outbox")]
 pub struct NewEvent {
@@ -86,14 +86,14 @@ impl InitialState {
     }
 }
 
-/// What a look from the safe floor saw.
+/// The result of a look for unrouted events, from a floor on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unrouted {
-    /// Every event below is routed, for good, or recorded as refused.
+    /// Every event below is routed or recorded as refused, and that is committed.
     pub floor: Position,
-    /// Whether there may be some above.
+    /// Whether there may be unrouted events above.
     pub is_any: bool,
-    /// Whether some were refused alone.
+    /// Whether some events were refused alone.
     pub has_refused: bool,
     /// Whether one of those is to be tried again.
     pub is_retry_due: bool,
@@ -109,15 +109,15 @@ pub struct Stretch {
 }
 
 impl Stretch {
-    /// From there on.
+    /// Everything from this place on.
     pub const fn from(from: Position) -> Self {
         Self { from, until: Position { xid: u64::MAX, id: i64::MAX } }
     }
 }
 
 impl Store {
-    /// `sql/statements/events/find_unrouted.sql`. The floor is lower than `floor` only when the database's history went back (a restore, a
-    /// failover that lost commits): then everything is to be looked at again.
+    /// `sql/statements/events/find_unrouted.sql`. The returned floor is lower than `floor` only if the database's history went back
+    /// (a restore, a failover that lost commits). Then every event is to be looked at again.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -202,7 +202,7 @@ impl Store {
         rows.iter().map(event).collect()
     }
 
-    /// `sql/statements/events/insert_event.sql`: the new event, or none if its idempotency key is known.
+    /// `sql/statements/events/insert_event.sql`: the new event. `None` if its idempotency key is known.
     ///
     /// # Errors
     /// [`StoreError`]; a violated CHECK is a [`StoreError::Failed`], a sequence that lies behind and that this role may not

@@ -1,5 +1,5 @@
-//! Statements of a person who asks whether all is well: the server, this role, its tables, what is late. Most of them read
-//! PostgreSQL's own catalogs, and work before there is a schema.
+//! Statements of `postrider doctor`: the server, this role, its tables, late work. Most of them read PostgreSQL's own catalogs,
+//! and work before there is a schema.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::statements::{
 };
 use super::{Store, StoreError, millis};
 
-/// What the server and this session are.
+/// The server and this session.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(
     missing_docs,
@@ -36,7 +36,7 @@ pub struct ServerRow {
     pub now_ms: i64,
 }
 
-/// What holds back vacuum, the floor of routing, or a migration.
+/// An old transaction, or what has the same effect: it holds back vacuum, the floor of routing, or a migration.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OldTransaction {
     /// `session`, `process`, `prepared transaction` or `replication slot`.
@@ -45,7 +45,7 @@ pub struct OldTransaction {
     pub name: String,
     /// Whose it is.
     pub says: String,
-    /// How long it has been open; none: unknown.
+    /// How long it has been open. `None` if that is not known.
     pub age_ms: Option<i64>,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for OldTransaction {
     }
 }
 
-/// What the statistics say of a table.
+/// A table, as PostgreSQL's statistics show it.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "the columns of sql/statements/database/list_tables.sql")]
 pub struct TableRow {
@@ -68,7 +68,7 @@ pub struct TableRow {
     pub last_vacuum_at: Option<String>,
 }
 
-/// How late the oldest work is; none: there is none.
+/// How late the oldest work is. An age is `None` if there is no such work.
 #[derive(Clone, Debug)]
 pub struct Lateness {
     /// Age of the oldest unrouted event.
@@ -77,12 +77,12 @@ pub struct Lateness {
     pub overdue: Option<Duration>,
     /// Events and deliveries that the database refused.
     pub set_aside: i64,
-    /// Why the first of them was.
+    /// Why the first of them was refused.
     pub reason: Option<String>,
 }
 
 impl Store {
-    /// `sql/statements/database/read_time.sql`: the database's clock, so long ago, as text.
+    /// `sql/statements/database/read_time.sql`: the time of the database's clock, `ago` earlier, as text.
     ///
     /// # Errors
     /// [`StoreError`].

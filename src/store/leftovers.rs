@@ -1,4 +1,5 @@
-//! Statements about deliveries that nobody works on any more: of the dead, of lost answers, of deleted endpoints.
+//! Statements about deliveries that nobody works on any more: those of dead dispatchers, of lost answers, of deleted
+//! endpoints.
 
 use super::row::Row;
 use super::statements::{
@@ -7,7 +8,7 @@ use super::statements::{
 use super::{Store, StoreError};
 use crate::model::delivery::{ClaimId, DeliveryId, DispatcherId};
 
-/// What one rescue came to.
+/// The result of one rescue.
 #[derive(Clone, Copy, Debug)]
 pub struct Rescued {
     /// Deliveries that were taken back.
@@ -23,23 +24,24 @@ pub struct Rescued {
 pub struct DeadClaim {
     /// The claim.
     pub claim_id: ClaimId,
-    /// What it still holds.
+    /// The deliveries that it still holds.
     pub delivery_ids: Vec<DeliveryId>,
 }
 
-/// A delivery that a dispatcher holds without knowing it.
+/// A claim that a dispatcher holds without knowing it, because the answer to its claim was lost.
 #[derive(Clone, Copy, Debug)]
 pub struct OrphanedClaim {
     /// The claim that holds it.
     pub claim_id: ClaimId,
-    /// The delivery; none: the claim holds this one no more.
+    /// A delivery of the claim. `None` if the claim holds no delivery any more.
     pub delivery_id: Option<DeliveryId>,
-    /// It was refused alone, and is not to be tried yet.
+    /// Whether it was refused alone, and is not to be tried yet.
     pub is_refused: bool,
 }
 
 impl Store {
-    /// `sql/statements/leftovers/rescue_claims.sql`: of at most `claims_max` claims behind `after`, everything or these deliveries alone.
+    /// `sql/statements/leftovers/rescue_claims.sql`: takes back deliveries of at most `claims_max` claims behind `after`. `only` limits
+    /// it to these deliveries.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -102,10 +104,10 @@ impl Store {
         rows.iter().map(|row| row.get("delivery_id").map(DeliveryId::new)).collect()
     }
 
-    /// `sql/statements/deliveries/give_up_deliveries.sql`: how many; what is locked is left.
+    /// `sql/statements/deliveries/give_up_deliveries.sql`: how many were given up. Locked ones are left.
     ///
     /// # Errors
-    /// [`StoreError`]: none is given up, unless the answer was lost.
+    /// [`StoreError`]: no delivery is given up, unless the answer was lost.
     pub async fn give_up_deliveries(&self, ids: &[DeliveryId]) -> Result<i64, StoreError> {
         let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
         let row = self.query_one(&GIVE_UP_DELIVERIES, &[&ids]).await?;

@@ -1,4 +1,4 @@
-//! What is measured in the database at each exporter of the metrics.
+//! Measurements in the database, taken each time the metrics are read.
 
 use std::time::Duration;
 

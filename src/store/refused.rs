@@ -1,11 +1,11 @@
-//! Statements about rows that the database refuses to write: recorded, passed over, tried again alone.
+//! Statements about rows that the database refuses to write. They are recorded, passed over, and tried again alone.
 
 use super::errors::is_passing;
 use super::statements::{FORGET_REFUSED, HASTEN_REFUSED, LIST_REFUSED_DUE, SET_ASIDE};
 use super::{Store, StoreError, one_line};
 use crate::model::delivery::DeliveryId;
 
-/// What a row was refused for; the names are those of `postrider.refused.stage`.
+/// The step at which a row was refused. The names are those of `postrider.refused.stage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedStage {
     /// An event cannot be routed.
@@ -36,8 +36,8 @@ impl RefusedStage {
 }
 
 impl Store {
-    /// `sql/statements/refused/set_aside.sql`: the row is tried again after 5 s, 5 min, 30 min and so on; after seconds, where what stands in the
-    /// way may be over soon.
+    /// `sql/statements/refused/set_aside.sql`. The row is tried again after 5 s, 5 min, 30 min and so on. If the fault may be over
+    /// soon, it is tried again after seconds.
     ///
     /// # Errors
     /// [`StoreError`]: it is not recorded; a second call counts another try.
@@ -46,15 +46,16 @@ impl Store {
         self.execute(&SET_ASIDE, params).await
     }
 
-    /// `sql/statements/refused/hasten_refused.sql`: `id` got through; what was refused for the same reason is tried at once.
+    /// `sql/statements/refused/hasten_refused.sql`. The row `id` was accepted now, so rows that were refused for the same reason are
+    /// tried at once.
     ///
     /// # Errors
-    /// [`StoreError`]: the others are tried when it is their time.
+    /// [`StoreError`]: the others are tried when they are due.
     pub async fn hasten_refused(&self, stage: RefusedStage, id: i64) -> Result<(), StoreError> {
         self.execute(&HASTEN_REFUSED, &[&stage.name(), &id]).await
     }
 
-    /// `sql/statements/refused/list_refused_due.sql`: those of these deliveries that are to be tried again.
+    /// `sql/statements/refused/list_refused_due.sql`: the deliveries among `ids` that are to be tried again now.
     ///
     /// # Errors
     /// [`StoreError`].

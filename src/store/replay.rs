@@ -1,4 +1,4 @@
-//! Statements that do things again, or not at all: retry, replay, cancel. Each calls the SQL function that SQL users call.
+//! Statements that retry, replay or cancel. Each calls the SQL function that SQL users call.
 
 use super::statements::{CANCEL, REPLAY, RETRY, RETRY_FAILED};
 use super::views::{Cancelled, Replayed};
@@ -6,16 +6,16 @@ use super::{Store, StoreError};
 use crate::model::delivery::DeliveryId;
 use crate::model::event::EventId;
 
-/// What to send an endpoint again. Times are texts that PostgreSQL reads as `timestamptz`.
+/// Which events to send an endpoint again. Times are texts that PostgreSQL reads as `timestamptz`.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     /// The endpoint.
     pub endpoint_id: String,
     /// Events created at this time or later.
     pub since: String,
-    /// Events created before this time; none: now.
+    /// Events created before this time. `None` for now.
     pub until: Option<String>,
-    /// Topic patterns; none: the endpoint's own.
+    /// Topic patterns. `None` for the endpoint's own.
     pub topics: Option<Vec<String>>,
     /// Whether to count only.
     pub dry_run: bool,
@@ -30,10 +30,10 @@ impl Store {
         self.execute(&RETRY, &[&id.get()]).await
     }
 
-    /// `sql/statements/deliveries/retry_failed.sql`: how many; as many as `up_to`: there may be more.
+    /// `sql/statements/deliveries/retry_failed.sql`: how many are retried. If they are as many as `up_to`, there may be more.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, class 22 for what is not a time.
+    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, class 22 if `since` is not a time.
     pub async fn retry_failed(
         &self,
         endpoint_id: &str,
@@ -47,7 +47,7 @@ impl Store {
     /// `sql/statements/deliveries/replay.sql`: one step, of at most `up_to` events with a higher id than `after`.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, class 22 for what is not a time or a pattern.
+    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, class 22 for a text that is not a time or not a pattern.
     pub async fn replay(&self, replay: &Replay, after: i64, up_to: i32) -> Result<Replayed, StoreError> {
         let Replay { endpoint_id, since, until, topics, dry_run } = replay;
         let row =

@@ -1,4 +1,4 @@
-//! Statements of retention: what is old enough goes, wherever it stands in the order of events.
+//! Statements of retention: finished events that are old enough are deleted, wherever they stand in the order of events.
 
 use std::time::Duration;
 
@@ -20,22 +20,22 @@ pub struct Retention {
 pub enum DeletionRange {
     /// At the first event that is younger than this, among those that were inserted in this cluster.
     UpToYoungerThan(Duration),
-    /// Before the events of this transaction; younger events on the way are passed over.
+    /// Before the events of this transaction. Younger events on the way are passed over.
     UpToTransaction(u64),
 }
 
-/// How far a step of deletion came.
+/// The result of one step of deletion.
 #[derive(Clone, Copy, Debug)]
 pub struct Deletion {
     /// Events looked at.
     pub looked_at: u32,
     /// Events deleted, with their deliveries and attempts.
     pub deleted: u32,
-    /// The last that was looked at: the next step goes on behind it.
+    /// The last event that was looked at. The next step goes on behind it.
     pub last: Option<Position>,
-    /// The first that was looked at and stays.
+    /// The first event that was looked at and stays.
     pub kept: Option<Position>,
-    /// What follows is too young, or there is nothing.
+    /// Whether the deletion ends here: the events that follow are too young, or there are none.
     pub is_end: bool,
 }
 
@@ -82,8 +82,8 @@ impl Store {
         places(&rows)
     }
 
-    /// `sql/statements/events/read_restored.sql`: the first transaction and the last one; none: nothing was restored, or it is so long ago that
-    /// nothing of it is kept.
+    /// `sql/statements/events/read_restored.sql`: the first transaction and the last one that were restored. `None` if nothing was
+    /// restored, or so long ago that no such event is kept.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,5 +1,5 @@
-//! Statements of a person who asks what strangers have to do with the schema: names, owners, rights, roles, locks. They read
-//! PostgreSQL's own catalogs.
+//! Statements of `postrider doctor` about strangers in the schema: names, owners, rights, roles, locks. They read PostgreSQL's
+//! own catalogs.
 
 use super::row::Row;
 use super::statements::{
@@ -11,29 +11,29 @@ use super::{Store, StoreError};
 /// Something of the schema that depends on something outside of it, and of PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct ForeignName {
-    /// What depends, in words.
+    /// The object that depends, in words.
     pub object: String,
-    /// On what.
+    /// The object that it depends on.
     pub depends_on: String,
-    /// Whose that is; none: nobody's, or the first superuser's.
+    /// The owner of that. `None` if it has no owner, or is the first superuser's.
     pub owner: Option<String>,
-    /// A trigger, a policy or an operator class: somebody added it.
+    /// Whether somebody added it: a trigger, a policy or an operator class.
     pub is_added: bool,
 }
 
 /// Something in the schema that is not its owner's.
 #[derive(Clone, Debug)]
 pub struct StrangeOwner {
-    /// What it is, in words.
+    /// The object, in words.
     pub object: String,
-    /// Whose it is.
+    /// Its owner.
     pub owner: String,
 }
 
-/// Somebody may do something in the schema who is neither its owner nor one of our roles.
+/// A right in the schema that belongs to neither its owner nor one of our roles.
 #[derive(Clone, Debug)]
 pub struct ForeignRight {
-    /// What, on what, and who.
+    /// The right, the object and the role, in words.
     pub held: String,
     /// The command that ends it.
     pub take_back: String,
@@ -44,13 +44,13 @@ pub struct ForeignRight {
 pub struct SharingDatabase {
     /// Its name.
     pub name: String,
-    /// It is the one that was asked.
+    /// Whether it is the database that was asked.
     pub is_this: bool,
-    /// Every role may connect to it.
+    /// Whether every role may connect to it.
     pub is_open: bool,
 }
 
-/// A session that holds a lock of ours, and is none of ours.
+/// A session that holds a lock of ours, although it is not a dispatcher.
 #[derive(Clone, Debug)]
 pub struct BellHolder {
     /// `bell` or `leadership`.
@@ -59,7 +59,7 @@ pub struct BellHolder {
     pub pid: i32,
     /// Its role.
     pub role: String,
-    /// What it calls itself; may be empty.
+    /// Its application name. May be empty.
     pub application: String,
 }
 

@@ -1,4 +1,4 @@
-//! Statements about secrets at rest: sealed before they are stored, opened when they are read.
+//! Statements about secrets at rest. They are sealed before they are stored, and opened when they are read.
 
 use super::row::Row;
 use super::statements::{FORGET_SECRETS, LIST_UNSEALED, SEAL_SECRETS};
@@ -13,15 +13,15 @@ const ENDPOINTS_MAX: i64 = 200;
 /// Which secrets are sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToSeal {
-    /// Those that stand in the clear.
+    /// Secrets in the clear.
     Clear,
-    /// Those of another key, too.
+    /// Those, and secrets that another key sealed.
     All,
-    /// And those that an earlier version sealed and bound to no field and no host: a person has looked at the URLs.
+    /// Those, and secrets that an earlier version sealed without a field and a host. A person has looked at the URLs.
     Unbound,
 }
 
-/// What sealing came to.
+/// The result of sealing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sealing {
     /// Secrets that are sealed now by the first key.
@@ -30,20 +30,20 @@ pub struct Sealing {
     pub unreadable: Vec<(String, String)>,
 }
 
-/// What is stored of one endpoint, secret by secret.
+/// The stored secrets of one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    /// The old ones, too.
+    /// The current one and the old ones.
     secret: Vec<String>,
     signing_key: Vec<String>,
     auth: Vec<String>,
     client_certificate: Vec<String>,
-    /// What verifies the signatures of the signing key.
+    /// The key that verifies signatures of the signing key.
     pub(super) public_key: Option<String>,
 }
 
 impl Stored {
-    /// What is stored of a field.
+    /// The stored secrets of a field.
     pub(super) fn of(&self, field: Field) -> &[String] {
         match field {
             Field::Secret => &self.secret,
@@ -132,7 +132,7 @@ impl Store {
             let fields: Vec<&str> = part.iter().map(|swap| swap.field).collect();
             let stored: Vec<&str> = part.iter().map(|swap| swap.stored.as_str()).collect();
             let sealed: Vec<&str> = part.iter().map(|swap| swap.sealed.as_str()).collect();
-            // A person waits for who holds a row; a dispatcher comes again.
+            // A person waits for a locked row. A dispatcher comes again.
             let skips_locked = which == ToSeal::Clear;
             let params: super::Params<'_> = &[&nos, &urls, &fields, &stored, &sealed, &skips_locked];
             match self.query_one(&SEAL_SECRETS, params).await {
@@ -151,7 +151,7 @@ impl Store {
         Ok(())
     }
 
-    /// Seals what `sql/statements/secrets/list_unsealed.sql` has found of one endpoint.
+    /// Seals the secrets of one endpoint, which is a row of `sql/statements/secrets/list_unsealed.sql`.
     fn seal_endpoint(
         &self,
         row: &Row,
@@ -198,7 +198,7 @@ impl Store {
     }
 }
 
-/// A secret, and what is to stand in its place: an entry of `sql/statements/secrets/seal_secrets.sql`.
+/// A secret and its sealed form, which replaces it: an entry of `sql/statements/secrets/seal_secrets.sql`.
 struct Swap {
     no: i32,
     endpoint_id: String,

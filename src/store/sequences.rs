@@ -14,7 +14,7 @@ pub struct LaggingSequence {
     pub relation: String,
     /// The sequence with its schema.
     pub sequence: String,
-    /// What it gives out next.
+    /// The id that it gives out next.
     pub next_id: i64,
     /// The highest id in the table.
     pub highest_id: i64,
@@ -30,7 +30,7 @@ impl Store {
         rows.iter().map(|row| row.json("row")).collect()
     }
 
-    /// `sql/statements/database/mend_sequences.sql`: those that were set forward, as they were.
+    /// `sql/statements/database/mend_sequences.sql`: the sequences that were set forward, as they were before.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -39,10 +39,10 @@ impl Store {
         rows.iter().map(|row| row.json("row")).collect()
     }
 
-    /// The same, said in the log.
+    /// Runs `mend_sequences`, and logs what it changed. Returns whether it changed anything.
     ///
     /// # Errors
-    /// As above.
+    /// [`StoreError`]: a second call is harmless.
     pub async fn keep_sequences_ahead(&self) -> Result<bool, StoreError> {
         let mended = self.mend_sequences().await?;
         for LaggingSequence { relation, sequence, next_id, highest_id } in &mended {
@@ -53,7 +53,7 @@ impl Store {
         Ok(!mended.is_empty())
     }
 
-    /// After a fault which says that an id was taken: whether a sequence was behind, and is mended.
+    /// Whether the fault was a taken id, and the sequence that was behind is mended now.
     pub(super) async fn is_mended_after(&self, fault: &StoreError) -> bool {
         // A role that may not mend is told of the fault itself.
         is_taken_id(fault) && self.keep_sequences_ahead().await.unwrap_or_default()

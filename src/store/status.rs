@@ -9,7 +9,7 @@ use super::{Store, StoreError};
 use crate::model::delivery::DeliveryId;
 use crate::model::event::EventId;
 
-/// Which deliveries; what is none does not matter.
+/// The deliveries that are wanted. A field that is `None` does not matter.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the columns of postrider.delivery_status")]
 pub struct DeliveryFilter {
@@ -96,7 +96,7 @@ impl Store {
         Ok(DeliveryPage { deliveries: row.json("deliveries")?, next_before: row.get("next_before")? })
     }
 
-    /// `sql/statements/deliveries/read_delivery.sql`; none: there is no such delivery.
+    /// `sql/statements/deliveries/read_delivery.sql`. `None` if there is no such delivery.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -105,7 +105,7 @@ impl Store {
         row.map(|row| row.json("row")).transpose()
     }
 
-    /// `sql/statements/events/read_event.sql`; none: there is no such event.
+    /// `sql/statements/events/read_event.sql`. `None` if there is no such event.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -114,7 +114,7 @@ impl Store {
         row.map(|row| row.json("row")).transpose()
     }
 
-    /// `sql/statements/events/read_event_status.sql`; none: there is no such event.
+    /// `sql/statements/events/read_event_status.sql`. `None` if there is no such event.
     ///
     /// # Errors
     /// [`StoreError`].

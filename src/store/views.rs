@@ -1,5 +1,5 @@
-//! What people and programs read: rows of the views, as PostgreSQL writes them in JSON. The command line and the API
-//! show the same.
+//! Rows of the views, as people and programs read them. PostgreSQL writes them in JSON, and the command line and the API show
+//! the same.
 
 use std::fmt;
 use std::time::Duration;
@@ -224,7 +224,7 @@ pub struct EventRow {
 pub struct DeliveryPage {
     /// May be empty although there is more.
     pub deliveries: Vec<DeliveryRow>,
-    /// Where the next page goes on; none: there is nothing older.
+    /// Where the next page goes on. `None` if there is nothing older.
     pub next_before: Option<i64>,
 }
 
