@@ -1,10 +1,10 @@
-//! Statements about dispatchers: register, renew the lease, leave; and the canary of the wake-up path.
+//! Statements about dispatchers: register, renew the lease, leave; and the probe of the notification path.
 
 use std::time::Duration;
 
 use utoipa::ToSchema;
 
-use super::statements::{REGISTER_DISPATCHER, REMOVE_DISPATCHERS, RENEW_LEASE, SOUND_CANARY};
+use super::statements::{REGISTER_DISPATCHER, REMOVE_DISPATCHERS, RENEW_LEASE, SEND_NOTIFY_PROBE};
 use super::{Store, StoreError, column, millis, missing};
 use crate::model::delivery::DispatcherId;
 
@@ -122,12 +122,12 @@ impl Store {
         self.rows(&REMOVE_DISPATCHERS, &[&id.map(DispatcherId::get)]).await.map(drop)
     }
 
-    /// `sql/statements/dispatchers/sound_canary.sql`: how full the notification queue is, 0 to 1.
+    /// `sql/statements/dispatchers/send_notify_probe.sql`: how full the notification queue is, 0 to 1.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sound_canary(&self, whose: &str) -> Result<f64, StoreError> {
-        let row = self.row(&SOUND_CANARY, &[&whose]).await?;
-        column(&SOUND_CANARY, &row.ok_or_else(|| missing(&SOUND_CANARY))?, "queue_usage")
+    pub async fn send_notify_probe(&self, whose: &str) -> Result<f64, StoreError> {
+        let row = self.row(&SEND_NOTIFY_PROBE, &[&whose]).await?;
+        column(&SEND_NOTIFY_PROBE, &row.ok_or_else(|| missing(&SEND_NOTIFY_PROBE))?, "queue_usage")
     }
 }
