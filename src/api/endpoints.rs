@@ -2,8 +2,6 @@
 
 #![expect(unused_qualifications, reason = "what utoipa's macro writes")]
 
-mod body;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +11,17 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use self::body::EndpointBody;
 use super::extract::{Body, Id, JsonResponse, OptionalBody, QueryParams, Text};
 use super::openapi::{Secret, TopicPattern, Whole};
 use super::paging::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
+use crate::operations::endpoint_spec::EndpointSpec;
 use crate::operations::replay::{ReplaySpec, check_times, check_topics};
 use crate::operations::rotate_secret::{OVERLAP_DEFAULT, SecretRotation};
 use crate::operations::test_endpoint::{TestOutcome, test_endpoint};
-use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, RotatedSecret, Span};
+use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, PutResult, RotatedSecret, Span};
 use crate::validation::Problems;
 
 /// How long a test waits for its first attempt, if nothing is said.
@@ -40,20 +38,9 @@ pub(super) struct PutEndpoint {
     #[serde(flatten)]
     endpoint: EndpointRow,
     /// What the request did.
-    #[schema(value_type = PutResult)]
-    result: String,
+    result: PutResult,
     /// The generated secret, shown this once. Null if the endpoint had one, or the request gave one.
     secret: Option<String>,
-}
-
-/// Result of a PUT.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "describes a text")]
-enum PutResult {
-    Created,
-    Changed,
-    Unchanged,
 }
 
 /// Creates or replaces an endpoint.
@@ -61,7 +48,7 @@ enum PutResult {
 /// The same request twice changes nothing: a service may send it at every start.
 #[utoipa::path(
     put, path = "/v1/endpoints/{id}", operation_id = "putEndpoint", tag = "endpoints", params(EndpointPath),
-    request_body = EndpointBody,
+    request_body = EndpointSpec,
     responses(
         (status = 200, description = "It was there: changed, or unchanged", body = PutEndpoint),
         (status = 201, description = "Created", body = PutEndpoint),
@@ -70,14 +57,13 @@ enum PutResult {
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
-    Body(body): Body<EndpointBody>,
+    Body(spec): Body<EndpointSpec>,
 ) -> Result<JsonResponse<PutEndpoint>, Problem> {
-    let registration = body.registration(id);
     let mut problems = Problems::default();
-    let put = registration.check(&api.policy, &mut problems);
+    let put = spec.check(id, &api.policy, &mut problems);
     let put = problems.unless_any(put)?;
     let done = api.store.put_endpoint(&put).await?;
-    let status = if done.result == "created" { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if done.result == PutResult::Created { StatusCode::CREATED } else { StatusCode::OK };
     let endpoint = existing(&api, &put.id).await?;
     Ok(JsonResponse(status, PutEndpoint { endpoint, result: done.result, secret: done.secret }))
 }

@@ -19,7 +19,7 @@ use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
 use crate::model::event::EventId;
-use crate::operations::endpoint_spec::EventSpec;
+use crate::operations::event_spec::EventSpec;
 use crate::store::{Cancelled, EventRow, NewEvent};
 use crate::validation::Problems;
 

@@ -187,7 +187,7 @@ async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
     if !api.lease.is_renewed() {
         (StatusCode::SERVICE_UNAVAILABLE, "database out of reach\n")
-    } else if !api.database_health.is_over() {
+    } else if !api.database_health.is_healthy() {
         (StatusCode::SERVICE_UNAVAILABLE, "trouble with the database: the log says more\n")
     } else {
         (StatusCode::OK, "ready\n")

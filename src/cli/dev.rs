@@ -15,8 +15,8 @@ use super::signals::Signals;
 use super::{Failure, output};
 use crate::config::args;
 use crate::config::{RunConfig, Settings};
-use crate::model::endpoint::{Format, SigningSecret};
-use crate::store::{DatabaseUrl, EndpointPut, NewEvent, Session, Store};
+use crate::model::endpoint::SigningSecret;
+use crate::store::{CheckedEndpoint, DatabaseUrl, NewEvent, Session, Store};
 use crate::validation::{parse_address, parse_duration};
 
 const ENDPOINT: &str = "dev";
@@ -104,25 +104,9 @@ async fn work(
     done
 }
 
-fn endpoint(address: SocketAddr, secret: &str) -> EndpointPut {
-    EndpointPut {
-        id: ENDPOINT.to_owned(),
-        url: format!("http://{}:{}/hook", Ipv4Addr::LOCALHOST, address.port()),
-        topics: vec!["**".to_owned()],
-        headers: "{}".to_owned(),
-        secret: Some(secret.to_owned()),
-        max_in_flight: 64,
-        rate_limit: None,
-        timeout: None,
-        retry_schedule: None,
-        ordered: false,
-        format: Format::Webhook,
-        signing_key: None,
-        is_new_key: false,
-        auth: None,
-        ca_certificates: None,
-        client_certificate: None,
-    }
+fn endpoint(address: SocketAddr, secret: &str) -> CheckedEndpoint {
+    let url = format!("http://{}:{}/hook", Ipv4Addr::LOCALHOST, address.port());
+    CheckedEndpoint::new(ENDPOINT, &url, secret)
 }
 
 fn introduce(

@@ -22,9 +22,9 @@ use crate::rules::encryption::{Field, Place, Vault};
 /// All endpoints as of one version.
 #[derive(Debug, Default)]
 pub struct EndpointSet {
-    /// Grows with every change.
+    /// The version of the set: it grows with every change.
     pub version: i64,
-    /// In no order.
+    /// All endpoints that are not deleted, in no order.
     pub endpoints: Vec<Endpoint>,
 }
 
@@ -94,7 +94,7 @@ impl Store {
         json_row(&DELETE_ENDPOINT, &row)
     }
 
-    /// `sql/statements/endpoints/forget_endpoints.sql`: how many.
+    /// `sql/statements/endpoints/forget_endpoints.sql`. Returns how many were forgotten.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -126,7 +126,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
         Err(Unreadable::Sealed(fault)) => Err(fault),
         Err(Unreadable::Row(fault)) => return Err(fault),
     };
-    // The CHECKs let nothing else through; but who has got round them must not keep all other endpoints from being read.
+    // A CHECK refuses such values. A row that got round it must not keep all other endpoints from being read.
     let mut invalid = |what: &str, fault: &dyn std::fmt::Display| {
         destination = Err(OpenError::Invalid(format!("{what}: {fault}")));
     };
@@ -170,7 +170,7 @@ fn destination(id: &str, row: &tokio_postgres::Row, vault: &Vault) -> Result<Des
     }))
 }
 
-/// Those that are topic patterns; the others are told.
+/// The texts that are topic patterns. Each of the others is told to `invalid`.
 fn parse_all(texts: &[&str], mut invalid: impl FnMut(&dyn std::fmt::Display)) -> Vec<TopicPattern> {
     let parse = |text: &&str| text.parse().map_err(|fault| invalid(&fault)).ok();
     texts.iter().filter_map(parse).collect()
@@ -235,7 +235,7 @@ fn old_secrets(
     secrets.unwrap_or_default().into_iter().zip(valid_ms.unwrap_or_default()).map(old).collect()
 }
 
-/// A secret that is none, whatever the CHECK says: somebody moved a sealed one here, or got round it.
+/// A text that is no secret in spite of the CHECK: somebody moved a sealed one here, or got round the CHECK.
 fn invalid(fault: impl std::fmt::Display) -> Unreadable {
     Unreadable::Sealed(OpenError::Invalid(format!("secret: {fault}")))
 }

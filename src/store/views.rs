@@ -88,6 +88,7 @@ pub struct EndpointRow {
     pub has_auth: bool,
     pub has_client_certificate: bool,
     pub ca_certificates: Option<String>,
+    pub description: Option<String>,
     #[schema(value_type = EndpointState)]
     pub state: String,
     pub reason: Option<String>,

@@ -67,6 +67,7 @@ mod endpoints {
     mod isolation;
     mod put;
     mod secret_rotation;
+    mod settings;
     mod urls;
     mod versions;
 }

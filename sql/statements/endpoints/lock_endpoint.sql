@@ -1,5 +1,5 @@
 -- does:   keeps every other session from creating or replacing an endpoint of that id (takes the lock of
---         postrider.put_endpoint)
+--         postrider.write_endpoint)
 -- params: $1 id text
 -- rows:   one, without a use
 -- locks:  the endpoint's id, until the transaction ends; waits
