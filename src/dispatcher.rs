@@ -369,7 +369,7 @@ async fn all_ended(tasks: &mut JoinSet<()>) {
 /// The others need not wait until the lease ends, nor until they renew theirs, to take over its part.
 async fn sign_off(store: &Store, id: DispatcherId) -> Result<(), StoreError> {
     store.remove_dispatchers(Some(id)).await?;
-    store.sound_canary("left").await.map(drop)
+    store.send_notify_probe("left").await.map(drop)
 }
 
 /// Host name and process id, as they stand in `postrider.dispatcher_status`.

@@ -1,13 +1,13 @@
--- does:   begins a transaction that migrates, by "migrate" and "migrate --print" alike: names are PostgreSQL's own, waits for locks
---         are short, nobody else owns anything of what is there, and the setting postrider.before keeps for end.sql which objects
---         there are and what an operator granted on them; makes the schema if there is none
--- locks:  none for long; whatever follows waits 200 ms for a lock: an INSERT that queues behind it waits no longer
+-- does:   begins a transaction that migrates, by "migrate" and "migrate --print" alike. Unqualified names mean PostgreSQL's own, and
+--         waits for locks are short. Refuses objects of the schema that another role owns. Keeps the existing objects, and what an
+--         operator granted on them, in the setting postrider.before for end.sql. Makes the schema if it does not exist.
+-- locks:  none for long; later statements wait 200 ms for a lock, so an INSERT that queues behind one waits no longer
 -- repeat: the same
 set local search_path = pg_catalog, pg_temp;
 set local lock_timeout = '200ms';
 do $$
 declare
-    -- Nobody's to rely on: a setting of this transaction.
+    -- Goes into a setting of this transaction. Nobody else may rely on it.
     before   jsonb;
     of_ours  constant oid[] := array(select r.oid from pg_roles as r
                  where r.rolname in ('postrider_producer', 'postrider_reader', 'postrider_dispatcher'));
@@ -17,15 +17,15 @@ declare
     given    record;
 begin
     begin
-        -- A vacuum gives way to one who waits for longer than this. Only a superuser may shorten it.
+        -- A vacuum gives way to a session that waits for longer than this. Only a superuser may shorten it.
         perform set_config('deadlock_timeout', '100ms', true);
     exception when insufficient_privilege then
         null;
     end;
 
-    -- Who owns the schema may drop what others make in it, and put something else there, which then runs with the rights of
-    -- whoever calls it. So may the owner of a single function or table. Membership is looked up: a superuser counts as a
-    -- member of every role.
+    -- The owner of the schema may drop objects that others make in it, and replace them. The replacement runs with the rights of
+    -- its caller. The owner of a single function or table may do the same. Membership is looked up here, because PostgreSQL's
+    -- own functions count a superuser as a member of every role.
     for strange in
         with recursive mine (id) as (
             select me
@@ -44,7 +44,7 @@ begin
             from pg_namespace as n join pg_roles as r on r.oid = n.nspowner
             where n.oid = ours
             union all
-            -- Of what a superuser owns, the first of all superusers, no owner is written down there.
+            -- pg_shdepend records no owner for objects of the first superuser.
             select pg_describe_object(d.classid, d.objid, 0), s.refobjid, false, r.rolsuper
             from pg_depend as d
             join pg_shdepend as s on s.classid = d.classid and s.objid = d.objid and s.objsubid = 0 and s.deptype = 'o'
@@ -99,8 +99,8 @@ begin
               and a.grantee = any (of_ours)));
     perform set_config('postrider.before', before::text, true);
 
-    -- What default privileges give to our own roles could not be told from what a migration gives them. Not for anybody else:
-    -- it is over when this transaction ends.
+    -- Grants of default privileges to our own roles could not be told from grants of a migration. So these default privileges are
+    -- off until this transaction ends. Other transactions see no change.
     for given in
         select d ->> 'place' as place, d ->> 'kind' as kind, d ->> 'privilege' as privilege, d ->> 'role' as role
         from jsonb_array_elements(before -> 'defaults') as d

@@ -1,6 +1,6 @@
--- does:   ends a transaction that begin.sql began: takes from everybody but the owner and the three roles what default privileges (or
---         somebody's event trigger) gave meanwhile, gives again what an operator had granted on functions, tables and
---         views that were dropped and made anew, and restores the default privileges
+-- does:   ends a transaction that begin.sql began. Revokes what default privileges, or somebody's event trigger, granted meanwhile to
+--         roles other than the owner and the three roles. Grants again what an operator had granted on functions, tables and views
+--         that were dropped and made anew. Restores the default privileges.
 -- locks:  none that others wait for
 -- repeat: the same
 do $$
@@ -22,7 +22,7 @@ begin
                    c.relowner, c.relacl
             from pg_class as c where c.relnamespace = ours and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
             union all
-            -- Everybody may call a function that nothing is said of.
+            -- Without an entry of its own, everybody may call a function.
             select 'pg_proc'::regclass, p.oid, 'routine ' || p.oid::regprocedure, p.proowner,
                    coalesce(p.proacl, acldefault('f', p.proowner))
             from pg_proc as p where p.pronamespace = ours
@@ -34,7 +34,7 @@ begin
         where a.grantee <> o.owner
           and a.grantee not in (select r.oid from pg_roles as r
               where r.rolname in ('postrider_producer', 'postrider_reader', 'postrider_dispatcher'))
-          -- A type is everybody's to name, unless somebody says otherwise.
+          -- By default everybody may use a type.
           and not (a.grantee = 0 and o.object like 'type %')
           and not exists (
               select from jsonb_array_elements(before -> 'grants') as g
@@ -59,7 +59,7 @@ begin
             where c.relnamespace = ours and c.relkind in ('r', 'p', 'v', 'm')
         ) as o on o.class::oid::text = g ->> 'class' and o.name = g ->> 'name'
         where (g ->> 'grantee' = '0' or r.oid is not null)
-          -- What it was granted on is gone, and this is new.
+          -- The object of the grant is gone, and this one is new.
           and not exists (select from pg_depend as d
                           where d.classid::text || ' ' || d.objid::text = g ->> 'object'
                             and d.refclassid = 'pg_namespace'::regclass and d.refobjid = ours)

@@ -1,8 +1,9 @@
--- does:   makes, in a transaction that migrates, the table of the functions and views that were applied, and three procedures, which
---         drop_procedures.sql takes away: apply_object makes a function or view if its text is another one than was applied;
---         drop_object drops one with those of ours that are built on it, and refuses if anything else is; drop_other_objects drops
---         those that Postrider has no file for any more
--- locks:  none for long: see begin.sql
+-- does:   makes the table of applied functions and views, and three procedures, in a transaction that migrates. drop_procedures.sql
+--         drops the procedures again.
+--         apply_object makes a function or view if its text differs from the applied one.
+--         drop_object drops one, with our objects that are built on it. It refuses if anything else is built on it.
+--         drop_other_objects drops those for which Postrider has no file any more.
+-- locks:  none for long (see begin.sql)
 -- repeat: the same
 create table if not exists postrider.schema_object (
     kind       text        not null check (kind in ('function', 'view')),
@@ -15,11 +16,11 @@ create table if not exists postrider.schema_object (
 );
 comment on table postrider.schema_object is 'One row per function and view of this schema, as the migrator applied it last. Private.';
 comment on column postrider.schema_object.kind is 'function or view.';
-comment on column postrider.schema_object.name is 'Its name; its text is the file of this name under sql/schema.';
-comment on column postrider.schema_object.identity is 'The same as PostgreSQL looks it up, with the types of its arguments.';
+comment on column postrider.schema_object.name is 'Name of the object. Its text is the file of this name under sql/schema.';
+comment on column postrider.schema_object.identity is 'The name as PostgreSQL looks it up, with the types of the arguments.';
 comment on column postrider.schema_object.digest is 'SHA-256 of the text that was applied.';
 comment on column postrider.schema_object.applied_by is 'The version of Postrider that applied it.';
-comment on column postrider.schema_object.applied_at is 'When.';
+comment on column postrider.schema_object.applied_at is 'When the migrator applied it.';
 
 create procedure postrider.drop_object(kind text, identity text)
 language plpgsql set search_path = pg_catalog, pg_temp as $procedure$
@@ -29,7 +30,7 @@ declare
     foreign_object text;
     dropped  text;
 begin
-    -- All that rests on it, directly or not. A view's dependencies are its rule's; a view's row type goes with the view.
+    -- Everything that depends on it, directly or not. A view's dependencies belong to its rule. A view's row type goes with it.
     with recursive dependent (class, id) as (
         select case drop_object.kind when 'view' then 'pg_class'::regclass::oid else 'pg_proc'::regclass::oid end,
                case drop_object.kind when 'view' then to_regclass(drop_object.identity)::oid
@@ -56,7 +57,7 @@ begin
             using errcode = 'dependent_objects_still_exist',
                   hint = 'Drop it, migrate, and make it again.';
     end if;
-    -- Never by "cascade", which would take along what somebody makes meanwhile. What others are built on goes in a later pass.
+    -- "cascade" would also drop objects that somebody makes meanwhile. An object that others are built on goes in a later pass.
     while cardinality(built_on) > 0 loop
         left_over := '{}';
         foreach dropped in array built_on loop
@@ -96,8 +97,8 @@ begin
     end if;
     before := array(select p.oid from pg_proc as p
                     where p.pronamespace = 'postrider'::regnamespace and p.proname = apply_object.name);
-    -- "create or replace" keeps grants and whatever is built on the object. Where it cannot (other arguments, another result,
-    -- other columns), the object is dropped and made anew; end.sql grants again what was granted.
+    -- "create or replace" keeps grants and all that is built on the object. It cannot do so for other arguments, another result
+    -- or other columns. Then the object is dropped and made anew, and end.sql grants again what was granted.
     begin
         execute definition;
         if old.kind = 'function' and to_regprocedure(old.identity) is not null and exists (
@@ -116,7 +117,7 @@ begin
     if kind = 'view' then
         made := format('postrider.%I', apply_object.name);
     else
-        -- The one that was not there before; or else the one that was replaced.
+        -- The function that was not there before, or else the one that was replaced.
         select p.oid::regprocedure::text into made
         from pg_proc as p
         where p.pronamespace = 'postrider'::regnamespace and p.proname = apply_object.name

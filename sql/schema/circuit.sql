@@ -1,5 +1,5 @@
--- The circuit breakers. No foreign key to the endpoint: an insert would wait for a transaction that has locked the endpoint's row;
--- forget_endpoints clears up instead.
+-- The circuit breakers. They have no foreign key to the endpoint, because an insert would wait for a transaction that has locked the
+-- endpoint's row. forget_endpoints deletes orphaned rows instead.
 create table postrider.circuit (
     endpoint_no   integer     primary key,
     state         text        not null default 'closed' check (state in (
@@ -16,13 +16,16 @@ create table postrider.circuit (
     constraint half_open_has_a_prober check ((state = 'half_open') = (probe_by is not null))
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0);
 comment on table postrider.circuit is
-    'One row per endpoint whose last attempt failed: none while all is well. Written by what fails, and once by the first success. Private; read postrider.endpoint_health.';
+    'The circuit breakers: one row per endpoint whose last attempt failed, so no rows while all is well. Failed attempts write it, and '
+    'the first success deletes the row. Private; read postrider.endpoint_health.';
 comment on column postrider.circuit.endpoint_no is 'The endpoint.';
 comment on column postrider.circuit.state is 'closed, open or half_open.';
-comment on column postrider.circuit.failures is 'Attempts in a row that got no answer, a 5xx, 408 or 429; any other answer begins anew.';
-comment on column postrider.circuit.failed_probes is 'Probes that failed since it opened: each doubles the time to the next.';
+comment on column postrider.circuit.failures is
+    'Attempts in a row that got no answer, a 5xx, 408 or 429; any other answer resets the count.';
+comment on column postrider.circuit.failed_probes is 'Probes that failed since the circuit opened. Each doubles the time to the next.';
 comment on column postrider.circuit.failing_since is 'When the first attempt after the last success began.';
-comment on column postrider.circuit.changed_at is 'When its state last changed.';
-comment on column postrider.circuit.probe_at is 'Open: the next probe, not before. Half open: until then the right to probe is with probe_by; afterwards anybody''s.';
+comment on column postrider.circuit.changed_at is 'When the state last changed.';
+comment on column postrider.circuit.probe_at is
+    'Open: the next probe comes no earlier. Half open: until then only probe_by may probe, afterwards any dispatcher.';
 comment on column postrider.circuit.probe_by is 'The dispatcher that probes.';
 grant select, insert, update, delete on postrider.circuit to postrider_dispatcher;

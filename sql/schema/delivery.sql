@@ -1,5 +1,5 @@
--- One row per event and endpoint, one row per HTTP request that the delivery's row does not tell, and one row per event or delivery
--- that the database refused to write.
+-- Deliveries: one row per event and endpoint. Attempts: one row per HTTP request, unless the delivery's row tells everything about it.
+-- Refused rows: one row per event or delivery that the database refused to write.
 create table postrider.delivery (
     id                bigint           generated always as identity primary key,
     event_id          bigint           not null,
@@ -24,7 +24,7 @@ create table postrider.delivery (
     -- No index mentions status, claim_id, attempts or completed_at, and due_at and failed_at stay null on the
     -- happy path: settling is a HOT update as long as the page has room.
     fillfactor = 50,
-    -- As the outbox, for the same reasons.
+    -- The same values as for the outbox, for the same reasons.
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000,
     autovacuum_vacuum_cost_delay = 0,
@@ -33,35 +33,38 @@ create table postrider.delivery (
 );
 comment on table postrider.delivery is 'One event for one endpoint. Private; read postrider.delivery_status.';
 comment on column postrider.delivery.id is 'Delivery id.';
-comment on column postrider.delivery.event_id is 'The event; no foreign key, it would cost more than the insert.';
-comment on column postrider.delivery.claim_id is 'The claim that entitles to an attempt, while in progress.';
-comment on column postrider.delivery.due_at is 'Not before, while pending.';
+comment on column postrider.delivery.event_id is 'The event. There is no foreign key, because it would cost more than the insert.';
+comment on column postrider.delivery.claim_id is 'The claim that entitles its dispatcher to an attempt, while in progress.';
+comment on column postrider.delivery.due_at is 'The next attempt comes no earlier, while pending.';
 comment on column postrider.delivery.created_at is 'When the event was routed.';
-comment on column postrider.delivery.completed_at is 'When it was settled for good.';
-comment on column postrider.delivery.failed_at is 'When it was given up.';
+comment on column postrider.delivery.completed_at is 'When the delivery became complete or failed.';
+comment on column postrider.delivery.failed_at is 'When the delivery was given up or cancelled.';
 comment on column postrider.delivery.endpoint_no is 'The endpoint.';
 comment on column postrider.delivery.status is 'pending, in_progress, complete or failed.';
 comment on column postrider.delivery.attempts is 'Attempts begun, counted at the claim.';
 comment on column postrider.delivery.last_status_code is 'HTTP status of the last settled attempt; null if there was no answer.';
 comment on column postrider.delivery.last_error is 'Why the last settled attempt failed.';
-comment on column postrider.delivery.attempts_before is 'Attempts before the last retry or replay: the retry schedule began anew after them.';
-comment on column postrider.delivery.cancelled_at is 'When its event was cancelled: no further attempt.';
+comment on column postrider.delivery.attempts_before is
+    'Attempts before the last retry or replay. The retry schedule began anew after them.';
+comment on column postrider.delivery.cancelled_at is 'When the event was cancelled. The delivery gets no further attempt.';
 comment on column postrider.delivery.first_duration_ms is
-    'How long the first attempt took, in milliseconds, if it succeeded at once with an empty answer: it has no row in postrider.attempt then, until the delivery has another attempt.';
+    'How long the first attempt took, in milliseconds, if it succeeded at once with an empty answer. Such an attempt has no row in '
+    'postrider.attempt until the delivery has another attempt.';
 
 create unique index delivery_by_event on postrider.delivery (event_id, endpoint_no);
 create index delivery_due on postrider.delivery (endpoint_no, due_at, id) where due_at is not null;
 create index delivery_failed on postrider.delivery (endpoint_no, failed_at) where failed_at is not null;
--- Deliveries given back after their event was cancelled, until they are given up. Both columns are null on the happy path.
+-- Finds deliveries that were given back after their event was cancelled, until they are given up. Both columns are null on the
+-- happy path.
 create index delivery_cancelled on postrider.delivery (id) where cancelled_at is not null and due_at is not null;
--- The newest failures, of all endpoints or of one; costs only deliveries that fail.
+-- Finds the newest failures, of all endpoints or of one. Only deliveries that fail pay for it.
 create index delivery_failed_by_id on postrider.delivery (id, endpoint_no) where failed_at is not null;
--- When first attempts without a row of their own were made; a block range costs an insert next to nothing.
+-- Finds first attempts without a row of their own by time. A block range costs an insert next to nothing.
 create index delivery_by_time on postrider.delivery using brin (created_at) with (pages_per_range = 32);
 grant select, insert, update, delete on postrider.delivery to postrider_dispatcher;
 
--- Most deliveries succeed at the first attempt, and their rows say nearly all of it (first_duration_ms): those attempts have no row
--- here, which spares a sixth of the server's work per event.
+-- Most deliveries succeed at the first attempt, and their rows tell nearly everything about it (first_duration_ms). Those attempts
+-- have no row here, which spares a sixth of the server's work per event.
 create table postrider.attempt (
     delivery_id      bigint           not null,
     started_at       timestamptz      not null,
@@ -82,12 +85,12 @@ comment on table postrider.attempt is 'One HTTP request. Append-only and private
 comment on column postrider.attempt.delivery_id is 'The delivery.';
 comment on column postrider.attempt.started_at is 'When the request began.';
 comment on column postrider.attempt.endpoint_no is 'The endpoint.';
-comment on column postrider.attempt.duration_ms is 'Until the answer was read or given up, in milliseconds.';
-comment on column postrider.attempt.attempt is 'First attempt: 1.';
+comment on column postrider.attempt.duration_ms is 'Time until the answer was read or given up, in milliseconds.';
+comment on column postrider.attempt.attempt is 'Number of the attempt, from 1.';
 comment on column postrider.attempt.status_code is 'HTTP status; null if there was no answer.';
-comment on column postrider.attempt.outcome is 'What the delivery became: complete, pending (to be retried) or failed.';
-comment on column postrider.attempt.error is 'Why it failed.';
-comment on column postrider.attempt.response_excerpt is 'At most 2 KiB of the response body; what is not text is replaced.';
+comment on column postrider.attempt.outcome is 'Status of the delivery after the attempt: complete, pending (to be retried) or failed.';
+comment on column postrider.attempt.error is 'Why the attempt failed.';
+comment on column postrider.attempt.response_excerpt is 'At most 2 KiB of the response body; bytes that are not text are replaced.';
 create index attempt_unsuccessful on postrider.attempt (endpoint_no, started_at) where outcome <> 'complete';
 create index attempt_by_time on postrider.attempt using brin (started_at);
 grant select, insert, update, delete on postrider.attempt to postrider_dispatcher;
@@ -108,11 +111,12 @@ create table postrider.refused (
     primary key (stage, id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 comment on table postrider.refused is
-    'One row per event or delivery that the database refused to write, alone, and that is tried again later. Private; read postrider.set_aside.';
-comment on column postrider.refused.stage is 'Which step of its life was refused.';
-comment on column postrider.refused.id is 'The event of route and delete; the delivery of the other stages.';
-comment on column postrider.refused.reason is 'What the database said.';
-comment on column postrider.refused.tries is 'How often it was refused alone.';
-comment on column postrider.refused.since is 'When it was refused first.';
-comment on column postrider.refused.retry_at is 'When it is tried again, not before.';
+    'One row per event or delivery that the database refused to write on its own and that is tried again later. Private; read '
+    'postrider.set_aside.';
+comment on column postrider.refused.stage is 'The refused step: route, claim, settle, give_back, give_up or delete.';
+comment on column postrider.refused.id is 'An event''s id for route and delete; a delivery''s id for the other stages.';
+comment on column postrider.refused.reason is 'The database''s error message.';
+comment on column postrider.refused.tries is 'How often the row was refused on its own.';
+comment on column postrider.refused.since is 'When the row was refused first.';
+comment on column postrider.refused.retry_at is 'The next try comes no earlier.';
 grant select, insert, update, delete on postrider.refused to postrider_dispatcher;

@@ -1,4 +1,4 @@
--- Who receives events, how, and within which limits.
+-- The receivers of events, with the form of their requests and their limits.
 create table postrider.endpoint (
     endpoint_no        integer     generated always as identity primary key,
     id                 text        not null check (id ~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$'),
@@ -22,7 +22,7 @@ create table postrider.endpoint (
     disabled_at        timestamptz,
     format             text        not null default 'webhook' check (format in (
         'webhook',                  -- the payload, as Standard Webhooks has it
-        'cloudevents-binary',       -- the payload, and what CloudEvents 1.0 says of it in ce- headers
+        'cloudevents-binary',       -- the payload, with the attributes of CloudEvents 1.0 in ce- headers
         'cloudevents-structured')), -- one JSON document with the payload as data
     signing_key        text        check (postrider.is_signing_key(signing_key)),
     public_key         text        check (public_key ~ '^whpk_[A-Za-z0-9+/]{43}=$'),
@@ -32,49 +32,66 @@ create table postrider.endpoint (
     description        text        check (char_length(description) <= 500),
     constraint signing_key_has_a_public_key check ((signing_key is null) = (public_key is null))
 );
-comment on table postrider.endpoint is 'Who receives events. Holds signing secrets: not readable by postrider_reader. Change it with postrider.put_endpoint and its siblings.';
+comment on table postrider.endpoint is
+    'The receivers of events. The table holds signing secrets, so postrider_reader cannot read it. Change it with '
+    'postrider.put_endpoint and its siblings.';
 comment on column postrider.endpoint.endpoint_no is 'Private short key.';
-comment on column postrider.endpoint.id is 'Chosen by its owner: 1 to 64 of [A-Za-z0-9._-], not starting with a full stop.';
-comment on column postrider.endpoint.url is 'https://host/path, at most 2048 bytes, no credentials, no fragment; http:// only works where the dispatcher runs with --allow-http.';
-comment on column postrider.endpoint.topics is 'Up to 100 patterns; an event is delivered once however many match. Empty: only events whose destination names this endpoint.';
-comment on column postrider.endpoint.headers is 'Object of strings, sent with every request.';
-comment on column postrider.endpoint.secret is 'Signing secret: whsec_ and base64 of 24 to 64 bytes, or sealed; postrider.rotate_secret changes it without a gap.';
-comment on column postrider.endpoint.max_in_flight is 'Requests under way at once, 1 to 10000, over all dispatchers.';
-comment on column postrider.endpoint.rate_limit is 'Requests per s, m or h over all dispatchers, as 50/s; null: no limit.';
-comment on column postrider.endpoint.timeout is 'Of one whole attempt, 100 ms to 5 min; null: the dispatcher''s --request-timeout.';
-comment on column postrider.endpoint.retry_schedule is '1 to 50 delays of 1 ms to 7 days before the second, third ... attempt; null: 5s 5m 30m 2h 5h 10h 14h 20h 24h.';
+comment on column postrider.endpoint.id is
+    'Name of the endpoint, chosen by its owner: 1 to 64 of [A-Za-z0-9._-], not starting with a full stop.';
+comment on column postrider.endpoint.url is
+    'https://host/path, at most 2048 bytes, no credentials, no fragment. http:// works only where the dispatcher runs with '
+    '--allow-http.';
+comment on column postrider.endpoint.topics is
+    'Up to 100 patterns. An event is delivered once, however many patterns match. Empty: only events whose destination names this '
+    'endpoint.';
+comment on column postrider.endpoint.headers is 'Object of strings, sent as headers of every request.';
+comment on column postrider.endpoint.secret is
+    'Signing secret: whsec_ and base64 of 24 to 64 bytes, or sealed; postrider.rotate_secret changes it without a gap.';
+comment on column postrider.endpoint.max_in_flight is 'Most requests under way at once, 1 to 10000, over all dispatchers.';
+comment on column postrider.endpoint.rate_limit is 'Most requests per s, m or h over all dispatchers, such as 50/s; null: no limit.';
+comment on column postrider.endpoint.timeout is
+    'Longest time of one whole attempt, 100 ms to 5 min; null: the dispatcher''s --request-timeout.';
+comment on column postrider.endpoint.retry_schedule is
+    '1 to 50 delays of 1 ms to 7 days before the second, third ... attempt; null: 5s 5m 30m 2h 5h 10h 14h 20h 24h.';
 comment on column postrider.endpoint.ordered is 'Reserved: order per key is not available yet.';
-comment on column postrider.endpoint.state is 'enabled, paused, disabled or deleted; nothing is dropped while paused or disabled.';
-comment on column postrider.endpoint.reason is 'Why it is paused or disabled: 410 Gone, or nothing but failures for --disable-after.';
-comment on column postrider.endpoint.created_at is 'When it was first put.';
-comment on column postrider.endpoint.changed_at is 'When it last changed.';
-comment on column postrider.endpoint.disabled_at is 'When Postrider last disabled it.';
-comment on column postrider.endpoint.format is 'What is sent: webhook, cloudevents-binary or cloudevents-structured.';
-comment on column postrider.endpoint.signing_key is 'Signs with ed25519 (v1a of Standard Webhooks) beside the secret: whsk_ and base64 of seed and public key, or sealed; null: no.';
-comment on column postrider.endpoint.public_key is 'What verifies that signature: whpk_ and base64 of 32 bytes. Not a secret.';
-comment on column postrider.endpoint.auth is 'How we log in: JSON of type basic, bearer or oauth2 as postrider.is_auth has it, or sealed; null: we do not.';
-comment on column postrider.endpoint.ca_certificates is 'PEM: the authorities that alone are trusted for this endpoint; null: the system''s.';
-comment on column postrider.endpoint.client_certificate is 'PEM: the certificate that we show this endpoint, its chain and its private key, or sealed; null: none.';
+comment on column postrider.endpoint.state is
+    'enabled, paused, disabled or deleted. Deliveries wait while paused or disabled; nothing is dropped.';
+comment on column postrider.endpoint.reason is
+    'Why the endpoint is paused or disabled. Postrider disables it after 410 Gone, or after nothing but failures for --disable-after.';
+comment on column postrider.endpoint.created_at is 'When the endpoint was first put.';
+comment on column postrider.endpoint.changed_at is 'When the endpoint last changed.';
+comment on column postrider.endpoint.disabled_at is 'When Postrider last disabled the endpoint.';
+comment on column postrider.endpoint.format is 'Form of the request: webhook, cloudevents-binary or cloudevents-structured.';
+comment on column postrider.endpoint.signing_key is
+    'Key that signs with ed25519 (v1a of Standard Webhooks) beside the secret: whsk_ and base64 of seed and public key, or sealed; '
+    'null: no such signature.';
+comment on column postrider.endpoint.public_key is 'Key that verifies the ed25519 signature: whpk_ and base64 of 32 bytes. Not a secret.';
+comment on column postrider.endpoint.auth is
+    'The login at the endpoint: JSON of type basic, bearer or oauth2 as postrider.is_auth checks it, or sealed; null: no login.';
+comment on column postrider.endpoint.ca_certificates is
+    'PEM: the only authorities that are trusted for this endpoint; null: the system''s.';
+comment on column postrider.endpoint.client_certificate is
+    'PEM: the certificate that Postrider shows this endpoint, its chain and its private key, or sealed; null: no certificate.';
 comment on column postrider.endpoint.description is 'A note for people, at most 500 characters.';
 
--- A deleted endpoint leaves its row behind, so that its history keeps its name; the id is free again.
+-- A deleted endpoint leaves its row behind, so that its history keeps its name. The id is free again.
 create unique index endpoint_by_id on postrider.endpoint (id) where state <> 'deleted';
 
--- Dispatchers route by a copy of the endpoints. The version tells them that the copy is old, the ring to look at once.
+-- Dispatchers route by a copy of the endpoints. The version tells them that the copy is old. The ring makes them look at once.
 create trigger endpoint_changed after insert or update or delete or truncate on postrider.endpoint
     for each statement execute function postrider.endpoint_changed();
 comment on trigger endpoint_changed on postrider.endpoint is 'Makes every dispatcher read the endpoints again.';
 
--- An operator who resumes an endpoint or changes it wants to see the effect now; a deleted endpoint has no health.
+-- An operator who resumes or changes an endpoint wants to see the effect now. A deleted endpoint needs no circuit.
 create trigger forget_circuit after update on postrider.endpoint
     for each row when (new.state in ('enabled', 'deleted')) execute function postrider.forget_circuit();
 comment on trigger forget_circuit on postrider.endpoint is 'Closes the circuit of an endpoint that was resumed, changed or deleted.';
 
--- Endpoints are changed by functions that run with the rights of their owner; dispatchers write state and reason.
+-- Functions that run with the rights of their owner change endpoints. Dispatchers themselves write state and reason.
 grant select, update on postrider.endpoint to postrider_dispatcher;
 
--- Each statement that changes endpoints adds one row, which nobody else waits for. The version of the endpoints in a snapshot
--- is the number of such rows that the snapshot shows, so it grows exactly when a change is committed.
+-- Each statement that changes endpoints adds one row, and no other session waits for it. The version of the endpoints in a snapshot
+-- counts the rows that the snapshot shows. So it grows exactly when a change is committed.
 create table postrider.endpoint_change (
     id bigint generated always as identity primary key
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
@@ -92,7 +109,7 @@ create table postrider.old_secret (
 comment on table postrider.old_secret is 'Secrets that were rotated out but still sign beside the new one. Private.';
 comment on column postrider.old_secret.endpoint_no is 'The endpoint.';
 comment on column postrider.old_secret.secret is 'Signing secret.';
-comment on column postrider.old_secret.valid_until is 'Signs until then.';
+comment on column postrider.old_secret.valid_until is 'The secret signs until then.';
 grant select on postrider.old_secret to postrider_dispatcher;
 -- Dispatchers that have a key seal a secret that stands in the clear.
 grant update (secret) on postrider.old_secret to postrider_dispatcher;

@@ -1,5 +1,5 @@
--- The installation as a whole: one row. Written by the first dispatcher that finds every event below a transaction routed
--- (save_floor), and when the rows came from another cluster (note_restore).
+-- One row for the installation as a whole. Two statements write it: save_floor, when every event below a transaction is routed, and
+-- note_restore, when the rows came from another cluster.
 create table postrider.installation (
     only_row         boolean primary key default true check (only_row),
     code             text    not null default left(replace(gen_random_uuid()::text, '-', ''), 10),
@@ -10,17 +10,20 @@ create table postrider.installation (
     restored_at      timestamptz,
     restored_until   xid8    not null default '0'
 );
-comment on table postrider.installation is 'One row: what is true of this installation as a whole. Private: may change in any release.';
-comment on column postrider.installation.only_row is 'Always true: there is one row.';
+comment on table postrider.installation is 'One row of facts about this installation as a whole. Private: may change in any release.';
+comment on column postrider.installation.only_row is 'Always true, so that there is one row.';
 comment on column postrider.installation.code is 'Random part of every webhook-id, so that two databases never send the same one.';
 comment on column postrider.installation.endpoint_version is
-    'Changes of endpoints that have no row in endpoint_change any more; postrider.endpoint_version has the sum.';
-comment on column postrider.installation.routed_below is 'Every event inserted by a transaction with a lower id is routed: where the sweep at start begins.';
-comment on column postrider.installation.endpoints_max is 'So many endpoints may exist; 1 to 10,000,000. Its owner may change it with an UPDATE.';
-comment on column postrider.installation.server is 'The cluster whose transactions routed_below counts: postrider.server_identity.';
-comment on column postrider.installation.restored_at is 'When a dispatcher noticed that the rows were brought here from another cluster.';
+    'Number of endpoint changes whose rows in endpoint_change are gone. postrider.endpoint_version has the sum.';
+comment on column postrider.installation.routed_below is
+    'The watermark: every event inserted by a transaction with a lower id is routed. The sweep at start begins here.';
+comment on column postrider.installation.endpoints_max is
+    'Most endpoints that may exist; 1 to 10,000,000. Its owner may change it with an UPDATE.';
+comment on column postrider.installation.server is 'The cluster whose transactions routed_below counts (postrider.server_identity).';
+comment on column postrider.installation.restored_at is 'When a dispatcher noticed that the rows came from another cluster.';
 comment on column postrider.installation.restored_until is
-    'The highest transaction of an event at that time: up to there events of another cluster stand among ours. 0: there was none.';
+    'The highest transaction of an event when restored_at was set. Up to it, events of another cluster stand among ours. 0: there was '
+    'no event.';
 -- The migrator's own tables.
 grant select on postrider.schema_history, postrider.schema_object to postrider_dispatcher;
 grant select, update on postrider.installation to postrider_dispatcher;

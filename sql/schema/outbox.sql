@@ -1,4 +1,5 @@
--- What producers insert into. An event is one row: inserted once, and updated twice when all goes well (routed, settled).
+-- The table that producers insert into. An event is one row. It is inserted once, and updated twice when all goes well (routed,
+-- settled).
 create table postrider.outbox (
     id              bigint           generated always as identity primary key,
     created_xid     xid8             not null default pg_current_xact_id(),
@@ -17,8 +18,8 @@ create table postrider.outbox (
     payload         json             not null,
     cancelled_at    timestamptz,
     payload_bytes   integer,
-    -- PostgreSQL checks a row again at each update. Topic and headers are checked only while an event is pending, which is how
-    -- it is inserted: a topic costs 1.5 us of server CPU per event, headers many times that.
+    -- PostgreSQL checks a row again at each update. A check of the topic costs 1.5 us of server CPU per event, and one of headers
+    -- many times that. So both are checked only while an event is pending, as it is when inserted.
     constraint topic_is_dotted_words_of_letters_digits_underscore_hyphen check (
         status <> 'pending' or (topic ~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' and octet_length(topic) <= 128)),
     constraint outbox_headers_check check (status <> 'pending' or postrider.are_headers_valid(headers)),
@@ -33,47 +34,51 @@ create table postrider.outbox (
         (deliveries is null) = (open_deliveries is null) and (deliveries is null) = (failed is null)
         and open_deliveries >= 0 and failed >= 0 and open_deliveries + failed <= deliveries)
 ) with (
-    -- Two updates a row (routed, settled) stay on its page: HOT, no index touched.
+    -- The two updates of a row (routed, settled) stay on its page. They are HOT and touch no index.
     fillfactor = 30,
     toast_tuple_target = 256,
-    -- A vacuum after every 5,000 dead rows costs more the longer the history is: while it spares the indexes (up to two pages in a
-    -- hundred with dead entries), it reads all these pages again each time. With two rows in a hundred it goes through pages
-    -- and indexes once: at 3 million events 5 us of server CPU per event instead of 25.
+    -- A vacuum after every 5,000 dead rows costs more the longer the history is. It skips the indexes as long as at most two pages in
+    -- a hundred have dead entries, and reads all these pages again each time. A vacuum after two rows in a hundred goes through
+    -- pages and indexes once. At 3 million events that costs 5 us of server CPU per event instead of 25.
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000,
     autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 5000,
-    -- To cut off the end of a table, vacuum locks everybody out for a moment, here and on standbys; under steady load the table grows
-    -- again at once. The room of deleted rows is used by new ones; vacuum (truncate) still gives it back.
+    -- To cut off the end of a table, vacuum locks all other sessions out for a moment, here and on standbys. Under steady load the
+    -- table grows again at once. New rows use the room of deleted ones, and vacuum (truncate) still gives it back.
     vacuum_truncate = off, toast.vacuum_truncate = off
 );
 comment on table postrider.outbox is
-    'Events. Insert (topic, payload) in your own transaction: it is delivered to every subscribed endpoint if, and only if, that transaction commits. '
-    'postrider.cancel stops one, postrider.retry and postrider.replay send it again.';
-comment on column postrider.outbox.id is 'Order of insertion.';
+    'Events. Insert (topic, payload) in your own transaction. The event is delivered to every subscribed endpoint if, and only if, that '
+    'transaction commits. postrider.cancel stops an event; postrider.retry and postrider.replay send it again.';
+comment on column postrider.outbox.id is 'Event id, in order of insertion.';
 comment on column postrider.outbox.created_xid is 'Private: the inserting transaction, where the search for unrouted events starts.';
 comment on column postrider.outbox.created_at is 'When the inserting transaction began.';
-comment on column postrider.outbox.completed_at is 'When the last delivery was settled; null again while one is retried or replayed.';
-comment on column postrider.outbox.deliver_after is 'Not before this time; null: at once.';
-comment on column postrider.outbox.deliveries is 'How many endpoints it goes to; null until routed; 0: nobody subscribed, or it was cancelled before.';
+comment on column postrider.outbox.completed_at is
+    'When the last delivery was settled; null again while a delivery is retried or replayed.';
+comment on column postrider.outbox.deliver_after is 'The first attempt comes no earlier; null: at once.';
+comment on column postrider.outbox.deliveries is
+    'How many endpoints get the event; null until routed; 0: no endpoint subscribed, or the event was cancelled before.';
 comment on column postrider.outbox.open_deliveries is 'How many deliveries are neither complete nor failed yet.';
 comment on column postrider.outbox.failed is 'How many deliveries were given up or cancelled.';
-comment on column postrider.outbox.status is 'pending; in_progress from routing until the last delivery is settled; then complete, or failed if one was given up or cancelled.';
+comment on column postrider.outbox.status is
+    'pending; in_progress from routing until the last delivery is settled; then complete, or failed if a delivery was given up or '
+    'cancelled.';
 comment on column postrider.outbox.topic is 'Event type: dotted words of [A-Za-z0-9_-], at most 128 bytes.';
 comment on column postrider.outbox.key is 'Ordering key, at most 256 bytes; order is not kept yet.';
 comment on column postrider.outbox.idempotency_key is 'Unique where set, at most 256 bytes: insert ... on conflict do nothing.';
-comment on column postrider.outbox.destination is 'Endpoint id: deliver to that endpoint alone, whatever it subscribes to.';
+comment on column postrider.outbox.destination is 'Endpoint id. The event goes to that endpoint alone, whatever its topics.';
 comment on column postrider.outbox.headers is 'Object of strings, sent as HTTP headers; reserved names are refused.';
-comment on column postrider.outbox.payload is 'Sent and signed byte for byte as inserted.';
-comment on column postrider.outbox.cancelled_at is 'When it was cancelled; what was delivered by then stays delivered.';
+comment on column postrider.outbox.payload is 'The body of the event, sent and signed byte for byte as inserted.';
+comment on column postrider.outbox.cancelled_at is 'When the event was cancelled. Deliveries that were complete by then stay complete.';
 comment on column postrider.outbox.payload_bytes is
-    'Size of the payload as it is sent; null: less than 2000 bytes, or inserted before there was this column.';
+    'Size of the payload as it is sent; null: less than 2000 bytes, or inserted before this column existed.';
 
--- The queue of unrouted events. Its columns never change, so that routing an event touches no index. Events that are routed
--- already are passed over by starting at the floor (ARCHITECTURE.md, "The floor").
+-- The queue of unrouted events. Its columns never change, so that routing an event touches no index. A search starts at the
+-- watermark, so it skips events that are routed (ARCHITECTURE.md, "The watermark").
 create index outbox_by_transaction on postrider.outbox (created_xid, id);
 create unique index outbox_idempotency_key on postrider.outbox (idempotency_key) where idempotency_key is not null;
--- Where a replay looks for events of a time; a block range costs an insert next to nothing.
+-- A replay finds events by time here. A block range costs an insert next to nothing.
 create index outbox_by_time on postrider.outbox using brin (created_at) with (pages_per_range = 32);
 
 create trigger ring after insert on postrider.outbox
@@ -81,22 +86,23 @@ create trigger ring after insert on postrider.outbox
     when (pg_catalog.current_setting('postrider.ring', true) is distinct from 'off')
     execute function postrider.ring();
 comment on trigger ring on postrider.outbox is
-    'set postrider.ring = off silences it for one session: PREPARE TRANSACTION refuses a transaction that used NOTIFY.';
+    'Wakes a sleeping dispatcher. `set postrider.ring = off` silences it for one session, because PREPARE TRANSACTION refuses a '
+    'transaction that used NOTIFY.';
 
--- Claims never look into a payload that is small.
+-- A size is stored only for other payloads, because claims never look into a small one.
 create trigger size_payload before insert on postrider.outbox
     for each row
     when (pg_catalog.pg_column_size(new.payload) operator(pg_catalog.>=) 2000
           or pg_catalog.pg_column_compression(new.payload) is not null)
     execute function postrider.size_payload();
--- Rows that logical replication brings are sized, too.
+-- Rows that logical replication brings get a size too.
 alter table postrider.outbox enable always trigger size_payload;
-comment on trigger size_payload on postrider.outbox is 'Stores the size of a payload that is not small, or arrives compressed.';
+comment on trigger size_payload on postrider.outbox is 'Stores the size of a payload that is not small, or that arrives compressed.';
 
--- Producers may insert what producers say, and read nothing. The triggers run with their rights.
+-- Producers may insert these columns, and read nothing. The triggers run with the producers' rights.
 grant insert (topic, payload, key, headers, idempotency_key, destination, deliver_after)
     on postrider.outbox to postrider_producer;
--- To learn the id of an inserted row by currval(), not by reading the table.
+-- Producers learn the id of an inserted row by currval(), not by reading the table.
 grant usage on sequence postrider.outbox_id_seq to postrider_producer, postrider_dispatcher;
 grant select (id, created_at, completed_at, deliver_after, deliveries, open_deliveries, failed, status, topic, key, idempotency_key,
     destination, cancelled_at, payload_bytes) on postrider.outbox to postrider_reader;

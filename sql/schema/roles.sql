@@ -1,5 +1,5 @@
--- Least privilege for the three kinds of users. Runs before every migration, because functions and views grant to these roles.
--- Roles belong to the cluster, so another database may have made them.
+-- Least privilege for the three kinds of users. This file runs before every migration, because functions and views grant to these
+-- roles. Roles belong to the cluster, so another database may have made them.
 do $$
 declare
     role text;

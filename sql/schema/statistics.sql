@@ -1,5 +1,5 @@
--- What endpoints did, counted: each settled batch leaves one row per endpoint, and these rows are summed up by the hour. No foreign
--- keys, for the reason that circuit.sql gives.
+-- Counts of finished deliveries. Each settled batch leaves one row per endpoint, and these rows are aggregated by the hour. There are
+-- no foreign keys, for the reason that circuit.sql gives.
 create table postrider.endpoint_stat (
     endpoint_no     integer     not null,
     at              timestamptz not null default clock_timestamp(),
@@ -8,9 +8,11 @@ create table postrider.endpoint_stat (
     last_success_at timestamptz,
     last_failure_at timestamptz
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
-comment on table postrider.endpoint_stat is 'What one settled batch did to one endpoint, until it is summed up by the hour. Append-only: no row is fought for. Private.';
+comment on table postrider.endpoint_stat is
+    'Counts of one settled batch for one endpoint, until they are aggregated by the hour. The table is append-only, so that no two '
+    'batches compete for a row. Private.';
 comment on column postrider.endpoint_stat.endpoint_no is 'The endpoint.';
-comment on column postrider.endpoint_stat.at is 'When it was settled.';
+comment on column postrider.endpoint_stat.at is 'When the batch was settled.';
 comment on column postrider.endpoint_stat.complete is 'Deliveries completed.';
 comment on column postrider.endpoint_stat.failed is 'Deliveries given up.';
 comment on column postrider.endpoint_stat.last_success_at is 'When the last successful request of the batch began.';
@@ -26,9 +28,10 @@ create table postrider.endpoint_stat_hourly (
     last_failure_at timestamptz,
     primary key (endpoint_no, hour)
 ) with (fillfactor = 50);
-comment on table postrider.endpoint_stat_hourly is 'Deliveries finished per endpoint and hour, a day back; -infinity: everything before. Private.';
+comment on table postrider.endpoint_stat_hourly is
+    'Deliveries finished per endpoint and hour, for a day. One row with hour -infinity sums up everything before. Private.';
 comment on column postrider.endpoint_stat_hourly.endpoint_no is 'The endpoint.';
-comment on column postrider.endpoint_stat_hourly.hour is 'Beginning of the hour; -infinity: everything that is older than a day.';
+comment on column postrider.endpoint_stat_hourly.hour is 'Beginning of the hour; -infinity: everything older than a day.';
 comment on column postrider.endpoint_stat_hourly.complete is 'Deliveries completed.';
 comment on column postrider.endpoint_stat_hourly.failed is 'Deliveries given up.';
 comment on column postrider.endpoint_stat_hourly.last_success_at is 'When the last successful request began.';

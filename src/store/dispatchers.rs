@@ -1,4 +1,4 @@
-//! Statements about dispatchers: register, renew the lease, leave; and the canary of the wake-up path.
+//! Statements about dispatchers: register, renew the lease, leave; and the probe of the notification path.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::statements::{REGISTER_DISPATCHER, REMOVE_DISPATCHERS, RENEW_LEASE, SOUND_CANARY};
+use super::statements::{REGISTER_DISPATCHER, REMOVE_DISPATCHERS, RENEW_LEASE, SEND_NOTIFY_PROBE};
 use super::{Store, StoreError, millis};
 use crate::model::delivery::DispatcherId;
 
@@ -135,12 +135,12 @@ impl Store {
         self.execute(&REMOVE_DISPATCHERS, &[&id.map(DispatcherId::get)]).await
     }
 
-    /// `sql/statements/dispatchers/sound_canary.sql`: how full the notification queue is, 0 to 1.
+    /// `sql/statements/dispatchers/send_notify_probe.sql`: how full the notification queue is, 0 to 1.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sound_canary(&self, whose: &str) -> Result<f64, StoreError> {
-        let row = self.query_one(&SOUND_CANARY, &[&whose]).await?;
+    pub async fn send_notify_probe(&self, whose: &str) -> Result<f64, StoreError> {
+        let row = self.query_one(&SEND_NOTIFY_PROBE, &[&whose]).await?;
         row.get("queue_usage")
     }
 }

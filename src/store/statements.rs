@@ -63,7 +63,7 @@ statements! {
         REGISTER_DISPATCHER "register_dispatcher"
         REMOVE_DISPATCHERS "remove_dispatchers"
         RENEW_LEASE "renew_lease"
-        SOUND_CANARY "sound_canary"
+        SEND_NOTIFY_PROBE "send_notify_probe"
     }
     "endpoints" {
         DELETE_ENDPOINT "delete_endpoint"

@@ -1,5 +1,5 @@
--- Header rules of HTTP (RFC 9110 section 5), and the names that Postrider, HTTP itself or CloudEvents owns. Names are ASCII and are folded
--- as ASCII, because lower() goes by the language of the database: a Turkish one leaves the dot on no I.
+-- Header rules of HTTP (RFC 9110 section 5), and the names that Postrider, HTTP itself or CloudEvents owns. Names are ASCII and are
+-- made lower case as ASCII. By default lower() follows the language of the database, and Turkish turns I into a dotless i.
 create or replace function postrider.are_headers_valid(headers jsonb) returns boolean
 language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp
 return jsonb_typeof(headers) = 'object'
@@ -13,6 +13,7 @@ return jsonb_typeof(headers) = 'object'
                 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'user-agent')
            or lower(h.name collate "C") ~ '^(webhook-|postrider-|proxy-|ce-)');
 comment on function postrider.are_headers_valid(jsonb) is
-    'Whether every name is an HTTP token and not reserved (host, connection, content-*, webhook-*, postrider-*, proxy-*, ce-* ...) and every value is visible ASCII and spaces.';
+    'Whether every name is an HTTP token and not reserved (host, connection, content-*, webhook-*, postrider-*, proxy-*, ce-* ...), and '
+    'every value is visible ASCII and spaces.';
 revoke all on function postrider.are_headers_valid(jsonb) from public;
 grant execute on function postrider.are_headers_valid(jsonb) to postrider_producer, postrider_dispatcher;

@@ -4,7 +4,7 @@ begin
     cancelled := 0;
     under_way := 0;
     begin
-        -- Not routed yet: it never will be. Waits for a dispatcher that is routing it, and then finds it routed.
+        -- An event that is not routed yet never will be. If a dispatcher is routing it, this waits and then finds it routed.
         update postrider.outbox as o
         set status = 'failed', deliveries = 0, open_deliveries = 0, failed = 0,
             completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
@@ -12,8 +12,8 @@ begin
         returning o.status into strict cancel.status;
         return;
     exception when no_data_found then
-        -- Whoever waited has locked the event all the same. With this block the lock is gone: it comes after those of
-        -- the deliveries, as settling takes them.
+        -- A call that waited has locked the event all the same. The end of this block gives the lock back. It must come after
+        -- those of the deliveries, in the order in which settling takes them.
         null;
     end;
     perform from postrider.delivery as d where d.event_id = cancel.event_id order by d.id for update;
@@ -39,7 +39,8 @@ begin
 end
 $$;
 comment on function postrider.cancel(bigint) is
-    'Cancels an event: what waits is given up (cancelled: so many deliveries), what is under way is not retried (under_way: it may still arrive), what is settled stays. '
-    'Returns (event_id, status, cancelled, under_way). Raises P0002 for an unknown id.';
+    'Cancels an event. Waiting deliveries are given up (cancelled: how many). Deliveries under way are not retried, but may still '
+    'arrive (under_way: how many). Settled deliveries stay as they are. Returns (event_id, status, cancelled, under_way). Raises P0002 '
+    'for an unknown id.';
 revoke all on function postrider.cancel(bigint) from public;
 grant execute on function postrider.cancel(bigint) to postrider_dispatcher;

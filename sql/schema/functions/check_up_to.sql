@@ -6,6 +6,6 @@ begin
     end if;
 end
 $$;
-comment on function postrider.check_up_to(integer) is 'Raises 22023 unless it is 1 to 100000. Private.';
+comment on function postrider.check_up_to(integer) is 'Raises 22023 unless up_to is 1 to 100000. Private.';
 revoke all on function postrider.check_up_to(integer) from public;
 grant execute on function postrider.check_up_to(integer) to postrider_dispatcher;

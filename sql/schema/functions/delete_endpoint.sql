@@ -3,7 +3,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     gone_no integer;
 begin
-    -- What may hold a secret goes too: the URL and the headers.
+    -- The URL and the headers may hold a secret, so they go too.
     update postrider.endpoint as e
     set state = 'deleted', reason = 'deleted', secret = postrider.random_secret(), url = 'https://deleted.invalid/',
         headers = '{}', signing_key = null, public_key = null, auth = null, ca_certificates = null, client_certificate = null,
@@ -18,7 +18,7 @@ begin
 end
 $$;
 comment on function postrider.delete_endpoint(text) is
-    'Deletes an endpoint and its secrets: nothing more is routed to it, and what waits for it (pending: so many deliveries) is given up as failed by the dispatchers. '
-    'Its history stays, the id is free. Returns (endpoint_id, pending). Raises P0002 for an unknown id.';
+    'Deletes an endpoint and its secrets. No more events are routed to it. The dispatchers give its waiting deliveries up as failed '
+    '(pending: how many). Its history stays, and the id is free. Returns (endpoint_id, pending). Raises P0002 for an unknown id.';
 revoke all on function postrider.delete_endpoint(text) from public;
 grant execute on function postrider.delete_endpoint(text) to postrider_dispatcher;

@@ -1,5 +1,5 @@
 create or replace function postrider.existing_endpoint(id text) returns postrider.endpoint
--- Volatile: sees what the calling statement itself has put.
+-- Volatile, so that it sees an endpoint that the calling statement itself has put.
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     found_endpoint postrider.endpoint;
@@ -11,6 +11,6 @@ begin
     return found_endpoint;
 end
 $$;
-comment on function postrider.existing_endpoint(text) is 'The endpoint of that id; raises P0002 if there is none. Private.';
+comment on function postrider.existing_endpoint(text) is 'Returns the endpoint of that id; raises P0002 if it does not exist. Private.';
 revoke all on function postrider.existing_endpoint(text) from public;
 grant execute on function postrider.existing_endpoint(text) to postrider_dispatcher;

@@ -1,11 +1,11 @@
--- Rows of deleted endpoints go when no history can name them any more, and rows of circuits and statistics go with them.
+-- Rows of deleted endpoints go when no history can name them any more. Rows of circuits and statistics go with them.
 create or replace function postrider.forget_endpoints(deleted_before timestamptz) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     gone integer[];
 begin
-    -- Locked first: even a delete of nothing makes the dispatchers read the endpoints again. What somebody else has locked
-    -- goes another time.
+    -- The rows are locked first, because even a delete of nothing makes the dispatchers read the endpoints again. Rows that
+    -- somebody else has locked go another time.
     gone := array(
         select e.endpoint_no from postrider.endpoint as e
         where e.state = 'deleted' and e.changed_at < deleted_before
@@ -28,6 +28,7 @@ begin
     return cardinality(gone);
 end
 $$;
-comment on function postrider.forget_endpoints(timestamptz) is 'Removes what is left of endpoints deleted before a time; returns how many. Private.';
+comment on function postrider.forget_endpoints(timestamptz) is
+    'Removes the rows of endpoints deleted before a time; returns how many endpoints. Private.';
 revoke all on function postrider.forget_endpoints(timestamptz) from public;
 grant execute on function postrider.forget_endpoints(timestamptz) to postrider_dispatcher;

@@ -8,6 +8,6 @@ begin atomic
            for update of o skip locked) as past
     where s.endpoint_no = past.endpoint_no and s.secret = past.secret;
 end;
-comment on function postrider.forget_secrets() is 'Deletes rotated secrets that sign no more. Private.';
+comment on function postrider.forget_secrets() is 'Deletes rotated secrets that no longer sign. Private.';
 revoke all on function postrider.forget_secrets() from public;
 grant execute on function postrider.forget_secrets() to postrider_dispatcher;

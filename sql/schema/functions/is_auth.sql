@@ -25,6 +25,7 @@ exception when data_exception then
 end
 $$;
 comment on function postrider.is_auth(text) is
-    'Whether it is JSON of type basic (username, password), bearer (token) or oauth2 (token_url, client_id, client_secret, perhaps scope), or sealed.';
+    'Whether the text is JSON of type basic (username, password), bearer (token) or oauth2 (token_url, client_id, client_secret, '
+    'perhaps scope), or sealed.';
 revoke all on function postrider.is_auth(text) from public;
 grant execute on function postrider.is_auth(text) to postrider_dispatcher;

@@ -8,6 +8,6 @@ exception when data_exception then
 end
 $$;
 comment on function postrider.is_signing_key(text) is
-    'Whether it is whsk_ and base64 of 64 bytes (an ed25519 seed and its public key), or sealed.';
+    'Whether the text is whsk_ and base64 of 64 bytes (an ed25519 seed and its public key), or sealed.';
 revoke all on function postrider.is_signing_key(text) from public;
 grant execute on function postrider.is_signing_key(text) to postrider_dispatcher;

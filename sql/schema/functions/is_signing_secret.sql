@@ -8,6 +8,6 @@ exception when data_exception then
 end
 $$;
 comment on function postrider.is_signing_secret(text) is
-    'Whether it is whsec_ and base64 of 24 to 64 bytes (Standard Webhooks 1.0.0), or sealed.';
+    'Whether the text is whsec_ and base64 of 24 to 64 bytes (Standard Webhooks 1.0.0), or sealed.';
 revoke all on function postrider.is_signing_secret(text) from public;
 grant execute on function postrider.is_signing_secret(text) to postrider_dispatcher;

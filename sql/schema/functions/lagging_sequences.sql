@@ -1,4 +1,4 @@
--- Sequences are copied by no logical replication.
+-- Logical replication copies no sequences.
 create or replace function postrider.lagging_sequences()
 returns table (relation text, sequence text, next_id bigint, highest_id bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -25,6 +25,6 @@ begin
 end
 $$;
 comment on function postrider.lagging_sequences() is
-    'Sequences that will give out ids which are taken, with the next id and the highest one in the table. Private.';
+    'Lists sequences that would give out ids which are taken, with the next id and the highest one in the table. Private.';
 revoke all on function postrider.lagging_sequences() from public;
 grant execute on function postrider.lagging_sequences() to postrider_dispatcher;

@@ -1,9 +1,9 @@
--- Complete and failed deliveries become pending, due at once, with the whole retry schedule before them. A first attempt that only
--- the delivery's row tells gets a row of its own before the delivery has another attempt.
+-- Complete and failed deliveries become pending and due at once, with the whole retry schedule before them. If only the delivery's row
+-- tells of the first attempt, that attempt gets a row of its own now.
 create or replace function postrider.make_pending(delivery_ids bigint[]) returns bigint
 language sql volatile set search_path = pg_catalog, pg_temp
 begin atomic
-    -- Deliveries before events, and events in order of id, as settling locks them.
+    -- Settling locks deliveries before events, and events in order of id. This does the same.
     with finished as materialized (
         select d.id, d.event_id, d.status, d.endpoint_no, d.created_at, d.first_duration_ms, d.last_status_code
         from postrider.delivery as d
@@ -43,6 +43,7 @@ begin atomic
     )
     select count(*) from again left join rung on true;
 end;
-comment on function postrider.make_pending(bigint[]) is 'Makes complete and failed deliveries pending again and wakes the dispatchers; returns how many. Private.';
+comment on function postrider.make_pending(bigint[]) is
+    'Makes complete and failed deliveries pending again and wakes the dispatchers; returns how many. Private.';
 revoke all on function postrider.make_pending(bigint[]) from public;
 grant execute on function postrider.make_pending(bigint[]) to postrider_dispatcher;

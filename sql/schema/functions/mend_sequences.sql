@@ -7,7 +7,7 @@ declare
 begin
     for lagging in select l.* from postrider.lagging_sequences() as l loop
         if lagging.highest_id - lagging.next_id < 10000 then
-            -- Others take ids meanwhile, and may pass the highest one: to set it then would set it back.
+            -- Other sessions take ids meanwhile and may pass the highest one. setval would then set the sequence back.
             loop
                 taken := nextval(lagging.sequence::regclass);
                 exit when taken >= lagging.highest_id;
@@ -24,6 +24,7 @@ begin
 end
 $$;
 comment on function postrider.mend_sequences() is
-    'Sets each sequence that lies behind its table forward, never back; returns those, as they were. Private: postrider doctor --mend calls it.';
+    'Sets each sequence that lies behind its table forward, never back; returns those sequences with their values before. Private: '
+    'postrider doctor --mend calls it.';
 revoke all on function postrider.mend_sequences() from public;
 grant execute on function postrider.mend_sequences() to postrider_dispatcher;

@@ -1,4 +1,4 @@
--- Asked at every start, and by every new connection: notes that the rows were brought here from another cluster.
+-- Every start and every new connection calls this. It records that the rows came from another cluster.
 create or replace function postrider.note_restore() returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -19,6 +19,6 @@ begin
 end
 $$;
 comment on function postrider.note_restore() is
-    'Forgets what was routed elsewhere, if the rows were brought here from another cluster; returns whether it did. Private.';
+    'Resets the watermark if the rows came from another cluster; returns whether it did. Private.';
 revoke all on function postrider.note_restore() from public;
 grant execute on function postrider.note_restore() to postrider_dispatcher;

@@ -10,6 +10,7 @@ begin
 end
 $$;
 comment on function postrider.pause_endpoint(text, text) is
-    'Stops attempts, for a reason that endpoint_health shows; deliveries wait as pending and nothing is lost. Returns (reason, endpoint_id, state). Raises P0002 for an unknown id.';
+    'Stops attempts, for a reason that endpoint_health shows. Deliveries wait as pending and nothing is lost. Returns (reason, '
+    'endpoint_id, state). Raises P0002 for an unknown id.';
 revoke all on function postrider.pause_endpoint(text, text) from public;
 grant execute on function postrider.pause_endpoint(text, text) to postrider_dispatcher;

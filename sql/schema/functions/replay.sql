@@ -19,8 +19,8 @@ begin
     end if;
     replayed := 0;
     if (after_event_id <= 0 and since > '-infinity') or until < now() then
-        -- The block ranges of that time say where it begins and ends; in order of id alone the whole history would be
-        -- walked. The sums keep the planner from doing just that for a minimum.
+        -- The block ranges of that time tell the first and the last id. A search in order of id alone would walk the whole
+        -- history. The sums keep the planner from doing just that for a minimum.
         select min(o.id + 0), max(o.id + 0) into first_id, last_id
         from postrider.outbox as o
         where o.created_at >= replay.since and o.created_at < replay.until;
@@ -46,7 +46,7 @@ begin
                           where d.event_id = p.id and d.endpoint_no = target.endpoint_no and d.status in ('pending', 'in_progress'));
         return;
     end if;
-    -- Deliveries before events, and events in order of id, as settling locks them. What is locked stays as it is found now.
+    -- Settling locks deliveries before events, and events in order of id. This does the same. Locked rows cannot change any more.
     perform from postrider.delivery as d
     where d.event_id = any (picked) and d.endpoint_no = target.endpoint_no
     order by d.id for update;
@@ -56,7 +56,7 @@ begin
         from postrider.delivery as d
         join postrider.outbox as o on o.id = d.event_id
         where d.event_id = any (picked) and d.endpoint_no = target.endpoint_no and o.cancelled_at is null));
-    -- Events that never were for this endpoint: it subscribed later, or the topics say so.
+    -- These events never went to this endpoint. It subscribed later, or the topics argument names them.
     with added as (
         insert into postrider.delivery (event_id, endpoint_no, status, due_at)
         select o.id, target.endpoint_no, 'pending', greatest(clock_timestamp(), o.deliver_after)
@@ -78,9 +78,10 @@ begin
 end
 $$;
 comment on function postrider.replay(text, timestamptz, timestamptz, text[], bigint, integer, boolean) is
-    'Sends an endpoint again every event created from since until before until whose topic matches (null: what it subscribes to), also those it never got; what waits or is under way is left alone. '
-    'What was cancelled is left alone too. Returns (replayed, next_after): next_after null: done; else up_to (10000) events were found, call it again with after_event_id => next_after, each step in a transaction of its own. dry_run only counts. '
-    'Raises P0002 for an unknown id, 22023 for an invalid argument.';
+    'Sends an endpoint again every event created from since until before until whose topic matches (topics null: the endpoint''s own). '
+    'Events that it never got are sent too. Deliveries that wait or are under way stay as they are, and so do cancelled ones. Returns '
+    '(replayed, next_after). If next_after is not null, up_to (10000) events were found: call again with after_event_id => next_after, '
+    'each step in a transaction of its own. dry_run only counts. Raises P0002 for an unknown id, 22023 for an invalid argument.';
 revoke all on function postrider.replay(text, timestamptz, timestamptz, text[], bigint, integer, boolean) from public;
 grant execute on function postrider.replay(text, timestamptz, timestamptz, text[], bigint, integer, boolean)
     to postrider_dispatcher;

@@ -10,6 +10,7 @@ begin
 end
 $$;
 comment on function postrider.resume_endpoint(text) is
-    'Enables a paused or disabled endpoint and closes its circuit; what waits is delivered. Returns (endpoint_id, state). Raises P0002 for an unknown id.';
+    'Enables a paused or disabled endpoint and closes its circuit. Waiting deliveries are attempted. Returns (endpoint_id, state). '
+    'Raises P0002 for an unknown id.';
 revoke all on function postrider.resume_endpoint(text) from public;
 grant execute on function postrider.resume_endpoint(text) to postrider_dispatcher;

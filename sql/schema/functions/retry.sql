@@ -32,7 +32,8 @@ begin
 end
 $$;
 comment on function postrider.retry(bigint) is
-    'Makes a failed or waiting delivery due at once; a failed one has its whole retry schedule before it again, and one that was cancelled is no longer. Returns (delivery_id, status). '
-    'Raises P0002 for an unknown id, 55000 if it is complete, in progress, or its endpoint was deleted.';
+    'Makes a failed or waiting delivery due at once. A failed one starts its whole retry schedule again, and a cancelled one is no '
+    'longer cancelled. Returns (delivery_id, status). Raises P0002 for an unknown id, 55000 if the delivery is complete or in progress, '
+    'or its endpoint was deleted.';
 revoke all on function postrider.retry(bigint) from public;
 grant execute on function postrider.retry(bigint) to postrider_dispatcher;

@@ -17,7 +17,8 @@ begin
 end
 $$;
 comment on function postrider.retry_failed(text, timestamptz, integer) is
-    'Retries what was given up for an endpoint since a time, the oldest first, except what was cancelled. Returns how many; as many as up_to (10000): there may be more, call it again, in a transaction of its own. '
-    'Raises P0002 for an unknown id, 22023 for an invalid argument.';
+    'Retries deliveries of an endpoint that failed since a time, the oldest first, except cancelled ones. Returns how many. If it '
+    'returns up_to (10000), there may be more: call again, in a transaction of its own. Raises P0002 for an unknown id, 22023 for an '
+    'invalid argument.';
 revoke all on function postrider.retry_failed(text, timestamptz, integer) from public;
 grant execute on function postrider.retry_failed(text, timestamptz, integer) to postrider_dispatcher;

@@ -12,6 +12,7 @@ begin atomic
     select count(*) from hastened left join rung on true;
 end;
 comment on function postrider.retry_set_aside(text) is
-    'Lets everything be tried again at once that was set aside (of one stage, or of all): to be called when what stood in the way is mended. Returns how many rows.';
+    'Makes all rows that were set aside (of one stage, or of all) due for another try at once. Call it after the cause is mended. '
+    'Returns how many rows.';
 revoke all on function postrider.retry_set_aside(text) from public;
 grant execute on function postrider.retry_set_aside(text) to postrider_dispatcher;

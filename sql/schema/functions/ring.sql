@@ -1,6 +1,6 @@
--- The producer's half of the bell (ARCHITECTURE.md, "The bell"). It must never fail an INSERT: whatever goes wrong,
--- the dispatcher's fallback poll still finds the row.
--- Every name is qualified instead of pinning search_path, which would cost each insert a microsecond.
+-- The producer's half of the bell (ARCHITECTURE.md, "The bell"). It must never fail an INSERT. If it goes wrong, the dispatcher's
+-- fallback poll still finds the row.
+-- Every name is qualified. Pinning search_path instead would cost each insert a microsecond.
 create or replace function postrider.ring() returns trigger
 language plpgsql as $$
 begin
@@ -12,6 +12,7 @@ exception when others then
     return null;
 end
 $$;
-comment on function postrider.ring() is 'Wakes a sleeping dispatcher; says nothing while one is awake, so that commits are not serialised.';
+comment on function postrider.ring() is
+    'Wakes a sleeping dispatcher. Sends nothing while a dispatcher is awake, so that commits are not serialised.';
 revoke all on function postrider.ring() from public;
 grant execute on function postrider.ring() to postrider_producer, postrider_dispatcher;

@@ -20,12 +20,12 @@ begin
     endpoint_id := old.id;
     new_secret := coalesce(rotate_secret.secret, postrider.random_secret());
     old_valid_until := clock_timestamp() + rotate_secret.overlap;
-    -- Without an overlap no old secret is trusted any more, the earlier ones neither.
+    -- Without an overlap no old secret is trusted any more. Earlier ones go too.
     delete from postrider.old_secret as s
     where s.endpoint_no = old.endpoint_no
       and (rotate_secret.overlap = interval '0' or s.valid_until <= clock_timestamp()
            or s.secret in (old.secret, rotate_secret.new_secret));
-    -- Receivers compare one signature after the other: four old ones and the new one are enough.
+    -- Receivers compare one signature after the other, so four old ones and the new one are enough.
     delete from postrider.old_secret as s
     where s.endpoint_no = old.endpoint_no and s.secret in (
         select more.secret from postrider.old_secret as more where more.endpoint_no = old.endpoint_no
@@ -37,7 +37,8 @@ begin
 end
 $$;
 comment on function postrider.rotate_secret(text, text, interval) is
-    'Gives an endpoint a new signing secret (generated unless given); requests are signed with the old one too until the overlap (0 to 30 days) ends. Without an overlap no earlier secret signs any more. '
-    'Returns (endpoint_id, new_secret, old_valid_until). Raises P0002 for an unknown id, 22023 for an invalid argument.';
+    'Gives an endpoint a new signing secret, generated unless given. The old secret signs requests too until the overlap (0 to 30 days) '
+    'ends. Without an overlap no earlier secret signs any more. Returns (endpoint_id, new_secret, old_valid_until). Raises P0002 for an '
+    'unknown id, 22023 for an invalid argument.';
 revoke all on function postrider.rotate_secret(text, text, interval) from public;
 grant execute on function postrider.rotate_secret(text, text, interval) to postrider_dispatcher;

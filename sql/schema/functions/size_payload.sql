@@ -1,5 +1,5 @@
--- The payload is in memory while it is inserted: only then its size costs nothing. It must never fail an INSERT.
--- Every name is qualified instead of pinning search_path, as in postrider.ring.
+-- While a payload is inserted, it is in memory and its size costs nothing. The trigger must never fail an INSERT.
+-- Every name is qualified, for the reason that ring.sql gives.
 create or replace function postrider.size_payload() returns trigger
 language plpgsql as $$
 begin
@@ -9,5 +9,5 @@ exception when others then
     return new;
 end
 $$;
-comment on function postrider.size_payload() is 'Stores the size of a payload that is not small, or arrives compressed.';
+comment on function postrider.size_payload() is 'Stores the size of a payload that is not small, or that arrives compressed.';
 revoke all on function postrider.size_payload() from public;

@@ -10,12 +10,12 @@ from (select count(*) as unrouted, min(o.created_at) as oldest_unrouted_at
       where o.created_xid >= postrider.routed_below() and o.status = 'pending') as unrouted
 cross join (select count(*) as pending, min(d.due_at) as oldest_due_at
             from postrider.delivery as d where d.due_at is not null) as waiting;
-comment on view postrider.backlog is 'One row: what is still to do.';
+comment on view postrider.backlog is 'One row: the remaining work.';
 comment on column postrider.backlog.unrouted is 'Events not yet routed.';
 comment on column postrider.backlog.pending is 'Deliveries that wait, for a slot or for their next attempt.';
 comment on column postrider.backlog.in_progress is 'Deliveries that a dispatcher holds.';
-comment on column postrider.backlog.failed is 'Deliveries given up or cancelled, as long as they are kept.';
+comment on column postrider.backlog.failed is 'Deliveries given up or cancelled, until their retention ends.';
 comment on column postrider.backlog.oldest_unrouted_at is 'When the oldest unrouted event was inserted.';
-comment on column postrider.backlog.oldest_due_at is 'When the most overdue delivery was, or the next one is, due.';
+comment on column postrider.backlog.oldest_due_at is 'When the first waiting delivery was or will be due.';
 revoke all on postrider.backlog from public;
 grant select on postrider.backlog to postrider_reader, postrider_dispatcher;

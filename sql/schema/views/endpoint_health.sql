@@ -42,24 +42,31 @@ left join (
     from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.endpoint_no
 left join postrider.circuit as c on c.endpoint_no = e.endpoint_no
 where e.state <> 'deleted';
-comment on view postrider.endpoint_health is 'One row per endpoint: how it is doing.';
+comment on view postrider.endpoint_health is 'One row per endpoint, with its health.';
 comment on column postrider.endpoint_health.endpoint_id is 'The endpoint.';
-comment on column postrider.endpoint_health.url is 'Where its deliveries go.';
+comment on column postrider.endpoint_health.url is 'Where the endpoint''s deliveries go.';
 comment on column postrider.endpoint_health.state is 'enabled, paused or disabled.';
-comment on column postrider.endpoint_health.reason is 'Why it is paused or disabled.';
+comment on column postrider.endpoint_health.reason is 'Why the endpoint is paused or disabled.';
 comment on column postrider.endpoint_health.pending is 'Deliveries that wait, for a slot or for their next attempt.';
 comment on column postrider.endpoint_health.in_progress is 'Deliveries that a dispatcher holds.';
-comment on column postrider.endpoint_health.failed_24h is 'Deliveries given up after their last attempt in the last 24 hours, counted by whole hours. A retry takes none back; what was cancelled is not counted.';
-comment on column postrider.endpoint_health.complete_24h is 'Deliveries completed in the last 24 hours, counted by whole hours. A replay counts again.';
+comment on column postrider.endpoint_health.failed_24h is
+    'Deliveries given up after their last attempt in the last 24 hours, counted by whole hours. A retry does not lower the count. '
+    'Cancelled deliveries do not count.';
+comment on column postrider.endpoint_health.complete_24h is
+    'Deliveries completed in the last 24 hours, counted by whole hours. A replayed delivery counts again.';
 comment on column postrider.endpoint_health.oldest_pending_at is 'When the oldest waiting delivery was routed.';
 comment on column postrider.endpoint_health.last_success_at is 'When the last successful request began.';
 comment on column postrider.endpoint_health.last_failure_at is 'When the last failed request began.';
 comment on column postrider.endpoint_health.consecutive_failures is 'Failed requests since the last success, counted up to 1000.';
 comment on column postrider.endpoint_health.circuit is
-    'closed: deliveries are attempted; open: it does not answer, deliveries wait for next_probe_at; half_open: one delivery is being tried. Any 2xx closes it, and so does postrider.resume_endpoint.';
-comment on column postrider.endpoint_health.next_probe_at is 'Open: when the next due delivery is tried, not before. Half open: when another dispatcher may try, if this one died.';
-comment on column postrider.endpoint_health.failing_since is 'When the first attempt after the last success began; null if the last one succeeded.';
-comment on column postrider.endpoint_health.disabled_at is 'When Postrider disabled it; null unless disabled. Deliveries wait for postrider.resume_endpoint.';
+    'closed: deliveries are attempted; open: the endpoint does not answer, and deliveries wait for next_probe_at; half_open: one '
+    'delivery is being tried. Any 2xx closes the circuit, and so does postrider.resume_endpoint.';
+comment on column postrider.endpoint_health.next_probe_at is
+    'Open: the next due delivery is tried no earlier. Half open: another dispatcher may try after this time, if the probing one died.';
+comment on column postrider.endpoint_health.failing_since is
+    'When the first attempt after the last success began; null if the last attempt succeeded.';
+comment on column postrider.endpoint_health.disabled_at is
+    'When Postrider disabled the endpoint; null unless disabled. Deliveries wait for postrider.resume_endpoint.';
 comment on column postrider.endpoint_health.description is 'A note for people.';
 revoke all on postrider.endpoint_health from public;
 grant select on postrider.endpoint_health to postrider_reader, postrider_dispatcher;

@@ -1,4 +1,4 @@
--- Deliveries in progress are found through the claims: few rows, whatever the size of the history. Without `offset 0` the planner
+-- The claims lead to the deliveries in progress. They are few rows, whatever the size of the history. Without `offset 0` the planner
 -- prefers one walk through all deliveries as soon as statistics say that there are many claims.
 create or replace view postrider.held_delivery as
 select d.id, d.endpoint_no, c.dispatcher_id, d.event_id, d.attempts
@@ -9,11 +9,11 @@ cross join lateral (
     from postrider.delivery as d
     where d.id = held.id and d.claim_id = c.id
     offset 0) as d;
-comment on view postrider.held_delivery is 'Deliveries in progress, and who holds them. Private.';
+comment on view postrider.held_delivery is 'Deliveries in progress, with the dispatchers that hold them. Private.';
 comment on column postrider.held_delivery.id is 'Delivery id.';
 comment on column postrider.held_delivery.endpoint_no is 'The endpoint.';
 comment on column postrider.held_delivery.dispatcher_id is 'The dispatcher.';
 comment on column postrider.held_delivery.event_id is 'The event.';
-comment on column postrider.held_delivery.attempts is 'Which attempt it is.';
+comment on column postrider.held_delivery.attempts is 'Number of the attempt.';
 revoke all on postrider.held_delivery from public;
 grant select on postrider.held_delivery to postrider_dispatcher;

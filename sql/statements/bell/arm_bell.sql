@@ -1,6 +1,6 @@
--- does:   tries to arm the bell: refused while a producer that did not ring is in flight
+-- does:   tries to arm the bell. PostgreSQL refuses while a producer that did not ring is in flight.
 -- params: none
 -- rows:   one: armed boolean
 -- locks:  a session advisory lock; never waits
--- repeat: armed twice: asked only while disarmed
+-- repeat: the lock is taken twice, so callers ask only while the bell is disarmed
 select pg_try_advisory_lock(postrider.bell_key()) as armed

@@ -2,5 +2,5 @@
 -- params: none
 -- rows:   one: disarmed boolean
 -- locks:  gives back the session advisory lock
--- repeat: false
+-- repeat: returns false
 select pg_advisory_unlock(postrider.bell_key()) as disarmed

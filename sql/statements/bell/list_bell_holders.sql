@@ -1,5 +1,5 @@
--- does:   lists sessions that hold the bell or the leadership and are neither a dispatcher's nor a producer's: everybody who may
---         connect can take an advisory lock
+-- does:   lists sessions that hold the bell or the leadership and belong to neither a dispatcher nor a producer. Every role
+--         that may connect can take an advisory lock.
 -- params: none
 -- rows:   what text: bell or leadership; pid integer; role text; application text; by pid
 -- locks:  none
@@ -12,7 +12,7 @@ join pg_catalog.pg_locks as l
    and l.classid::bigint = (k.key >> 32) & 4294967295 and l.objid::bigint = k.key & 4294967295
 join pg_catalog.pg_stat_activity as a on a.pid = l.pid
 where not case
-    -- A dispatcher takes both from its listening session, and for itself alone.
+    -- A dispatcher takes both in its listening session, exclusively.
     when l.mode = 'ExclusiveLock' then
         a.application_name like '%listener%' and has_function_privilege(a.usesysid, 'postrider.leader_key()', 'execute')
     -- A producer shares the bell until its transaction ends; a session without a transaction has no virtual id.

@@ -2,5 +2,5 @@
 -- params: none
 -- rows:   one: taken boolean
 -- locks:  a session advisory lock; never waits
--- repeat: taken twice, which one release does not undo: asked only while not the leader
+-- repeat: the lock is taken twice, and one release does not undo that. So a dispatcher asks only while it does not lead.
 select pg_try_advisory_lock(postrider.leader_key()) as taken

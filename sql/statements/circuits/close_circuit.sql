@@ -1,8 +1,8 @@
--- does:   notes that an attempt on an endpoint succeeded: it does not fail any more, and its circuit is closed
+-- does:   records that an attempt on an endpoint succeeded. The endpoint's row of failures goes, so its circuit is closed.
 -- params: $1 endpoint_no int
--- rows:   one: state: what its circuit was (null: nothing was on record, or it is locked); is_locked boolean
+-- rows:   one: state: the circuit's state before (null if there was no row, or somebody has locked it); is_locked boolean
 -- locks:  the circuit's row, skipping a locked one; never waits
--- repeat: no state
+-- repeat: state is null
 with free as materialized (
     select c.endpoint_no from postrider.circuit as c where c.endpoint_no = $1::int for update skip locked
 ), gone as (

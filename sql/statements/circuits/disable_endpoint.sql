@@ -1,9 +1,10 @@
--- does:   gives up on an endpoint: its deliveries wait
--- params: $1 endpoint_no int, $2 reason text, $3 failing_ms bigint (only if no attempt has succeeded for so long; null: in
---         any case)
--- rows:   one: endpoint_id text (null: it was not enabled, has not failed for so long, or is locked); is_locked boolean
+-- does:   disables an endpoint. Its deliveries wait.
+-- params: $1 endpoint_no int, $2 reason text, $3 failing_ms bigint (disables only if no attempt has succeeded for at least this
+--         long; null: always)
+-- rows:   one: endpoint_id text (null if the endpoint was not enabled, has not failed for that long, or is locked); is_locked
+--         boolean
 -- locks:  the endpoint's row, skipping a locked one; never waits
--- repeat: no endpoint_id
+-- repeat: endpoint_id is null
 with free as materialized (
     select e.endpoint_no from postrider.endpoint as e where e.endpoint_no = $1 and e.state = 'enabled' for no key update skip locked
 ), disabled as (
@@ -15,7 +16,7 @@ with free as materialized (
         select from postrider.circuit as c
         where c.endpoint_no = e.endpoint_no
           and c.failing_since <= clock_timestamp() - $3::bigint * interval '1 millisecond'
-          -- A success of another dispatcher, which did not know yet that something was on record.
+          -- Another dispatcher had a success, but did not know yet that the endpoint had a circuit row.
           and not exists (select from postrider.endpoint_stat as t
                           where t.endpoint_no = e.endpoint_no and t.last_success_at > c.failing_since)
           and not exists (select from postrider.endpoint_stat_hourly as t

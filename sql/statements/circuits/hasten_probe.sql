@@ -1,4 +1,4 @@
--- does:   lets an endpoint whose circuit is open be probed at once: somebody wants to see whether it answers
+-- does:   makes the next probe of an endpoint whose circuit is open due at once, because a user asked for an attempt
 -- params: $1 endpoint_id text
 -- rows:   none
 -- locks:  the circuit's row

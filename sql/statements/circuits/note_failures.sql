@@ -1,27 +1,28 @@
--- does:   counts failed attempts of an endpoint, and opens its circuit when they are too many, or when a probe failed
--- params: $1 endpoint_no int; $2 dispatcher_id bigint; $3 answered boolean (it gave an answer since the last note: what
---         failed before that does not count); $4 failures int (in a row since); $5 failing_ms bigint (since the first
---         attempt after the last success began); $6 probe_failed boolean (the probe was one of them); $7 delay_ms bigint
---         (until the next probe, if this opens the circuit); $8 open_after int (failures)
--- rows:   one: is_locked boolean (nothing is noted: somebody has locked the circuit); state (null: locked, or the endpoint is
---         deleted), is_changed boolean (by this; a new row that is closed is not), failures int, failed_probes int, probe_ms
---         bigint (until probe_at; null: closed), probe_by bigint, failing_ms bigint
--- locks:  the circuit's row, skipping a locked one; waits for a new one of the same endpoint, at most lock_timeout
--- repeat: counts them again
+-- does:   counts failed attempts of an endpoint. Opens its circuit when there are too many in a row, or when a probe failed.
+-- params: $1 endpoint_no int; $2 dispatcher_id bigint; $3 answered boolean (the endpoint answered since the last call, so
+--         earlier failures no longer count); $4 failures int (in a row since then); $5 failing_ms bigint (since the first
+--         attempt after the last success began); $6 probe_failed boolean (the probe is one of these failures); $7 delay_ms
+--         bigint (until the next probe, if this call opens the circuit); $8 open_after int (failures)
+-- rows:   one: is_locked boolean (somebody has locked the circuit, so nothing is counted); state (null if it is locked, or the
+--         endpoint is deleted); is_changed boolean (this call changed the state; a new row that is closed does not count);
+--         failures int; failed_probes int; probe_ms bigint (until probe_at; null while closed); probe_by bigint; failing_ms
+--         bigint
+-- locks:  the circuit's row, skipping a locked one; waits for a new row of the same endpoint, at most lock_timeout
+-- repeat: counts the failures again
 --
---   no row --+--> closed     failures < open_after
---            +--> open       failures >= open_after
---   closed -----> open       failures >= open_after
---   half_open --> open       probe_failed, and the dispatcher is probe_by; failed_probes + 1, next probe later
---   any --------> closed     answered, and failures since < open_after
---   otherwise the state stays; half_open comes from take_probes, and the row goes by close_circuit
+--    no row --+--> closed     failures < open_after
+--             +--> open       failures >= open_after
+--    closed -----> open       failures >= open_after
+--    half_open --> open       probe_failed, and the dispatcher is probe_by; failed_probes + 1, next probe later
+--    any --------> closed     answered, and failures since < open_after
+--    Otherwise the state stays. take_probes makes a circuit half_open, and close_circuit deletes the row.
 with free as materialized (
     select c.endpoint_no from postrider.circuit as c where c.endpoint_no = $1::int for update skip locked
 ), blocked as materialized (
     select from postrider.circuit as c where c.endpoint_no = $1 and not exists (select from free)
 ), noted as (
     insert into postrider.circuit as c (endpoint_no, failures, failing_since, state, changed_at, probe_at)
-    -- The statement's time for all: by it the last line knows what changed.
+    -- All changes take the statement's time. The last line tells by it what changed.
     select e.endpoint_no,
            $4::int,
            statement_timestamp() - $5::bigint * interval '1 millisecond',
@@ -33,7 +34,7 @@ with free as materialized (
     on conflict (endpoint_no) do update
     set failing_since = case
             when c.failing_since > statement_timestamp() - interval '1 hour' then c.failing_since
-            -- A success of another dispatcher, which did not know yet that something was on record.
+            -- Another dispatcher had a success, but did not know yet that the endpoint had a circuit row.
             else greatest(c.failing_since,
                           (select max(t.last_success_at) from postrider.endpoint_stat as t where t.endpoint_no = c.endpoint_no),
                           (select max(t.last_success_at) from postrider.endpoint_stat_hourly as t where t.endpoint_no = c.endpoint_no))
@@ -51,7 +52,7 @@ with free as materialized (
         from (select f.failures,
                      case when $3::boolean and f.failures < $8::int then 'closed'
                           when c.state = 'closed' and f.failures >= $8::int then 'open'
-                          -- Fenced: a prober whose right has passed to another says nothing of it.
+                          -- Fencing: the result of a prober does not count after its right has passed to another.
                           when c.state = 'half_open' and c.probe_by = $2::bigint and $6::boolean then 'open'
                           else c.state end as state
               from (select case when $3::boolean then 0 else c.failures end + $4::int as failures) as f) as n)

@@ -1,5 +1,5 @@
--- does:   takes the right to probe, with one delivery each, endpoints whose circuit is open and whose time has come
--- params: $1 dispatcher_id bigint; $2 endpoint_nos int[]; $3 lease_ms bigint (afterwards the right is anybody's again)
+-- does:   takes the right to probe endpoints, with one delivery each. Their circuits are open and their next probes are due.
+-- params: $1 dispatcher_id bigint; $2 endpoint_nos int[]; $3 lease_ms bigint (afterwards any dispatcher may take the right)
 -- rows:   endpoint_no int, failed_probes int; one per right that was taken; order unspecified
 -- locks:  the circuits, skipping locked ones; never waits
 -- repeat: no rows until a right ends

@@ -1,7 +1,7 @@
--- does:   finds out whether there is a history of migrations, and whether it is safe to read: tables as we make them, of the
---         schema's owner, of a member of that role or of a superuser
+-- does:   finds out whether there is a history of migrations, and whether it is safe to read. Safe means that its tables have
+--         the form that Postrider gives them. Their owner must be the schema's owner, a member of that role or a superuser.
 -- params: none
--- rows:   unsafe text: the table that is not, and its owner; empty if all are safe; no row: there is no history
+-- rows:   unsafe text: the first unsafe table and its owner; empty if all are safe; no row if there is no history
 -- locks:  none
 -- repeat: the same
 select case when c.relkind = 'r' and not c.relrowsecurity and pg_has_role(c.relowner, n.nspowner, 'member') then ''

@@ -1,4 +1,4 @@
--- does:   lists sequences that will give out ids which are taken (postrider.lagging_sequences)
+-- does:   lists sequences that would give out ids which are taken (postrider.lagging_sequences)
 -- params: none
 -- rows:   row text: a JSON object of relation, sequence, next_id, highest_id: one per sequence
 -- locks:  none

@@ -1,7 +1,8 @@
--- does:   lists who holds locks on tables of the schema for longer than a moment: what a migration waits for in vain
+-- does:   lists sessions that have held locks on tables of the schema for longer than a moment. A migration would wait for them
+--         in vain.
 -- params: none
--- rows:   row text: a JSON object of the columns below, at most 3, the oldest first; age and state of other roles' sessions only if
---         the role may see them (pg_read_all_stats)
+-- rows:   row text: a JSON object of the columns below, at most 3, the oldest first; age and state of other roles' sessions
+--         only if the role may see them (pg_read_all_stats)
 -- locks:  none
 -- repeat: the same
 select to_json(r)::text as row

@@ -1,8 +1,8 @@
--- does:   lists what has kept old rows alive, or new events from being counted as routed, for long: sessions in a
---         transaction, prepared transactions, replication slots
+-- does:   lists sessions in a transaction, prepared transactions and replication slots that are old. They keep dead rows from
+--         vacuum, or new events from being counted as routed.
 -- params: $1 older_than_ms bigint
--- rows:   row text: a JSON object of the columns below, at most 20, the oldest first; sessions of other roles only if the
---         role may see them (pg_read_all_stats); a slot has no age
+-- rows:   row text: a JSON object of the columns below, at most 20, the oldest first; sessions of other roles only if the role
+--         may see them (pg_read_all_stats); a slot has no age
 -- locks:  none
 -- repeat: the same
 select to_json(r)::text as row
@@ -15,7 +15,7 @@ from (
                (extract(epoch from clock_timestamp() - a.xact_start) * 1000)::bigint as age_ms
         from pg_catalog.pg_stat_activity as a
         where a.xact_start < clock_timestamp() - $1::bigint * interval '1 millisecond'
-          -- A snapshot holds back vacuum of its own database, an open writer the floor of every one.
+          -- A snapshot holds back vacuum in its own database. An open writer holds back the watermark of every database.
           and (a.backend_xid is not null or (a.backend_xmin is not null and a.datname = current_database()))
           and a.backend_type = 'client backend'
         union all

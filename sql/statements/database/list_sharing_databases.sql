@@ -1,7 +1,8 @@
--- does:   lists the databases of this server in which the three roles were granted something: they have the schema too, or had it
+-- does:   lists the databases of this server in which the three roles were granted something. Those databases have the schema
+--         too, or had it.
 -- params: none
--- rows:   database text; is_this boolean; is_open boolean: every role may connect to it; this one is among them if anything was
---         granted here; by name
+-- rows:   database text; is_this boolean; is_open boolean: every role may connect to it; by name. The current database is
+--         listed only if something was granted in it.
 -- locks:  none
 -- repeat: the same
 select d.datname::text as database,
@@ -9,7 +10,7 @@ select d.datname::text as database,
        has_database_privilege('public', d.oid, 'connect') as is_open
 from pg_catalog.pg_database as d
 where d.datallowconn
-  -- What roles are granted is written down for all databases together.
+  -- PostgreSQL records the grants of roles for all databases in one catalogue.
   and d.oid in (select s.dbid from pg_catalog.pg_shdepend as s
                 where s.refclassid = 'pg_catalog.pg_authid'::regclass
                   and s.refobjid in (select r.oid from pg_catalog.pg_roles as r

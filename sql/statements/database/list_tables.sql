@@ -1,4 +1,4 @@
--- does:   lists the tables that grow, with what the statistics say of dead rows and vacuum
+-- does:   lists the tables that grow, with their statistics of dead rows and vacuum
 -- params: none
 -- rows:   row text: a JSON object of the columns below; by name
 -- locks:  none

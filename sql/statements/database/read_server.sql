@@ -1,4 +1,4 @@
--- does:   reads what the server and this session are: what a dispatcher needs of them, before there is a schema
+-- does:   reads facts about the server and this session that a dispatcher needs before there is a schema
 -- params: none
 -- rows:   one: row text: a JSON object of the columns below
 -- locks:  none

@@ -1,10 +1,11 @@
--- does:   claims due deliveries, for each endpoint no more than it has free slots: the first that were due; of one that we
---         probe the last, of one whose circuit is open otherwise none
--- params: $1 dispatcher_id bigint; $2 endpoint_nos int[], $3 slots bigint[], $4 floors_us bigint[] (due at or after this
---         many microseconds of the epoch; 0: all): one entry per endpoint; $5 passes_over boolean: what was refused alone
---         and is not to be tried yet is left out (false: there is none)
--- rows:   delivery_id, event_id, endpoint_no, attempt int, attempts_before int, claim_id, due_us bigint, payload_bytes int (null: the event is
---         gone), endpoint_version bigint; order unspecified; served by delivery_due
+-- does:   claims due deliveries, for each endpoint at most as many as it has free slots. The earliest due come first. An
+--         endpoint that this dispatcher probes gives its latest due one. An endpoint whose circuit is not closed gives none
+--         otherwise.
+-- params: $1 dispatcher_id bigint; $2 endpoint_nos int[], $3 slots bigint[], $4 floors_us bigint[] (due at or after this many
+--         microseconds of the epoch; 0: all): one entry per endpoint; $5 passes_over boolean: leaves out deliveries that the
+--         database refused and that are not due for another try (false if there are none)
+-- rows:   delivery_id, event_id, endpoint_no, attempt int, attempts_before int, claim_id, due_us bigint, payload_bytes int
+--         (null if the event is gone), endpoint_version bigint; order unspecified; served by delivery_due
 -- locks:  for update on the deliveries, skipping locked ones; key share on the dispatcher's row; never waits
 -- repeat: other deliveries
 with asked as materialized (
@@ -21,7 +22,7 @@ with asked as materialized (
         from postrider.delivery as d
         where d.endpoint_no = a.endpoint_no
           and d.due_at >= a.floor
-          -- Not clock_timestamp() itself: a volatile function cannot end an index scan.
+          -- A volatile function such as clock_timestamp() itself cannot end an index scan.
           and d.due_at <= (select clock_timestamp())
           and d.cancelled_at is null
           and (not $5::boolean or not exists (
@@ -32,7 +33,7 @@ with asked as materialized (
         for update skip locked) as due
     where not a.is_probe
 ), probe as materialized (
-    -- The latest: maybe an earlier one is why the circuit is open. It says nothing of how far the others are worked off.
+    -- A probe takes the latest, because an earlier one may be why the circuit is open. It does not show how far the others are done.
     select due.id, to_timestamp(0) as due_at
     from asked as a
     cross join lateral (

@@ -1,4 +1,4 @@
--- does:   finds the delivery of an endpoint that a claim of one would take, without changing it
+-- does:   finds the delivery of an endpoint that a claim of one would take. Changes nothing.
 -- params: $1 endpoint_no int, $2 dispatcher_id bigint
 -- rows:   delivery_id; at most one; served by delivery_due
 -- locks:  for update on the delivery, skipping locked ones; never waits

@@ -1,10 +1,9 @@
--- does:   finds every endpoint that has deliveries waiting, and when the first of them is due; and every endpoint that fails
+-- does:   finds every endpoint with waiting deliveries, and when the first of them is due. Also finds every circuit.
 -- params: none
--- rows:   endpoint_no int, delay_ms bigint (at most 0: due now; null: the row is of a circuit), endpoint_version bigint;
---         state, failures int, failed_probes int, probe_ms bigint (until probe_at; null: closed), probe_by bigint: of a
---         circuit, else null; has_refused boolean: a delivery was refused alone when it was claimed (false on rows of
---         circuits). One row per endpoint with waiting deliveries, by one index descent each, served by
---         delivery_due; and one per circuit
+-- rows:   endpoint_no int, delay_ms bigint (0 or less: due now; null on the row of a circuit), endpoint_version bigint; state,
+--         failures int, failed_probes int, probe_ms bigint (until probe_at; null while closed), probe_by bigint: of a circuit,
+--         else null; has_refused boolean: the database refused a claim of some delivery (false on rows of circuits). One row
+--         per endpoint with waiting deliveries, by one index descent each, served by delivery_due; and one per circuit.
 -- locks:  none
 -- repeat: the same
 with recursive waiting as (

@@ -1,5 +1,5 @@
--- does:   finds waiting deliveries that nobody wants any more: their endpoint was deleted, or their event cancelled while an
---         attempt was under way
+-- does:   finds waiting deliveries that must not be attempted any more. Their endpoint was deleted, or their event was
+--         cancelled during an attempt.
 -- params: $1 deliveries_max bigint 1..=1000 (of either kind)
 -- rows:   delivery_id, some twice
 -- locks:  for update on the deliveries, skipping locked ones; never waits

@@ -1,9 +1,9 @@
--- does:   gives up waiting deliveries that nobody wants any more: their endpoint was deleted, or their event cancelled
---         while an attempt was under way
--- params: $1 delivery_ids bigint[] (others among them are left alone)
+-- does:   gives up waiting deliveries that must not be attempted any more. Their endpoint was deleted, or their event was
+--         cancelled during an attempt.
+-- params: $1 delivery_ids bigint[] (other deliveries among them stay as they are)
 -- rows:   one: given_up bigint
 -- locks:  for update on the deliveries, then on their events, skipping locked ones; never waits
--- repeat: gives up what was locked before
+-- repeat: gives up those that were locked before
 with free as materialized (
     select d.id, d.event_id, d.cancelled_at is not null as is_cancelled
     from postrider.delivery as d
@@ -37,7 +37,7 @@ with free as materialized (
         completed_at = case when o.open_deliveries = g.deliveries then clock_timestamp() end
     from (select event_id, count(*)::int as deliveries from given_up group by event_id) as g
     where o.id = g.event_id
-      -- As in settle_deliveries.
+      -- The same rule as in settle_deliveries.
       and o.status = 'in_progress'
       and o.open_deliveries >= g.deliveries
 )

@@ -1,15 +1,15 @@
 -- does:   reads one page of deliveries, the newest first
--- params: $1 before_id bigint (exclusive); of $2 endpoint_id text, $3 status text, $4 event_id bigint, $5 topic text: those
---         that are null do not matter; $6 rows_max bigint 1..=1000, $7 scan_max bigint: at most so many rows are looked at
--- rows:   one: deliveries text (a JSON array of rows of delivery_status, id for delivery_id), next_before bigint (null:
---         there is nothing older; else go on with it, even if this page is empty); served by delivery_by_event,
---         delivery_failed_by_id, delivery_due (all that waits is looked at) or the primary key
+-- params: $1 before_id bigint (exclusive); filters, each ignored if null: $2 endpoint_id text, $3 status text, $4 event_id
+--         bigint, $5 topic text; $6 rows_max bigint 1..=1000, $7 scan_max bigint: the most rows to look at
+-- rows:   one: deliveries text (a JSON array of rows of delivery_status, id for delivery_id), next_before bigint (null if
+--         nothing is older; else the next call's $1, even if this page is empty); served by delivery_by_event,
+--         delivery_failed_by_id, delivery_due (reads all waiting deliveries) or the primary key
 -- locks:  none
 -- repeat: the same
 with endpoint as materialized (
     select e.endpoint_no from postrider.endpoint as e where e.id = $2::text
 ), looked_at as materialized (
-    -- One of these, by what is asked for. Read lazily: no further than matching goes.
+    -- The filters choose one of these queries. It is read lazily, no further than matching goes.
     select u.id, u.endpoint_no, u.status
     from (
         (select d.id, d.endpoint_no, d.status
@@ -40,7 +40,7 @@ with endpoint as materialized (
     ) as u
     order by u.id desc
 ), matching as materialized (
-    -- In the order in which looked_at has them: an order by of its own would read all of it.
+    -- looked_at is in order already. An order by here would read all of it.
     select l.id
     from looked_at as l
     where ($2 is null or l.endpoint_no in (select e.endpoint_no from endpoint as e))

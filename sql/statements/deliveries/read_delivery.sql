@@ -1,7 +1,7 @@
 -- does:   reads one delivery with its attempts
 -- params: $1 delivery_id bigint
--- rows:   row text: a JSON object of a row of delivery_status (id for delivery_id) and attempt_log, the first 1000 attempts
---         in order; no row: there is no such delivery
+-- rows:   row text: a JSON object of a row of delivery_status (id for delivery_id) and attempt_log, the first 1000 attempts in
+--         order; no row if there is no such delivery
 -- locks:  none
 -- repeat: the same
 select to_json(r)::text as row

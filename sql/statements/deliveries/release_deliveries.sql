@@ -1,9 +1,10 @@
--- does:   gives claimed deliveries back: pending and due at once
--- params: $1 delivery_ids bigint[], $2 claim_ids bigint[], $3 begun boolean[] (false: no request was made, the attempt
---         does not count): one entry per delivery; $4 claim_ids bigint[]: claims this finishes
--- rows:   delivery_id, is_held_up boolean (it is left: somebody has locked it); a delivery whose claim was lost has no row
+-- does:   gives claimed deliveries back. They are pending and due at once.
+-- params: $1 delivery_ids bigint[], $2 claim_ids bigint[], $3 begun boolean[] (false: no request was made, so the attempt does
+--         not count): one entry per delivery; $4 claim_ids bigint[]: claims that are finished with this call
+-- rows:   delivery_id, is_held_up boolean (somebody has locked the delivery, so it stays claimed); a delivery whose claim was
+--         lost has no row
 -- locks:  the deliveries, skipping locked ones; never waits
--- repeat: no rows: the claim is gone
+-- repeat: no rows, because the claims are gone
 with given as materialized (
     select u.delivery_id, u.claim_id, u.begun
     from unnest($1::bigint[], $2::bigint[], $3::boolean[]) as u (delivery_id, claim_id, begun)
@@ -28,7 +29,7 @@ with given as materialized (
       and d.claim_id = f.claim_id
     returning d.id
 ), done as (
-    -- One that somebody has locked is found to be empty later (find_orphaned_claims).
+    -- A claim that somebody has locked stays. find_orphaned_claims finds it empty later.
     delete from postrider.claim as c
     where c.id in (select f.id from postrider.claim as f where f.id = any ($4::bigint[]) for update skip locked)
       and c.id not in (select h.claim_id from held_up as h)

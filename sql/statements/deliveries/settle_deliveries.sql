@@ -1,17 +1,18 @@
--- does:   writes the outcomes of attempts: deliveries, attempt rows where the delivery does not tell it all, tallies, and the
---         events they finish
--- params: $1 delivery_ids bigint[], sorted, each once; $2 claim_ids bigint[]; $3 statuses text[] (complete | pending |
---         failed); $4 delays_ms bigint[] (until the next attempt; null unless pending); $5 status_codes smallint[];
---         $6 errors text[]; $7 ages_ms bigint[] (since the request began); $8 durations_ms int[];
---         $9 response_excerpts text[]; $10 are_plain boolean[] (the delivery's row can tell it all): one entry per
---         delivery; $11 claim_ids bigint[]: claims this finishes; $12 skips_locked boolean: what somebody has locked is left
--- rows:   one: settled bigint, how many; held_up bigint[], deliveries that are left because they or their events are locked
---         (none unless $12); deliveries whose claims were lost are in neither
--- locks:  deliveries in order of id, then events in order of id; waits for whoever holds one, at most lock_timeout; with $12 never
--- repeat: settles none: the claims are gone
+-- does:   writes the outcomes of attempts: the deliveries, the counts of the endpoints, and the events that are finished with
+--         them. Adds a row of attempt where the delivery's row cannot tell everything.
+-- params: $1 delivery_ids bigint[], sorted, each once; $2 claim_ids bigint[]; $3 statuses text[] (complete | pending | failed);
+--         $4 delays_ms bigint[] (until the next attempt; null unless pending); $5 status_codes smallint[]; $6 errors text[]; $7
+--         ages_ms bigint[] (since the request began); $8 durations_ms int[]; $9 response_excerpts text[]; $10 are_plain
+--         boolean[] (the delivery's row can tell everything): one entry per delivery; $11 claim_ids bigint[]: claims that are
+--         finished with this call; $12 skips_locked boolean: leaves locked rows as they are
+-- rows:   one: settled bigint, how many; held_up bigint[], deliveries that were left because they or their events are locked
+--         (empty unless $12); deliveries whose claims were lost are in neither
+-- locks:  deliveries in order of id, then events in order of id; waits for other holders, at most lock_timeout; never waits
+--         with $12
+-- repeat: settles none, because the claims are gone
 with outcome as materialized (
     select u.delivery_id, u.claim_id, u.delay_ms, u.status_code, u.error, u.age_ms, u.duration_ms, u.response_excerpt,
-           -- A cast would look each name up.
+           -- A cast of the text would look each name up.
            case u.status when 'complete' then 'complete'::postrider.status when 'pending' then 'pending' when 'failed' then 'failed'
                end as status,
            u.is_plain
@@ -42,7 +43,7 @@ with outcome as materialized (
                     or not exists (select from postrider.outbox as gone where gone.id = d.event_id)))
 ), settled as (
     update postrider.delivery as d
-    -- What was cancelled meanwhile is not tried again.
+    -- A delivery that was cancelled meanwhile is not tried again.
     set status = case when o.status = 'pending' and d.cancelled_at is not null then 'failed' else o.status end,
         claim_id = null,
         due_at = case when d.cancelled_at is null then (select m.now from moment as m) + o.delay_ms * interval '1 millisecond' end,
@@ -51,7 +52,7 @@ with outcome as materialized (
             then (select m.now from moment as m) end,
         last_status_code = o.status_code,
         last_error = o.error,
-        -- If it began at once, too; others have a row of their own.
+        -- Only an attempt that also began at once needs no row of attempt.
         first_duration_ms = case when o.is_plain
             and d.created_at > (select m.now from moment as m) - (o.age_ms + 500) * interval '1 millisecond' then o.duration_ms end
     from outcome as o
@@ -95,11 +96,11 @@ with outcome as materialized (
         completed_at = case when o.open_deliveries = f.settled then (select m.now from moment as m) end
     from finished as f
     where o.id = f.event_id
-      -- What somebody has settled by hand stays as it is: counts that cannot be true would keep the whole batch from being written.
+      -- An event that somebody has settled by hand stays as it is. Impossible counts would keep the whole batch from being written.
       and o.status = 'in_progress'
       and o.open_deliveries >= f.settled
 ), done as (
-    -- One that somebody has locked is found to be empty later (find_orphaned_claims).
+    -- A claim that somebody has locked stays. find_orphaned_claims finds it empty later.
     delete from postrider.claim as c
     where c.id in (select f.id from postrider.claim as f where f.id = any ($11::bigint[]) for update skip locked)
       and (not $12 or c.id not in (select h.claim_id from held_up as h))

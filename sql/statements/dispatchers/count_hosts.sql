@@ -1,6 +1,6 @@
--- does:   counts the hosts, each with its port, that enabled endpoints are on
+-- does:   counts the hosts (with port) of enabled endpoints
 -- params: none
--- rows:   hosts bigint; one
+-- rows:   one: hosts bigint
 -- locks:  none
 -- repeat: the same
 select count(distinct substring(lower(e.url) from '^[^/]*//([^/?#]*)')) as hosts

@@ -1,4 +1,4 @@
--- does:   removes a dispatcher that stops ($1), or every dead one that holds nothing any more ($1 null)
+-- does:   removes a dispatcher that stops ($1), or every dead one that holds no claim ($1 null)
 -- params: $1 dispatcher_id bigint or null
 -- rows:   none
 -- locks:  the rows removed, skipping locked ones

@@ -1,7 +1,7 @@
--- does:   renews a dispatcher's lease and says how it is doing
+-- does:   renews a dispatcher's lease and records whether it leads, its wake mode and the reason
 -- params: $1 dispatcher_id bigint, $2 lease_ms bigint, $3 is_leader boolean, $4 wake_mode text, $5 wake_reason text or null
 -- rows:   live_dispatchers bigint (this one included), earlier_dispatchers bigint (those of them with a lower id), now_ms
---         bigint (milliseconds of the epoch, the database's clock); no row: the lease was lost and its claims were taken back
+--         bigint (milliseconds of the epoch, the database's clock); no row if the lease was lost and its claims were taken back
 -- locks:  the dispatcher's row; waits for a rescue of it
 -- repeat: renews again
 with renewed as (

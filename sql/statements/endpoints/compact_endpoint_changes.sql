@@ -1,8 +1,9 @@
--- does:   adds changes of the endpoints that have a row of their own to the count of the earlier ones: the version stays the same
+-- does:   adds the rows of endpoint_change to the count in the installation row. The version stays the same.
 -- params: $1 rows_max bigint 1..=10000
--- rows:   one: compacted bigint (as many as rows_max: go again; 0: none, or somebody holds the row of the count)
+-- rows:   one: compacted bigint (if it equals rows_max, call again; 0 if there are no rows, or somebody has locked the
+--         installation row)
 -- locks:  the installation row and the rows compacted, skipping locked ones
--- repeat: goes on with what is left
+-- repeat: goes on with the rest
 with base as materialized (
     select i.only_row from postrider.installation as i for no key update skip locked
 ), taken as materialized (

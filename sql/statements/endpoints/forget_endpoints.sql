@@ -1,5 +1,5 @@
--- does:   removes what is left of endpoints that were deleted long ago (postrider.forget_endpoints)
--- params: $1 deleted_ms bigint: at least so long ago
+-- does:   removes the rows of endpoints that were deleted long ago (postrider.forget_endpoints)
+-- params: $1 deleted_ms bigint: deleted at least this long ago
 -- rows:   one: forgotten bigint
 -- locks:  the rows removed
 -- repeat: changes nothing

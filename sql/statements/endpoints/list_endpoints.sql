@@ -1,4 +1,4 @@
--- does:   reads endpoints with their health, without what is secret and without the values of their headers
+-- does:   reads endpoints with their health, without their secrets and the values of their headers
 -- params: $1 id text (null: all), $2 after_id text (null: from the first), $3 rows_max bigint 1..=10000
 -- rows:   row text: a JSON object of the columns below and those of postrider.endpoint_health; by id
 -- locks:  none

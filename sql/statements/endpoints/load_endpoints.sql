@@ -1,8 +1,9 @@
 -- does:   reads all endpoints and the version of that set
 -- params: none
--- rows:   endpoint_version bigint, endpoint_no int, id, url, topics text[], headers text (a JSON object), secret, old_secrets text[] and
---         old_valid_ms bigint[] (how long each still signs; null: none), max_in_flight int, rate_limit, timeout_ms bigint,
---         retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate; one per endpoint, or one whose endpoint_no is null
+-- rows:   endpoint_version bigint, endpoint_no int, id, url, topics text[], headers text (a JSON object), secret, old_secrets
+--         text[] and old_valid_ms bigint[] (how long each still signs; null if there are none), max_in_flight int, rate_limit,
+--         timeout_ms bigint, retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate;
+--         one per endpoint, or one whose endpoint_no is null
 -- locks:  none
 -- repeat: the same
 select v.version as endpoint_version,

@@ -1,8 +1,9 @@
 -- does:   locks the first unrouted events of a stretch of the order, for the transaction that routes them
--- params: $1 from_xid text (an xid8), $2 from_id bigint, $3 until_xid text (an xid8), $4 until_id bigint: both ends belong to it;
---         $5 batch_max bigint 1..=1000; $6 passes_over boolean: what was refused alone is left out (false: there is none)
--- rows:   id, created_xid text, topic, destination, delay_ms (bigint, null: at once), payload_bytes int,
---         endpoint_version bigint; webhook_id, headers, payload, created_at, since, now: as in load_events; webhook_id and payload are null
+-- params: $1 from_xid text (an xid8), $2 from_id bigint, $3 until_xid text (an xid8), $4 until_id bigint: both ends are
+--         included; $5 batch_max bigint 1..=1000; $6 passes_over boolean: leaves out events that the database refused (false if
+--         there are none)
+-- rows:   id, created_xid text, topic, destination, delay_ms (bigint, null: at once), payload_bytes int, endpoint_version
+--         bigint; webhook_id, headers, payload, created_at, since, now: as in load_events; webhook_id and payload are null
 --         where the payload is not small; in order of (created_xid, id), at most batch_max; served by outbox_by_transaction
 -- locks:  for update on the events, skipping locked ones; never waits
 -- repeat: in another transaction: the same rows, unless routed meanwhile
@@ -24,7 +25,7 @@ select c.id,
        c.created_xid::text as created_xid,
        c.topic,
        c.destination,
-       -- No later than a time to which the clock's progress until the next statement can be added.
+       -- Callers add the clock's progress since this statement to this time, so it must not be later.
        (extract(epoch from case when c.deliver_after > '294275-01-01' then '294275-01-01' else c.deliver_after end
                            - clock_timestamp()) * 1000)::bigint as delay_ms,
        c.payload_bytes,

@@ -1,10 +1,10 @@
--- does:   finds the floor below which every event is routed, for good, or recorded as refused
--- params: $1 floor_xid text (an xid8), $2 floor_id bigint: an earlier answer
--- rows:   one: horizon text (an xid8: no transaction below it is still open), created_xid text and id bigint of the
---         first unrouted event at or above the floor (both null: none; what was refused alone is left out); served by
---         outbox_by_transaction; has_refused boolean: some were; is_retry_due boolean: one of them is to be tried again
+-- does:   finds the watermark below which every event is routed for good, or recorded as refused
+-- params: $1 floor_xid text (an xid8), $2 floor_id bigint: an earlier result
+-- rows:   one: horizon text (an xid8: no transaction below it is still open); created_xid text and id bigint of the first
+--         unrouted event at or above the watermark, refused ones left out (both null if there is none); has_refused boolean:
+--         some were refused; is_retry_due boolean: one of them is due for another try; served by outbox_by_transaction
 -- locks:  none
--- repeat: the same or a higher answer
+-- repeat: the same or a higher result
 select pg_snapshot_xmin(pg_current_snapshot())::text as horizon,
        first.created_xid::text as created_xid,
        first.id,

@@ -1,10 +1,9 @@
--- does:   inserts one event, as any producer would: with no right to read the outbox
--- params: $1 topic text, $2 payload text (JSON), $3 key, $4 headers text (a JSON object), $5 idempotency_key,
---         $6 destination, $7 delay_ms bigint, $8 deliver_after text (a timestamp, instead of a delay): all but the first
---         two may be null
--- rows:   one: id bigint (null: not inserted), is_taken boolean: not because the idempotency key is known, but because its
---         sequence gave out the id of another event
--- locks:  none that anyone waits for, but a second insert of one idempotency key waits for the first
+-- does:   inserts one event as a producer would, without the right to read the outbox
+-- params: $1 topic text, $2 payload text (JSON), $3 key, $4 headers text (a JSON object), $5 idempotency_key, $6 destination,
+--         $7 delay_ms bigint, $8 deliver_after text (a timestamp, instead of a delay); $3 to $8 may be null
+-- rows:   one: id bigint (null if nothing was inserted); is_taken boolean: nothing was inserted because the sequence gave out
+--         the id of another event (false where the idempotency key is known)
+-- locks:  none that others wait for, except that a second insert of one idempotency key waits for the first
 -- repeat: another event, unless it has an idempotency key
 with inserted as (
     insert into postrider.outbox (topic, payload, key, headers, idempotency_key, destination, deliver_after)

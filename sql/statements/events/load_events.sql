@@ -1,8 +1,8 @@
--- does:   reads what an attempt sends
+-- does:   reads the parts of events that an attempt sends
 -- params: $1 event_ids bigint[], each once
--- rows:   id, webhook_id, topic, headers text (a JSON object, may be null), payload text (as inserted), created_at
---         timestamptz, since timestamptz (when its transaction began, or deliver_after if that is later), now timestamptz; order unspecified; a deleted event
---         has no row
+-- rows:   id, webhook_id, topic, headers text (a JSON object, may be null), payload text (as inserted), created_at timestamptz,
+--         since timestamptz (when its transaction began, or deliver_after if that is later), now timestamptz; order
+--         unspecified; a deleted event has no row
 -- locks:  none
 -- repeat: the same, but older
 select o.id,

@@ -1,7 +1,7 @@
--- does:   notes that the rows were brought here from another cluster, if they were: what was routed there says nothing here
---         (postrider.note_restore)
+-- does:   records that the rows came from another cluster, if they did. The watermark of that cluster means nothing here
+--         (postrider.note_restore).
 -- params: none
--- rows:   one: is_restored boolean (by this call)
--- locks:  the installation row, if so
+-- rows:   one: is_restored boolean (this call recorded it)
+-- locks:  the installation row, if it records a restore
 -- repeat: changes nothing
 select postrider.note_restore() as is_restored

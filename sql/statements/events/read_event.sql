@@ -1,7 +1,7 @@
--- does:   reads one event with its deliveries; a payload of more than 64 KiB stays where it is
+-- does:   reads one event with its deliveries. Leaves out a payload of more than 64 KiB.
 -- params: $1 event_id bigint
--- rows:   row text: a JSON object of the event and its delivery_list, the first 1000 in order of id; no row: there is no
---         such event
+-- rows:   row text: a JSON object of the event and its delivery_list, the first 1000 in order of id; no row if there is no such
+--         event
 -- locks:  none
 -- repeat: the same
 select to_json(r)::text as row

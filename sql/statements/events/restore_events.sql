@@ -1,8 +1,8 @@
--- does:   gives events that are routed, and that somebody made pending by hand, the state that their deliveries are in
+-- does:   repairs events that are routed but that somebody made pending by hand. They get the state that their deliveries have.
 -- params: $1 event_ids bigint[]
 -- rows:   id bigint, one per event; order unspecified
--- locks:  the events, then their deliveries, leaving events of which something is locked; never waits
--- repeat: no rows: they are not pending any more
+-- locks:  the events, then their deliveries; leaves an event if any of these rows is locked; never waits
+-- repeat: no rows, because the events are not pending any more
 with free as materialized (
     select o.id
     from postrider.outbox as o

@@ -1,8 +1,8 @@
--- does:   turns events locked by claim_events into deliveries, claiming those that have a free slot (the fast path)
--- params: $1 dispatcher_id bigint; $2 event_ids bigint[], $3 deliveries int[]: one entry per event;
---         $4 event_ids bigint[], $5 endpoint_nos int[], $6 delays_ms bigint[] (null: claimed at once): one per delivery
--- rows:   delivery_id, event_id, endpoint_no, claim_id of what was claimed; order unspecified
--- locks:  the events are locked already; key share on the dispatcher's row
+-- does:   turns events locked by claim_events into deliveries. Claims deliveries that have a free slot at once (the fast path).
+-- params: $1 dispatcher_id bigint; $2 event_ids bigint[], $3 deliveries int[]: one entry per event; $4 event_ids bigint[], $5
+--         endpoint_nos int[], $6 delays_ms bigint[] (null: claimed at once): one per delivery
+-- rows:   delivery_id, event_id, endpoint_no, claim_id of the claimed deliveries; order unspecified
+-- locks:  key share on the dispatcher's row; claim_events has already locked the events
 -- repeat: fails on delivery_by_event: an event is routed once
 with new_claim as materialized (
     select nextval('postrider.claim_id_seq') as id

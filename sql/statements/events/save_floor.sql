@@ -1,7 +1,7 @@
--- does:   remembers for the next start that everything below is routed
+-- does:   saves the watermark for the next start: everything below is routed
 -- params: $1 routed_below text (an xid8)
 -- rows:   none
--- locks:  the installation row, briefly; never waits: what is not remembered now is remembered later
+-- locks:  the installation row, briefly; never waits, because a later call can save it as well
 -- repeat: changes nothing
 with free as materialized (
     select i.only_row

@@ -1,4 +1,4 @@
--- does:   finds the first claim behind another of dispatchers whose lease ended, and what it holds
+-- does:   finds the next claim of a dispatcher whose lease ended, and its deliveries
 -- params: $1 after_claim_id bigint
 -- rows:   claim_id, delivery_ids bigint[] (those that it still holds); at most one
 -- locks:  none

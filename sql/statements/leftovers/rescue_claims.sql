@@ -1,10 +1,10 @@
--- does:   takes back what dispatchers hold whose lease ended: pending and due at once
--- params: $1 claims_max bigint 1..=1000: how many claims in one go; $2 after_claim_id bigint: claims with a higher id alone;
---         $3 delivery_ids bigint[]: these alone (null: all)
--- rows:   one: rescued bigint (deliveries), claims bigint (as many as claims_max: go on behind the last), last_claim_id bigint
---         (null: none)
+-- does:   takes deliveries back from dispatchers whose lease ended. They are pending and due at once.
+-- params: $1 claims_max bigint 1..=1000: the most claims per call; $2 after_claim_id bigint: only claims with a higher id; $3
+--         delivery_ids bigint[]: only these (null: all)
+-- rows:   one: rescued bigint (deliveries), claims bigint (if it equals claims_max, call again with last_claim_id),
+--         last_claim_id bigint (null if there was no claim)
 -- locks:  for update on dead dispatchers, their claims and the deliveries, skipping locked ones; never waits
--- repeat: takes back what was locked or refused before
+-- repeat: takes back deliveries that were locked or refused before
 with dead as materialized (
     select d.id
     from postrider.dispatcher as d

@@ -1,6 +1,6 @@
--- does:   finds events whose deletion was refused and is to be tried again
+-- does:   finds events whose deletion was refused and is due for another try
 -- params: $1 events_max bigint 1..=100
--- rows:   created_xid text, id bigint; those first that have waited longest
+-- rows:   created_xid text, id bigint; the longest waiting first
 -- locks:  none
 -- repeat: the same, until they are tried
 select o.created_xid::text as created_xid, o.id

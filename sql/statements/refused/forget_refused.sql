@@ -1,4 +1,4 @@
--- does:   forgets records of what got through meanwhile: its row is gone, or in a state in which that stage has nothing to do
+-- does:   deletes records that are no longer needed. Their row is gone, or its state gives that stage nothing to do.
 -- params: none
 -- rows:   none
 -- locks:  for update on the records, skipping locked ones

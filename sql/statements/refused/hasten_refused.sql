@@ -1,4 +1,5 @@
--- does:   lets everything be tried again at once that was refused for the same reason as a row that has got through
+-- does:   makes refused rows due for another try at once. They were refused for the same reason as a row that has succeeded
+--         now.
 -- params: $1 stage text, $2 id bigint
 -- rows:   none
 -- locks:  the records, skipping locked ones

@@ -1,6 +1,6 @@
--- does:   finds which of these rows were refused and are to be tried again by now
+-- does:   finds which of these rows are due for another try
 -- params: $1 stage text (as in postrider.refused), $2 ids bigint[]
--- rows:   id; those without a record, too
+-- rows:   id; also ids without a record
 -- locks:  none
 -- repeat: the same
 select u.id

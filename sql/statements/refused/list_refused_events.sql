@@ -1,4 +1,4 @@
--- does:   finds events that were refused alone when they were routed, and are to be tried again by now
+-- does:   finds events whose routing was refused and is due for another try
 -- params: $1 events_max bigint 1..=1000
 -- rows:   created_xid text, id; at most events_max, in no order
 -- locks:  none

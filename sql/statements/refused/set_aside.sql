@@ -1,8 +1,9 @@
--- does:   records rows that the database refused to write, and when each is tried again: as rarely as a retry schedule would
--- params: $1 stage text (as in postrider.refused), $2 ids bigint[], $3 reason text, $4 is_passing boolean: it may be over soon (a lock, a
---         deadlock, a timeout), so it is tried again after seconds
+-- does:   records rows that the database refused to write, and when each is tried again. The delays grow as in a retry
+--         schedule.
+-- params: $1 stage text (as in postrider.refused), $2 ids bigint[], $3 reason text, $4 is_passing boolean: the reason may pass
+--         soon (a lock, a deadlock, a timeout), so the next try is seconds away
 -- rows:   none
--- locks:  their records
+-- locks:  the records of these rows
 -- repeat: counts another try
 insert into postrider.refused as r (stage, id, reason, retry_at)
 select $1, u.id, left($3, 500), clock_timestamp() + case when $4::boolean then interval '1 second' else interval '5 seconds' end

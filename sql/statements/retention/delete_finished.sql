@@ -1,27 +1,28 @@
--- does:   deletes what is old enough of the next events in order of (created_xid, id), with its deliveries and attempts
--- params: $1 after_xid text (an xid8), $2 after_id bigint: where the last call ended (0, 0: from the first);
---         $3 rows_max bigint 1..=10000: at most so many events, and so many deliveries unless one event alone has more;
---         $4 retain_complete_ms bigint, $5 retain_failed_ms bigint; $6 young_ms bigint: ends at the first younger event;
---         $7 until_xid text (an xid8) or null: younger events are passed over, up to this transaction; null: up to the last one of this server
--- rows:   one: looked_at bigint, deleted bigint; last_xid text, last_id bigint (null: none looked at): the next call goes on behind it;
---         kept_xid text, kept_id bigint (null: none): the first that was looked at and stays; is_end boolean: what follows is too
---         young, or there is nothing; served by outbox_by_transaction
--- locks:  for update on the deliveries and attempts, then on the events it deletes, skipping locked ones: an event of which any
---         is locked stays. Waits for nobody; somebody's own tables that refer to ours may wait, 50 ms at most
--- repeat: goes on with what is left
+-- does:   deletes old finished events among the next events in order of (created_xid, id), with their deliveries and attempts
+-- params: $1 after_xid text (an xid8), $2 after_id bigint: where the last call ended (0, 0: from the first); $3 rows_max bigint
+--         1..=10000: the most events, and the most deliveries unless one event alone has more; $4 retain_complete_ms bigint, $5
+--         retain_failed_ms bigint; $6 young_ms bigint: the call ends at the first younger event; $7 until_xid text (an xid8) or
+--         null: up to this transaction, younger events are passed over instead (null: up to the last one of this server)
+-- rows:   one: looked_at bigint, deleted bigint; last_xid text, last_id bigint: the next call's $1 and $2 (null if no event was
+--         looked at); kept_xid text, kept_id bigint: the first event that was looked at and stays (null if none stays); is_end
+--         boolean: the following events are too young, or there are none; served by outbox_by_transaction
+-- locks:  for update on the deliveries and attempts, then on the events it deletes, skipping locked ones. An event stays if any
+--         of its rows is locked. Never waits for these rows. If a user's own tables refer to ours, the delete may wait for
+--         them, 50 ms at most.
+-- repeat: goes on with the rest
 --
---        (after_xid, after_id)                  last_xid, last_id
---                |                                      |
---   -------------+--D--D--s--D--D--L--D--D--D--s--D--D--+--D--D--D--+--y--y-->  in order of (created_xid, id)
---                |        |                             |           |
---                |       kept_xid, kept_id              |           the first young event ends it
---                +-------------- looked_at -------------+
---                +------------------- ahead: rows_max events -------+
+--         (after_xid, after_id)                  last_xid, last_id
+--                 |                                      |
+--    -------------+--D--D--s--D--D--L--D--D--D--s--D--D--+--D--D--D--+--y--y-->  in order of (created_xid, id)
+--                 |        |                             |           |
+--                 |       kept_xid, kept_id              |           the first young event (y) ends it
+--                 +-------------- looked_at -------------+
+--                 +------------------- ahead: rows_max events -------+
 --
---   D  old enough: deliveries are locked (held), their attempts (tried), then the event (old), and all of it is deleted
---   s  finished too short a time ago, or not finished: stays, the first one is kept_xid, kept_id
---   L  somebody has locked one of its deliveries or attempts (busy): stays
---   looked_at ends before the events ahead do where their deliveries would be more than rows_max
+--    D  old enough: its deliveries are locked (held), then their attempts (tried), then the event (old); all of it is deleted
+--    s  not finished, or finished too recently: it stays; the first such event is kept_xid, kept_id
+--    L  somebody has locked one of its deliveries or attempts (busy): it stays
+--    looked_at ends before the events ahead do, if their deliveries would be more than rows_max
 with patience as materialized (
     select set_config('lock_timeout', '50ms', true) as set_to
 ), ahead as materialized (
@@ -38,12 +39,12 @@ with patience as materialized (
                  $7::text is null and o.created_at > now() - $6::bigint * interval '1 millisecond' as is_young,
                  ((o.status = 'complete' and o.completed_at < now() - $4::bigint * interval '1 millisecond')
                   or (o.status = 'failed' and o.completed_at < now() - $5::bigint * interval '1 millisecond'))
-                 -- What was refused before is tried alone, when it is time.
+                 -- An event whose deletion was refused is tried alone, at its retry_at.
                  and o.id not in (select r.id from postrider.refused as r
                                   where r.stage = 'delete' and ($3::bigint > 1 or r.retry_at > clock_timestamp())) as is_old
           from postrider.outbox as o
           where (o.created_xid, o.id) > ($1::text::xid8, $2::bigint)
-            -- What comes later in this order was not inserted here: it was restored, and is no younger than what comes now.
+            -- Later events were restored, not inserted here. They are no younger than the newest events now.
             and o.created_xid < coalesce($7::text::xid8, pg_snapshot_xmax(pg_current_snapshot()))
             and (select p.set_to is not null from patience as p)
           order by o.created_xid, o.id
@@ -55,7 +56,7 @@ with patience as materialized (
     where not a.is_young
       and (a.place = 1 or coalesce(a.deliveries, 0) <= $3)
 ), held as materialized (
-    -- The row of a plain delivery tells all of its one attempt: there is no row of attempt to look for.
+    -- A plain delivery's row tells everything about its one attempt, so there is no row of attempt to look for.
     select d.id, d.event_id, d.attempts > 1 or d.first_duration_ms is null as has_attempts
     from looked_at as l
     join postrider.delivery as d on d.event_id = l.id
@@ -68,7 +69,7 @@ with patience as materialized (
     where h.has_attempts
     for update of a skip locked
 ), busy as materialized (
-    -- Somebody else has locked one of its deliveries, or of their attempts. All are there where the number is right.
+    -- Events with a locked delivery or attempt. The rest have as many locked rows as they should have.
     select d.event_id
     from looked_at as l
     join postrider.delivery as d on d.event_id = l.id
@@ -87,7 +88,7 @@ with patience as materialized (
     join postrider.outbox as o on o.id = l.id
     where l.is_old
       and l.id not in (select b.event_id from busy as b)
-      -- Again: what changes until it is locked is looked at once more.
+      -- Checked again, because the event may have changed before it was locked.
       and ((o.status = 'complete' and o.completed_at < now() - $4::bigint * interval '1 millisecond')
            or (o.status = 'failed' and o.completed_at < now() - $5::bigint * interval '1 millisecond'))
     for update of o skip locked

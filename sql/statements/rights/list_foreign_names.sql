@@ -1,8 +1,9 @@
--- does:   lists what the schema's functions, views, constraints, defaults, indexes, policies and triggers depend on outside of it
---         and of PostgreSQL's own schema: operators, functions, types and the like that somebody else may own or replace
+-- does:   lists objects outside of the schema and of PostgreSQL's own schema that the schema depends on: operators, functions,
+--         types and the like. Another role may own or replace them. Functions, views, constraints, defaults, indexes, policies
+--         and triggers of the schema count.
 -- params: none
--- rows:   object text; depends_on text; owner text, of what it depends on, if known; is_added boolean: a trigger or a policy needs
---         it, or it is an operator class; Postrider makes none of these, so somebody added it; those that are not added first,
+-- rows:   object text; depends_on text; owner text: the owner of depends_on, if known; is_added boolean: a trigger or a policy
+--         needs it, or it is an operator class (Postrider makes none of these, so somebody added it); rows with is_added last,
 --         functions and operators before types
 -- locks:  none
 -- repeat: the same

@@ -1,5 +1,6 @@
--- does:   lists what was granted in the schema to anybody but its owners, superusers and the three roles, and what default
---         privileges for this schema would grant; those for all schemas are taken back by each migration
+-- does:   lists rights in the schema that roles other than its owners, superusers and the three roles have. Also lists rights
+--         that default privileges for this schema would grant. Each migration itself takes back those of default privileges for
+--         all schemas.
 -- params: none
 -- rows:   held text, as 'select on table postrider.endpoint, to r'; take_back text: the command that ends it; at most 100
 -- locks:  none
@@ -17,7 +18,7 @@ with object (words, owner, acl, column_name) as (
     join pg_catalog.pg_attribute as t on t.attrelid = c.oid and not t.attisdropped
     where c.relnamespace = to_regnamespace('postrider') and c.relkind in ('r', 'p', 'v', 'm', 'f')
     union all
-    -- Everybody may call a function that nothing is said of.
+    -- Without an entry of its own, everybody may call a function.
     select 'routine ' || p.oid::regprocedure, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner)), null
     from pg_catalog.pg_proc as p where p.pronamespace = to_regnamespace('postrider')
     union all
@@ -34,7 +35,7 @@ with object (words, owner, acl, column_name) as (
     cross join lateral aclexplode(o.acl) as a
     where a.grantee <> o.owner
       and a.grantee <> (select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'postrider')
-      -- A type is everybody's to name.
+      -- By default everybody may use a type.
       and not (a.grantee = 0 and o.words like 'type %')
     group by o.words, a.grantee
     union all

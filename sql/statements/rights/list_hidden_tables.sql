@@ -1,5 +1,5 @@
--- does:   lists the tables that a dispatcher works on and of which row-level security may hide rows from the current role: it
---         is in force, and no policy lets the role see and write all rows, or a restrictive one holds some back
+-- does:   lists the tables of a dispatcher in which row-level security may hide rows from the current role. It is in force, and
+--         either no policy shows and lets write all rows, or a restrictive policy holds some back.
 -- params: none
 -- rows:   hidden text, a table's name; by name
 -- locks:  none

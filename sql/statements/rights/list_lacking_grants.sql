@@ -1,4 +1,4 @@
--- does:   lists what the role postrider_dispatcher was granted in the schema, and the current role lacks
+-- does:   lists rights in the schema that postrider_dispatcher was granted and the current role lacks
 -- params: none
 -- rows:   lacking text, as "update on table delivery"; by name
 -- locks:  none

@@ -1,4 +1,4 @@
--- does:   lists what stands in the schema and belongs to neither the schema's owner nor a superuser
+-- does:   lists objects of the schema that belong to neither the schema's owner nor a superuser
 -- params: none
 -- rows:   object text; owner text; by object
 -- locks:  none

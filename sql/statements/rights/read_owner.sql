@@ -1,6 +1,6 @@
--- does:   reads who owns the schema, if that is somebody else: neither the current role nor one that it is a member of
+-- does:   reads the schema's owner, if it is neither the current role nor a role that the current role is a member of
 -- params: none
--- rows:   owner text; none: it is ours, or there is none
+-- rows:   owner text; no row if the schema is ours, or there is no schema
 -- locks:  none
 -- repeat: the same
 with recursive mine (id) as (
@@ -13,7 +13,7 @@ from pg_catalog.pg_namespace as n
 join pg_catalog.pg_roles as r on r.oid = n.nspowner
 where n.nspname = 'postrider'
   and n.nspowner not in (select mine.id from mine)
-  -- Superusers are members of nothing, and may do anything; only they may trust each other.
+  -- A superuser need not be a member of a role to do anything. So a superuser trusts an owner that is one too.
   and not (r.rolsuper and (select m.rolsuper from pg_catalog.pg_roles as m where m.rolname = current_user))
   and not (n.nspowner = 'pg_database_owner'::regrole and exists (
       select from pg_catalog.pg_database as d

@@ -1,6 +1,6 @@
--- does:   deletes rotated secrets that sign no more (postrider.forget_secrets)
+-- does:   deletes rotated secrets that no longer sign (postrider.forget_secrets)
 -- params: none
 -- rows:   one, empty
 -- locks:  the rows it deletes
--- repeat: those whose overlap ended meanwhile
+-- repeat: deletes those whose overlap ended meanwhile
 select postrider.forget_secrets()

@@ -1,7 +1,7 @@
--- does:   finds endpoints of which a secret is not sealed, or not as this key seals it
+-- does:   finds endpoints with a secret that is not sealed, or not sealed with this key
 -- params: $1 seal text (sealed: or sealed:2:KEY_ID:), $2 after_no int, $3 rows_max bigint 1..=1000
--- rows:   endpoint_no int, id, url, fields text[] and stored text[] (every secret of it that is not, and its column; of a rotated one secret);
---         by endpoint_no, after $2
+-- rows:   endpoint_no int, id, url, fields text[] and stored text[] (the column and the value of each such secret; for a
+--         rotated one the column is secret); by endpoint_no, after $2
 -- locks:  none
 -- repeat: those that were not sealed meanwhile
 select e.endpoint_no, e.id, e.url, found.fields, found.stored

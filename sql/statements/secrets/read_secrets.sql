@@ -1,7 +1,9 @@
--- does:   reads what is secret of one endpoint, as it is stored, and holds the endpoint
+-- does:   reads the secrets of one endpoint as they are stored, and locks the endpoint
 -- params: $1 id text
--- rows:   none for an unknown id, or one: secret, signing_key, auth, client_certificate, public_key (null: none), old_secrets text[]
--- locks:  the endpoint's row, until the transaction ends: nobody seals, rotates or replaces them meanwhile; waits
+-- rows:   one: secret, signing_key, auth, client_certificate, public_key (each null if not set), old_secrets text[]; no row for
+--         an unknown id
+-- locks:  the endpoint's row, until the transaction ends, so that nobody seals, rotates or replaces the secrets meanwhile;
+--         waits
 -- repeat: the same
 select e.secret,
        e.signing_key,

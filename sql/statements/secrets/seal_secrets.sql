@@ -1,8 +1,9 @@
--- does:   puts sealed secrets in the place of what was read, where it still stands, and the endpoint still has that URL
--- params: $1 endpoint_nos int[], $2 urls text[], $3 fields text[], $4 stored text[], $5 sealed text[]: one entry per secret;
---         $6 skips_locked boolean: an endpoint that somebody has locked is left
+-- does:   replaces secrets by their sealed form. Leaves a secret whose stored value or whose endpoint's URL has changed since
+--         it was read.
+-- params: $1 endpoint_nos int[], $2 urls text[], $3 fields text[], $4 stored text[], $5 sealed text[]: one entry per secret; $6
+--         skips_locked boolean: leaves an endpoint that somebody has locked
 -- rows:   one: sealed bigint, how many endpoints and old secrets were changed
--- locks:  the endpoints and the old secrets; waits for whoever holds one; with $6 never
+-- locks:  the endpoints and the old secrets; waits for other holders; never waits with $6
 -- repeat: changes nothing
 with swap as materialized (
     select s.endpoint_no, s.url, s.field, s.stored, s.sealed
@@ -18,7 +19,7 @@ with swap as materialized (
     where $6 and o.endpoint_no in (select s.endpoint_no from swap as s)
     for update skip locked
 ), endpoints as (
-    -- The URL is a part of what is bound in: one that has changed meanwhile has its secrets sealed by the next look.
+    -- The seal is bound to the URL. If the URL has changed meanwhile, the next run seals the secrets.
     update postrider.endpoint as e
     set secret = coalesce(
             (select s.sealed from swap as s where (s.endpoint_no, s.url, s.field, s.stored) = (e.endpoint_no, e.url, 'secret', e.secret)), e.secret),

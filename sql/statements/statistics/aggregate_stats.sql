@@ -1,10 +1,10 @@
 -- does:   aggregates the rows that settled batches left (endpoint_stat) into one row per endpoint and hour
--- params: $1 rows_max bigint 1..=10000; $2 but int[]: endpoints to leave alone, as an earlier call has said; $3 only int[]: these
---         alone (null: all)
--- rows:   one: aggregated bigint, looked_at bigint (as many as rows_max: go again); busy int[]: endpoints of which somebody else has
---         locked an hour, left as they are
+-- params: $1 rows_max bigint 1..=10000; $2 but int[]: endpoints to leave out (busy of earlier calls); $3 only int[]: only these
+--         endpoints (null: all)
+-- rows:   one: aggregated bigint, looked_at bigint (if it equals rows_max, call again); busy int[]: endpoints that were left
+--         because somebody has locked one of their hours
 -- locks:  for update on the rows taken and on the hours they go to, skipping locked ones
--- repeat: goes on with what is left
+-- repeat: goes on with the rest
 with taken as materialized (
     select t.ctid as place, t.endpoint_no, date_trunc('hour', t.at) as hour
     from postrider.endpoint_stat as t

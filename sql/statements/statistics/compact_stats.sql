@@ -1,10 +1,10 @@
 -- does:   compacts the hours of an endpoint that are older than a day into one row
--- params: $1 rows_max bigint 1..=10000; $2 but int[]: endpoints to leave alone, as an earlier call has said; $3 only int[]: these
---         alone (null: all)
--- rows:   one: compacted bigint, looked_at bigint (as many as rows_max: go again); busy int[]: endpoints whose one row somebody else
---         has locked, left as they are
+-- params: $1 rows_max bigint 1..=10000; $2 but int[]: endpoints to leave out (busy of earlier calls); $3 only int[]: only these
+--         endpoints (null: all)
+-- rows:   one: compacted bigint, looked_at bigint (if it equals rows_max, call again); busy int[]: endpoints that were left
+--         because somebody has locked their one row
 -- locks:  for update on the rows taken and on those they go to, skipping locked ones
--- repeat: goes on with what is left
+-- repeat: goes on with the rest
 with taken as materialized (
     select h.endpoint_no, h.hour
     from postrider.endpoint_stat_hourly as h

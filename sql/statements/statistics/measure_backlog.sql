@@ -1,9 +1,9 @@
--- does:   measures what is still to do (postrider.backlog)
+-- does:   measures the remaining work (postrider.backlog)
 -- params: none
--- rows:   one: unrouted, pending, in_progress, failed bigint; oldest_unrouted_age_ms bigint; oldest_due_age_ms bigint, of the
---         most overdue delivery to an enabled endpoint that is not left alone by its circuit (others wait on purpose); ages are 0 if there is none; open_circuits
---         bigint, of enabled endpoints, half open ones too
---         set_aside bigint: events and deliveries that the database refused, and that are tried again later
+-- rows:   one: unrouted, pending, in_progress, failed bigint; oldest_unrouted_age_ms bigint; oldest_due_age_ms bigint: of the
+--         most overdue delivery to an enabled endpoint whose circuit lets it through (other deliveries wait on purpose); ages
+--         are 0 if there is no such row; open_circuits bigint, of enabled endpoints, half open ones included; set_aside bigint:
+--         events and deliveries that the database refused and that are tried again later
 -- locks:  none
 -- repeat: measures again
 select b.unrouted, b.pending, b.in_progress, b.failed,
@@ -20,7 +20,7 @@ cross join (
     select min(first.due_at) as oldest_due_at
     from postrider.endpoint as e
     cross join lateral (
-        -- By delivery_due: one row per endpoint.
+        -- delivery_due gives one row per endpoint.
         select d.due_at
         from postrider.delivery as d
         where d.endpoint_no = e.endpoint_no and d.due_at is not null

@@ -1,18 +1,18 @@
 -- does:   measures the endpoints with the most pending deliveries
 -- params: $1 endpoints_max bigint, 1..=1000
--- rows:   endpoint_no integer, endpoint_id, is_enabled boolean, pending, failed_24h, oldest_pending_age_ms bigint (since it
---         was routed; 0 if none), omitted bigint (endpoints beyond $1, the same in each row); order unspecified
+-- rows:   endpoint_no integer, endpoint_id, is_enabled boolean, pending, failed_24h, oldest_pending_age_ms bigint (since it was
+--         routed; 0 if nothing is pending), omitted bigint (endpoints beyond $1, the same in each row); order unspecified
 -- locks:  none
 -- repeat: measures again
 with waiting as (
-    -- One walk of delivery_due; the lowest id is the one routed first.
+    -- One walk of delivery_due. The lowest id was routed first.
     select d.endpoint_no, count(*) as pending, min(d.id) as oldest_id
     from postrider.delivery as d
     where d.due_at is not null
     group by d.endpoint_no
 ),
 chosen as (
-    -- No index: a sort of as many rows as there are endpoints.
+    -- No index serves this: it sorts one row per endpoint.
     select e.endpoint_no, e.id, e.state, coalesce(w.pending, 0) as pending, w.oldest_id, count(*) over () as endpoints
     from postrider.endpoint as e
     left join waiting as w on w.endpoint_no = e.endpoint_no

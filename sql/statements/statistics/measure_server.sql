@@ -1,7 +1,7 @@
--- does:   measures what of the server can hold us up: the oldest transaction, the notification queue
+-- does:   measures the parts of the server that can hold Postrider up: the oldest transaction and the notification queue
 -- params: none
 -- rows:   one: oldest_snapshot_age_ms bigint (of the transactions in this database, prepared ones included, that hold a
---         snapshot or have written; others' sessions show only to a member of pg_read_all_stats; 0 if none),
+--         snapshot or have written; others' sessions show only to a member of pg_read_all_stats; 0 if there is none),
 --         notification_queue_usage float8, 0..=1
 -- locks:  none
 -- repeat: measures again

@@ -1,7 +1,7 @@
 -- does:   measures the tables that every event goes through
 -- params: none
--- rows:   four: table_name, live_tuples, dead_tuples, size_bytes (with indexes and TOAST) bigint, hot_update_ratio float8
---         (of all updates since the statistics were reset; null before the first); order unspecified
+-- rows:   four: table_name, live_tuples, dead_tuples, size_bytes (with indexes and TOAST) bigint, hot_update_ratio float8 (of
+--         all updates since the statistics were reset; null before the first); order unspecified
 -- locks:  access share for the size: waits for a rewrite or a migration of the table
 -- repeat: measures again
 select s.relname::text as table_name,

@@ -1,4 +1,4 @@
--- does:   reads what is still to do (postrider.backlog)
+-- does:   reads the remaining work (postrider.backlog)
 -- params: none
 -- rows:   one: row text: a JSON object of the columns below
 -- locks:  none

@@ -1,5 +1,5 @@
--- does:   reads how late the oldest event and the most overdue delivery are, of those that nobody holds up on purpose; and what
---         the database refuses
+-- does:   reads how late the oldest event and the most overdue delivery are, apart from those that wait on purpose. Also reads
+--         why the database refuses rows.
 -- params: none
 -- rows:   one: unrouted_ms bigint or null: age of the oldest unrouted event; overdue_ms bigint or null: how long the most
 --         overdue delivery has been due, of enabled endpoints whose circuit is closed (as measure_backlog.sql counts);

@@ -54,7 +54,7 @@ async fn hear(url: &DatabaseUrl, store: &Store) -> anyhow::Result<()> {
     client.batch_execute("listen postrider_canary").await?;
     // No dispatcher takes it for its own, which is a bare number.
     let ours = format!("doctor {:016x}", fastrand::u64(..));
-    store.sound_canary(&ours).await?;
+    store.send_notify_probe(&ours).await?;
     while let Some(canary) = canaries.recv().await {
         if canary == ours {
             return Ok(());

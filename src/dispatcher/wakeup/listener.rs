@@ -171,7 +171,7 @@ impl Listener {
     async fn prove(&self, handler: &NotificationHandler) -> Result<(), ListenError> {
         let mut canary = handler.canary.subscribe();
         let whose = handler.pid.load(Ordering::Relaxed).to_string();
-        let queue_usage = self.store.sound_canary(&whose).await.map_err(ListenError::Canary)?;
+        let queue_usage = self.store.send_notify_probe(&whose).await.map_err(ListenError::Canary)?;
         if self.queue.begins_to_fill(queue_usage) {
             warn!(
                 "the server's notification queue is {:.0} % full; when it is full, commits that notify fail: a session that \
