@@ -62,20 +62,20 @@ impl DispatcherId {
 /// The right to make one attempt, while the dispatcher's lease lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// What may be attempted.
+    /// The delivery that may be attempted.
     pub delivery_id: DeliveryId,
     /// The token.
     pub claim_id: ClaimId,
-    /// Whose lease covers it.
+    /// The dispatcher whose lease covers the claim.
     pub held_by: DispatcherId,
     /// The event to send.
     pub event_id: EventId,
-    /// Where to.
+    /// The endpoint to send it to.
     pub endpoint_no: EndpointNo,
     /// Number of this attempt, from 1.
     pub attempt: u32,
-    /// Sender before the last retry or replay: the schedule begins after them.
+    /// Attempts before the last retry or replay. The schedule begins after them.
     pub attempts_before: u32,
-    /// Whether it was claimed when it was born, by the statement that routed its event.
+    /// Whether the statement that routed its event also claimed it.
     pub is_newborn: bool,
 }
