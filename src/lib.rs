@@ -41,6 +41,7 @@ pub mod model {
     pub mod endpoint;
     pub mod event;
     pub mod header;
+    mod id;
     pub mod outcome;
     pub mod random;
     pub mod topic;

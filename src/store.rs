@@ -1,5 +1,5 @@
-//! The only room that speaks SQL. Every statement is a file under `sql/` with its contract in a header; a function here
-//! has its file's name. Knows words, and nothing of rules, HTTP or stages.
+//! The only room that speaks SQL. Every statement is a file under `sql/` with its contract in a header, and a function here
+//! has its file's name. The store uses the model and the rules, and knows nothing of HTTP or of the dispatcher.
 
 mod circuits;
 mod connect;
@@ -20,11 +20,12 @@ mod replay;
 mod retention;
 mod rights;
 mod route_transaction;
+mod row;
 mod secrets;
 mod sequences;
 mod statements;
+mod stats;
 mod status;
-mod tallies;
 mod views;
 
 use std::collections::BTreeMap;
@@ -33,18 +34,20 @@ use std::time::Duration;
 
 use deadpool::managed::{BuildError, Object};
 use futures_util::future::join;
-use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, SimpleQueryMessage};
 
 use self::errors::{is_stale_plan, leaves_connection_usable};
 use self::pool::{Opener, Pool, PoolError};
+use self::row::Row;
 use crate::rules::encryption::Vault;
 
 pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
-pub use deliveries::{Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, Settled};
+pub use deliveries::{
+    Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, NextStatus, Settled,
+};
 pub use dispatchers::{DispatcherInfo, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
 pub use errors::{
@@ -52,7 +55,7 @@ pub use errors::{
 };
 pub use events::{InitialState, NewEvent, Position, RoutePlan, Stretch, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
-pub use leftovers::{DeadClaim, Rescued, Stray};
+pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};
 pub use metrics::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{
     MigrateError, SCHEMA_VERSION, Schema, SchemaObject, check_schema, describe_schema, migrate,
@@ -67,8 +70,8 @@ pub use route_transaction::RouteTx;
 pub use secrets::{Sealing, ToSeal};
 pub use sequences::LaggingSequence;
 pub use statements::{ALL as STATEMENTS, Statement, session};
+pub use stats::{StatEndpoints, StatStep};
 pub use status::DeliveryFilter;
-pub use tallies::{Tallied, Whose};
 pub use views::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
     DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
@@ -77,7 +80,7 @@ pub use views::{
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A statement is prepared so many times more where what was prepared does not serve.
+/// A statement whose plan the server refuses is prepared again at most so many times.
 const PREPARE_AGAIN_MAX: u32 = 3;
 
 /// A pool of connections and the statements that run on them.
@@ -102,7 +105,7 @@ pub enum StoreError {
     Failed {
         /// The statement's file name.
         statement: &'static str,
-        /// What the driver says.
+        /// The driver's error.
         #[source]
         source: tokio_postgres::Error,
     },
@@ -111,7 +114,7 @@ pub enum StoreError {
     Deadline {
         /// The statement's file name.
         statement: &'static str,
-        /// So much it had.
+        /// The time that it had.
         deadline: Duration,
     },
     /// The event was not inserted: the id that its sequence gave out is another event's.
@@ -124,7 +127,7 @@ pub enum StoreError {
     Row {
         /// The statement's file name.
         statement: &'static str,
-        /// What is wrong with it.
+        /// The fault of the row.
         fault: String,
     },
 }
@@ -132,14 +135,18 @@ pub enum StoreError {
 /// One pooled connection, held for a transaction.
 pub struct Connection {
     object: Object<Opener>,
-    /// Whether prepared statements and settings outlive a transaction: not where a transaction pooler stands in between.
+    /// Whether prepared statements and settings outlive a transaction. Behind a transaction pooler they do not.
     is_direct: bool,
     session: Session,
 }
 
 impl Connection {
     /// Runs a statement by itself.
-    async fn query(&mut self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+    async fn query(
+        &mut self,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
         if self.is_direct {
             let prepared = self.object.prepare_cached(sql).await?;
             return self.object.query(&prepared, params).await;
@@ -160,7 +167,7 @@ impl Connection {
 }
 
 impl Store {
-    /// A pool of at most `connections_max` connections; opens none yet.
+    /// A pool of at most `connections_max` connections. It opens its first connection later.
     ///
     /// # Errors
     /// When the pool cannot be built.
@@ -169,12 +176,12 @@ impl Store {
         Ok(Self { pool, url: url.clone(), deadline: session.deadline(), vault: Vault::default() })
     }
 
-    /// Closes all connections; whoever still holds one may finish.
+    /// Closes all connections. A statement that is under way may finish.
     pub fn close(&self) {
         self.pool.close();
     }
 
-    /// How many connections were opened so far: as long as it is the same, the server has not been another one.
+    /// How many connections were opened so far. As long as the number stays the same, all statements ran on the same server.
     pub fn opened(&self) -> u64 {
         self.pool.manager().opened()
     }
@@ -189,35 +196,74 @@ impl Store {
         Ok(Connection { object, is_direct: self.url.is_direct(), session })
     }
 
-    /// Runs one statement and returns its rows. A plan that the schema has left behind is made anew, and so is an id that
-    /// was taken: nothing of the statement was done.
-    async fn rows(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+    /// Runs one statement and returns its rows.
+    ///
+    /// It is run again after a failure of which nothing was done: the plan was older than the schema, or the new id was
+    /// taken.
+    async fn query(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         for _ in 0..PREPARE_AGAIN_MAX {
-            match self.rows_once(statement, params).await {
+            match self.query_once(statement, params).await {
                 Err(fault) if is_stale_plan(&fault) => {}
                 Err(fault) if self.is_mended_after(&fault).await => {}
                 done => return done,
             }
         }
-        self.rows_once(statement, params).await
+        self.query_once(statement, params).await
     }
 
-    async fn rows_once(&self, statement: &Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+    /// Runs one statement whose answer is one row or none.
+    async fn query_opt(
+        &self,
+        statement: &'static Statement,
+        params: Params<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.query(statement, params).await?.into_iter().next())
+    }
+
+    /// Runs one statement whose answer is one row.
+    async fn query_one(&self, statement: &'static Statement, params: Params<'_>) -> Result<Row, StoreError> {
+        self.query_opt(statement, params).await?.ok_or_else(|| missing(statement))
+    }
+
+    async fn rows(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+        self.query(statement, params).await
+    }
+
+    async fn row(
+        &self,
+        statement: &'static Statement,
+        params: Params<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        self.query_opt(statement, params).await
+    }
+
+    /// Runs one statement for its effect.
+    async fn execute(&self, statement: &'static Statement, params: Params<'_>) -> Result<(), StoreError> {
+        self.query(statement, params).await.map(drop)
+    }
+
+    async fn query_once(
+        &self,
+        statement: &'static Statement,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
         let mut connection = self.connection().await?;
         let done = in_time(statement.name, self.deadline, connection.query(statement.sql, params)).await;
         if let Err(fault) = &done {
             if leaves_connection_usable(fault) {
-                // The server says what failed before it gives back the locks: who tries again at once, by another connection,
-                // would find the rows locked by us.
+                // The server reports a failure before it gives back the locks. A caller that tried again at once, by another
+                // connection, would find the rows locked by us.
                 drop(in_time(statement.name, self.deadline, connection.object.batch_execute("")).await);
             }
             self.take_back(connection, fault);
         }
-        done
+        done.map(|rows| row::of(statement, rows))
     }
 
-    /// Takes back a connection on which something failed. It is given up, because nobody knows what it is in the middle
-    /// of, unless the server merely refused a statement: what is refused again and again costs no connection each time.
+    /// Takes back a connection on which something failed, and closes it, because its state is not known.
+    ///
+    /// A connection on which the server merely refused a statement is kept: a row that is refused again and again must not
+    /// cost a connection each time.
     pub fn take_back(&self, connection: Connection, fault: &StoreError) {
         let is_usable = leaves_connection_usable(fault) && !self.url.leads_elsewhere_after(fault);
         if is_usable {
@@ -226,7 +272,7 @@ impl Store {
             drop(Object::take(connection.object));
         }
         if matches!(fault, StoreError::Deadline { .. }) {
-            // Whatever froze it may have frozen the idle ones, too: not each of them has to wait as long again.
+            // The idle connections may be frozen, too. Without this, each of them would wait for a whole deadline again.
             self.pool.retain(|_, _| false);
         }
         if is_stale_plan(fault) {
@@ -236,14 +282,9 @@ impl Store {
             });
         }
     }
-
-    /// Runs one statement whose answer is one row, or none.
-    async fn row(&self, statement: &Statement, params: Params<'_>) -> Result<Option<Row>, StoreError> {
-        Ok(self.rows(statement, params).await?.into_iter().next())
-    }
 }
 
-/// What a statement comes to within its deadline: a server that is frozen keeps a connection open for ever.
+/// Waits for a statement until its deadline. A server that is frozen keeps a connection open for ever.
 async fn in_time<T>(
     statement: &'static str,
     deadline: Duration,
@@ -254,7 +295,7 @@ async fn in_time<T>(
     done.map_err(|source| StoreError::Failed { statement, source })
 }
 
-/// The one value of a simple query's answer; none: null, or no row.
+/// The one value of a simple query's answer. `None` if it is null, or if there is no row.
 pub fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
     answer
         .iter()
@@ -263,37 +304,33 @@ pub fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// Reads a column; a mismatch is a [`StoreError::Row`], not a panic.
-fn column<'a, T>(statement: &Statement, row: &'a Row, name: &str) -> Result<T, StoreError>
-where
-    T: tokio_postgres::types::FromSql<'a>,
-{
-    row.try_get(name).map_err(|fault| StoreError::Row { statement: statement.name, fault: fault.to_string() })
+/// Reads a column. The row knows its statement by itself.
+fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
+    _: &Statement,
+    row: &'a Row,
+    name: &str,
+) -> Result<T, StoreError> {
+    row.get(name)
 }
 
-/// Reads the column `row`, a JSON object.
-fn json_row<T: DeserializeOwned>(statement: &Statement, row: &Row) -> Result<T, StoreError> {
-    parse_json(statement, column(statement, row, "row")?)
+fn json_row<T: serde::de::DeserializeOwned>(_: &Statement, row: &Row) -> Result<T, StoreError> {
+    row.json("row")
 }
 
-fn parse_json<T: DeserializeOwned>(statement: &Statement, text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|fault| StoreError::Row { statement: statement.name, fault: fault.to_string() })
-}
-
+/// The error of a statement that returned no row where its header promises one.
 fn missing(statement: &Statement) -> StoreError {
     StoreError::Row { statement: statement.name, fault: "no row".to_owned() }
 }
 
-/// A JSON object of strings, as the CHECKs of outbox and endpoint have it. Something else costs its own row alone, and is not
-/// shown.
+/// Reads a JSON object of strings, as the CHECKs of outbox and endpoint demand it. Anything else makes its own row alone
+/// unusable, and the error does not show it.
 fn headers(text: Option<&str>) -> Result<Vec<(String, String)>, String> {
     let map = text.map(serde_json::from_str::<BTreeMap<String, String>>).transpose();
     map.map(|map| map.unwrap_or_default().into_iter().collect())
         .or(Err("headers are not an object of texts".to_owned()))
 }
 
-/// Durations cross the border as whole milliseconds.
+/// Durations travel to the database and back as whole milliseconds.
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

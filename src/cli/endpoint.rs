@@ -8,6 +8,7 @@ mod test;
 use super::{Failure, open, output};
 use crate::config::Settings;
 use crate::config::args;
+use crate::model::endpoint::{CircuitState, EndpointState};
 use crate::rules::retry::DEFAULT_SCHEDULE;
 use crate::store::{EndpointRow, Span, Store};
 
@@ -68,10 +69,10 @@ pub(super) const HEADINGS: [&str; 7] =
 pub(super) fn summary(row: &EndpointRow) -> [String; 7] {
     [
         row.id.clone(),
-        if row.state == "enabled" && row.circuit != "closed" {
+        if row.state == EndpointState::Enabled && row.circuit != CircuitState::Closed {
             format!("{} ({})", row.state, row.circuit)
         } else {
-            row.state.clone()
+            row.state.to_string()
         },
         row.pending.to_string(),
         row.in_progress.to_string(),
@@ -100,7 +101,7 @@ fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
         ("endpoint", row.id.clone()),
         ("description", text(&row.description)),
         ("url", row.url.clone()),
-        ("state", row.state.clone()),
+        ("state", row.state.to_string()),
         ("reason", text(&row.reason)),
         ("topics", row.topics.join(",")),
         ("max in flight", row.max_in_flight.to_string()),
@@ -110,7 +111,7 @@ fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
             row.timeout.map_or_else(|| "of the dispatcher".to_owned(), |timeout| timeout.to_string()),
         ),
         ("retry schedule", schedule.join(",")),
-        ("format", row.format.clone()),
+        ("format", row.format.to_string()),
         ("public key", text(&row.public_key)),
         ("login", yes_or_dash(row.has_auth)),
         ("authorities of its own", yes_or_dash(row.ca_certificates.is_some())),
@@ -123,7 +124,7 @@ fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
         ("last success", time(&row.last_success_at)),
         ("last failure", time(&row.last_failure_at)),
         ("consecutive failures", row.consecutive_failures.to_string()),
-        ("circuit", row.circuit.clone()),
+        ("circuit", row.circuit.to_string()),
         ("next probe", time(&row.next_probe_at)),
         ("failing since", time(&row.failing_since)),
         ("disabled", time(&row.disabled_at)),

@@ -129,7 +129,7 @@ fn dispatcher(row: &DispatcherRow) -> [String; 6] {
     };
     let wake = match &row.wake_reason {
         Some(why) => format!("{}: {why}", row.wake_mode),
-        None => row.wake_mode.clone(),
+        None => row.wake_mode.to_string(),
     };
     [
         row.id.to_string(),

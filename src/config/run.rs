@@ -202,12 +202,9 @@ fn check_retention(
 
 fn check_wake(settings: &mut Settings, typed: Option<String>) -> Option<WakeMode> {
     let text = settings.text("wake", typed, Some(defaults::WAKE))?;
-    match text.as_str() {
-        "notify" => Some(WakeMode::Notify),
-        "poll" => Some(WakeMode::Poll),
-        _ => {
-            settings.problems.add("wake", "needs notify or poll", Some(&text));
-            None
-        }
+    let mode = WakeMode::ALL.into_iter().find(|mode| mode.as_str() == text);
+    if mode.is_none() {
+        settings.problems.add("wake", "needs notify or poll", Some(&text));
     }
+    mode
 }

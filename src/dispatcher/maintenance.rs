@@ -18,7 +18,7 @@ use crate::dispatcher::context::{Context, Progress};
 use crate::dispatcher::database_health::Stage;
 use crate::rules::backoff::Backoff;
 use crate::rules::halves::Halves;
-use crate::store::{Position, Retention, StoreError, Tallied, ToSeal, Whose, is_row_fault};
+use crate::store::{Position, Retention, StatEndpoints, StatStep, StoreError, ToSeal, is_row_fault};
 
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -171,8 +171,8 @@ impl Tidying<'_> {
     async fn tally(&self, tally: Tally) -> Result<(), StoreError> {
         let mut busy = Vec::new();
         loop {
-            let whose = Whose { but: &busy, only: None };
-            let tallied = match self.tally_once(tally, whose).await {
+            let endpoints = StatEndpoints { but: &busy, only: None };
+            let tallied = match self.tally_once(tally, endpoints).await {
                 Err(fault) if is_row_fault(&fault) => return self.tally_in_halves(tally).await,
                 tallied => tallied?,
             };
@@ -183,10 +183,10 @@ impl Tidying<'_> {
         }
     }
 
-    async fn tally_once(&self, tally: Tally, whose: Whose<'_>) -> Result<Tallied, StoreError> {
+    async fn tally_once(&self, tally: Tally, endpoints: StatEndpoints<'_>) -> Result<StatStep, StoreError> {
         match tally {
-            Tally::Sum => self.context.store.aggregate_stats(ROWS_MAX, whose).await,
-            Tally::Fold => self.context.store.compact_stats(ROWS_MAX, whose).await,
+            Tally::Sum => self.context.store.aggregate_stats(ROWS_MAX, endpoints).await,
+            Tally::Fold => self.context.store.compact_stats(ROWS_MAX, endpoints).await,
         }
     }
 
@@ -194,7 +194,7 @@ impl Tidying<'_> {
     async fn tally_in_halves(&self, tally: Tally) -> Result<(), StoreError> {
         let mut halves = Halves::new(self.context.store.list_endpoints_with_stats().await?);
         while let Some(part) = halves.next_part() {
-            match self.tally_once(tally, Whose { but: &[], only: Some(&part) }).await {
+            match self.tally_once(tally, StatEndpoints { but: &[], only: Some(&part) }).await {
                 Ok(_) => {}
                 Err(fault) if is_row_fault(&fault) => {
                     if halves.refused(part).is_some() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
+use crate::model::endpoint::CircuitState;
 use crate::model::outcome::{AttemptResult, NoAnswer, Outcome, Refusal};
 
 /// From one event on an idle machine to an event that was retried for days.
@@ -247,8 +248,12 @@ impl Maker {
         );
         let transitions = IntCounterVec::new(opts, &["to"])?;
         self.0.register(Box::new(transitions.clone()))?;
-        let to = |state| transitions.with_label_values(&[state]);
-        Ok(Circuits { open: to("open"), half_open: to("half_open"), closed: to("closed") })
+        let to = |state: CircuitState| transitions.with_label_values(&[state.to_string()]);
+        Ok(Circuits {
+            open: to(CircuitState::Open),
+            half_open: to(CircuitState::HalfOpen),
+            closed: to(CircuitState::Closed),
+        })
     }
 
     fn attempts(&self) -> prometheus::Result<AttemptCounts> {

@@ -21,7 +21,7 @@ use crate::model::delivery::Claimed;
 use crate::model::endpoint::Endpoint;
 use crate::model::outcome::{NoAnswer, Outcome, ResponseCode, Unsendable};
 use crate::rules::retry::{DEFAULT_SCHEDULE, DeliveryVerdict, judge};
-use crate::store::{Attempted, GivenBack, Store};
+use crate::store::{Attempted, GivenBack, NextStatus, Store};
 
 /// Reports settled in one statement.
 const BATCH_MAX: usize = 500;
@@ -154,7 +154,7 @@ impl Settler {
                 Report::Unreadable { claimed, why } => {
                     self.scheduler.note_unattempted(&claimed);
                     let unread = self.unreadable(&claimed, &why);
-                    batch.has_pending |= unread.delay.is_some();
+                    batch.has_pending |= unread.status.delay().is_some();
                     batch.attempted.push(unread);
                 }
                 Report::Attempted { claimed, outcome, begun } => {
@@ -194,17 +194,16 @@ fn verdict(endpoint: Option<&Endpoint>, claimed: &Claimed, outcome: &Outcome) ->
 }
 
 fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: DeliveryVerdict) -> Attempted {
-    let (status, delay) = match verdict {
-        DeliveryVerdict::Complete => ("complete", None),
-        DeliveryVerdict::RetryIn(delay) | DeliveryVerdict::Gone(delay) => ("pending", Some(delay)),
-        DeliveryVerdict::Failed => ("failed", None),
+    let status = match verdict {
+        DeliveryVerdict::Complete => NextStatus::Complete,
+        DeliveryVerdict::RetryIn(delay) | DeliveryVerdict::Gone(delay) => NextStatus::Pending(delay),
+        DeliveryVerdict::Failed => NextStatus::Failed,
     };
     Attempted {
         delivery_id: claimed.delivery_id,
         claim_id: claimed.claim_id,
-        is_plain: claimed.is_newborn && status == "complete" && outcome.response_excerpt.is_none(),
+        is_plain: claimed.is_newborn && status == NextStatus::Complete && outcome.response_excerpt.is_none(),
         status,
-        delay,
         status_code: outcome.code.map(ResponseCode::get),
         error: outcome.error().map(storable),
         age: Some(begun.elapsed()),
@@ -222,8 +221,7 @@ fn unsendable(claimed: &Claimed, why: Unsendable) -> Attempted {
     Attempted {
         delivery_id: claimed.delivery_id,
         claim_id: claimed.claim_id,
-        status: "failed",
-        delay: None,
+        status: NextStatus::Failed,
         status_code: None,
         error: Some(why.to_string()),
         age: None,

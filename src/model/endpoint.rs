@@ -8,12 +8,15 @@ mod signing;
 mod tls;
 mod webhook;
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
+use crate::model::id::id;
 use crate::model::topic::TopicPattern;
 use crate::model::unreadable::OpenError;
 
@@ -22,20 +25,9 @@ pub use signing::{OldSecret, SecretError, SigningKey, SigningSecret};
 pub use tls::{EndpointTls, TlsError};
 pub use webhook::{Credentials, Format, FormatError, WebhookDestination, prepare_headers};
 
-/// Private short key of an endpoint; its owner knows it by its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EndpointNo(i32);
-
-impl EndpointNo {
-    /// Wraps a key that came from the database.
-    pub const fn new(no: i32) -> Self {
-        Self(no)
-    }
-
-    /// The bare number, for the database.
-    pub const fn get(self) -> i32 {
-        self.0
-    }
+id! {
+    /// Private short key of an endpoint; its owner knows it by its id.
+    EndpointNo(i32)
 }
 
 /// A receiver of events: its destination, its topics and its limits.
@@ -69,8 +61,8 @@ pub enum Destination {
 }
 
 /// Whether deliveries to an endpoint are attempted. Nothing is dropped in any state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum EndpointState {
     /// Deliveries are attempted.
     Enabled,
@@ -81,8 +73,8 @@ pub enum EndpointState {
 }
 
 /// Whether an enabled endpoint is believed to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum CircuitState {
     /// It answers: deliveries are attempted.
     Closed,
@@ -90,6 +82,20 @@ pub enum CircuitState {
     Open,
     /// A dispatcher probes it with one delivery.
     HalfOpen,
+}
+
+impl fmt::Display for EndpointState {
+    /// As it stands in the database.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl fmt::Display for CircuitState {
+    /// As it stands in the database.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 impl Destination {

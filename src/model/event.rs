@@ -7,26 +7,11 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-/// Id of an event: `postrider.outbox.id`, in order of insertion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventId(i64);
+use crate::model::id::id;
 
-impl EventId {
-    /// Wraps an id that came from the database.
-    pub const fn new(id: i64) -> Self {
-        Self(id)
-    }
-
-    /// The bare number, for the database.
-    pub const fn get(self) -> i64 {
-        self.0
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+id! {
+    /// Id of an event: `postrider.outbox.id`, in order of insertion.
+    EventId(i64)
 }
 
 /// The parts of an event that every attempt sends, whatever the endpoint.

@@ -14,6 +14,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::model::delivery::DeliveryId;
+use crate::model::endpoint::EndpointState;
 use crate::model::event::EventId;
 use crate::rules::printable::printable;
 use crate::store::{DeliveryDetail, EndpointRow, EventRow, NewEvent, Status, Store, StoreError};
@@ -80,8 +81,8 @@ pub enum TestError {
     NotEnabled {
         /// The endpoint.
         id: String,
-        /// `paused` or `disabled`.
-        state: String,
+        /// Paused or disabled.
+        state: EndpointState,
         /// The reason that was given for it.
         reason: Option<String>,
     },
@@ -121,12 +122,12 @@ pub async fn test_endpoint(
 }
 
 fn refuse_unless_enabled(endpoint: &EndpointRow) -> Result<(), TestError> {
-    if endpoint.state == "enabled" {
+    if endpoint.state == EndpointState::Enabled {
         return Ok(());
     }
     Err(TestError::NotEnabled {
         id: endpoint.id.clone(),
-        state: endpoint.state.clone(),
+        state: endpoint.state,
         reason: endpoint.reason.clone(),
     })
 }

@@ -1,64 +1,65 @@
-//! Statements about circuits: what attempts say of their endpoints' health, shared by all dispatchers.
+//! Statements about circuits: the health of endpoints as attempts show it, shared by all dispatchers.
 
 use std::time::Duration;
 
+use super::row::Row;
 use super::statements::{CLOSE_CIRCUIT, HASTEN_PROBE, NOTE_FAILURES, TAKE_PROBES};
-use super::{Statement, Store, StoreError, column, from_millis, millis, missing};
+use super::{Store, StoreError, millis};
 use crate::model::delivery::DispatcherId;
 use crate::model::endpoint::{CircuitState, EndpointNo};
 
-/// The circuit of an endpoint whose last attempt failed; an endpoint that is well has none.
+/// The circuit of an endpoint whose last attempt failed. An endpoint whose last attempt succeeded has no row.
 #[derive(Clone, Copy, Debug)]
 pub struct Circuit {
     /// Closed, open or half open.
     pub state: CircuitState,
-    /// Sender in a row that count against the endpoint, over all dispatchers.
+    /// Failed attempts in a row that count against the endpoint, over all dispatchers.
     pub failures: u32,
     /// Probes in a row that failed.
     pub failed_probes: u32,
-    /// Until the next probe, or the end of the right to make one; zero while closed.
+    /// Open: until the next probe. Half open: until the right to probe ends. Closed: zero.
     pub probe_in: Duration,
-    /// Who probes, while half open.
+    /// The dispatcher that probes, while half open.
     pub probe_by: Option<DispatcherId>,
 }
 
-/// A circuit as the sweep finds it.
+/// A circuit as `find_due` finds it.
 #[derive(Clone, Copy, Debug)]
 pub struct CircuitRow {
-    /// Whose.
+    /// The endpoint.
     pub endpoint_no: EndpointNo,
-    /// How it stands.
+    /// Its circuit.
     pub circuit: Circuit,
 }
 
 /// Failed attempts of one endpoint that are not on record yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Failures {
-    /// Whether it gave an answer meanwhile: what failed before that does not count.
+    /// Whether it answered meanwhile. Earlier failures do not count then.
     pub answered: bool,
-    /// How many since, in a row.
+    /// How many attempts failed since, in a row.
     pub count: u32,
-    /// Since the first failed attempt after the last success began.
+    /// Time since the first failed attempt after the last success began.
     pub failing_for: Duration,
     /// Whether the probe was one of them.
     pub probe_failed: bool,
-    /// Until the next probe, if they open the circuit.
+    /// Time until the next probe, if these failures open the circuit.
     pub delay: Duration,
 }
 
-/// What a change of one row came to, where somebody else may have locked the row.
+/// The result of changing one row that another transaction may have locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written<T> {
     /// It was done.
     Done(T),
-    /// Somebody has locked the row: nothing was done.
+    /// Another transaction has locked the row: nothing was done.
     Locked,
 }
 
-/// What noting failures came to.
+/// The result of noting failures.
 #[derive(Clone, Copy, Debug)]
 pub struct NotedFailures {
-    /// How the circuit stands now.
+    /// The circuit as it is now.
     pub circuit: Circuit,
     /// Whether this changed its state.
     pub is_changed: bool,
@@ -67,7 +68,8 @@ pub struct NotedFailures {
 }
 
 impl Store {
-    /// `sql/statements/circuits/note_failures.sql`; `open_after` failures in a row open the circuit. None: the endpoint is deleted.
+    /// `sql/statements/circuits/note_failures.sql`; `open_after` failures in a row open the circuit.
+    /// `Done(None)` if the endpoint is deleted.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is noted, unless the answer was lost.
@@ -79,7 +81,7 @@ impl Store {
         open_after: u32,
     ) -> Result<Written<Option<NotedFailures>>, StoreError> {
         let row = self
-            .row(
+            .query_one(
                 &NOTE_FAILURES,
                 &[
                     &no.get(),
@@ -93,31 +95,29 @@ impl Store {
                 ],
             )
             .await?;
-        let row = row.ok_or_else(|| missing(&NOTE_FAILURES))?;
-        if column(&NOTE_FAILURES, &row, "is_locked")? {
+        if row.get("is_locked")? {
             return Ok(Written::Locked);
         }
-        if column::<Option<&str>>(&NOTE_FAILURES, &row, "state")?.is_none() {
+        if row.is_null("state")? {
             return Ok(Written::Done(None));
         }
         Ok(Written::Done(Some(NotedFailures {
-            circuit: circuit(&NOTE_FAILURES, &row)?,
-            is_changed: column(&NOTE_FAILURES, &row, "is_changed")?,
-            failing_for: from_millis(column(&NOTE_FAILURES, &row, "failing_ms")?),
+            circuit: circuit(&row)?,
+            is_changed: row.get("is_changed")?,
+            failing_for: row.duration("failing_ms")?,
         })))
     }
 
-    /// `sql/statements/circuits/close_circuit.sql`: what it was; none: nothing was on record.
+    /// `sql/statements/circuits/close_circuit.sql`: the state before. `Done(None)` if no failure was on record.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
     pub async fn close_circuit(&self, no: EndpointNo) -> Result<Written<Option<CircuitState>>, StoreError> {
-        let row = self.row(&CLOSE_CIRCUIT, &[&no.get()]).await?.ok_or_else(|| missing(&CLOSE_CIRCUIT))?;
-        if column(&CLOSE_CIRCUIT, &row, "is_locked")? {
+        let row = self.query_one(&CLOSE_CIRCUIT, &[&no.get()]).await?;
+        if row.get("is_locked")? {
             return Ok(Written::Locked);
         }
-        let was: Option<&str> = column(&CLOSE_CIRCUIT, &row, "state")?;
-        was.map(|_| state(&CLOSE_CIRCUIT, &row)).transpose().map(Written::Done)
+        row.word_or_null("state").map(Written::Done)
     }
 
     /// `sql/statements/circuits/hasten_probe.sql`.
@@ -125,13 +125,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
     pub async fn hasten_probe(&self, endpoint_id: &str) -> Result<(), StoreError> {
-        self.rows(&HASTEN_PROBE, &[&endpoint_id]).await.map(drop)
+        self.execute(&HASTEN_PROBE, &[&endpoint_id]).await
     }
 
-    /// `sql/statements/circuits/take_probes.sql`: whom we may probe, and how many probes failed before.
+    /// `sql/statements/circuits/take_probes.sql`: the endpoints that we may probe, each with the number of probes that failed
+    /// before.
     ///
     /// # Errors
-    /// [`StoreError`]: none is taken, unless the answer was lost; the sweep finds those.
+    /// [`StoreError`]: no probe is taken, unless the answer was lost. `find_due` finds those later.
     pub async fn take_probes(
         &self,
         by: DispatcherId,
@@ -139,38 +140,23 @@ impl Store {
         lease: Duration,
     ) -> Result<Vec<(EndpointNo, u32)>, StoreError> {
         let nos: Vec<i32> = endpoints.iter().map(|no| no.get()).collect();
-        let rows = self.rows(&TAKE_PROBES, &[&by.get(), &nos, &millis(lease)]).await?;
-        let taken = |row| {
-            let no = EndpointNo::new(column(&TAKE_PROBES, row, "endpoint_no")?);
-            Ok((no, count(&TAKE_PROBES, row, "failed_probes")?))
+        let rows = self.query(&TAKE_PROBES, &[&by.get(), &nos, &millis(lease)]).await?;
+        let taken = |row: &Row| {
+            let no = EndpointNo::new(row.get("endpoint_no")?);
+            Ok((no, row.count("failed_probes")?))
         };
         rows.iter().map(taken).collect()
     }
 }
 
-/// The columns of a circuit, as several statements return them.
-pub(super) fn circuit(statement: &Statement, row: &tokio_postgres::Row) -> Result<Circuit, StoreError> {
-    let probe_ms: Option<i64> = column(statement, row, "probe_ms")?;
-    let probe_by: Option<i64> = column(statement, row, "probe_by")?;
+/// Reads the columns of a circuit, which several statements return.
+pub(super) fn circuit(row: &Row) -> Result<Circuit, StoreError> {
+    let probe_by: Option<i64> = row.get("probe_by")?;
     Ok(Circuit {
-        state: state(statement, row)?,
-        failures: count(statement, row, "failures")?,
-        failed_probes: count(statement, row, "failed_probes")?,
-        probe_in: probe_ms.map(from_millis).unwrap_or_default(),
+        state: row.word("state")?,
+        failures: row.count("failures")?,
+        failed_probes: row.count("failed_probes")?,
+        probe_in: row.duration_or_null("probe_ms")?.unwrap_or_default(),
         probe_by: probe_by.map(DispatcherId::new),
     })
-}
-
-fn state(statement: &Statement, row: &tokio_postgres::Row) -> Result<CircuitState, StoreError> {
-    match column(statement, row, "state")? {
-        "closed" => Ok(CircuitState::Closed),
-        "open" => Ok(CircuitState::Open),
-        "half_open" => Ok(CircuitState::HalfOpen),
-        other => Err(StoreError::Row { statement: statement.name, fault: format!("unknown state {other}") }),
-    }
-}
-
-fn count(statement: &Statement, row: &tokio_postgres::Row, name: &str) -> Result<u32, StoreError> {
-    let count: i32 = column(statement, row, name)?;
-    Ok(u32::try_from(count).unwrap_or_default())
 }

@@ -131,13 +131,13 @@ impl DatabaseUrl {
         })
     }
 
-    /// A copy with a gate of its own: what connects by it waits for nobody on another runtime.
+    /// A copy with a throttle of its own: its connections wait for no other runtime.
     #[must_use]
     pub fn apart(&self) -> Self {
         Self { gate: Arc::new(ConnectThrottle::new()), ..self.clone() }
     }
 
-    /// What its owner should know, in lines.
+    /// Remarks for its owner, one a line.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::circuits::{CircuitRow, circuit};
+use super::row::Row;
 use super::statements::{CLAIM_DELIVERIES, FIND_CLAIMABLE, FIND_DUE, RELEASE_DELIVERIES, SETTLE_DELIVERIES};
-use super::{Store, StoreError, column, from_millis, millis, missing};
+use super::views::Status;
+use super::{Store, StoreError, millis};
 use crate::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::model::endpoint::EndpointNo;
 use crate::model::event::EventId;
@@ -16,7 +18,7 @@ pub struct EndpointRoom {
     pub endpoint_no: EndpointNo,
     /// At most so many.
     pub slots: usize,
-    /// Due at or after this microsecond of the database's epoch; 0: all.
+    /// Due at or after this microsecond of the database's epoch. 0 for all.
     pub floor_us: i64,
 }
 
@@ -25,14 +27,14 @@ pub struct EndpointRoom {
 pub struct Due {
     /// The endpoint.
     pub endpoint_no: EndpointNo,
-    /// Until the first of them is due; zero: it is.
+    /// Until the first of them is due. Zero if it is due now.
     pub delay: Duration,
 }
 
-/// Who has waiting deliveries and who fails, in one snapshot.
+/// The endpoints that have waiting deliveries and those that fail, in one snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct DueSet {
-    /// Version of the endpoints in the same snapshot; none: both lists are empty.
+    /// Version of the endpoints in the same snapshot. `None` if both lists are empty.
     pub endpoint_version: Option<i64>,
     /// Endpoints with waiting deliveries.
     pub due: Vec<Due>,
@@ -42,60 +44,87 @@ pub struct DueSet {
     pub has_refused: bool,
 }
 
-/// What a settle came to.
+/// The result of a settle.
 #[derive(Clone, Debug, Default)]
 pub struct Settled {
-    /// Outcomes that are written.
+    /// How many outcomes are written.
     pub count: usize,
-    /// Deliveries whose outcomes are not, because somebody has locked them or their events.
+    /// Deliveries whose outcomes are not written, because another transaction has locked them or their events.
     pub held_up: Vec<DeliveryId>,
 }
 
-/// How a settle treats what somebody has locked.
+/// How a settle treats locked rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Locked {
-    /// Waits for it, at most `lock_timeout`, and then fails.
+    /// It waits for them, at most `lock_timeout`, and then fails.
     WaitedFor,
-    /// Leaves it.
+    /// It leaves them.
     Left,
 }
 
-/// A claimed delivery with what the claim knows of it.
+/// A claimed delivery, as the claim returns it.
 #[derive(Clone, Copy, Debug)]
 pub struct DueClaim {
     /// The claim.
     pub claimed: Claimed,
-    /// When it was due: the next floor.
+    /// When it was due. The next claim begins there.
     pub due_us: i64,
-    /// Stored size of the payload; none: the event was deleted.
+    /// Stored size of the payload. `None` if the event was deleted.
     pub payload_bytes: Option<u64>,
     /// Version of the endpoints in the snapshot of the claim.
     pub endpoint_version: i64,
 }
 
-/// What is written of one attempt.
+/// The status of a delivery after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStatus {
+    /// Delivered.
+    Complete,
+    /// Attempted again after this time.
+    Pending(Duration),
+    /// Given up.
+    Failed,
+}
+
+impl NextStatus {
+    const fn status(self) -> Status {
+        match self {
+            Self::Complete => Status::Complete,
+            Self::Pending(_) => Status::Pending,
+            Self::Failed => Status::Failed,
+        }
+    }
+
+    /// Until the next attempt. `None` if there is none.
+    pub const fn delay(self) -> Option<Duration> {
+        match self {
+            Self::Pending(delay) => Some(delay),
+            Self::Complete | Self::Failed => None,
+        }
+    }
+}
+
+/// The record of one attempt, as it is written.
 #[derive(Clone, Debug)]
 pub struct Attempted {
     /// The delivery.
     pub delivery_id: DeliveryId,
     /// The claim that entitles to write.
     pub claim_id: ClaimId,
-    /// `complete`, `pending` or `failed`.
-    pub status: &'static str,
-    /// Until the next attempt; none unless pending.
-    pub delay: Option<Duration>,
+    /// The status of the delivery after it.
+    pub status: NextStatus,
     /// HTTP status, if there was an answer.
     pub status_code: Option<u16>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Since the request began; none when no request was made, then no attempt row is written.
+    /// Time since the request began. `None` if no request was made: then no attempt row is written.
     pub age: Option<Duration>,
     /// How long it took.
     pub duration: Duration,
     /// At most 2 KiB of the response, without NUL.
     pub response_excerpt: Option<String>,
-    /// Whether the delivery's own row can tell all of this attempt: of the first one, right after its birth, it was a success,
-    /// and has no response to keep.
+    /// Whether the delivery's own row tells everything about this attempt. So it is with a first attempt, made right after the
+    /// routing, that succeeded and has no response to keep.
     pub is_plain: bool,
 }
 
@@ -106,34 +135,33 @@ pub struct GivenBack {
     pub delivery_id: DeliveryId,
     /// The claim that entitles to give it back.
     pub claim_id: ClaimId,
-    /// Whether a request was begun: then the attempt counts.
+    /// Whether a request was begun. The attempt counts then.
     pub begun: bool,
 }
 
 impl Store {
-    /// `sql/statements/deliveries/find_due.sql`: every endpoint with waiting deliveries, and in how long the first is due; every endpoint that
-    /// fails, and its circuit.
+    /// `sql/statements/deliveries/find_due.sql`: every endpoint with waiting deliveries, and when the first is due; every
+    /// endpoint that fails, and its circuit.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn find_due(&self) -> Result<DueSet, StoreError> {
-        let rows = self.rows(&FIND_DUE, &[]).await?;
+        let rows = self.query(&FIND_DUE, &[]).await?;
         let mut found = DueSet::default();
         for row in &rows {
-            let endpoint_no = EndpointNo::new(column(&FIND_DUE, row, "endpoint_no")?);
-            let delay_ms: Option<i64> = column(&FIND_DUE, row, "delay_ms")?;
-            found.endpoint_version = Some(column(&FIND_DUE, row, "endpoint_version")?);
-            found.has_refused |= column::<bool>(&FIND_DUE, row, "has_refused")?;
-            if let Some(ms) = delay_ms {
-                found.due.push(Due { endpoint_no, delay: from_millis(ms) });
-                continue;
+            let endpoint_no = EndpointNo::new(row.get("endpoint_no")?);
+            found.endpoint_version = Some(row.get("endpoint_version")?);
+            found.has_refused |= row.get::<bool>("has_refused")?;
+            match row.duration_or_null("delay_ms")? {
+                Some(delay) => found.due.push(Due { endpoint_no, delay }),
+                None => found.circuits.push(CircuitRow { endpoint_no, circuit: circuit(row)? }),
             }
-            found.circuits.push(CircuitRow { endpoint_no, circuit: circuit(&FIND_DUE, row)? });
         }
         Ok(found)
     }
 
-    /// `sql/statements/deliveries/claim_deliveries.sql`; `passes_over`: leaves out what was refused alone and is not to be tried yet.
+    /// `sql/statements/deliveries/claim_deliveries.sql`. With `passes_over` it leaves out deliveries that were refused alone and
+    /// are not to be tried yet.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is claimed, unless the answer was lost.
@@ -148,7 +176,7 @@ impl Store {
             rooms.iter().map(|room| i64::try_from(room.slots).unwrap_or(i64::MAX)).collect();
         let floors_us: Vec<i64> = rooms.iter().map(|room| room.floor_us).collect();
         let params: super::Params<'_> = &[&dispatcher.get(), &endpoint_nos, &slots, &floors_us, &passes_over];
-        let rows = self.rows(&CLAIM_DELIVERIES, params).await?;
+        let rows = self.query(&CLAIM_DELIVERIES, params).await?;
         rows.iter().map(|row| due_claim(dispatcher, row)).collect()
     }
 
@@ -161,12 +189,12 @@ impl Store {
         no: EndpointNo,
         dispatcher: DispatcherId,
     ) -> Result<Option<DeliveryId>, StoreError> {
-        let row = self.row(&FIND_CLAIMABLE, &[&no.get(), &dispatcher.get()]).await?;
-        row.map(|row| column(&FIND_CLAIMABLE, &row, "delivery_id").map(DeliveryId::new)).transpose()
+        let row = self.query_opt(&FIND_CLAIMABLE, &[&no.get(), &dispatcher.get()]).await?;
+        row.map(|row| row.get("delivery_id").map(DeliveryId::new)).transpose()
     }
 
-    /// `sql/statements/deliveries/settle_deliveries.sql`: what is neither settled nor held up had lost its claim. `attempted` is sorted by
-    /// delivery; `finished` are claims of which nothing is left after this.
+    /// `sql/statements/deliveries/settle_deliveries.sql`. A delivery that is neither settled nor held up had lost its claim.
+    /// `attempted` is sorted by delivery. `finished` are claims that hold nothing after this.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is written, unless the answer was lost; a second call is harmless.
@@ -178,8 +206,8 @@ impl Store {
     ) -> Result<Settled, StoreError> {
         let delivery_ids: Vec<i64> = attempted.iter().map(|a| a.delivery_id.get()).collect();
         let claim_ids: Vec<i64> = attempted.iter().map(|a| a.claim_id.get()).collect();
-        let statuses: Vec<&str> = attempted.iter().map(|a| a.status).collect();
-        let delays_ms: Vec<Option<i64>> = attempted.iter().map(|a| a.delay.map(millis)).collect();
+        let statuses: Vec<&str> = attempted.iter().map(|a| a.status.status().as_str()).collect();
+        let delays_ms: Vec<Option<i64>> = attempted.iter().map(|a| a.status.delay().map(millis)).collect();
         let status_codes: Vec<Option<i16>> =
             attempted.iter().map(|a| a.status_code.and_then(|code| i16::try_from(code).ok())).collect();
         let errors: Vec<Option<&str>> = attempted.iter().map(|a| a.error.as_deref()).collect();
@@ -190,7 +218,7 @@ impl Store {
         let excerpts: Vec<Option<&str>> = attempted.iter().map(|a| a.response_excerpt.as_deref()).collect();
         let finished: Vec<i64> = finished.iter().map(|id| id.get()).collect();
         let row = self
-            .row(
+            .query_one(
                 &SETTLE_DELIVERIES,
                 &[
                     &delivery_ids,
@@ -207,17 +235,17 @@ impl Store {
                     &(locked == Locked::Left),
                 ],
             )
-            .await?
-            .ok_or_else(|| missing(&SETTLE_DELIVERIES))?;
-        let settled: i64 = column(&SETTLE_DELIVERIES, &row, "settled")?;
-        let held_up: Vec<i64> = column(&SETTLE_DELIVERIES, &row, "held_up")?;
+            .await?;
+        let settled: i64 = row.get("settled")?;
+        let held_up: Vec<i64> = row.get("held_up")?;
         Ok(Settled {
             count: usize::try_from(settled).unwrap_or_default(),
             held_up: held_up.into_iter().map(DeliveryId::new).collect(),
         })
     }
 
-    /// `sql/statements/deliveries/release_deliveries.sql`: those that are not given back because somebody has locked them.
+    /// `sql/statements/deliveries/release_deliveries.sql`: the deliveries that are not given back, because another transaction has
+    /// locked them.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -230,34 +258,34 @@ impl Store {
         let claim_ids: Vec<i64> = given_back.iter().map(|g| g.claim_id.get()).collect();
         let begun: Vec<bool> = given_back.iter().map(|g| g.begun).collect();
         let finished: Vec<i64> = finished.iter().map(|id| id.get()).collect();
-        let rows = self.rows(&RELEASE_DELIVERIES, &[&delivery_ids, &claim_ids, &begun, &finished]).await?;
+        let rows = self.query(&RELEASE_DELIVERIES, &[&delivery_ids, &claim_ids, &begun, &finished]).await?;
         let mut held_up = Vec::new();
         for row in &rows {
-            if column(&RELEASE_DELIVERIES, row, "is_held_up")? {
-                held_up.push(DeliveryId::new(column(&RELEASE_DELIVERIES, row, "delivery_id")?));
+            if row.get("is_held_up")? {
+                held_up.push(DeliveryId::new(row.get("delivery_id")?));
             }
         }
         Ok(held_up)
     }
 }
 
-fn due_claim(held_by: DispatcherId, row: &tokio_postgres::Row) -> Result<DueClaim, StoreError> {
-    let attempt: i32 = column(&CLAIM_DELIVERIES, row, "attempt")?;
-    let attempts_before: i32 = column(&CLAIM_DELIVERIES, row, "attempts_before")?;
-    let payload_bytes: Option<i32> = column(&CLAIM_DELIVERIES, row, "payload_bytes")?;
+fn due_claim(held_by: DispatcherId, row: &Row) -> Result<DueClaim, StoreError> {
+    let attempt: i32 = row.get("attempt")?;
+    let attempts_before: i32 = row.get("attempts_before")?;
+    let payload_bytes: Option<i32> = row.get("payload_bytes")?;
     Ok(DueClaim {
         claimed: Claimed {
-            delivery_id: DeliveryId::new(column(&CLAIM_DELIVERIES, row, "delivery_id")?),
-            claim_id: ClaimId::new(column(&CLAIM_DELIVERIES, row, "claim_id")?),
+            delivery_id: DeliveryId::new(row.get("delivery_id")?),
+            claim_id: ClaimId::new(row.get("claim_id")?),
             held_by,
-            event_id: EventId::new(column(&CLAIM_DELIVERIES, row, "event_id")?),
-            endpoint_no: EndpointNo::new(column(&CLAIM_DELIVERIES, row, "endpoint_no")?),
+            event_id: EventId::new(row.get("event_id")?),
+            endpoint_no: EndpointNo::new(row.get("endpoint_no")?),
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
             attempts_before: u32::try_from(attempts_before).unwrap_or_default(),
             is_newborn: false,
         },
-        due_us: column(&CLAIM_DELIVERIES, row, "due_us")?,
+        due_us: row.get("due_us")?,
         payload_bytes: payload_bytes.map(|bytes| u64::try_from(bytes).unwrap_or_default()),
-        endpoint_version: column(&CLAIM_DELIVERIES, row, "endpoint_version")?,
+        endpoint_version: row.get("endpoint_version")?,
     })
 }

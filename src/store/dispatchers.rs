@@ -1,16 +1,18 @@
 //! Statements about dispatchers: register, renew the lease, leave; and the probe of the notification path.
 
+use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::statements::{REGISTER_DISPATCHER, REMOVE_DISPATCHERS, RENEW_LEASE, SEND_NOTIFY_PROBE};
-use super::{Store, StoreError, column, millis, missing};
+use super::{Store, StoreError, millis};
 use crate::model::delivery::DispatcherId;
 
 /// How a dispatcher learns of new events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum WakeMode {
     /// By LISTEN/NOTIFY, with the poll as a fallback.
     Notify,
@@ -19,12 +21,21 @@ pub enum WakeMode {
 }
 
 impl WakeMode {
+    /// All modes.
+    pub const ALL: [Self; 2] = [Self::Notify, Self::Poll];
+
     /// As it stands in `postrider.dispatcher_status`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Notify => "notify",
             Self::Poll => "poll",
         }
+    }
+}
+
+impl fmt::Display for WakeMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -42,7 +53,7 @@ impl WakeState {
     pub const ASKED_FOR: &str = "--wake poll";
 }
 
-/// What a dispatcher says of itself.
+/// A dispatcher as it registers itself.
 #[derive(Clone, Debug)]
 pub struct DispatcherInfo {
     /// Host name and process id.
@@ -73,7 +84,7 @@ impl Store {
         wake: &WakeState,
     ) -> Result<DispatcherId, StoreError> {
         let row = self
-            .row(
+            .query_one(
                 &REGISTER_DISPATCHER,
                 &[
                     &who.host,
@@ -84,11 +95,10 @@ impl Store {
                 ],
             )
             .await?;
-        let row = row.ok_or_else(|| missing(&REGISTER_DISPATCHER))?;
-        column(&REGISTER_DISPATCHER, &row, "dispatcher_id").map(DispatcherId::new)
+        row.get("dispatcher_id").map(DispatcherId::new)
     }
 
-    /// `sql/statements/dispatchers/renew_lease.sql`; none: the lease was lost.
+    /// `sql/statements/dispatchers/renew_lease.sql`. `None` if the lease was lost.
     ///
     /// # Errors
     /// [`StoreError`]: the old lease goes on until its end.
@@ -100,26 +110,29 @@ impl Store {
         wake: &WakeState,
     ) -> Result<Option<Renewal>, StoreError> {
         let row = self
-            .row(&RENEW_LEASE, &[&id.get(), &millis(lease), &is_leader, &wake.mode.as_str(), &wake.reason])
+            .query_opt(
+                &RENEW_LEASE,
+                &[&id.get(), &millis(lease), &is_leader, &wake.mode.as_str(), &wake.reason],
+            )
             .await?;
         let Some(row) = row else { return Ok(None) };
         let count = |name| -> Result<u32, StoreError> {
-            let count: i64 = column(&RENEW_LEASE, &row, name)?;
+            let count: i64 = row.get(name)?;
             Ok(u32::try_from(count).unwrap_or(u32::MAX))
         };
         Ok(Some(Renewal {
             live_dispatchers: count("live_dispatchers")?.max(1),
             earlier_dispatchers: count("earlier_dispatchers")?,
-            now_ms: column(&RENEW_LEASE, &row, "now_ms")?,
+            now_ms: row.get("now_ms")?,
         }))
     }
 
-    /// `sql/statements/dispatchers/remove_dispatchers.sql`: one that stops, or (none) the dead ones.
+    /// `sql/statements/dispatchers/remove_dispatchers.sql`: removes one that stops. `None` removes the dead ones.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn remove_dispatchers(&self, id: Option<DispatcherId>) -> Result<(), StoreError> {
-        self.rows(&REMOVE_DISPATCHERS, &[&id.map(DispatcherId::get)]).await.map(drop)
+        self.execute(&REMOVE_DISPATCHERS, &[&id.map(DispatcherId::get)]).await
     }
 
     /// `sql/statements/dispatchers/send_notify_probe.sql`: how full the notification queue is, 0 to 1.
@@ -127,7 +140,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn send_notify_probe(&self, whose: &str) -> Result<f64, StoreError> {
-        let row = self.row(&SEND_NOTIFY_PROBE, &[&whose]).await?;
-        column(&SEND_NOTIFY_PROBE, &row.ok_or_else(|| missing(&SEND_NOTIFY_PROBE))?, "queue_usage")
+        let row = self.query_one(&SEND_NOTIFY_PROBE, &[&whose]).await?;
+        row.get("queue_usage")
     }
 }

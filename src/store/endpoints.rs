@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::row::Row;
 use super::statements::{
     COMPACT_ENDPOINT_CHANGES, DELETE_ENDPOINT, DISABLE_ENDPOINT, FORGET_ENDPOINTS, LOAD_ENDPOINTS,
     PAUSE_ENDPOINT, RESUME_ENDPOINT,
@@ -105,7 +106,7 @@ impl Store {
 }
 
 /// The answer of `sql/statements/endpoints/load_endpoints.sql`.
-pub(super) fn endpoint_set(rows: &[tokio_postgres::Row], vault: &Vault) -> Result<EndpointSet, StoreError> {
+pub(super) fn endpoint_set(rows: &[Row], vault: &Vault) -> Result<EndpointSet, StoreError> {
     let first = rows.first().ok_or_else(|| missing(&LOAD_ENDPOINTS))?;
     let version = column(&LOAD_ENDPOINTS, first, "endpoint_version")?;
     let mut endpoints = Vec::with_capacity(rows.len());
@@ -118,7 +119,7 @@ pub(super) fn endpoint_set(rows: &[tokio_postgres::Row], vault: &Vault) -> Resul
     Ok(EndpointSet { version, endpoints })
 }
 
-fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<Endpoint, StoreError> {
+fn endpoint(no: EndpointNo, row: &Row, vault: &Vault) -> Result<Endpoint, StoreError> {
     let topics: Vec<&str> = column(&LOAD_ENDPOINTS, row, "topics")?;
     let id: String = column(&LOAD_ENDPOINTS, row, "id")?;
     let mut destination = match destination(&id, row, vault) {
@@ -156,7 +157,7 @@ fn endpoint(no: EndpointNo, row: &tokio_postgres::Row, vault: &Vault) -> Result<
 }
 
 /// Where deliveries go. All URLs are those of webhooks, as the CHECK of the table says.
-fn destination(id: &str, row: &tokio_postgres::Row, vault: &Vault) -> Result<Destination, Unreadable> {
+fn destination(id: &str, row: &Row, vault: &Vault) -> Result<Destination, Unreadable> {
     let url: &str = column(&LOAD_ENDPOINTS, row, "url")?;
     let format: &str = column(&LOAD_ENDPOINTS, row, "format")?;
     let stored = headers(column(&LOAD_ENDPOINTS, row, "headers")?);
@@ -196,12 +197,7 @@ impl From<OpenError> for Unreadable {
     }
 }
 
-fn credentials(
-    endpoint_id: &str,
-    url: &str,
-    row: &tokio_postgres::Row,
-    vault: &Vault,
-) -> Result<Credentials, Unreadable> {
+fn credentials(endpoint_id: &str, url: &str, row: &Row, vault: &Vault) -> Result<Credentials, Unreadable> {
     let text = |name| column::<Option<&str>>(&LOAD_ENDPOINTS, row, name);
     let place = |field| Place { endpoint_id, url, field };
     let open = |field: Field| {
@@ -220,11 +216,7 @@ fn credentials(
     })
 }
 
-fn old_secrets(
-    place: &Place<'_>,
-    row: &tokio_postgres::Row,
-    vault: &Vault,
-) -> Result<Vec<OldSecret>, Unreadable> {
+fn old_secrets(place: &Place<'_>, row: &Row, vault: &Vault) -> Result<Vec<OldSecret>, Unreadable> {
     let secrets: Option<Vec<&str>> = column(&LOAD_ENDPOINTS, row, "old_secrets")?;
     let valid_ms: Option<Vec<i64>> = column(&LOAD_ENDPOINTS, row, "old_valid_ms")?;
     let now = Instant::now();

@@ -1,4 +1,4 @@
-//! One clear line for what a database refuses, with what mends it; and which refusals no waiting mends.
+//! Errors of the database: one clear line for each, with its remedy, and which of them waiting does not mend.
 
 use std::error::Error;
 use std::io;
@@ -8,7 +8,7 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::StoreError;
 
-/// What the driver says before there is a session, where waiting does not help; and what does.
+/// Messages of the driver before there is a session, where waiting does not help, each with its remedy.
 const REFUSALS: [(&str, &str); 4] = [
     ("password missing", "; give it as PGPASSWORD, in ~/.pgpass, or in the connection string"),
     ("server does not support TLS", "; switch ssl on at the server, or write sslmode=prefer to go without"),
@@ -16,7 +16,7 @@ const REFUSALS: [(&str, &str); 4] = [
     ("invalid configuration", ""),
 ];
 
-/// What the driver says of an answer that no PostgreSQL gives. Waiting may help: a proxy in between may answer for it.
+/// Messages of the driver about an answer that no PostgreSQL gives. Waiting may help: a proxy in between may answer for it.
 const NONSENSE: [&str; 3] = ["bytes remaining on stream", "invalid message length", "unknown message tag"];
 
 /// Whether trying again cannot help: wrong password, no such database or role, no grant, wrong schema, a certificate
@@ -51,11 +51,12 @@ const OF_A_ROW: [&str; 12] = [
     "57014", // It took too long.
 ];
 
-/// What may be over soon: a deadlock, a lock, a timeout.
+/// SQLSTATEs, or classes of them, of faults that may be over soon: a deadlock, a lock, a timeout.
 const PASSING: [&str; 3] = ["40", "55P03", "57014"];
 
-/// Whether the server refused a row that the statement writes or reads, and would take the others without it: somebody's
-/// trigger or constraint, a value, data that is damaged. Not where the statement as such, the session or the server is in trouble.
+/// Whether the server refused one row of a statement, and would take the others without it. Causes are a trigger or a
+/// constraint that somebody added, a value, or damaged data. A fault of the statement as such, of the session or of the
+/// server is none of a row.
 pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
     if let Some(StoreError::Row { .. }) = fault.downcast_ref() {
         return true; // It was read, and is not what its statement's header says.
@@ -73,14 +74,15 @@ pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
         || is_wait_for_a_row(db)
 }
 
-/// Whether it waited for whoever has locked a row, or has inserted the same one, and not for a lock on a table: the server says
-/// so, as "while inserting index tuple (0,5) in relation ...". The row of a dispatcher is no row of a batch: all its claims need it.
+/// Whether it waited for a transaction that has locked a row or has inserted the same one, and not for a lock on a table. The
+/// server says so, as "while inserting index tuple (0,5) in relation ...". The row of a dispatcher is no row of a batch: all
+/// its claims need it.
 fn is_wait_for_a_row(db: &DbError) -> bool {
     let is_a_row = |place: &str| place.contains(" tuple (") && !place.contains("in relation \"dispatcher\"");
     *db.code() == SqlState::LOCK_NOT_AVAILABLE && db.where_().is_some_and(is_a_row)
 }
 
-/// Whether what stands in the way may be over soon.
+/// Whether the fault may be over soon.
 pub(super) fn is_passing(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| PASSING.iter().any(|start| db.code().code().starts_with(start)))
 }
@@ -107,7 +109,7 @@ const NUMBERED: [&str; 6] = [
     "endpoint_change_pkey",
 ];
 
-/// Whether an id was taken: a sequence that lies behind its table gives each new row such a one.
+/// Whether a new id was taken already. A sequence that lies behind its table gives out such ids.
 pub(super) fn is_taken_id(fault: &(dyn Error + 'static)) -> bool {
     is_duplicate(fault)
         && database_error(fault).is_some_and(|db| {
@@ -120,8 +122,8 @@ pub fn is_duplicate(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| *db.code() == SqlState::UNIQUE_VIOLATION)
 }
 
-/// Whether a prepared statement is older than the schema, or gone, or another's: behind a pooler, whose client left one of
-/// this name behind. Nothing of it was done.
+/// Whether a prepared statement is older than the schema, or gone, or another client's, which left one of this name behind
+/// at a pooler. Nothing of the statement was done.
 pub(super) fn is_stale_plan(fault: &(dyn Error + 'static)) -> bool {
     let Some(db) = database_error(fault) else { return false };
     // "cached plan must not change result type" is the only one of its code that ours can meet.
@@ -144,7 +146,7 @@ pub(super) fn is_refused_setting(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| db.message().starts_with("unsupported startup parameter"))
 }
 
-/// What a database refuses to do for a caller, as the schema's functions say it.
+/// Why the database refuses the request of a caller, as the schema's functions say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// There is nothing of that id (SQLSTATE P0002).
@@ -157,7 +159,7 @@ pub enum Refusal {
     TooMany,
 }
 
-/// Whether the database refused what a caller asked for; none: something else went wrong.
+/// Why the database refused the request of a caller. `None` if something else went wrong.
 pub fn refusal(fault: &(dyn Error + 'static)) -> Option<Refusal> {
     let code = database_error(fault)?.code();
     match code.code() {
@@ -215,8 +217,8 @@ fn from_server(db: &DbError) -> String {
     format!("{said}{detail}{place}{hint}{remedy}")
 }
 
-/// What the server says, without the value that it says it of: nobody knows whether that is a secret. What a function
-/// raises is its author's to say.
+/// The server's message without the value that it quotes, which may be a secret. The message of a function that raises is
+/// shown as its author wrote it.
 fn without_values(db: &DbError) -> String {
     let said = db.message();
     if !db.code().code().starts_with("22") || is_raised(db) {
@@ -274,7 +276,7 @@ fn certificate_remedy(fault: &rustls::Error) -> &'static str {
     }
 }
 
-/// What TLS says. An I/O error does not count the error that it carries among its sources.
+/// The error of TLS. An I/O error does not count the error that it carries among its sources.
 fn tls_error<'a>(fault: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(fault);
     while let Some(layer) = next {

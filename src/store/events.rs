@@ -1,16 +1,16 @@
-//! Statements about events: find the unrouted, load what is sent, insert, delete; and what rows of the routing transaction say.
+//! Statements about events: find the unrouted ones, load, insert, restore; and the rows of the routing transaction.
 
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tokio_postgres::Row;
 
+use super::row::Row;
 use super::statements::{
-    CLAIM_EVENTS, FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LIST_REFUSED_EVENTS, LIST_UNROUTED, LOAD_EVENTS,
-    NOTE_RESTORE, READ_FLOOR, RESTORE_EVENTS, ROUTE_EVENTS, SAVE_FLOOR,
+    FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LIST_REFUSED_EVENTS, LIST_UNROUTED, LOAD_EVENTS, NOTE_RESTORE,
+    READ_FLOOR, RESTORE_EVENTS, SAVE_FLOOR,
 };
-use super::{Statement, Store, StoreError, column, from_millis, headers, millis, missing};
+use super::{Store, StoreError, headers, millis};
 use crate::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::model::endpoint::EndpointNo;
 use crate::model::event::{Event, EventId};
@@ -35,17 +35,17 @@ pub struct UnroutedEvent {
     pub topic: String,
     /// The one endpoint it is for, if its producer named one.
     pub destination: Option<String>,
-    /// How long its producer wants it kept.
+    /// How long it is to wait, as its producer asked.
     pub delay: Option<Duration>,
     /// Stored size of the payload.
     pub payload_bytes: u64,
     /// Version of the endpoints in the snapshot that showed this event.
     pub endpoint_version: i64,
-    /// What an attempt sends; none where the payload is not small.
+    /// The event as an attempt sends it. `None` if the payload is not small.
     pub event: Option<Event>,
 }
 
-/// What routing a batch comes to.
+/// The result of routing a batch, as it is written.
 #[derive(Clone, Debug, Default)]
 pub struct RoutePlan {
     /// Every event of the batch, with the number of its deliveries.
@@ -54,7 +54,7 @@ pub struct RoutePlan {
     pub births: Vec<(EventId, EndpointNo, InitialState)>,
 }
 
-/// How a delivery comes into the world.
+/// The state in which a delivery is inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InitialState {
     /// In progress, claimed by this dispatcher: there is room for it.
@@ -63,7 +63,7 @@ pub enum InitialState {
     Pending(Duration),
 }
 
-/// What a producer says of an event; see the columns of `postrider.outbox`.
+/// An event as a producer inserts it.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the columns of postrider.outbox")]
 pub struct NewEvent {
@@ -86,14 +86,14 @@ impl InitialState {
     }
 }
 
-/// What a look from the safe floor saw.
+/// The result of a look for unrouted events, from a floor on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unrouted {
-    /// Every event below is routed, for good, or recorded as refused.
+    /// Every event below is routed or recorded as refused, and that is committed.
     pub floor: Position,
-    /// Whether there may be some above.
+    /// Whether there may be unrouted events above.
     pub is_any: bool,
-    /// Whether some were refused alone.
+    /// Whether some events were refused alone.
     pub has_refused: bool,
     /// Whether one of those is to be tried again.
     pub is_retry_due: bool,
@@ -109,34 +109,33 @@ pub struct Stretch {
 }
 
 impl Stretch {
-    /// From there on.
+    /// Everything from this place on.
     pub const fn from(from: Position) -> Self {
         Self { from, until: Position { xid: u64::MAX, id: i64::MAX } }
     }
 }
 
 impl Store {
-    /// `sql/statements/events/find_unrouted.sql`. The floor is lower than `floor` only when the database's history went back (a restore, a
-    /// failover that lost commits): then everything is to be looked at again.
+    /// `sql/statements/events/find_unrouted.sql`. The returned floor is lower than `floor` only if the database's history went back
+    /// (a restore, a failover that lost commits). Then every event is to be looked at again.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn find_unrouted(&self, floor: Position) -> Result<Unrouted, StoreError> {
-        let row = self.row(&FIND_UNROUTED, &[&floor.xid.to_string(), &floor.id]).await?;
-        let row = row.ok_or_else(|| missing(&FIND_UNROUTED))?;
-        let horizon = Position { xid: xid(&FIND_UNROUTED, column(&FIND_UNROUTED, &row, "horizon")?)?, id: 0 };
+        let row = self.query_one(&FIND_UNROUTED, &[&floor.xid.to_string(), &floor.id]).await?;
+        let horizon = Position { xid: xid(&row, "horizon")?, id: 0 };
         let found = |floor, is_any| {
             Ok(Unrouted {
                 floor,
                 is_any,
-                has_refused: column(&FIND_UNROUTED, &row, "has_refused")?,
-                is_retry_due: column(&FIND_UNROUTED, &row, "is_retry_due")?,
+                has_refused: row.get("has_refused")?,
+                is_retry_due: row.get("is_retry_due")?,
             })
         };
         if horizon.xid < floor.xid {
             return found(Position::default(), true);
         }
-        match place(&FIND_UNROUTED, &row, "created_xid", "id")? {
+        match place(&row, "created_xid", "id")? {
             Some(first) => found(horizon.min(first).max(floor), true),
             None => found(horizon.max(floor), false),
         }
@@ -152,8 +151,8 @@ impl Store {
         events_max: usize,
     ) -> Result<Vec<Position>, StoreError> {
         let events_max = i64::try_from(events_max).unwrap_or(i64::MAX);
-        let rows = self.rows(&LIST_UNROUTED, &[&floor.xid.to_string(), &floor.id, &events_max]).await?;
-        places(&LIST_UNROUTED, &rows)
+        let rows = self.query(&LIST_UNROUTED, &[&floor.xid.to_string(), &floor.id, &events_max]).await?;
+        places(&rows)
     }
 
     /// `sql/statements/refused/list_refused_events.sql`: the places of refused events that are to be tried again.
@@ -162,8 +161,8 @@ impl Store {
     /// [`StoreError`].
     pub async fn list_refused_events(&self, events_max: usize) -> Result<Vec<Position>, StoreError> {
         let events_max = i64::try_from(events_max).unwrap_or(i64::MAX);
-        let rows = self.rows(&LIST_REFUSED_EVENTS, &[&events_max]).await?;
-        places(&LIST_REFUSED_EVENTS, &rows)
+        let rows = self.query(&LIST_REFUSED_EVENTS, &[&events_max]).await?;
+        places(&rows)
     }
 
     /// `sql/statements/events/note_restore.sql`, then `sql/statements/events/read_floor.sql`: where the sweep at start begins.
@@ -171,9 +170,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_floor(&self) -> Result<Position, StoreError> {
-        self.rows(&NOTE_RESTORE, &[]).await?;
-        let row = self.row(&READ_FLOOR, &[]).await?.ok_or_else(|| missing(&READ_FLOOR))?;
-        Ok(Position { xid: xid(&READ_FLOOR, column(&READ_FLOOR, &row, "routed_below")?)?, id: 0 })
+        self.execute(&NOTE_RESTORE, &[]).await?;
+        let row = self.query_one(&READ_FLOOR, &[]).await?;
+        Ok(Position { xid: xid(&row, "routed_below")?, id: 0 })
     }
 
     /// `sql/statements/events/restore_events.sql`: how many.
@@ -182,7 +181,7 @@ impl Store {
     /// [`StoreError`]: a second call is harmless.
     pub async fn restore_events(&self, ids: &[EventId]) -> Result<usize, StoreError> {
         let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
-        Ok(self.rows(&RESTORE_EVENTS, &[&ids]).await?.len())
+        Ok(self.query(&RESTORE_EVENTS, &[&ids]).await?.len())
     }
 
     /// `sql/statements/events/save_floor.sql`.
@@ -190,7 +189,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn save_floor(&self, floor: Position) -> Result<(), StoreError> {
-        self.rows(&SAVE_FLOOR, &[&floor.xid.to_string()]).await.map(drop)
+        self.execute(&SAVE_FLOOR, &[&floor.xid.to_string()]).await
     }
 
     /// `sql/statements/events/load_events.sql`.
@@ -199,11 +198,11 @@ impl Store {
     /// [`StoreError`].
     pub async fn load_events(&self, ids: &[EventId]) -> Result<Vec<Event>, StoreError> {
         let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
-        let rows = self.rows(&LOAD_EVENTS, &[&ids]).await?;
-        rows.iter().map(|row| event(&LOAD_EVENTS, row)).collect()
+        let rows = self.query(&LOAD_EVENTS, &[&ids]).await?;
+        rows.iter().map(event).collect()
     }
 
-    /// `sql/statements/events/insert_event.sql`: the new event, or none if its idempotency key is known.
+    /// `sql/statements/events/insert_event.sql`: the new event. `None` if its idempotency key is known.
     ///
     /// # Errors
     /// [`StoreError`]; a violated CHECK is a [`StoreError::Failed`], a sequence that lies behind and that this role may not
@@ -227,7 +226,7 @@ impl Store {
     async fn insert_event_once(&self, new: &NewEvent) -> Result<Option<EventId>, StoreError> {
         let delay_ms = new.delay.map(millis);
         let row = self
-            .row(
+            .query_one(
                 &INSERT_EVENT,
                 &[
                     &new.topic,
@@ -240,12 +239,11 @@ impl Store {
                     &new.deliver_after,
                 ],
             )
-            .await?
-            .ok_or_else(|| missing(&INSERT_EVENT))?;
-        if column(&INSERT_EVENT, &row, "is_taken")? {
+            .await?;
+        if row.get("is_taken")? {
             return Err(StoreError::IdTaken);
         }
-        Ok(column::<Option<i64>>(&INSERT_EVENT, &row, "id")?.map(EventId::new))
+        Ok(row.get::<Option<i64>>("id")?.map(EventId::new))
     }
 
     /// `sql/statements/events/find_event.sql`.
@@ -253,76 +251,68 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn find_event(&self, idempotency_key: &str) -> Result<Option<EventId>, StoreError> {
-        let row = self.row(&FIND_EVENT, &[&idempotency_key]).await?;
-        row.map(|row| column(&FIND_EVENT, &row, "id").map(EventId::new)).transpose()
+        let row = self.query_opt(&FIND_EVENT, &[&idempotency_key]).await?;
+        row.map(|row| row.get("id").map(EventId::new)).transpose()
     }
 }
 
-pub(super) fn xid(statement: &Statement, text: &str) -> Result<u64, StoreError> {
-    text.parse().map_err(|fault: std::num::ParseIntError| StoreError::Row {
-        statement: statement.name,
-        fault: fault.to_string(),
-    })
+/// Reads a transaction id (`xid8`), which is a column of text.
+pub(super) fn xid(row: &Row, column: &str) -> Result<u64, StoreError> {
+    row.get::<&str>(column)?.parse().map_err(|fault: std::num::ParseIntError| row.fault(fault))
 }
 
-fn places(statement: &Statement, rows: &[Row]) -> Result<Vec<Position>, StoreError> {
-    let place = |row| place(statement, row, "created_xid", "id").transpose();
-    rows.iter().filter_map(place).collect()
+/// Reads the places of events, one a row.
+pub(super) fn places(rows: &[Row]) -> Result<Vec<Position>, StoreError> {
+    rows.iter().filter_map(|row| place(row, "created_xid", "id").transpose()).collect()
 }
 
-/// An event's place; none where the columns are null.
-pub(super) fn place(
-    statement: &Statement,
-    row: &Row,
-    xid_column: &'static str,
-    id_column: &'static str,
-) -> Result<Option<Position>, StoreError> {
-    let text: Option<&str> = column(statement, row, xid_column)?;
-    text.map(|text| Ok(Position { xid: xid(statement, text)?, id: column(statement, row, id_column)? }))
-        .transpose()
+/// Reads the place of an event. `None` if the columns are null.
+pub(super) fn place(row: &Row, xid_column: &str, id_column: &str) -> Result<Option<Position>, StoreError> {
+    if row.is_null(xid_column)? {
+        return Ok(None);
+    }
+    Ok(Some(Position { xid: xid(row, xid_column)?, id: row.get(id_column)? }))
 }
 
 pub(super) fn unrouted_event(row: &Row) -> Result<UnroutedEvent, StoreError> {
-    let id: i64 = column(&CLAIM_EVENTS, row, "id")?;
-    let delay_ms: Option<i64> = column(&CLAIM_EVENTS, row, "delay_ms")?;
-    let payload_bytes: i32 = column(&CLAIM_EVENTS, row, "payload_bytes")?;
-    let is_loaded = column::<Option<&str>>(&CLAIM_EVENTS, row, "payload")?.is_some();
+    let id: i64 = row.get("id")?;
+    let payload_bytes: i32 = row.get("payload_bytes")?;
     Ok(UnroutedEvent {
         id: EventId::new(id),
-        place: Position { xid: xid(&CLAIM_EVENTS, column(&CLAIM_EVENTS, row, "created_xid")?)?, id },
-        topic: column(&CLAIM_EVENTS, row, "topic")?,
-        destination: column(&CLAIM_EVENTS, row, "destination")?,
-        delay: delay_ms.filter(|ms| *ms > 0).map(from_millis),
+        place: Position { xid: xid(row, "created_xid")?, id },
+        topic: row.get("topic")?,
+        destination: row.get("destination")?,
+        delay: row.duration_or_null("delay_ms")?.filter(|delay| !delay.is_zero()),
         payload_bytes: u64::try_from(payload_bytes).unwrap_or_default(),
-        endpoint_version: column(&CLAIM_EVENTS, row, "endpoint_version")?,
-        event: is_loaded.then(|| event(&CLAIM_EVENTS, row)).transpose()?,
+        endpoint_version: row.get("endpoint_version")?,
+        event: if row.is_null("payload")? { None } else { Some(event(row)?) },
     })
 }
 
 pub(super) fn first_claim(held_by: DispatcherId, row: &Row) -> Result<Claimed, StoreError> {
     Ok(Claimed {
-        delivery_id: DeliveryId::new(column(&ROUTE_EVENTS, row, "delivery_id")?),
-        claim_id: ClaimId::new(column(&ROUTE_EVENTS, row, "claim_id")?),
+        delivery_id: DeliveryId::new(row.get("delivery_id")?),
+        claim_id: ClaimId::new(row.get("claim_id")?),
         held_by,
-        event_id: EventId::new(column(&ROUTE_EVENTS, row, "event_id")?),
-        endpoint_no: EndpointNo::new(column(&ROUTE_EVENTS, row, "endpoint_no")?),
+        event_id: EventId::new(row.get("event_id")?),
+        endpoint_no: EndpointNo::new(row.get("endpoint_no")?),
         attempt: 1,
         attempts_before: 0,
         is_newborn: true,
     })
 }
 
-fn event(statement: &Statement, row: &Row) -> Result<Event, StoreError> {
-    let payload: &str = column(statement, row, "payload")?;
-    let since: SystemTime = column(statement, row, "since")?;
-    let now: SystemTime = column(statement, row, "now")?;
+fn event(row: &Row) -> Result<Event, StoreError> {
+    let payload: &str = row.get("payload")?;
+    let since: SystemTime = row.get("since")?;
+    let now: SystemTime = row.get("now")?;
     Ok(Event {
-        id: EventId::new(column(statement, row, "id")?),
-        webhook_id: column(statement, row, "webhook_id")?,
-        topic: column(statement, row, "topic")?,
-        headers: headers(column(statement, row, "headers")?),
+        id: EventId::new(row.get("id")?),
+        webhook_id: row.get("webhook_id")?,
+        topic: row.get("topic")?,
+        headers: headers(row.get("headers")?),
         payload: Bytes::copy_from_slice(payload.as_bytes()),
-        created_at: column(statement, row, "created_at")?,
+        created_at: row.get("created_at")?,
         age_at_load: now.duration_since(since).unwrap_or_default(),
         loaded: Instant::now(),
         memory: None,

@@ -1,5 +1,5 @@
-//! Statements of a person who asks whether all is well: the server, this role, its tables, what is late. Most of them read
-//! PostgreSQL's own catalogs, and work before there is a schema.
+//! Statements of `postrider doctor`: the server, this role, its tables, late work. Most of them read PostgreSQL's own catalogs,
+//! and work before there is a schema.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use super::statements::{
     COUNT_HOSTS, LIST_HIDDEN_TABLES, LIST_LACKING_GRANTS, LIST_OLD_TRANSACTIONS, LIST_TABLES, READ_LATENESS,
     READ_SERVER, READ_TIME,
 };
-use super::{Store, StoreError, column, from_millis, json_row, millis, missing};
+use super::{Store, StoreError, millis};
 
-/// What the server and this session are.
+/// The server and this session.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(
     missing_docs,
@@ -36,7 +36,7 @@ pub struct ServerRow {
     pub now_ms: i64,
 }
 
-/// What holds back vacuum, the floor of routing, or a migration.
+/// An old transaction, or what has the same effect: it holds back vacuum, the floor of routing, or a migration.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OldTransaction {
     /// `session`, `process`, `prepared transaction` or `replication slot`.
@@ -45,7 +45,7 @@ pub struct OldTransaction {
     pub name: String,
     /// Whose it is.
     pub says: String,
-    /// How long it has been open; none: unknown.
+    /// How long it has been open. `None` if that is not known.
     pub age_ms: Option<i64>,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for OldTransaction {
     }
 }
 
-/// What the statistics say of a table.
+/// A table, as PostgreSQL's statistics show it.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "the columns of sql/statements/database/list_tables.sql")]
 pub struct TableRow {
@@ -68,7 +68,7 @@ pub struct TableRow {
     pub last_vacuum_at: Option<String>,
 }
 
-/// How late the oldest work is; none: there is none.
+/// How late the oldest work is. An age is `None` if there is no such work.
 #[derive(Clone, Debug)]
 pub struct Lateness {
     /// Age of the oldest unrouted event.
@@ -77,18 +77,18 @@ pub struct Lateness {
     pub overdue: Option<Duration>,
     /// Events and deliveries that the database refused.
     pub set_aside: i64,
-    /// Why the first of them was.
+    /// Why the first of them was refused.
     pub reason: Option<String>,
 }
 
 impl Store {
-    /// `sql/statements/database/read_time.sql`: the database's clock, so long ago, as text.
+    /// `sql/statements/database/read_time.sql`: the time of the database's clock, `ago` earlier, as text.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn read_time(&self, ago: Duration) -> Result<String, StoreError> {
-        let row = self.row(&READ_TIME, &[&millis(ago)]).await?;
-        column(&READ_TIME, &row.ok_or_else(|| missing(&READ_TIME))?, "at")
+        let row = self.query_one(&READ_TIME, &[&millis(ago)]).await?;
+        row.get("at")
     }
 
     /// `sql/statements/database/read_server.sql`.
@@ -96,8 +96,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_server(&self) -> Result<ServerRow, StoreError> {
-        let row = self.row(&READ_SERVER, &[]).await?.ok_or_else(|| missing(&READ_SERVER))?;
-        json_row(&READ_SERVER, &row)
+        let row = self.query_one(&READ_SERVER, &[]).await?;
+        row.json("row")
     }
 
     /// `sql/statements/dispatchers/count_hosts.sql`.
@@ -105,8 +105,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn count_hosts(&self) -> Result<usize, StoreError> {
-        let row = self.row(&COUNT_HOSTS, &[]).await?.ok_or_else(|| missing(&COUNT_HOSTS))?;
-        let hosts: i64 = column(&COUNT_HOSTS, &row, "hosts")?;
+        let row = self.query_one(&COUNT_HOSTS, &[]).await?;
+        let hosts: i64 = row.get("hosts")?;
         Ok(usize::try_from(hosts).unwrap_or_default())
     }
 
@@ -115,8 +115,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_lacking_grants(&self) -> Result<Vec<String>, StoreError> {
-        let rows = self.rows(&LIST_LACKING_GRANTS, &[]).await?;
-        rows.iter().map(|row| column(&LIST_LACKING_GRANTS, row, "lacking")).collect()
+        let rows = self.query(&LIST_LACKING_GRANTS, &[]).await?;
+        rows.iter().map(|row| row.get("lacking")).collect()
     }
 
     /// `sql/statements/rights/list_hidden_tables.sql`.
@@ -124,8 +124,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_hidden_tables(&self) -> Result<Vec<String>, StoreError> {
-        let rows = self.rows(&LIST_HIDDEN_TABLES, &[]).await?;
-        rows.iter().map(|row| column(&LIST_HIDDEN_TABLES, row, "hidden")).collect()
+        let rows = self.query(&LIST_HIDDEN_TABLES, &[]).await?;
+        rows.iter().map(|row| row.get("hidden")).collect()
     }
 
     /// `sql/statements/database/list_old_transactions.sql`.
@@ -136,8 +136,8 @@ impl Store {
         &self,
         older_than: Duration,
     ) -> Result<Vec<OldTransaction>, StoreError> {
-        let rows = self.rows(&LIST_OLD_TRANSACTIONS, &[&millis(older_than)]).await?;
-        rows.iter().map(|row| json_row(&LIST_OLD_TRANSACTIONS, row)).collect()
+        let rows = self.query(&LIST_OLD_TRANSACTIONS, &[&millis(older_than)]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
     }
 
     /// `sql/statements/database/list_tables.sql`.
@@ -145,8 +145,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_tables(&self) -> Result<Vec<TableRow>, StoreError> {
-        let rows = self.rows(&LIST_TABLES, &[]).await?;
-        rows.iter().map(|row| json_row(&LIST_TABLES, row)).collect()
+        let rows = self.query(&LIST_TABLES, &[]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
     }
 
     /// `sql/statements/statistics/read_lateness.sql`.
@@ -154,14 +154,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_lateness(&self) -> Result<Lateness, StoreError> {
-        let row = self.row(&READ_LATENESS, &[]).await?.ok_or_else(|| missing(&READ_LATENESS))?;
-        let unrouted: Option<i64> = column(&READ_LATENESS, &row, "unrouted_ms")?;
-        let overdue: Option<i64> = column(&READ_LATENESS, &row, "overdue_ms")?;
+        let row = self.query_one(&READ_LATENESS, &[]).await?;
         Ok(Lateness {
-            unrouted: unrouted.map(from_millis),
-            overdue: overdue.map(from_millis),
-            set_aside: column(&READ_LATENESS, &row, "set_aside")?,
-            reason: column(&READ_LATENESS, &row, "reason")?,
+            unrouted: row.duration_or_null("unrouted_ms")?,
+            overdue: row.duration_or_null("overdue_ms")?,
+            set_aside: row.get("set_aside")?,
+            reason: row.get("reason")?,
         })
     }
 }

@@ -2,10 +2,10 @@
 //! else creates, replaces, rotates or seals the endpoint.
 
 use deadpool::managed::Object;
-use tokio_postgres::Row;
 
 use super::errors::leaves_connection_usable;
 use super::route_transaction::Bound;
+use super::row::{self, Row};
 use super::secrets::{Stored, stored};
 use super::statements::{LOCK_ENDPOINT, READ_SECRETS};
 use super::{Connection, Params, Statement, Store, StoreError, in_time};
@@ -47,7 +47,7 @@ impl HeldEndpoint<'_> {
     /// [`StoreError`]: nothing happened, unless the commit's answer was lost.
     pub(super) async fn end_with(
         mut self,
-        statement: &Statement,
+        statement: &'static Statement,
         params: Params<'_>,
     ) -> Result<Option<Row>, StoreError> {
         match self.run(statement, params, Bound::Commits).await {
@@ -65,12 +65,13 @@ impl HeldEndpoint<'_> {
 
     async fn run(
         &self,
-        statement: &Statement,
+        statement: &'static Statement,
         params: Params<'_>,
         bound: Bound,
     ) -> Result<Vec<Row>, StoreError> {
         let Some(connection) = &self.connection else { return Ok(Vec::new()) };
-        in_time(statement.name, self.store.deadline, connection.query_at(bound, statement.sql, params)).await
+        let rows = connection.query_at(bound, statement.sql, params);
+        Ok(row::of(statement, in_time(statement.name, self.store.deadline, rows).await?))
     }
 
     /// Ends it after a failure, if it is still open, and gives the connection up only if it must.

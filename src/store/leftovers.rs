@@ -1,12 +1,14 @@
-//! Statements about deliveries that nobody works on any more: of the dead, of lost answers, of deleted endpoints.
+//! Statements about deliveries that nobody works on any more: those of dead dispatchers, of lost answers, of deleted
+//! endpoints.
 
+use super::row::Row;
 use super::statements::{
     FIND_DEAD_CLAIM, FIND_ORPHANED_CLAIMS, FIND_UNWANTED, GIVE_UP_DELIVERIES, RESCUE_CLAIMS,
 };
-use super::{Store, StoreError, column, missing};
+use super::{Store, StoreError};
 use crate::model::delivery::{ClaimId, DeliveryId, DispatcherId};
 
-/// What one rescue came to.
+/// The result of one rescue.
 #[derive(Clone, Copy, Debug)]
 pub struct Rescued {
     /// Deliveries that were taken back.
@@ -22,23 +24,24 @@ pub struct Rescued {
 pub struct DeadClaim {
     /// The claim.
     pub claim_id: ClaimId,
-    /// What it still holds.
+    /// The deliveries that it still holds.
     pub delivery_ids: Vec<DeliveryId>,
 }
 
-/// A delivery that a dispatcher holds without knowing it.
+/// A claim that a dispatcher holds without knowing it, because the answer to its claim was lost.
 #[derive(Clone, Copy, Debug)]
-pub struct Stray {
+pub struct OrphanedClaim {
     /// The claim that holds it.
     pub claim_id: ClaimId,
-    /// The delivery; none: the claim holds this one no more.
+    /// A delivery of the claim. `None` if the claim holds no delivery any more.
     pub delivery_id: Option<DeliveryId>,
-    /// It was refused alone, and is not to be tried yet.
+    /// Whether it was refused alone, and is not to be tried yet.
     pub is_refused: bool,
 }
 
 impl Store {
-    /// `sql/statements/leftovers/rescue_claims.sql`: of at most `claims_max` claims behind `after`, everything or these deliveries alone.
+    /// `sql/statements/leftovers/rescue_claims.sql`: takes back deliveries of at most `claims_max` claims behind `after`. `only` limits
+    /// it to these deliveries.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
@@ -49,12 +52,11 @@ impl Store {
         only: Option<&[DeliveryId]>,
     ) -> Result<Rescued, StoreError> {
         let only: Option<Vec<i64>> = only.map(|ids| ids.iter().map(|id| id.get()).collect());
-        let row = self.row(&RESCUE_CLAIMS, &[&claims_max, &after.get(), &only]).await?;
-        let row = row.ok_or_else(|| missing(&RESCUE_CLAIMS))?;
+        let row = self.query_one(&RESCUE_CLAIMS, &[&claims_max, &after.get(), &only]).await?;
         Ok(Rescued {
-            deliveries: column(&RESCUE_CLAIMS, &row, "rescued")?,
-            claims: column(&RESCUE_CLAIMS, &row, "claims")?,
-            last: column::<Option<i64>>(&RESCUE_CLAIMS, &row, "last_claim_id")?.map(ClaimId::new),
+            deliveries: row.get("rescued")?,
+            claims: row.get("claims")?,
+            last: row.get::<Option<i64>>("last_claim_id")?.map(ClaimId::new),
         })
     }
 
@@ -63,10 +65,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn find_dead_claim(&self, after: ClaimId) -> Result<Option<DeadClaim>, StoreError> {
-        let Some(row) = self.row(&FIND_DEAD_CLAIM, &[&after.get()]).await? else { return Ok(None) };
-        let ids: Vec<i64> = column(&FIND_DEAD_CLAIM, &row, "delivery_ids")?;
+        let Some(row) = self.query_opt(&FIND_DEAD_CLAIM, &[&after.get()]).await? else { return Ok(None) };
+        let ids: Vec<i64> = row.get("delivery_ids")?;
         Ok(Some(DeadClaim {
-            claim_id: ClaimId::new(column(&FIND_DEAD_CLAIM, &row, "claim_id")?),
+            claim_id: ClaimId::new(row.get("claim_id")?),
             delivery_ids: ids.into_iter().map(DeliveryId::new).collect(),
         }))
     }
@@ -80,18 +82,17 @@ impl Store {
         dispatcher: DispatcherId,
         known: &[ClaimId],
         claims_max: i64,
-    ) -> Result<Vec<Stray>, StoreError> {
+    ) -> Result<Vec<OrphanedClaim>, StoreError> {
         let known: Vec<i64> = known.iter().map(|id| id.get()).collect();
-        let rows = self.rows(&FIND_ORPHANED_CLAIMS, &[&dispatcher.get(), &known, &claims_max]).await?;
-        let stray = |row| {
-            Ok(Stray {
-                claim_id: ClaimId::new(column(&FIND_ORPHANED_CLAIMS, row, "claim_id")?),
-                delivery_id: column::<Option<i64>>(&FIND_ORPHANED_CLAIMS, row, "delivery_id")?
-                    .map(DeliveryId::new),
-                is_refused: column(&FIND_ORPHANED_CLAIMS, row, "is_refused")?,
+        let rows = self.query(&FIND_ORPHANED_CLAIMS, &[&dispatcher.get(), &known, &claims_max]).await?;
+        let orphaned = |row: &Row| {
+            Ok(OrphanedClaim {
+                claim_id: ClaimId::new(row.get("claim_id")?),
+                delivery_id: row.get::<Option<i64>>("delivery_id")?.map(DeliveryId::new),
+                is_refused: row.get("is_refused")?,
             })
         };
-        rows.iter().map(stray).collect()
+        rows.iter().map(orphaned).collect()
     }
 
     /// `sql/statements/deliveries/find_unwanted.sql`: at most `deliveries_max` of either kind.
@@ -99,17 +100,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn find_unwanted(&self, deliveries_max: i64) -> Result<Vec<DeliveryId>, StoreError> {
-        let rows = self.rows(&FIND_UNWANTED, &[&deliveries_max]).await?;
-        rows.iter().map(|row| column(&FIND_UNWANTED, row, "delivery_id").map(DeliveryId::new)).collect()
+        let rows = self.query(&FIND_UNWANTED, &[&deliveries_max]).await?;
+        rows.iter().map(|row| row.get("delivery_id").map(DeliveryId::new)).collect()
     }
 
-    /// `sql/statements/deliveries/give_up_deliveries.sql`: how many; what is locked is left.
+    /// `sql/statements/deliveries/give_up_deliveries.sql`: how many were given up. Locked ones are left.
     ///
     /// # Errors
-    /// [`StoreError`]: none is given up, unless the answer was lost.
+    /// [`StoreError`]: no delivery is given up, unless the answer was lost.
     pub async fn give_up_deliveries(&self, ids: &[DeliveryId]) -> Result<i64, StoreError> {
         let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
-        let row = self.row(&GIVE_UP_DELIVERIES, &[&ids]).await?;
-        column(&GIVE_UP_DELIVERIES, &row.ok_or_else(|| missing(&GIVE_UP_DELIVERIES))?, "given_up")
+        let row = self.query_one(&GIVE_UP_DELIVERIES, &[&ids]).await?;
+        row.get("given_up")
     }
 }

@@ -1,9 +1,10 @@
-//! What is measured in the database at each exporter of the metrics.
+//! Measurements in the database, taken each time the metrics are read.
 
 use std::time::Duration;
 
+use super::row::Row;
 use super::statements::{MEASURE_BACKLOG, MEASURE_ENDPOINTS, MEASURE_SERVER, MEASURE_TABLES};
-use super::{Statement, Store, StoreError, column, from_millis, missing};
+use super::{Store, StoreError};
 use crate::model::endpoint::EndpointNo;
 
 /// The row of `sql/statements/statistics/measure_backlog.sql`.
@@ -66,16 +67,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn measure_backlog(&self) -> Result<BacklogMeasure, StoreError> {
-        let row = self.row(&MEASURE_BACKLOG, &[]).await?.ok_or_else(|| missing(&MEASURE_BACKLOG))?;
+        let row = self.query_one(&MEASURE_BACKLOG, &[]).await?;
         Ok(BacklogMeasure {
-            unrouted: column(&MEASURE_BACKLOG, &row, "unrouted")?,
-            pending: column(&MEASURE_BACKLOG, &row, "pending")?,
-            in_progress: column(&MEASURE_BACKLOG, &row, "in_progress")?,
-            failed: column(&MEASURE_BACKLOG, &row, "failed")?,
-            oldest_unrouted_age: age(&MEASURE_BACKLOG, &row, "oldest_unrouted_age_ms")?,
-            oldest_due_age: age(&MEASURE_BACKLOG, &row, "oldest_due_age_ms")?,
-            open_circuits: column(&MEASURE_BACKLOG, &row, "open_circuits")?,
-            set_aside: column(&MEASURE_BACKLOG, &row, "set_aside")?,
+            unrouted: row.get("unrouted")?,
+            pending: row.get("pending")?,
+            in_progress: row.get("in_progress")?,
+            failed: row.get("failed")?,
+            oldest_unrouted_age: row.duration("oldest_unrouted_age_ms")?,
+            oldest_due_age: row.duration("oldest_due_age_ms")?,
+            open_circuits: row.get("open_circuits")?,
+            set_aside: row.get("set_aside")?,
         })
     }
 
@@ -84,8 +85,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn measure_endpoints(&self, endpoints_max: i64) -> Result<EndpointMeasures, StoreError> {
-        let rows = self.rows(&MEASURE_ENDPOINTS, &[&endpoints_max]).await?;
-        let omitted = rows.first().map(|row| column(&MEASURE_ENDPOINTS, row, "omitted")).transpose()?;
+        let rows = self.query(&MEASURE_ENDPOINTS, &[&endpoints_max]).await?;
+        let omitted = rows.first().map(|row| row.get("omitted")).transpose()?;
         let endpoints = rows.iter().map(endpoint).collect::<Result<_, _>>()?;
         Ok(EndpointMeasures { endpoints, omitted: omitted.unwrap_or_default() })
     }
@@ -95,10 +96,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn measure_server(&self) -> Result<ServerMeasure, StoreError> {
-        let row = self.row(&MEASURE_SERVER, &[]).await?.ok_or_else(|| missing(&MEASURE_SERVER))?;
+        let row = self.query_one(&MEASURE_SERVER, &[]).await?;
         Ok(ServerMeasure {
-            oldest_snapshot_age: age(&MEASURE_SERVER, &row, "oldest_snapshot_age_ms")?,
-            notification_queue_usage: column(&MEASURE_SERVER, &row, "notification_queue_usage")?,
+            oldest_snapshot_age: row.duration("oldest_snapshot_age_ms")?,
+            notification_queue_usage: row.get("notification_queue_usage")?,
         })
     }
 
@@ -107,30 +108,26 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn measure_tables(&self) -> Result<Vec<TableMeasure>, StoreError> {
-        let read = |row| {
+        let read = |row: &Row| {
             Ok(TableMeasure {
-                table_name: column(&MEASURE_TABLES, row, "table_name")?,
-                live_tuples: column(&MEASURE_TABLES, row, "live_tuples")?,
-                dead_tuples: column(&MEASURE_TABLES, row, "dead_tuples")?,
-                size_bytes: column(&MEASURE_TABLES, row, "size_bytes")?,
-                hot_update_ratio: column(&MEASURE_TABLES, row, "hot_update_ratio")?,
+                table_name: row.get("table_name")?,
+                live_tuples: row.get("live_tuples")?,
+                dead_tuples: row.get("dead_tuples")?,
+                size_bytes: row.get("size_bytes")?,
+                hot_update_ratio: row.get("hot_update_ratio")?,
             })
         };
-        self.rows(&MEASURE_TABLES, &[]).await?.iter().map(read).collect()
+        self.query(&MEASURE_TABLES, &[]).await?.iter().map(read).collect()
     }
 }
 
-fn endpoint(row: &tokio_postgres::Row) -> Result<EndpointMeasure, StoreError> {
+fn endpoint(row: &Row) -> Result<EndpointMeasure, StoreError> {
     Ok(EndpointMeasure {
-        no: EndpointNo::new(column(&MEASURE_ENDPOINTS, row, "endpoint_no")?),
-        id: column(&MEASURE_ENDPOINTS, row, "endpoint_id")?,
-        is_enabled: column(&MEASURE_ENDPOINTS, row, "is_enabled")?,
-        pending: column(&MEASURE_ENDPOINTS, row, "pending")?,
-        failed_24h: column(&MEASURE_ENDPOINTS, row, "failed_24h")?,
-        oldest_pending_age: age(&MEASURE_ENDPOINTS, row, "oldest_pending_age_ms")?,
+        no: EndpointNo::new(row.get("endpoint_no")?),
+        id: row.get("endpoint_id")?,
+        is_enabled: row.get("is_enabled")?,
+        pending: row.get("pending")?,
+        failed_24h: row.get("failed_24h")?,
+        oldest_pending_age: row.duration("oldest_pending_age_ms")?,
     })
-}
-
-fn age(statement: &Statement, row: &tokio_postgres::Row, name: &str) -> Result<Duration, StoreError> {
-    column(statement, row, name).map(from_millis)
 }

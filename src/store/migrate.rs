@@ -1,5 +1,7 @@
-//! Migrations: refinery under an advisory lock, because refinery takes none; a newer database is refused. Tables change by versioned
-//! migrations, functions and views are made again whenever their text differs from the one that was applied.
+//! Migrations. refinery takes no lock, so it runs under an advisory lock of ours. A newer database is refused.
+//!
+//! Tables change by versioned migrations. Functions and views are made again whenever their text differs from the text that was
+//! applied.
 
 mod apply;
 mod schema;
@@ -82,7 +84,7 @@ pub enum MigrateError {
     /// A table that has to change was in use at every try; nothing has changed.
     #[error("could not lock the tables of the schema, nothing is changed: {0}")]
     Locked(String),
-    /// What should say which migrations were applied may say anything.
+    /// The table that records the applied migrations cannot be trusted.
     #[error(
         "{said}, who could change what it does, or is no plain table: drop it, or make it its schema's owner's"
     )]
@@ -219,7 +221,7 @@ fn is_locked_out(fault: &refinery::Error) -> bool {
     source.and_then(|source| source.downcast_ref()).is_some_and(is_lock_fault)
 }
 
-/// Who is in the way, and what ends that, as well as this role may know.
+/// Says who holds the locks and what ends that, as far as this role can see.
 async fn lock_holders(client: &Client) -> String {
     let rows = tokio::time::timeout(STATEMENT_DEADLINE, client.query(LIST_LOCK_HOLDERS.sql, &[])).await;
     let rows = rows.ok().and_then(Result::ok).unwrap_or_default();
@@ -234,8 +236,8 @@ async fn lock_holders(client: &Client) -> String {
     format!("{}; end it or try again", holders.join("; "))
 }
 
-/// The one value of a query; none: null, or no row. What one message holds is one transaction, so that the search path
-/// is pinned for the query, and for nobody else behind a pooler.
+/// The one value of a query. `None` if it is null, or if there is no row. One message is one transaction: so the search path is
+/// pinned for this query, and not for another client behind a pooler.
 async fn value_of(client: &Client, query: &str) -> Result<Option<String>, MigrateError> {
     let query = format!("{PIN_SEARCH_PATH}; {query}");
     let answer = tokio::time::timeout(STATEMENT_DEADLINE, client.simple_query(&query));

@@ -11,7 +11,7 @@ use super::{ConnectError, DatabaseUrl, Session};
 pub(super) type Pool = managed::Pool<Opener>;
 pub(super) type PoolError = managed::PoolError<ConnectError>;
 
-/// Opens connections, one at a time (see `gate.rs`), and gives up those that are closed.
+/// Opens connections, one at a time (see `connect/throttle.rs`), and gives up those that are closed.
 #[derive(Debug)]
 pub(super) struct Opener {
     url: DatabaseUrl,
@@ -20,18 +20,18 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    /// What its connections are for.
+    /// The purpose of its connections.
     pub(super) fn session(&self) -> Session {
         self.session
     }
 
-    /// How many connections were opened.
+    /// How many connections were opened so far.
     pub(super) fn opened(&self) -> u64 {
         self.opened.load(Ordering::Acquire)
     }
 }
 
-/// A pool of at most `connections_max`; opens none yet.
+/// A pool of at most `connections_max` connections. It opens its first connection later.
 ///
 /// # Errors
 /// When it cannot be built.
@@ -40,7 +40,7 @@ pub(super) fn pool(
     session: Session,
     connections_max: usize,
 ) -> Result<Pool, managed::BuildError> {
-    // What opens a connection has a deadline of its own.
+    // `create` has no timeout here: `DatabaseUrl::open` has a deadline of its own.
     let timeouts = Timeouts { wait: Some(session.deadline()), create: None, recycle: None };
     Pool::builder(Opener { url: url.clone(), session, opened: AtomicU64::new(0) })
         .max_size(connections_max)

@@ -1,11 +1,11 @@
-//! Statements about rows that the database refuses to write: recorded, passed over, tried again alone.
+//! Statements about rows that the database refuses to write. They are recorded, passed over, and tried again alone.
 
 use super::errors::is_passing;
 use super::statements::{FORGET_REFUSED, HASTEN_REFUSED, LIST_REFUSED_DUE, SET_ASIDE};
-use super::{Store, StoreError, column, one_line};
+use super::{Store, StoreError, one_line};
 use crate::model::delivery::DeliveryId;
 
-/// What a row was refused for; the names are those of `postrider.refused.stage`.
+/// The step at which a row was refused. The names are those of `postrider.refused.stage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedStage {
     /// An event cannot be routed.
@@ -36,25 +36,26 @@ impl RefusedStage {
 }
 
 impl Store {
-    /// `sql/statements/refused/set_aside.sql`: the row is tried again after 5 s, 5 min, 30 min and so on; after seconds, where what stands in the
-    /// way may be over soon.
+    /// `sql/statements/refused/set_aside.sql`. The row is tried again after 5 s, 5 min, 30 min and so on. If the fault may be over
+    /// soon, it is tried again after seconds.
     ///
     /// # Errors
     /// [`StoreError`]: it is not recorded; a second call counts another try.
     pub async fn set_aside(&self, stage: RefusedStage, id: i64, why: &StoreError) -> Result<(), StoreError> {
         let params: super::Params<'_> = &[&stage.name(), &vec![id], &one_line(why), &is_passing(why)];
-        self.rows(&SET_ASIDE, params).await.map(drop)
+        self.execute(&SET_ASIDE, params).await
     }
 
-    /// `sql/statements/refused/hasten_refused.sql`: `id` got through; what was refused for the same reason is tried at once.
+    /// `sql/statements/refused/hasten_refused.sql`. The row `id` was accepted now, so rows that were refused for the same reason are
+    /// tried at once.
     ///
     /// # Errors
-    /// [`StoreError`]: the others are tried when it is their time.
+    /// [`StoreError`]: the others are tried when they are due.
     pub async fn hasten_refused(&self, stage: RefusedStage, id: i64) -> Result<(), StoreError> {
-        self.rows(&HASTEN_REFUSED, &[&stage.name(), &id]).await.map(drop)
+        self.execute(&HASTEN_REFUSED, &[&stage.name(), &id]).await
     }
 
-    /// `sql/statements/refused/list_refused_due.sql`: those of these deliveries that are to be tried again.
+    /// `sql/statements/refused/list_refused_due.sql`: the deliveries among `ids` that are to be tried again now.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -64,8 +65,8 @@ impl Store {
         ids: &[DeliveryId],
     ) -> Result<Vec<DeliveryId>, StoreError> {
         let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
-        let rows = self.rows(&LIST_REFUSED_DUE, &[&stage.name(), &ids]).await?;
-        rows.iter().map(|row| column(&LIST_REFUSED_DUE, row, "id").map(DeliveryId::new)).collect()
+        let rows = self.query(&LIST_REFUSED_DUE, &[&stage.name(), &ids]).await?;
+        rows.iter().map(|row| row.get("id").map(DeliveryId::new)).collect()
     }
 
     /// `sql/statements/refused/forget_refused.sql`.
@@ -73,6 +74,6 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
     pub async fn forget_refused(&self) -> Result<(), StoreError> {
-        self.rows(&FORGET_REFUSED, &[]).await.map(drop)
+        self.execute(&FORGET_REFUSED, &[]).await
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio_postgres::Row;
 use utoipa::ToSchema;
 
 use super::errors::is_stale_plan;
+use super::row::Row;
 use super::secrets::Stored;
 use super::statements::{PUT_ENDPOINT, ROTATE_SECRET};
 use super::views::RotatedSecret;

@@ -1,10 +1,10 @@
-//! Statements of retention: what is old enough goes, wherever it stands in the order of events.
+//! Statements of retention: finished events that are old enough are deleted, wherever they stand in the order of events.
 
 use std::time::Duration;
 
-use super::events::{Position, place, xid};
+use super::events::{Position, place, places, xid};
 use super::statements::{DELETE_FINISHED, FIND_REFUSED_DELETIONS, READ_RESTORED};
-use super::{Store, StoreError, column, millis, missing};
+use super::{Store, StoreError, millis};
 
 /// How long finished events are kept.
 #[derive(Clone, Copy, Debug)]
@@ -20,22 +20,22 @@ pub struct Retention {
 pub enum DeletionRange {
     /// At the first event that is younger than this, among those that were inserted in this cluster.
     UpToYoungerThan(Duration),
-    /// Before the events of this transaction; younger events on the way are passed over.
+    /// Before the events of this transaction. Younger events on the way are passed over.
     UpToTransaction(u64),
 }
 
-/// How far a step of deletion came.
+/// The result of one step of deletion.
 #[derive(Clone, Copy, Debug)]
 pub struct Deletion {
     /// Events looked at.
     pub looked_at: u32,
     /// Events deleted, with their deliveries and attempts.
     pub deleted: u32,
-    /// The last that was looked at: the next step goes on behind it.
+    /// The last event that was looked at. The next step goes on behind it.
     pub last: Option<Position>,
-    /// The first that was looked at and stays.
+    /// The first event that was looked at and stays.
     pub kept: Option<Position>,
-    /// What follows is too young, or there is nothing.
+    /// Whether the deletion ends here: the events that follow are too young, or there are none.
     pub is_end: bool,
 }
 
@@ -58,20 +58,18 @@ impl Store {
         let (xid, rows_max) = (after.xid.to_string(), i64::from(rows_max));
         let (complete_ms, failed_ms) = (millis(retention.complete), millis(retention.failed));
         let row = self
-            .row(
+            .query_one(
                 &DELETE_FINISHED,
                 &[&xid, &after.id, &rows_max, &complete_ms, &failed_ms, &millis(young), &until],
             )
-            .await?
-            .ok_or_else(|| missing(&DELETE_FINISHED))?;
-        let count =
-            |name| column::<i64>(&DELETE_FINISHED, &row, name).map(|n| u32::try_from(n).unwrap_or_default());
+            .await?;
+        let count = |name| row.get::<i64>(name).map(|n| u32::try_from(n).unwrap_or_default());
         Ok(Deletion {
             looked_at: count("looked_at")?,
             deleted: count("deleted")?,
-            last: place(&DELETE_FINISHED, &row, "last_xid", "last_id")?,
-            kept: place(&DELETE_FINISHED, &row, "kept_xid", "kept_id")?,
-            is_end: column(&DELETE_FINISHED, &row, "is_end")?,
+            last: place(&row, "last_xid", "last_id")?,
+            kept: place(&row, "kept_xid", "kept_id")?,
+            is_end: row.get("is_end")?,
         })
     }
 
@@ -80,21 +78,20 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn find_refused_deletions(&self, events_max: i64) -> Result<Vec<Position>, StoreError> {
-        let rows = self.rows(&FIND_REFUSED_DELETIONS, &[&events_max]).await?;
-        let places = rows.iter().map(|row| place(&FIND_REFUSED_DELETIONS, row, "created_xid", "id"));
-        Ok(places.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        let rows = self.query(&FIND_REFUSED_DELETIONS, &[&events_max]).await?;
+        places(&rows)
     }
 
-    /// `sql/statements/events/read_restored.sql`: the first transaction and the last one; none: nothing was restored, or it is so long ago that
-    /// nothing of it is kept.
+    /// `sql/statements/events/read_restored.sql`: the first transaction and the last one that were restored. `None` if nothing was
+    /// restored, or so long ago that no such event is kept.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn read_restored(&self, kept: Duration) -> Result<Option<(u64, u64)>, StoreError> {
-        let row = self.row(&READ_RESTORED, &[&millis(kept)]).await?.ok_or_else(|| missing(&READ_RESTORED))?;
-        let [from, until] =
-            ["from_xid", "until_xid"].map(|name| column::<Option<&str>>(&READ_RESTORED, &row, name));
-        let (Some(from), Some(until)) = (from?, until?) else { return Ok(None) };
-        Ok(Some((xid(&READ_RESTORED, from)?, xid(&READ_RESTORED, until)?)))
+        let row = self.query_one(&READ_RESTORED, &[&millis(kept)]).await?;
+        if row.is_null("from_xid")? || row.is_null("until_xid")? {
+            return Ok(None);
+        }
+        Ok(Some((xid(&row, "from_xid")?, xid(&row, "until_xid")?)))
     }
 }

@@ -1,38 +1,39 @@
-//! Statements of a person who asks what strangers have to do with the schema: names, owners, rights, roles, locks. They read
-//! PostgreSQL's own catalogs.
+//! Statements of `postrider doctor` about strangers in the schema: names, owners, rights, roles, locks. They read PostgreSQL's
+//! own catalogs.
 
+use super::row::Row;
 use super::statements::{
     LIST_BELL_HOLDERS, LIST_FOREIGN_NAMES, LIST_FOREIGN_RIGHTS, LIST_SHARING_DATABASES, LIST_STRANGE_OWNERS,
     READ_OWNER,
 };
-use super::{Store, StoreError, column};
+use super::{Store, StoreError};
 
 /// Something of the schema that depends on something outside of it, and of PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct ForeignName {
-    /// What depends, in words.
+    /// The object that depends, in words.
     pub object: String,
-    /// On what.
+    /// The object that it depends on.
     pub depends_on: String,
-    /// Whose that is; none: nobody's, or the first superuser's.
+    /// The owner of that. `None` if it has no owner, or is the first superuser's.
     pub owner: Option<String>,
-    /// A trigger, a policy or an operator class: somebody added it.
+    /// Whether somebody added it: a trigger, a policy or an operator class.
     pub is_added: bool,
 }
 
 /// Something in the schema that is not its owner's.
 #[derive(Clone, Debug)]
 pub struct StrangeOwner {
-    /// What it is, in words.
+    /// The object, in words.
     pub object: String,
-    /// Whose it is.
+    /// Its owner.
     pub owner: String,
 }
 
-/// Somebody may do something in the schema who is neither its owner nor one of our roles.
+/// A right in the schema that belongs to neither its owner nor one of our roles.
 #[derive(Clone, Debug)]
 pub struct ForeignRight {
-    /// What, on what, and who.
+    /// The right, the object and the role, in words.
     pub held: String,
     /// The command that ends it.
     pub take_back: String,
@@ -43,13 +44,13 @@ pub struct ForeignRight {
 pub struct SharingDatabase {
     /// Its name.
     pub name: String,
-    /// It is the one that was asked.
+    /// Whether it is the database that was asked.
     pub is_this: bool,
-    /// Every role may connect to it.
+    /// Whether every role may connect to it.
     pub is_open: bool,
 }
 
-/// A session that holds a lock of ours, and is none of ours.
+/// A session that holds a lock of ours, although it is not a dispatcher.
 #[derive(Clone, Debug)]
 pub struct BellHolder {
     /// `bell` or `leadership`.
@@ -58,7 +59,7 @@ pub struct BellHolder {
     pub pid: i32,
     /// Its role.
     pub role: String,
-    /// What it calls itself; may be empty.
+    /// Its application name. May be empty.
     pub application: String,
 }
 
@@ -68,8 +69,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_owner(&self) -> Result<Option<String>, StoreError> {
-        let row = self.row(&READ_OWNER, &[]).await?;
-        row.map(|row| column(&READ_OWNER, &row, "owner")).transpose()
+        let row = self.query_opt(&READ_OWNER, &[]).await?;
+        row.map(|row| row.get("owner")).transpose()
     }
 
     /// `sql/statements/rights/list_foreign_names.sql`
@@ -77,13 +78,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_foreign_names(&self) -> Result<Vec<ForeignName>, StoreError> {
-        let rows = self.rows(&LIST_FOREIGN_NAMES, &[]).await?;
-        let name = |row| {
+        let rows = self.query(&LIST_FOREIGN_NAMES, &[]).await?;
+        let name = |row: &Row| {
             Ok(ForeignName {
-                object: column(&LIST_FOREIGN_NAMES, row, "object")?,
-                depends_on: column(&LIST_FOREIGN_NAMES, row, "depends_on")?,
-                owner: column(&LIST_FOREIGN_NAMES, row, "owner")?,
-                is_added: column(&LIST_FOREIGN_NAMES, row, "is_added")?,
+                object: row.get("object")?,
+                depends_on: row.get("depends_on")?,
+                owner: row.get("owner")?,
+                is_added: row.get("is_added")?,
             })
         };
         rows.iter().map(name).collect()
@@ -94,13 +95,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_strange_owners(&self) -> Result<Vec<StrangeOwner>, StoreError> {
-        let rows = self.rows(&LIST_STRANGE_OWNERS, &[]).await?;
-        let owner = |row| {
-            Ok(StrangeOwner {
-                object: column(&LIST_STRANGE_OWNERS, row, "object")?,
-                owner: column(&LIST_STRANGE_OWNERS, row, "owner")?,
-            })
-        };
+        let rows = self.query(&LIST_STRANGE_OWNERS, &[]).await?;
+        let owner = |row: &Row| Ok(StrangeOwner { object: row.get("object")?, owner: row.get("owner")? });
         rows.iter().map(owner).collect()
     }
 
@@ -109,13 +105,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_foreign_rights(&self) -> Result<Vec<ForeignRight>, StoreError> {
-        let rows = self.rows(&LIST_FOREIGN_RIGHTS, &[]).await?;
-        let right = |row| {
-            Ok(ForeignRight {
-                held: column(&LIST_FOREIGN_RIGHTS, row, "held")?,
-                take_back: column(&LIST_FOREIGN_RIGHTS, row, "take_back")?,
-            })
-        };
+        let rows = self.query(&LIST_FOREIGN_RIGHTS, &[]).await?;
+        let right = |row: &Row| Ok(ForeignRight { held: row.get("held")?, take_back: row.get("take_back")? });
         rows.iter().map(right).collect()
     }
 
@@ -124,12 +115,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_sharing_databases(&self) -> Result<Vec<SharingDatabase>, StoreError> {
-        let rows = self.rows(&LIST_SHARING_DATABASES, &[]).await?;
-        let database = |row| {
+        let rows = self.query(&LIST_SHARING_DATABASES, &[]).await?;
+        let database = |row: &Row| {
             Ok(SharingDatabase {
-                name: column(&LIST_SHARING_DATABASES, row, "database")?,
-                is_this: column(&LIST_SHARING_DATABASES, row, "is_this")?,
-                is_open: column(&LIST_SHARING_DATABASES, row, "is_open")?,
+                name: row.get("database")?,
+                is_this: row.get("is_this")?,
+                is_open: row.get("is_open")?,
             })
         };
         rows.iter().map(database).collect()
@@ -140,13 +131,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_bell_holders(&self) -> Result<Vec<BellHolder>, StoreError> {
-        let rows = self.rows(&LIST_BELL_HOLDERS, &[]).await?;
-        let holder = |row| {
+        let rows = self.query(&LIST_BELL_HOLDERS, &[]).await?;
+        let holder = |row: &Row| {
             Ok(BellHolder {
-                what: column(&LIST_BELL_HOLDERS, row, "what")?,
-                pid: column(&LIST_BELL_HOLDERS, row, "pid")?,
-                role: column(&LIST_BELL_HOLDERS, row, "role")?,
-                application: column(&LIST_BELL_HOLDERS, row, "application")?,
+                what: row.get("what")?,
+                pid: row.get("pid")?,
+                role: row.get("role")?,
+                application: row.get("application")?,
             })
         };
         rows.iter().map(holder).collect()

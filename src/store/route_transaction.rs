@@ -1,12 +1,12 @@
-//! The transaction that routes: claims unrouted events, and writes what became of them.
+//! The transaction that routes: it claims unrouted events, and writes their deliveries.
 
 use deadpool::managed::Object;
 use futures_util::future::join;
-use tokio_postgres::Row;
 
 use super::endpoints::endpoint_set;
 use super::errors::leaves_connection_usable;
 use super::events::{RoutePlan, Stretch, UnroutedEvent, first_claim, unrouted_event};
+use super::row::{self, Row};
 use super::statements::{CLAIM_EVENTS, LOAD_ENDPOINTS, ROUTE_EVENTS};
 use super::{Connection, EndpointSet, Params, STATEMENT_DEADLINE, Statement, Store, StoreError, in_time};
 use crate::model::delivery::{Claimed, DispatcherId};
@@ -15,13 +15,13 @@ use crate::model::delivery::{Claimed, DispatcherId};
 /// with the claim and COMMIT with the routing. Dropped halfway, its connection is given up, and the server rolls it back.
 pub struct RouteTx<'a> {
     store: &'a Store,
-    /// None: it has ended.
+    /// `None` once the transaction has ended.
     connection: Option<Connection>,
 }
 
 impl<'a> RouteTx<'a> {
-    /// `sql/statements/events/claim_events.sql`, in a new transaction; none: there is nothing to claim, and the transaction has ended.
-    /// `passes_over`: leaves out what was refused alone.
+    /// `sql/statements/events/claim_events.sql`, in a new transaction. `None` if there is nothing to claim; then the transaction has
+    /// ended. With `passes_over` it leaves out events that were refused alone.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is locked any more.
@@ -57,7 +57,7 @@ impl<'a> RouteTx<'a> {
         }
     }
 
-    /// `sql/statements/events/route_events.sql`, and commits. Returns what is claimed now.
+    /// `sql/statements/events/route_events.sql`, and commits. Returns the deliveries that are claimed now.
     ///
     /// # Errors
     /// [`StoreError`]: nothing happened, unless the commit's answer was lost.
@@ -87,7 +87,7 @@ impl<'a> RouteTx<'a> {
         }
     }
 
-    /// Ends it without an effect.
+    /// Ends the transaction without an effect.
     ///
     /// # Errors
     /// [`StoreError`]: the connection is given up, and the server rolls back.
@@ -99,7 +99,7 @@ impl<'a> RouteTx<'a> {
         Ok(())
     }
 
-    /// Ends it after a failure, if it is still open, and gives the connection up only if it must.
+    /// Ends the transaction after a failure, if it is still open. Closes the connection only if it cannot be used again.
     async fn fail(mut self, fault: StoreError, is_open: bool) -> StoreError {
         let Some(connection) = self.connection.take() else { return fault };
         if is_open && leaves_connection_usable(&fault) {
@@ -117,12 +117,13 @@ impl<'a> RouteTx<'a> {
 
     async fn run(
         &self,
-        statement: &Statement,
+        statement: &'static Statement,
         params: Params<'_>,
         bound: Bound,
     ) -> Result<Vec<Row>, StoreError> {
         let Some(connection) = &self.connection else { return Ok(Vec::new()) };
-        in_time(statement.name, STATEMENT_DEADLINE, connection.query_at(bound, statement.sql, params)).await
+        let rows = connection.query_at(bound, statement.sql, params);
+        Ok(row::of(statement, in_time(statement.name, STATEMENT_DEADLINE, rows).await?))
     }
 }
 
@@ -149,7 +150,7 @@ impl Connection {
         bound: Bound,
         sql: &str,
         params: Params<'_>,
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+    ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
         let client = &self.object;
         if self.is_direct {
             let prepared = match client.prepare_cached(sql).await {

@@ -1,9 +1,8 @@
-//! Statements about secrets at rest: sealed before they are stored, opened when they are read.
+//! Statements about secrets at rest. They are sealed before they are stored, and opened when they are read.
 
-use tokio_postgres::Row;
-
-use super::statements::{FORGET_SECRETS, LIST_UNSEALED, READ_SECRETS, SEAL_SECRETS};
-use super::{Store, StoreError, column, is_row_fault, missing, one_line};
+use super::row::Row;
+use super::statements::{FORGET_SECRETS, LIST_UNSEALED, SEAL_SECRETS};
+use super::{Store, StoreError, is_row_fault, one_line};
 use crate::model::random::NoRandomness;
 use crate::rules::encryption::{Field, Place, Vault};
 use crate::rules::halves::Halves;
@@ -14,15 +13,15 @@ const ENDPOINTS_MAX: i64 = 200;
 /// Which secrets are sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToSeal {
-    /// Those that stand in the clear.
+    /// Secrets in the clear.
     Clear,
-    /// Those of another key, too.
+    /// Those, and secrets that another key sealed.
     All,
-    /// And those that an earlier version sealed and bound to no field and no host: a person has looked at the URLs.
+    /// Those, and secrets that an earlier version sealed without a field and a host. A person has looked at the URLs.
     Unbound,
 }
 
-/// What sealing came to.
+/// The result of sealing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sealing {
     /// Secrets that are sealed now by the first key.
@@ -31,20 +30,20 @@ pub struct Sealing {
     pub unreadable: Vec<(String, String)>,
 }
 
-/// What is stored of one endpoint, secret by secret.
+/// The stored secrets of one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    /// The old ones, too.
+    /// The current one and the old ones.
     secret: Vec<String>,
     signing_key: Vec<String>,
     auth: Vec<String>,
     client_certificate: Vec<String>,
-    /// What verifies the signatures of the signing key.
+    /// The key that verifies signatures of the signing key.
     pub(super) public_key: Option<String>,
 }
 
 impl Stored {
-    /// What is stored of a field.
+    /// The stored secrets of a field.
     pub(super) fn of(&self, field: Field) -> &[String] {
         match field {
             Field::Secret => &self.secret,
@@ -59,17 +58,17 @@ impl Stored {
 pub(super) fn stored(row: Option<&Row>) -> Result<Stored, StoreError> {
     let Some(row) = row else { return Ok(Stored::default()) };
     let one = |field: Field| {
-        let text: Option<String> = column(&READ_SECRETS, row, field.as_str())?;
+        let text: Option<String> = row.get(field.as_str())?;
         Ok::<Vec<String>, StoreError>(text.into_iter().collect())
     };
     let mut secret = one(Field::Secret)?;
-    secret.extend(column::<Vec<String>>(&READ_SECRETS, row, "old_secrets")?);
+    secret.extend(row.get::<Vec<String>>("old_secrets")?);
     Ok(Stored {
         secret,
         signing_key: one(Field::SigningKey)?,
         auth: one(Field::Auth)?,
         client_certificate: one(Field::ClientCertificate)?,
-        public_key: column(&READ_SECRETS, row, "public_key")?,
+        public_key: row.get("public_key")?,
     })
 }
 
@@ -113,9 +112,9 @@ impl Store {
         };
         let mut after_no = 0_i32;
         loop {
-            let rows = self.rows(&LIST_UNSEALED, &[&seal, &after_no, &ENDPOINTS_MAX]).await?;
+            let rows = self.query(&LIST_UNSEALED, &[&seal, &after_no, &ENDPOINTS_MAX]).await?;
             let Some(last) = rows.last() else { return Ok(sealing) };
-            after_no = column(&LIST_UNSEALED, last, "endpoint_no")?;
+            after_no = last.get("endpoint_no")?;
             let mut swaps = Vec::new();
             for row in &rows {
                 self.seal_endpoint(row, which, &mut swaps, &mut sealing.unreadable)?;
@@ -133,13 +132,12 @@ impl Store {
             let fields: Vec<&str> = part.iter().map(|swap| swap.field).collect();
             let stored: Vec<&str> = part.iter().map(|swap| swap.stored.as_str()).collect();
             let sealed: Vec<&str> = part.iter().map(|swap| swap.sealed.as_str()).collect();
-            // A person waits for who holds a row; a dispatcher comes again.
+            // A person waits for a locked row. A dispatcher comes again.
             let skips_locked = which == ToSeal::Clear;
             let params: super::Params<'_> = &[&nos, &urls, &fields, &stored, &sealed, &skips_locked];
-            match self.row(&SEAL_SECRETS, params).await {
+            match self.query_one(&SEAL_SECRETS, params).await {
                 Ok(row) => {
-                    let changed: i64 =
-                        column(&SEAL_SECRETS, &row.ok_or_else(|| missing(&SEAL_SECRETS))?, "sealed")?;
+                    let changed: i64 = row.get("sealed")?;
                     sealing.sealed += if changed > 0 { part.len() } else { 0 };
                 }
                 Err(fault) if is_row_fault(&fault) => {
@@ -153,7 +151,7 @@ impl Store {
         Ok(())
     }
 
-    /// Seals what `sql/statements/secrets/list_unsealed.sql` has found of one endpoint.
+    /// Seals the secrets of one endpoint, which is a row of `sql/statements/secrets/list_unsealed.sql`.
     fn seal_endpoint(
         &self,
         row: &Row,
@@ -161,11 +159,11 @@ impl Store {
         swaps: &mut Vec<Swap>,
         unreadable: &mut Vec<(String, String)>,
     ) -> Result<(), StoreError> {
-        let no: i32 = column(&LIST_UNSEALED, row, "endpoint_no")?;
-        let endpoint_id: &str = column(&LIST_UNSEALED, row, "id")?;
-        let url: &str = column(&LIST_UNSEALED, row, "url")?;
-        let names: Vec<&str> = column(&LIST_UNSEALED, row, "fields")?;
-        let stored: Vec<&str> = column(&LIST_UNSEALED, row, "stored")?;
+        let no: i32 = row.get("endpoint_no")?;
+        let endpoint_id: &str = row.get("id")?;
+        let url: &str = row.get("url")?;
+        let names: Vec<&str> = row.get("fields")?;
+        let stored: Vec<&str> = row.get("stored")?;
         for (name, stored) in names.into_iter().zip(stored) {
             let Some(field) = Field::ALL.into_iter().find(|field| field.as_str() == name) else { continue };
             let place = Place { endpoint_id, url, field };
@@ -196,11 +194,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn forget_secrets(&self) -> Result<(), StoreError> {
-        self.rows(&FORGET_SECRETS, &[]).await.map(drop)
+        self.execute(&FORGET_SECRETS, &[]).await
     }
 }
 
-/// A secret, and what is to stand in its place: an entry of `sql/statements/secrets/seal_secrets.sql`.
+/// A secret and its sealed form, which replaces it: an entry of `sql/statements/secrets/seal_secrets.sql`.
 struct Swap {
     no: i32,
     endpoint_id: String,

@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::errors::is_taken_id;
 use super::statements::{LIST_LAGGING_SEQUENCES, MEND_SEQUENCES};
-use super::{Store, StoreError, json_row};
+use super::{Store, StoreError};
 
 /// A sequence that gives out ids which are taken.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -14,7 +14,7 @@ pub struct LaggingSequence {
     pub relation: String,
     /// The sequence with its schema.
     pub sequence: String,
-    /// What it gives out next.
+    /// The id that it gives out next.
     pub next_id: i64,
     /// The highest id in the table.
     pub highest_id: i64,
@@ -26,23 +26,23 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_lagging_sequences(&self) -> Result<Vec<LaggingSequence>, StoreError> {
-        let rows = self.rows(&LIST_LAGGING_SEQUENCES, &[]).await?;
-        rows.iter().map(|row| json_row(&LIST_LAGGING_SEQUENCES, row)).collect()
+        let rows = self.query(&LIST_LAGGING_SEQUENCES, &[]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
     }
 
-    /// `sql/statements/database/mend_sequences.sql`: those that were set forward, as they were.
+    /// `sql/statements/database/mend_sequences.sql`: the sequences that were set forward, as they were before.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
     pub async fn mend_sequences(&self) -> Result<Vec<LaggingSequence>, StoreError> {
-        let rows = self.rows_once(&MEND_SEQUENCES, &[]).await?;
-        rows.iter().map(|row| json_row(&MEND_SEQUENCES, row)).collect()
+        let rows = self.query_once(&MEND_SEQUENCES, &[]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
     }
 
-    /// The same, said in the log.
+    /// Runs `mend_sequences`, and logs what it changed. Returns whether it changed anything.
     ///
     /// # Errors
-    /// As above.
+    /// [`StoreError`]: a second call is harmless.
     pub async fn keep_sequences_ahead(&self) -> Result<bool, StoreError> {
         let mended = self.mend_sequences().await?;
         for LaggingSequence { relation, sequence, next_id, highest_id } in &mended {
@@ -53,7 +53,7 @@ impl Store {
         Ok(!mended.is_empty())
     }
 
-    /// After a fault which says that an id was taken: whether a sequence was behind, and is mended.
+    /// Whether the fault was a taken id, and the sequence that was behind is mended now.
     pub(super) async fn is_mended_after(&self, fault: &StoreError) -> bool {
         // A role that may not mend is told of the fault itself.
         is_taken_id(fault) && self.keep_sequences_ahead().await.unwrap_or_default()

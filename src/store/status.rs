@@ -5,11 +5,11 @@ use super::statements::{
     READ_EVENT_STATUS,
 };
 use super::views::{BacklogRow, DeliveryDetail, DeliveryPage, DispatcherRow, EndpointRow, EventRow, Status};
-use super::{Store, StoreError, column, json_row, missing, parse_json};
+use super::{Store, StoreError};
 use crate::model::delivery::DeliveryId;
 use crate::model::event::EventId;
 
-/// Which deliveries; what is none does not matter.
+/// The deliveries that are wanted. A field that is `None` does not matter.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the columns of postrider.delivery_status")]
 pub struct DeliveryFilter {
@@ -32,8 +32,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_backlog(&self) -> Result<BacklogRow, StoreError> {
-        let row = self.row(&READ_BACKLOG, &[]).await?.ok_or_else(|| missing(&READ_BACKLOG))?;
-        json_row(&READ_BACKLOG, &row)
+        let row = self.query_one(&READ_BACKLOG, &[]).await?;
+        row.json("row")
     }
 
     /// `sql/statements/dispatchers/read_dispatchers.sql`.
@@ -41,8 +41,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_dispatchers(&self) -> Result<Vec<DispatcherRow>, StoreError> {
-        let rows = self.rows(&READ_DISPATCHERS, &[]).await?;
-        rows.iter().map(|row| json_row(&READ_DISPATCHERS, row)).collect()
+        let rows = self.query(&READ_DISPATCHERS, &[]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
     }
 
     /// `sql/statements/endpoints/list_endpoints.sql`: up to `rows_max` endpoints with a higher id than `after`.
@@ -54,8 +54,8 @@ impl Store {
         after: Option<&str>,
         rows_max: i64,
     ) -> Result<Vec<EndpointRow>, StoreError> {
-        let rows = self.rows(&LIST_ENDPOINTS, &[&None::<&str>, &after, &rows_max]).await?;
-        rows.iter().map(|row| json_row(&LIST_ENDPOINTS, row)).collect()
+        let rows = self.query(&LIST_ENDPOINTS, &[&None::<&str>, &after, &rows_max]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
     }
 
     /// `sql/statements/endpoints/list_endpoints.sql`: one endpoint, if it exists.
@@ -63,8 +63,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_endpoint(&self, id: &str) -> Result<Option<EndpointRow>, StoreError> {
-        let row = self.row(&LIST_ENDPOINTS, &[&id, &None::<&str>, &1_i64]).await?;
-        row.map(|row| json_row(&LIST_ENDPOINTS, &row)).transpose()
+        let row = self.query_opt(&LIST_ENDPOINTS, &[&id, &None::<&str>, &1_i64]).await?;
+        row.map(|row| row.json("row")).transpose()
     }
 
     /// `sql/statements/deliveries/list_deliveries.sql`.
@@ -80,7 +80,7 @@ impl Store {
         let status = filter.status.map(Status::as_str);
         let scan_max = if filter.topic.is_some() { TOPIC_SCAN_MAX } else { SCAN_MAX };
         let row = self
-            .row(
+            .query_one(
                 &LIST_DELIVERIES,
                 &[
                     &before,
@@ -92,41 +92,34 @@ impl Store {
                     &scan_max,
                 ],
             )
-            .await?
-            .ok_or_else(|| missing(&LIST_DELIVERIES))?;
-        Ok(DeliveryPage {
-            deliveries: parse_json(&LIST_DELIVERIES, column(&LIST_DELIVERIES, &row, "deliveries")?)?,
-            next_before: column(&LIST_DELIVERIES, &row, "next_before")?,
-        })
+            .await?;
+        Ok(DeliveryPage { deliveries: row.json("deliveries")?, next_before: row.get("next_before")? })
     }
 
-    /// `sql/statements/deliveries/read_delivery.sql`; none: there is no such delivery.
+    /// `sql/statements/deliveries/read_delivery.sql`. `None` if there is no such delivery.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn read_delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
-        let row = self.row(&READ_DELIVERY, &[&id.get()]).await?;
-        row.map(|row| json_row(&READ_DELIVERY, &row)).transpose()
+        let row = self.query_opt(&READ_DELIVERY, &[&id.get()]).await?;
+        row.map(|row| row.json("row")).transpose()
     }
 
-    /// `sql/statements/events/read_event.sql`; none: there is no such event.
+    /// `sql/statements/events/read_event.sql`. `None` if there is no such event.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn read_event(&self, id: EventId) -> Result<Option<EventRow>, StoreError> {
-        let row = self.row(&READ_EVENT, &[&id.get()]).await?;
-        row.map(|row| json_row(&READ_EVENT, &row)).transpose()
+        let row = self.query_opt(&READ_EVENT, &[&id.get()]).await?;
+        row.map(|row| row.json("row")).transpose()
     }
 
-    /// `sql/statements/events/read_event_status.sql`; none: there is no such event.
+    /// `sql/statements/events/read_event_status.sql`. `None` if there is no such event.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn read_event_status(&self, id: EventId) -> Result<Option<Status>, StoreError> {
-        let Some(row) = self.row(&READ_EVENT_STATUS, &[&id.get()]).await? else {
-            return Ok(None);
-        };
-        let status: &str = column(&READ_EVENT_STATUS, &row, "status")?;
-        parse_json(&READ_EVENT_STATUS, &format!("\"{status}\"")).map(Some)
+        let row = self.query_opt(&READ_EVENT_STATUS, &[&id.get()]).await?;
+        row.map(|row| row.word("status")).transpose()
     }
 }

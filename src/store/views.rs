@@ -1,5 +1,5 @@
-//! What people and programs read: rows of the views, as PostgreSQL writes them in JSON. The command line and the API
-//! show the same.
+//! Rows of the views, as people and programs read them. PostgreSQL writes them in JSON, and the command line and the API show
+//! the same.
 
 use std::fmt;
 use std::time::Duration;
@@ -82,15 +82,13 @@ pub struct EndpointRow {
     pub timeout: Option<Span>,
     pub retry_schedule: Option<Vec<Span>>,
     pub ordered: bool,
-    #[schema(value_type = Format)]
-    pub format: String,
+    pub format: Format,
     pub public_key: Option<String>,
     pub has_auth: bool,
     pub has_client_certificate: bool,
     pub ca_certificates: Option<String>,
     pub description: Option<String>,
-    #[schema(value_type = EndpointState)]
-    pub state: String,
+    pub state: EndpointState,
     pub reason: Option<String>,
     pub pending: i64,
     pub in_progress: i64,
@@ -103,8 +101,7 @@ pub struct EndpointRow {
     #[schema(format = DateTime)]
     pub last_failure_at: Option<String>,
     pub consecutive_failures: i64,
-    #[schema(value_type = CircuitState)]
-    pub circuit: String,
+    pub circuit: CircuitState,
     #[schema(format = DateTime)]
     pub next_probe_at: Option<String>,
     #[schema(format = DateTime)]
@@ -228,7 +225,7 @@ pub struct EventRow {
 pub struct DeliveryPage {
     /// May be empty although there is more.
     pub deliveries: Vec<DeliveryRow>,
-    /// Where the next page goes on; none: there is nothing older.
+    /// Where the next page goes on. `None` if there is nothing older.
     pub next_before: Option<i64>,
 }
 
@@ -283,7 +280,6 @@ pub struct DispatcherRow {
     pub lease_until: String,
     pub is_live: bool,
     pub is_leader: bool,
-    #[schema(value_type = WakeMode)]
-    pub wake_mode: String,
+    pub wake_mode: WakeMode,
     pub wake_reason: Option<String>,
 }

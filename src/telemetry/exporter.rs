@@ -85,7 +85,6 @@ impl Exporter {
     fn own(&self, gauges: &mut Gauges) -> prometheus::Result<()> {
         let load = self.scheduler.load();
         let mode = self.bell.wake_state().mode;
-        let modes = [("notify", WakeMode::Notify), ("poll", WakeMode::Poll)];
         gauges.set_each(
             "postrider_build_info",
             "Always 1; the label is the version that runs.",
@@ -96,7 +95,7 @@ impl Exporter {
             "postrider_wake_mode",
             "1 for the way this dispatcher is woken: notify (LISTEN/NOTIFY), or poll (every poll interval).",
             "mode",
-            modes.map(|(name, each)| (name, each == mode)),
+            WakeMode::ALL.map(|each| (each.as_str(), each == mode)),
         )?;
         gauges.set("postrider_is_leader", "1 if this dispatcher arms the bell.", self.bell.is_leader())?;
         gauges.set("postrider_attempts_in_flight", "Attempts under way.", load.in_flight)?;

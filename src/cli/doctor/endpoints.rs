@@ -3,6 +3,7 @@
 use super::Finding;
 use crate::cli::endpoint::ENDPOINTS_MAX;
 use crate::config::RunConfig;
+use crate::model::endpoint::EndpointState;
 use crate::store::{EndpointRow, Store};
 
 /// A receiver that restarts fails a few times in a row.
@@ -19,8 +20,12 @@ pub(super) async fn check(config: &RunConfig, store: &Store) -> Vec<Finding> {
     if rows.is_empty() {
         return vec![Finding::warn(NAME, "there are none", "postrider endpoint put ID --url URL")];
     }
-    let found =
-        [refused(config, &rows), in_state("disabled", &rows), in_state("paused", &rows), failing(&rows)];
+    let found = [
+        refused(config, &rows),
+        in_state(EndpointState::Disabled, &rows),
+        in_state(EndpointState::Paused, &rows),
+        failing(&rows),
+    ];
     let found: Vec<Finding> = found.into_iter().flatten().collect();
     if found.is_empty() {
         vec![Finding::ok(NAME, format!("{} enabled, none failing", rows.len()))]
@@ -64,7 +69,7 @@ fn refused(config: &RunConfig, rows: &[EndpointRow]) -> Option<Finding> {
     ))
 }
 
-fn in_state(state: &str, rows: &[EndpointRow]) -> Option<Finding> {
+fn in_state(state: EndpointState, rows: &[EndpointRow]) -> Option<Finding> {
     let found: Vec<&EndpointRow> = rows.iter().filter(|row| row.state == state).collect();
     let described: Vec<String> = found
         .iter()
@@ -83,7 +88,8 @@ fn in_state(state: &str, rows: &[EndpointRow]) -> Option<Finding> {
 }
 
 fn failing(rows: &[EndpointRow]) -> Option<Finding> {
-    let is_failing = |row: &&EndpointRow| row.state == "enabled" && row.consecutive_failures >= FAILURES_MAX;
+    let is_failing =
+        |row: &&EndpointRow| row.state == EndpointState::Enabled && row.consecutive_failures >= FAILURES_MAX;
     let found: Vec<&EndpointRow> = rows.iter().filter(is_failing).collect();
     let described: Vec<String> =
         found.iter().map(|row| format!("{} ({} in a row)", row.id, row.consecutive_failures)).collect();

@@ -73,7 +73,7 @@ pub(super) async fn dispatchers(store: &Store) -> Finding {
 
 /// Whether a dispatcher polls although nobody asked for it.
 fn is_polling_in_need(row: &DispatcherRow) -> bool {
-    row.wake_mode != WakeMode::Notify.as_str() && row.wake_reason.as_deref() != Some(WakeState::ASKED_FOR)
+    row.wake_mode == WakeMode::Poll && row.wake_reason.as_deref() != Some(WakeState::ASKED_FOR)
 }
 
 pub(super) async fn backlog(store: &Store) -> Finding {

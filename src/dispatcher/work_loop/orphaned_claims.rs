@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::dispatcher::context::Context;
 use crate::model::delivery::ClaimId;
 use crate::rules::halves::Halves;
-use crate::store::{GivenBack, RefusedStage, StoreError, Stray, is_row_fault};
+use crate::store::{GivenBack, OrphanedClaim, RefusedStage, StoreError, is_row_fault};
 
 /// Claims in one statement.
 const CLAIMS_MAX: i64 = 100;
@@ -20,7 +20,7 @@ pub(super) async fn release(context: &Context) -> Result<usize, StoreError> {
     let orphans = context.store.find_orphaned_claims(context.lease.id(), &known, CLAIMS_MAX).await?;
     let mut finished: BTreeSet<ClaimId> = orphans.iter().map(|orphan| orphan.claim_id).collect();
     let mut held = Vec::new();
-    for Stray { claim_id, delivery_id, is_refused } in orphans {
+    for OrphanedClaim { claim_id, delivery_id, is_refused } in orphans {
         let Some(delivery_id) = delivery_id else { continue };
         if is_refused {
             finished.remove(&claim_id);

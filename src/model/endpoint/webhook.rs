@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
@@ -52,8 +53,8 @@ impl Credentials {
 }
 
 /// The form of the requests to an endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// The payload, with the headers of Standard Webhooks.
     #[default]
@@ -75,6 +76,12 @@ impl Format {
             Self::CloudeventsBinary => "cloudevents-binary",
             Self::CloudeventsStructured => "cloudevents-structured",
         }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) struct Wanted<'a> {
     pub(super) user: &'a str,
 }
 
-/// The lines of a password file; none if there is no such file.
+/// The text of a password file. `None` if there is no such file.
 ///
 /// # Errors
 /// Why it is passed over, in a line for a person: others can read it, or we cannot.

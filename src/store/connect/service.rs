@@ -34,7 +34,7 @@ pub(super) fn read(name: &str, environment: &Environment) -> Result<(Options, Pa
     ))
 }
 
-/// The options of a section; none: there is no such section.
+/// The options of a section. `None` if there is no such section.
 fn find(text: &str, name: &str) -> Result<Option<Options>, String> {
     let mut found = None;
     for (number, line) in (1..).zip(text.lines().map(str::trim)) {

@@ -21,7 +21,7 @@ const LONGER: u32 = 2;
 /// See the module.
 pub(super) struct ConnectThrottle {
     pause: Duration,
-    /// Counts failures, so that whoever waits for its turn sees that there was one meanwhile.
+    /// Counts failures. An attempt that waits for its turn sees by it that another one failed meanwhile.
     failures: AtomicU64,
     /// Held during an attempt.
     last: Mutex<Last>,

@@ -1,4 +1,4 @@
-//! TLS to the database: what `sslmode` and its companions ask for, said to rustls.
+//! TLS to the database: translates `sslmode` and its companions for rustls.
 //!
 //! Files are read once, when the connection string is; a renewed certificate needs a restart.
 
@@ -76,7 +76,7 @@ impl Tls {
 /// What is verified of the server's certificate.
 #[derive(Debug)]
 enum Check {
-    /// Nothing: whoever is in between may read along.
+    /// Nothing. Somebody in between may read along.
     Nothing,
     /// That one of ours signed it.
     Chain(Roots),
