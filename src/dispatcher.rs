@@ -1,6 +1,6 @@
 //! Assembly: starts the stages and stops them in order.
 //!
-//! The stages share one runtime, but for the renewal of the lease: it has a thread of its own (`serve/thread.rs`).
+//! The stages share one runtime. Only the renewal of the lease has a thread of its own (`dispatcher/dedicated_thread.rs`).
 //!
 //! Stop: claim nothing more → finish what is in flight within the grace period → give back the rest → settle →
 //! leave the leadership and the dispatcher's row → close.
@@ -20,7 +20,7 @@ mod settler;
 mod startup_warnings;
 mod subscriptions;
 pub mod work_loop;
-/// Hears NOTIFY, and rings.
+/// Hears NOTIFY and rings the bell.
 pub mod wakeup {
     pub mod bell;
     pub(crate) mod listener;
@@ -62,15 +62,15 @@ use crate::store::{
     StoreError, WakeMode, WakeState, check_schema, is_lock_timeout, is_permanent, migrate, one_line,
 };
 
-/// Claims, settles, health and housekeeping, each with a connection to itself, and some to spare for the canary.
+/// Connections to the database. Claims, settles, health and maintenance have one each. The probe of NOTIFY has some to spare.
 const CONNECTIONS: usize = 6;
 
-/// What a dispatcher is told. All of it was checked.
+/// Configuration of a dispatcher. All values were checked.
 #[derive(Clone, Debug)]
 pub struct DispatcherConfig {
     /// The database.
     pub database: DatabaseUrl,
-    /// Where to LISTEN: a direct connection, where the first goes through a pooler.
+    /// Database to LISTEN on. It is a direct connection if `database` goes through a pooler.
     pub listen_database: DatabaseUrl,
     /// Addresses that requests may go to.
     pub egress: EgressPolicy,
@@ -80,7 +80,7 @@ pub struct DispatcherConfig {
     pub cloudevents_source: String,
     /// Requests under way at once, 1 to 10,000.
     pub max_in_flight: usize,
-    /// Between two looks without a notification, 10 ms to 1 h.
+    /// Time between two looks without a notification, 10 ms to 1 h.
     pub poll_interval: Duration,
     /// How long claims outlive a crash, 1 s to 1 h; at least twice `request_timeout`.
     pub lease: Duration,
@@ -92,7 +92,7 @@ pub struct DispatcherConfig {
     pub request_timeout: Duration,
     /// Bytes of a payload, 1 KiB to 32 MiB.
     pub max_payload: u64,
-    /// An endpoint that fails for so long is disabled.
+    /// An endpoint that fails for this long is disabled.
     pub disable_after: Duration,
     /// How long finished events are kept.
     pub retention: Retention,
@@ -104,11 +104,11 @@ pub struct DispatcherConfig {
 pub struct Dispatcher {
     config: DispatcherConfig,
     shared: Arc<Context>,
-    /// Stopped first: nothing new begins.
+    /// Stages that stop first, so that nothing new begins.
     intake: JoinSet<()>,
     stop_intake: CancellationToken,
     settle: JoinSet<()>,
-    /// Stopped last: lease, listener, circuit breakers.
+    /// Stages that stop last: lease, listener, circuit breakers.
     upkeep: JoinSet<()>,
     stop_upkeep: CancellationToken,
 }
@@ -120,10 +120,10 @@ impl Dispatcher {
     }
 
     /// Migrates the schema, or checks it if the configuration says so. Waits with backoff for a database that cannot be
-    /// reached yet: a caller that is told to stop drops this future.
+    /// reached yet. A caller that is told to stop drops this future.
     ///
     /// # Errors
-    /// What waiting cannot mend: a wrong password, a missing database, a missing grant, a schema that is newer.
+    /// Errors that waiting cannot mend: a wrong password, a missing database, a missing grant, a schema that is newer.
     pub async fn prepare_schema(config: &DispatcherConfig) -> anyhow::Result<()> {
         prepare_schema(config).await
     }
@@ -133,7 +133,7 @@ impl Dispatcher {
     /// lease ends; [`Self::stop`] signs off at once.
     ///
     /// # Errors
-    /// What waiting cannot mend.
+    /// Errors that waiting cannot mend.
     pub async fn start(config: DispatcherConfig, descriptors: Descriptors) -> anyhow::Result<Self> {
         let store =
             Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?.with_vault(config.vault.clone());
@@ -144,7 +144,7 @@ impl Dispatcher {
         let who = DispatcherInfo { host: host(), lease: config.lease };
         let scheduler = Arc::new(Scheduler::new(Limits::for_in_flight(descriptors.budget().in_flight)));
         let (clock, metrics) = (Arc::new(Clock::new(0)), Arc::new(Metrics::new()?));
-        // What a table that somebody has locked keeps from being mended now is mended when an id collides.
+        // A locked table is not mended now. It is mended when an id collides.
         keep_trying(async || match store.keep_sequences_ahead().await {
             Err(fault) if is_lock_timeout(&fault) => Ok(false),
             done => done,
@@ -223,28 +223,27 @@ impl Dispatcher {
         Ok(dispatcher)
     }
 
-    /// What the stages share, for the API and for tests that drive a dispatcher from outside.
+    /// The context that the stages share. The API uses it, and tests drive a dispatcher by it from outside.
     pub fn shared(&self) -> &Arc<Context> {
         &self.shared
     }
 
-    /// Claims nothing more: the first step of a stop.
+    /// Stops claiming. This is the first step of a stop.
     pub fn stop_intake(&self) {
         self.stop_intake.cancel();
         self.shared.scheduler.close();
     }
 
-    /// Stops in order; returns when everything is settled or given back, and at the latest some seconds after the
-    /// grace period.
+    /// Stops in order. Returns when everything is settled or given back, and at the latest some seconds after the grace period.
     pub async fn stop(mut self) {
         self.stop_intake();
         if timeout(self.config.grace_period + LAST_WRITES, self.finish()).await.is_err() {
-            // Whatever takes the reports waits for the database.
+            // The settler is waiting for the database and takes no reports.
             self.intake.shutdown().await;
         }
         let Self { shared, mut settle, mut upkeep, stop_upkeep, .. } = self;
         let (store, id) = (shared.store.clone(), shared.lease.id());
-        // The last sender of reports goes with this: settle writes what it has and ends.
+        // This drops the last sender of reports. The settler writes the rest and ends.
         drop(shared);
         if timeout(LAST_WRITES, all_ended(&mut settle)).await.is_err() {
             warn!(
@@ -262,7 +261,7 @@ impl Dispatcher {
         info!("dispatcher {} stopped", id.get());
     }
 
-    /// Ends the round under way, gives back what is queued, and what hangs beyond the grace period.
+    /// Ends the work under way. Gives back queued deliveries, and requests that outlast the grace period.
     async fn finish(&mut self) {
         all_ended(&mut self.intake).await;
         let queued = self.shared.scheduler.take_queued();
@@ -305,18 +304,18 @@ impl Dispatcher {
             database_health: Arc::clone(database_health),
             disable_after: self.config.disable_after,
         };
-        // After settle, which has the last news.
+        // The recorder stops after the settler, which reports the last outcomes.
         let stop = self.stop_upkeep.clone();
         self.upkeep.spawn(breaker.run(stop));
     }
 }
 
-/// How long a stop waits for the database once nothing is in flight any more.
+/// Longest time that a stop waits for the database once nothing is in flight any more.
 const LAST_WRITES: Duration = Duration::from_secs(10);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Brings the schema up to date, or checks it; waits for a database that is not there yet.
+/// Brings the schema up to date, or checks it. Waits for a database that is not there yet.
 async fn prepare_schema(config: &DispatcherConfig) -> anyhow::Result<()> {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
     loop {
@@ -366,7 +365,7 @@ async fn all_ended(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// The others need not wait until the lease ends, nor until they renew theirs, to take over its part.
+/// Deletes the dispatcher's row and tells the others. So they take over its part at once, not when a lease ends or is renewed.
 async fn sign_off(store: &Store, id: DispatcherId) -> Result<(), StoreError> {
     store.remove_dispatchers(Some(id)).await?;
     store.send_notify_probe("left").await.map(drop)
@@ -379,7 +378,7 @@ fn host() -> String {
     format!("{name}:{}", std::process::id())
 }
 
-/// What an attempt may take under this configuration.
+/// Limits of an attempt under this configuration.
 fn limits(config: &DispatcherConfig) -> AttemptLimits {
     AttemptLimits {
         timeout_default: config.request_timeout,

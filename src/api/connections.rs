@@ -1,5 +1,5 @@
-//! Connections of the API. Their number is bounded, and so is the time that each may take for anything. A client holds what
-//! it holds only for a time; no claim or settle waits for it, and it does not keep others out.
+//! Connections of the API. Their number is bounded, and so is the time of each step. A client holds a connection only for a time.
+//! No claim or settle waits for it, and it does not keep others out.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,25 +23,25 @@ use super::access::REQUEST_DEADLINE;
 use super::places::{ConnectionPlace, ConnectionPlaces};
 use crate::rules::descriptors::Descriptors;
 
-/// For the head of a request, and how long a connection may be idle before it; for a body it is the same.
+/// Longest time for the head of a request, idle time before it included. A body has the same.
 pub(super) const READ_DEADLINE: Duration = Duration::from_secs(15);
-/// Longest head, in bytes; also what is buffered for a connection.
+/// Longest head, in bytes. A connection has a buffer of this size.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// What is sent ahead of a client that reads slowly, or never: the system's own measure is 4 MiB for each.
+/// Bytes that are sent ahead of a client that reads slowly, or never. The default of the system is 4 MiB for each client.
 const SEND_BYTES_MAX: u32 = 128 * 1024;
-/// Those that wait to be accepted.
+/// Most connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
-/// Then a connection ends after the request that is under way. A client that reads no answers is held to this alone.
+/// After this time a connection ends with the request under way. It is the only limit for a client that reads no answers.
 const LIFETIME_MAX: Duration = Duration::from_mins(5);
-/// After a connection that could not be accepted, if none is idle.
+/// Pause after a connection that could not be accepted, if none is idle.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a stop waits for answers under way.
+/// Longest time that a stop waits for answers under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Takes an address. Its connections inherit their buffers.
+/// Listens on an address. Its connections inherit the size of the buffers.
 ///
 /// # Errors
-/// It is in use, or not one of ours.
+/// The address is in use, or does not belong to this machine.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -50,7 +50,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Those that are open.
+/// The open connections.
 pub(super) struct Connections {
     router: Router,
     descriptors: Descriptors,
@@ -60,7 +60,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// None yet; at `stop` each ends with the request under way.
+    /// Starts without connections. At `stop` each connection ends with the request under way.
     pub(super) fn new(router: Router, descriptors: Descriptors, stop: CancellationToken) -> Self {
         Self { router, descriptors, stop, places: ConnectionPlaces::default(), open: JoinSet::new() }
     }
@@ -68,13 +68,13 @@ impl Connections {
     /// Serves until it is told to stop; returns when all connections have ended, at most [`STOP_DEADLINE`] later.
     pub(super) async fn serve(mut self, listener: TcpListener) {
         let stop = self.stop.clone();
-        // Dropped, it loses a connection that it has just accepted.
+        // If it were dropped, it would lose a connection that it has just accepted.
         if let Some(never) = stop.run_until_cancelled(self.accept(&listener)).await {
             match never {}
         }
         drop(listener);
         let ended = async { while self.open.join_next().await.is_some() {} };
-        // Who has not read an answer by then is cut off when the set is dropped.
+        // A client that has not read its answer by then is cut off when the set is dropped.
         drop(timeout(STOP_DEADLINE, ended).await);
     }
 
@@ -82,12 +82,12 @@ impl Connections {
     pub(super) async fn accept(&mut self, listener: &TcpListener) -> Infallible {
         loop {
             tokio::select! {
-                // Both are cancel-safe.
+                // Both branches are cancel-safe.
                 Some(_) = self.open.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((socket, _)) => self.admit(socket).await,
                     Err(fault) if is_of_the_client(&fault) => {}
-                    // No file descriptor is left, most likely: one that is idle has one.
+                    // Most likely no file descriptor is left. An idle connection holds one.
                     Err(_) if self.places.clear_one() => drop(self.open.join_next().await),
                     Err(_) => sleep(ACCEPT_PAUSE).await,
                 },
@@ -95,10 +95,10 @@ impl Connections {
         }
     }
 
-    /// Gives a connection a place, if need be that of another.
+    /// Gives a connection a place. If all are taken, it gets the place of another.
     async fn admit(&mut self, socket: TcpStream) {
         while self.open.len() >= self.descriptors.budget().api {
-            // There are more places than requests that may be at work: one can always be cleared.
+            // There are more places than requests that may be at work, so one can always be cleared.
             if !self.places.clear_one() {
                 return;
             }
@@ -109,7 +109,7 @@ impl Connections {
     }
 }
 
-/// Whether it broke off before it was accepted.
+/// Whether the client broke the connection off before it was accepted.
 fn is_of_the_client(fault: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(fault.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -120,7 +120,7 @@ async fn converse(socket: TcpStream, place: ConnectionPlace, router: Router, sto
     let seated = place.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         seated.note_request();
-        // The guard tells it when it has work.
+        // The guard notes here when the connection has work.
         request.extensions_mut().insert(seated.clone());
         router.call(request)
     });
@@ -131,7 +131,7 @@ async fn converse(socket: TcpStream, place: ConnectionPlace, router: Router, sto
         .serve_connection(TokioIo::new(socket), service);
     let mut connection = pin!(connection);
     tokio::select! {
-        // A client that breaks off is no fault of ours.
+        // If the client breaks off, nothing went wrong here.
         _ = connection.as_mut() => return,
         () = place.left() => return,
         () = stop.cancelled() => {}

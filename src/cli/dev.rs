@@ -1,4 +1,4 @@
-//! `postrider dev`: everything on this machine, with a line for each thing that a newcomer should look at.
+//! `postrider dev`: everything on this machine. It prints a line for each thing that a newcomer should look at.
 
 mod cluster;
 
@@ -39,7 +39,7 @@ pub(super) async fn run(
     let given = DevOptions { address, every, events: typed.events };
     let cluster = if settings.names_database(url.as_ref()) { None } else { Some(Cluster::start().await?) };
     let url = cluster.as_ref().map(|cluster| cluster.url().to_owned()).or(url);
-    // Or everybody on this machine could register an endpoint, and read what comes by.
+    // Without a token everybody on this machine could register an endpoint and read the events.
     let token_file = cluster.as_ref().map(Cluster::write_token).transpose()?;
     let run = args::Run {
         api_listen: Some("127.0.0.1:0".to_owned()),
@@ -82,7 +82,7 @@ async fn work(
     let store = store.with_vault(config.dispatcher.vault.clone());
     let listener = receive::bind(address).await?;
     let address = listener.local_addr()?;
-    // A new one each time: a database that was given may know this endpoint from an earlier run.
+    // The secret is new each time, because a given database may know this endpoint from an earlier run.
     let secret = SigningSecret::generate().map_err(anyhow::Error::from)?;
     store.put_endpoint(&endpoint(address, &secret)).await?;
     let secret = secret.parse().ok();
@@ -115,7 +115,7 @@ fn introduce(
     dispatcher: &Service,
     token_file: Option<&str>,
 ) -> std::io::Result<()> {
-    // In quotes: a shell may take a question mark to mean a file.
+    // The URL is in quotes, because a shell may read a question mark as a pattern of file names.
     let shown = format!("'{}'", database.without_password());
     let api = dispatcher.api_address();
     let token = token_file.map(|path| format!(", its token is in {path}")).unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::config::{RunConfig, Settings};
 use crate::store;
 use crate::validation::Problems;
 
-/// How long a start that is told to stop may still take.
+/// Longest time that a start may still take after it is told to stop.
 const START_MAX: Duration = Duration::from_secs(2);
 
 /// Delivers until a signal comes.
@@ -31,7 +31,7 @@ pub(super) async fn run(settings: Settings, url: Option<String>, typed: args::Ru
         dispatcher = &mut starting => dispatcher?,
         signal = signals.next() => {
             info!("{signal} while starting");
-            // With a database it is done in a moment, and signs off.
+            // If the database answers, the start ends in a moment and signs off.
             if let Ok(Ok(dispatcher)) = tokio::time::timeout(START_MAX, starting).await {
                 dispatcher.stop().await;
             }
@@ -57,7 +57,7 @@ pub(super) async fn migrate(
     typed: &args::Migrate,
 ) -> Result<(), Failure> {
     if typed.print {
-        // Nothing of the settings is needed.
+        // Printing needs no settings.
         let mut problems = Problems::default();
         let after = check_after(typed.after.as_deref(), &mut problems);
         let after = problems.unless_any(after)?;
@@ -89,7 +89,7 @@ pub(super) async fn migrate(
     Ok(output::line(&format!("schema version {}", store::SCHEMA_VERSION))?)
 }
 
-/// A schema version that this binary knows; 0: no schema.
+/// A schema version that this binary knows. 0 means no schema.
 fn check_after(typed: Option<&str>, problems: &mut Problems) -> Option<i32> {
     let Some(text) = typed else { return Some(0) };
     let known = 0..=store::SCHEMA_VERSION;

@@ -20,12 +20,12 @@ use crate::rules::descriptors::Descriptors;
 use crate::store::{SCHEMA_VERSION, Session, Store};
 use crate::telemetry::exporter::Exporter;
 
-/// Requests of the API wait for each other, never claims and settles for them.
+/// Connections of the API. Its requests wait for each other; claims and settles never wait for them.
 const API_CONNECTIONS: usize = 4;
 /// How long a stop waits for the API once the dispatcher has stopped.
 const API_STOP_MAX: Duration = Duration::from_secs(10);
 
-/// What exists before the database is reached.
+/// The parts that exist before the database is reached.
 pub(super) struct Prepared {
     listener: TcpListener,
     descriptors: Descriptors,
@@ -43,7 +43,7 @@ impl Service {
     /// Takes the address of the API, and brings the schema up to date. Answers probes meanwhile: alive, and not ready.
     ///
     /// # Errors
-    /// What waiting cannot mend: see [`Dispatcher::prepare_schema`]; an address in use.
+    /// Errors that waiting cannot mend (see [`Dispatcher::prepare_schema`]), or an address in use.
     pub(super) async fn prepare(config: &RunConfig) -> anyhow::Result<Prepared> {
         let descriptors = Dispatcher::share_descriptors(&config.dispatcher);
         let address = config.api.listen;
@@ -60,7 +60,7 @@ impl Service {
     /// Starts the dispatcher, then the API.
     ///
     /// # Errors
-    /// What waiting cannot mend: see [`Dispatcher::start`].
+    /// Errors that waiting cannot mend (see [`Dispatcher::start`]).
     pub(super) async fn start(config: RunConfig, prepared: Prepared) -> anyhow::Result<Self> {
         let Prepared { listener, descriptors } = prepared;
         let RunConfig { dispatcher: settings, api } = config;
@@ -98,17 +98,17 @@ impl Service {
         Ok(())
     }
 
-    /// Where the API is.
+    /// The address of the API.
     pub(super) fn api_address(&self) -> SocketAddr {
         self.api_address
     }
 
-    /// Claims nothing more: the first step of a stop.
+    /// Stops claiming. This is the first step of a stop.
     pub(super) fn stop_intake(&self) {
         self.dispatcher.stop_intake();
     }
 
-    /// Stops the dispatcher, then the API. Bounded: see [`Dispatcher::stop`].
+    /// Stops the dispatcher, then the API. The time is bounded (see [`Dispatcher::stop`]).
     pub(super) async fn stop(mut self) {
         self.dispatcher.stop().await;
         self.stop_api.cancel();

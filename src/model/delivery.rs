@@ -22,15 +22,15 @@ id! {
 /// The right to make one attempt, while the dispatcher's lease lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// What may be attempted.
+    /// The delivery that may be attempted.
     pub delivery_id: DeliveryId,
     /// The token.
     pub claim_id: ClaimId,
-    /// Whose lease covers it.
+    /// The dispatcher whose lease covers the claim.
     pub held_by: DispatcherId,
     /// The event to send.
     pub event_id: EventId,
-    /// Where to.
+    /// The endpoint to send it to.
     pub endpoint_no: EndpointNo,
     /// Number of this attempt, from 1.
     pub attempt: u32,

@@ -14,7 +14,7 @@ id! {
     EventId(i64)
 }
 
-/// What every attempt of an event sends, whatever the endpoint.
+/// The parts of an event that every attempt sends, whatever the endpoint.
 pub struct Event {
     /// The event.
     pub id: EventId,
@@ -22,7 +22,7 @@ pub struct Event {
     pub webhook_id: String,
     /// Event type, dotted words.
     pub topic: String,
-    /// Headers that the producer asked for, or why what stands there is none: then every attempt fails with that.
+    /// Headers that the producer asked for. If the stored value is invalid, why: every attempt fails with that.
     pub headers: Result<Vec<(String, String)>, String>,
     /// The payload, byte for byte as inserted.
     pub payload: Bytes,
@@ -30,7 +30,7 @@ pub struct Event {
     pub created_at: SystemTime,
     /// How old it was by the database's clock when it was loaded.
     pub age_at_load: Duration,
-    /// When that was.
+    /// Time of this machine when it was loaded.
     pub loaded: Instant,
     /// Its part of the memory for payloads, given back when the last attempt of this event ends.
     pub memory: Option<OwnedSemaphorePermit>,

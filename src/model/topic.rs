@@ -37,7 +37,7 @@ pub enum TopicError {
 }
 
 impl TopicPattern {
-    /// Whether events of this topic are subscribed to.
+    /// Whether the pattern matches this topic.
     pub fn matches(&self, topic: &str) -> bool {
         let mut topic_words = topic.split('.');
         for word in &self.words {
@@ -54,7 +54,7 @@ impl TopicPattern {
         topic_words.next().is_some() == self.open_ended
     }
 
-    /// The one topic that it matches; none: it has a wildcard.
+    /// The one topic that the pattern matches. `None` if it has a wildcard.
     pub fn as_topic(&self) -> Option<String> {
         let is_literal = !self.open_ended && !self.words.contains(&Word::Any);
         is_literal.then(|| self.to_string())

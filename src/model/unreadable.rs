@@ -13,13 +13,13 @@ pub enum OpenError {
         "sealed with key {0}, and damaged, or moved here from another endpoint, field or host: name it again"
     )]
     Damaged(String),
-    /// An earlier version sealed it, and nothing says for which field and host.
+    /// An earlier version sealed it, without its field and host.
     #[error(
         "sealed with key {0} by an earlier version, which did not say for which field and host: look at the URLs of the \
          endpoints, then run \"postrider secret seal --accept-unbound\""
     )]
     Unbound(String),
-    /// It is none of what may stand there. Never contains the secret.
+    /// The text has none of the forms that are allowed there. The message never contains the secret.
     #[error("invalid: {0}")]
     Invalid(String),
 }

@@ -84,8 +84,8 @@ pub fn machine_ms() -> i64 {
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// By how much the database's clock differs from this machine's, in words; none: by little. `before_ms` and `after_ms` are
-/// this machine's time when it asked and when it had the answer: what lies between them differs by nothing.
+/// How much the database's clock differs from this machine's, in words. `None` if by little. `before_ms` and `after_ms` are this
+/// machine's times before the question and after the answer. A time of the database between them counts as equal.
 pub fn skew(database_ms: i64, before_ms: i64, after_ms: i64) -> Option<String> {
     let behind = before_ms.saturating_sub(database_ms);
     let ahead = database_ms.saturating_sub(after_ms);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn clocks_differ_by_what_the_round_trip_cannot_explain() {
-        // As long as the answer took.
+        // The difference is within the time that the answer took.
         assert_eq!(skew(1_000_000, 500_000, 1_500_000), None);
         assert_eq!(skew(1_000_000, 1_030_000, 1_030_001), None);
         assert_eq!(skew(1_000_000, 969_999, 970_000), None);

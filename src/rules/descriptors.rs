@@ -95,7 +95,7 @@ pub fn raise_limit() -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).map_or(UNLIMITED, |limit| limit.min(UNLIMITED))
 }
 
-/// No connection can be opened, whatever the endpoint would say.
+/// This process can open no connection. The endpoint has no part in it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Shortage {
     /// All descriptors for endpoints are in use.
@@ -103,13 +103,13 @@ pub enum Shortage {
         "all connections are in use that {0} file descriptors are enough for (ulimit -n or LimitNOFILE= allows more)"
     )]
     Descriptors(usize),
-    /// The system refuses one.
+    /// The system refuses another connection.
     #[error("this machine has nothing left for another connection: {0}")]
     Machine(String),
 }
 
 impl Shortage {
-    /// Whether a failure is one, or was caused by one.
+    /// Whether a failure is a shortage, or was caused by one.
     pub fn behind(fault: &(dyn Error + 'static)) -> Option<Self> {
         std::iter::successors(Some(fault), |&cause| cause.source()).find_map(|cause| {
             let known = cause.downcast_ref::<Self>().cloned();
@@ -117,7 +117,7 @@ impl Shortage {
         })
     }
 
-    /// Whether the system lacks something, as no peer could make it.
+    /// Whether the system lacks a resource. No peer can cause such an error.
     pub fn of(fault: &io::Error) -> Option<Self> {
         let lacks = [
             Errno::MFILE,
@@ -125,14 +125,14 @@ impl Shortage {
             Errno::NOBUFS,
             Errno::NOMEM,
             Errno::ADDRNOTAVAIL,
-            // Of `connect`: its kind for sockets that are not ready never gets here.
+            // `connect` returns this. The same kind for sockets that are not ready never gets here.
             Errno::AGAIN,
         ];
         let code = fault.raw_os_error()?;
         lacks.iter().any(|errno| errno.raw_os_error() == code).then(|| Self::Machine(fault.to_string()))
     }
 
-    /// Whether it is said of addresses: all ports towards one are taken, or none of ours leads there at all.
+    /// Whether the error is about addresses: all ports towards one are taken, or none of our addresses can reach it.
     pub fn is_of_addresses(fault: &(dyn Error + 'static)) -> bool {
         std::iter::successors(Some(fault), |&cause| cause.source())
             .filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
@@ -154,15 +154,15 @@ struct DescriptorPool {
 struct Used {
     /// Time when the system was last asked.
     read: Option<Instant>,
-    /// What was open then, and what was opened since: more than is open, but for what is opened in this very moment.
+    /// Descriptors that were open then, plus those opened since. At least as many as are open now, apart from those being opened.
     open: usize,
-    /// Of the open ones, those that end with their request.
+    /// Open connections that end with their request.
     passing: usize,
-    /// Of the open ones, connections of the API.
+    /// Open connections of the API.
     serving: usize,
 }
 
-/// One of what is counted apart, until it is dropped.
+/// A connection that has a count of its own, until this is dropped.
 #[derive(Debug)]
 pub struct Part {
     shared: Arc<DescriptorPool>,
@@ -177,8 +177,8 @@ impl Drop for Part {
 }
 
 impl Descriptors {
-    /// Nothing is open yet but what the system says. Where it says nothing (no `/proc`), no connection is kept: then as many
-    /// are open as requests are under way.
+    /// Starts without connections. Where the system does not tell how many descriptors are open (no `/proc`), no connection is
+    /// kept. Then as many are open as requests are under way.
     pub fn new(budget: Budget) -> Self {
         let is_blind = count_open().is_none();
         let budget = if is_blind { Budget { kept: 0, outgoing: usize::MAX, ..budget } } else { budget };
@@ -203,7 +203,7 @@ impl Descriptors {
         may_keep && self.open(1).is_ok()
     }
 
-    /// Takes so many of them, to be opened now. Who closes them need not say so.
+    /// Takes this many descriptors, to be opened now. Closing them needs no call.
     ///
     /// # Errors
     /// [`Shortage::Descriptors`].
@@ -246,14 +246,14 @@ impl DescriptorPool {
 }
 
 impl Used {
-    /// Sockets towards endpoints, or a few more.
+    /// Number of sockets towards endpoints, or a few more.
     fn outgoing(&self) -> usize {
         self.open.saturating_sub(self.serving)
     }
 
     fn look(&mut self) {
         self.read = Some(Instant::now());
-        // Without an answer, for want of a descriptor, nothing is known to have been closed.
+        // Counting needs a descriptor itself. If it fails, no descriptor is known to be closed.
         if let Some(open) = count_open() {
             self.open = open.saturating_sub(OWN);
         }
@@ -262,7 +262,7 @@ impl Used {
 
 /// How many descriptors this process has open.
 fn count_open() -> Option<usize> {
-    // Linux says it as the size of the list, since 6.2.
+    // Since 6.2 Linux has the number as the size of the list.
     let size = std::fs::metadata(OPEN).ok().and_then(|list| usize::try_from(list.len()).ok());
     size.filter(|size| cfg!(target_os = "linux") && *size > 0)
         .or_else(|| std::fs::read_dir(OPEN).ok().map(Iterator::count))
@@ -306,7 +306,7 @@ mod tests {
         let budget = Budget { outgoing: open + 1000, kept: open + 500, ..Budget::new(1 << 20, 512) };
         let descriptors = Descriptors::new(budget);
 
-        // Nothing is really opened, so that each look finds room again.
+        // The test really opens nothing, so each look finds room again.
         assert_eq!(descriptors.open(open + 1000), Ok(()));
         assert_eq!(descriptors.open(open + 1001), Err(Shortage::Descriptors(1 << 20)));
         assert!(descriptors.keep_one());

@@ -63,7 +63,7 @@ impl Vault {
         Ok(Self { keys: keys.collect::<Result<_, _>>()? })
     }
 
-    /// These keys, and then those.
+    /// All keys: first these, then those.
     #[must_use]
     pub fn and(mut self, mut others: Self) -> Self {
         self.keys.append(&mut others.keys);
@@ -78,12 +78,12 @@ impl Vault {
         Ok(BASE64.encode(random::<KEY_BYTES>()?))
     }
 
-    /// The id of the key that seals; none: nothing is sealed.
+    /// The id of the key that seals. `None` if there is no key, so nothing is sealed.
     pub fn key_id(&self) -> Option<&str> {
         self.keys.first().map(|key| key.id.as_str())
     }
 
-    /// What a secret begins with that the first key has sealed for its place; none: there is no key.
+    /// The beginning of every secret that the first key has sealed for its place. `None` if there is no key.
     pub fn seal_of_first_key(&self) -> Option<String> {
         self.key_id().map(|id| format!("{PREFIX}{BOUND}{id}:"))
     }
@@ -105,7 +105,7 @@ impl Vault {
         Ok(format!("{PREFIX}{BOUND}{id}:{}", BASE64.encode(sealed)))
     }
 
-    /// The secret as it was given. What is not sealed is it already.
+    /// The secret as it was given. A text that is not sealed is returned as it is.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -118,8 +118,8 @@ impl Vault {
         }
     }
 
-    /// The same, and what an earlier version sealed for this endpoint: only where a person has said so, because it may have been
-    /// moved here from another field or host.
+    /// Also opens a secret that an earlier version sealed for this endpoint. Only a person may ask for that, because somebody may
+    /// have moved the secret here from another field or host.
     ///
     /// # Errors
     /// [`OpenError`], but not [`OpenError::Unbound`].
@@ -147,9 +147,9 @@ impl Vault {
     }
 }
 
-/// What is sealed, in its parts.
+/// The parts of a sealed secret.
 struct Sealed<'a> {
-    /// Whether its whole place is bound in.
+    /// Whether it is bound to its whole place.
     is_bound: bool,
     key_id: &'a str,
     encoded: &'a str,
@@ -268,7 +268,7 @@ mod tests {
         assert!(matches!(vault.open(&here(), &old), Err(OpenError::Unbound(_))));
         assert_eq!(vault.open_unbound(&here(), &old).unwrap(), SECRET);
         assert!(matches!(vault.open_unbound(&two, &old), Err(OpenError::Damaged(_))));
-        // Neither form passes for the other.
+        // Neither form is taken for the other.
         let new = vault.seal(&here(), SECRET).unwrap();
         assert!(vault.open(&here(), &old.replace("sealed:", "sealed:2:")).is_err());
         assert!(vault.open_unbound(&here(), &new.replace("sealed:2:", "sealed:")).is_err());

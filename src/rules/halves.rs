@@ -63,7 +63,7 @@ mod tests {
 
             let expected: BTreeSet<usize> = bad.into_iter().filter(|item| *item < size).collect();
             prop_assert_eq!(accepted, (0..size).filter(|item| !expected.contains(item)).collect::<Vec<_>>());
-            // A refused item costs at most two tries for each time that the batch can be halved.
+            // A refused item costs at most two tries per halving.
             prop_assert!(tries <= 1 + expected.len() * 20, "{tries} tries");
             prop_assert_eq!(refused, expected);
         }

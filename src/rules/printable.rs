@@ -29,7 +29,7 @@ pub(crate) fn printable_log(text: &str) -> Cow<'_, str> {
 pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
     let is_obeyed = |c| is_obeyed(c) && !matches!(c, '\n' | '\t');
     spelt(json, is_obeyed, |c, json| {
-        // Between texts JSON knows no other control character: a space says the same.
+        // Between texts JSON has no other control character, and a space means the same.
         if c == '\r' {
             return json.push(' ');
         }
@@ -53,7 +53,7 @@ fn spelt(text: &str, is_obeyed: impl Fn(char) -> bool, spell: impl Fn(char, &mut
 
 /// Control characters (C0, C1, DEL), and what Unicode has for formats: marks, embeddings, overrides and isolates of direction,
 /// ends of lines and paragraphs, joiners, fillers and other letters without a width, annotations, tags.
-// Variation selectors below U+FE10 choose between two pictures of one letter, and are left.
+// Variation selectors below U+FE10 choose between two pictures of one letter. They stay.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -1,5 +1,5 @@
-//! A private PostgreSQL cluster for as long as this process lives: `scripts/cluster` guards it, and takes it down when
-//! its stdin closes, however we end.
+//! A private PostgreSQL cluster for as long as this process lives. `scripts/cluster` guards it. It takes the cluster down when its
+//! stdin closes, however this process ends.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -54,12 +54,12 @@ impl Cluster {
         }
     }
 
-    /// Its superuser's URL, which names the file of the password and may be shown.
+    /// The superuser's URL. It names the file of the password, so it may be shown.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// A file with a new token for the API, which nobody else on this machine may read. It goes with the cluster.
+    /// A file with a new token for the API. No other user of this machine may read it. It goes with the cluster.
     pub(super) fn write_token(&self) -> Result<String, Failure> {
         let url = Url::parse(&self.url).map_err(anyhow::Error::from)?;
         let passfile = url.query_pairs().find(|(name, _)| name == "passfile").map(|(_, path)| path);
@@ -70,7 +70,7 @@ impl Cluster {
         Ok(path.display().to_string())
     }
 
-    /// Takes it down and waits for that.
+    /// Takes the cluster down and waits for that.
     pub(super) async fn stop(mut self) {
         drop(self.guard.stdin.take());
         drop(self.guard.wait().await); // The guard has said what went wrong.

@@ -1,4 +1,4 @@
-//! `postrider endpoint delete`: asks first, because what waits for the endpoint is given up.
+//! `postrider endpoint delete`: asks first, because the waiting deliveries of the endpoint are given up.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -7,7 +7,7 @@ use super::read;
 use crate::config::Settings;
 use crate::config::args;
 
-/// Deletes it, if it is meant.
+/// Deletes the endpoint, if the user confirms it.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,

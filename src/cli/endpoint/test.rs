@@ -1,4 +1,4 @@
-//! `postrider endpoint test`: one event for one endpoint, through everything that real events go through.
+//! `postrider endpoint test`: sends one event to one endpoint, by the same way as real events.
 
 use std::time::Duration;
 

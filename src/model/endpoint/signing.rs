@@ -51,7 +51,7 @@ pub enum SecretError {
     #[error("needs the prefix whsec_")]
     Prefix,
     /// The rest of the text is not base64.
-    #[error("what follows whsec_ is not base64")]
+    #[error("needs base64 after whsec_")]
     Base64,
     /// The text decodes to too few or too many bytes.
     #[error("needs base64 of 24 to 64 bytes after whsec_, got {0} bytes")]

@@ -23,7 +23,7 @@ pub enum TlsError {
     /// The authorities are no certificates.
     #[error("ca_certificates needs one or more certificates in PEM")]
     Authorities,
-    /// The certificate that we show is none, or has no private key.
+    /// Our text is no certificate, or has no private key.
     #[error(
         "client_certificate needs a certificate and its private key in PEM (PKCS#8, PKCS#1 or SEC1, not encrypted)"
     )]

@@ -31,13 +31,13 @@ pub struct WebhookDestination {
 /// error.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Signs every request.
+    /// The secret that signs every request.
     pub secret: SigningSecret,
-    /// Were rotated out, and sign beside it for a while.
+    /// Secrets that were rotated out. They sign beside the current one for a while.
     pub old_secrets: Vec<OldSecret>,
-    /// Signs every request too.
+    /// A key that signs every request too.
     pub signing_key: Result<Option<SigningKey>, SecretError>,
-    /// Logs us in.
+    /// The login at the endpoint.
     pub auth: Result<Option<Auth>, AuthError>,
     /// TLS of the endpoint's own.
     pub tls: Result<Option<Arc<EndpointTls>>, TlsError>,
@@ -52,14 +52,14 @@ impl Credentials {
     }
 }
 
-/// What is sent to an endpoint.
+/// The form of the requests to an endpoint.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// The payload, with the headers of Standard Webhooks.
     #[default]
     Webhook,
-    /// The same, with the attributes of CloudEvents 1.0 in further headers.
+    /// The payload and those headers, with the attributes of CloudEvents 1.0 in further headers.
     CloudeventsBinary,
     /// One JSON document of CloudEvents 1.0, with the payload as its data.
     CloudeventsStructured,
@@ -69,7 +69,7 @@ impl Format {
     /// All formats.
     pub const ALL: [Self; 3] = [Self::Webhook, Self::CloudeventsBinary, Self::CloudeventsStructured];
 
-    /// As it is typed and stored.
+    /// The name that is typed and stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",

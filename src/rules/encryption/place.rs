@@ -22,12 +22,12 @@ pub enum Field {
     SigningKey,
     /// Logs in at the endpoint's host.
     Auth,
-    /// Is shown to the endpoint's host.
+    /// Proves who we are to the endpoint's host.
     ClientCertificate,
 }
 
 impl Field {
-    /// All of them.
+    /// All purposes.
     pub const ALL: [Self; 4] = [Self::Secret, Self::SigningKey, Self::Auth, Self::ClientCertificate];
 
     /// The column's name.
@@ -42,17 +42,17 @@ impl Field {
 }
 
 impl Place<'_> {
-    /// What is bound in. A login and a certificate prove to a host who we are: they belong to scheme, host and port of the URL,
-    /// as `url` has them. What signs shows nobody anything, and stays when the endpoint moves.
+    /// The bytes that a sealed secret is bound to. A login and a certificate prove to a host who we are, so they belong to scheme,
+    /// host and port of the URL, as `url` has them. A signing secret is shown to no host, and stays when the endpoint moves.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let origin = match self.field {
             Field::Secret | Field::SigningKey => String::new(),
-            // Nothing is sent to what is no URL.
+            // Without a valid URL nothing is sent.
             Field::Auth | Field::ClientCertificate => {
                 Url::parse(self.url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
             }
         };
-        // None of them contains NUL; nor does an id alone, which earlier versions bound.
+        // None of the parts contains NUL. Nor does an id alone, which earlier versions bound.
         ["postrider 2", self.endpoint_id, self.field.as_str(), &origin].join("\0").into_bytes()
     }
 }

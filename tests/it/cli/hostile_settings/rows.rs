@@ -268,7 +268,7 @@ pub(super) const ROWS: &[Row] = &[
                 Endpoint(&["--secret", "hwsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]),
                 Refused("secret: needs the prefix whsec_"),
             ),
-            (Endpoint(&["--secret", "whsec_hunter2!"]), Refused("secret: what follows whsec_ is not base64")),
+            (Endpoint(&["--secret", "whsec_hunter2!"]), Refused("secret: needs base64 after whsec_")),
             (Endpoint(&["--secret", "v1,68756e74657232"]), Refused("secret: needs the prefix whsec_")),
         ],
         tested: &["cli::endpoint_put::a_secret_that_is_none_is_refused_without_showing_it"],
