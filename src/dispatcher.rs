@@ -7,6 +7,7 @@
 
 mod circuit_breaker;
 mod claimer;
+pub mod context;
 pub(crate) mod database_health;
 mod dedicated_thread;
 pub(crate) mod lease;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::dispatcher::circuit_breaker::CircuitRecorder;
+use crate::dispatcher::context::Context;
 use crate::dispatcher::lease::{Lease, Renewer};
 use crate::dispatcher::maintenance::Maintenance;
 use crate::dispatcher::metrics::Metrics;
@@ -46,7 +48,7 @@ use crate::dispatcher::sender::{Sender, SenderDeps};
 use crate::dispatcher::settler::Settler;
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::dispatcher::wakeup::listener::{Listener, QueueWatch};
-use crate::dispatcher::work_loop::{Shared, WorkLoop};
+use crate::dispatcher::work_loop::WorkLoop;
 use crate::model::delivery::DispatcherId;
 use crate::rules::backoff::Backoff;
 use crate::rules::clock::Clock;
@@ -101,7 +103,7 @@ pub struct DispatcherConfig {
 /// A running dispatcher.
 pub struct Dispatcher {
     config: DispatcherConfig,
-    shared: Arc<Shared>,
+    shared: Arc<Context>,
     /// Stopped first: nothing new begins.
     intake: JoinSet<()>,
     stop_intake: CancellationToken,
@@ -188,7 +190,7 @@ impl Dispatcher {
             reports: settled,
         };
         let (routed_below, routed_as_of) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Context {
             store,
             scheduler,
             lease,
@@ -222,7 +224,7 @@ impl Dispatcher {
     }
 
     /// What the stages share, for the API and for tests that drive a dispatcher from outside.
-    pub fn shared(&self) -> &Arc<Shared> {
+    pub fn shared(&self) -> &Arc<Context> {
         &self.shared
     }
 
@@ -264,7 +266,7 @@ impl Dispatcher {
     async fn finish(&mut self) {
         all_ended(&mut self.intake).await;
         let queued = self.shared.scheduler.take_queued();
-        self.shared.sender.give_back(queued).await;
+        self.shared.sender.release(queued).await;
         self.shared.sender.finish(self.config.grace_period).await;
     }
 
@@ -293,7 +295,7 @@ impl Dispatcher {
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });
         }
-        let Shared { store, scheduler, lease, bell, metrics, database_health, .. } = &*self.shared;
+        let Context { store, scheduler, lease, bell, metrics, database_health, .. } = &*self.shared;
         let breaker = CircuitRecorder {
             store: store.clone(),
             scheduler: Arc::clone(scheduler),

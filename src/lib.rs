@@ -31,7 +31,7 @@
 //! | [`dispatcher`] | wake, route, claim, send, settle | model, rules, store, sinks |
 //! | [`operations`] | what command line and API both do | model, rules, validation, store, sinks |
 //! | [`telemetry`] | log, metrics page | rules, store, dispatcher |
-//! | [`config`] | flags, environment and file become one checked configuration | rules, validation, store, sinks, dispatcher, telemetry |
+//! | [`config`] | flags, environment and file become one checked configuration | rules, validation, store, sinks, dispatcher, operations, telemetry |
 //! | [`api`] | the admin API and the dashboard | model, rules, validation, store, sinks, dispatcher, operations, telemetry, config |
 //! | [`cli`] | the commands, and the process of `postrider run` | model, rules, validation, store, dispatcher, operations, telemetry, config, api |
 
@@ -67,10 +67,12 @@ pub mod validation {
     mod parse;
     mod problems;
     mod time_argument;
+    mod whole;
 
     pub use parse::{parse_address, parse_duration, parse_number};
     pub use problems::{InvalidInput, Problems, shorten};
     pub use time_argument::TimeArgument;
+    pub use whole::Whole;
 }
 
 pub mod store;
@@ -88,7 +90,9 @@ pub mod dispatcher;
 
 /// What the command line and the API both do.
 pub mod operations {
+    pub(crate) mod described;
     pub mod endpoint_spec;
+    pub mod event_spec;
     pub mod replay;
     pub mod rotate_secret;
     pub mod test_endpoint;

@@ -29,6 +29,7 @@ create table postrider.endpoint (
     auth               text        check (postrider.is_auth(auth)),
     ca_certificates    text        check (postrider.is_pem(ca_certificates)),
     client_certificate text        check (postrider.is_sealed(client_certificate) or postrider.is_pem(client_certificate)),
+    description        text        check (char_length(description) <= 500),
     constraint signing_key_has_a_public_key check ((signing_key is null) = (public_key is null))
 );
 comment on table postrider.endpoint is 'Who receives events. Holds signing secrets: not readable by postrider_reader. Change it with postrider.put_endpoint and its siblings.';
@@ -54,6 +55,7 @@ comment on column postrider.endpoint.public_key is 'What verifies that signature
 comment on column postrider.endpoint.auth is 'How we log in: JSON of type basic, bearer or oauth2 as postrider.is_auth has it, or sealed; null: we do not.';
 comment on column postrider.endpoint.ca_certificates is 'PEM: the authorities that alone are trusted for this endpoint; null: the system''s.';
 comment on column postrider.endpoint.client_certificate is 'PEM: the certificate that we show this endpoint, its chain and its private key, or sealed; null: none.';
+comment on column postrider.endpoint.description is 'A note for people, at most 500 characters.';
 
 -- A deleted endpoint leaves its row behind, so that its history keeps its name; the id is free again.
 create unique index endpoint_by_id on postrider.endpoint (id) where state <> 'deleted';

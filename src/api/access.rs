@@ -1,4 +1,4 @@
-//! Who may use the API: tokens, and the checks that keep a browser from being used against an address of this machine.
+//! Access to the API: tokens, and checks that keep a web page from using a browser against an address of this machine.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use super::places::ConnectionPlace;
 use super::problem::{Code, Problem};
 use crate::config::ApiToken;
 
-/// What a browser says of the page that asks (Fetch Metadata).
+/// Where the page comes from that makes a browser ask (Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Requests under way at once; waiting ones count.
+/// Requests under way at once, waiting ones included.
 const REQUESTS_MAX: usize = 128;
-/// No request takes longer, `?wait=` included.
+/// Longest time of a request, `?wait=` included.
 pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(75);
 
-/// What lets requests in.
+/// Decides which requests are let in.
 #[derive(Debug)]
 pub struct Guard {
     tokens: Vec<ApiToken>,
@@ -32,8 +32,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// With tokens, every request needs one of them; without, the Host header must be an address, `localhost` or one of
-    /// `hosts`. Requests that were let in have half of the connections at most, so that others are always heard.
+    /// With tokens, every request needs one of them. Without, the Host header must be an address, `localhost` or one of
+    /// `hosts`. Requests that were let in use at most half of the connections, so that new ones are always heard.
     pub fn new(tokens: Vec<ApiToken>, hosts: Vec<String>, connections_max: usize) -> Self {
         Self { tokens, hosts, requests: Semaphore::new(REQUESTS_MAX.min(connections_max / 2)) }
     }
@@ -44,7 +44,7 @@ impl Guard {
 
     fn judge_token(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        // Compares with every token, in a time that does not tell how much of one is right.
+        // Compares with every token, in constant time: the time does not tell how much of a token is right.
         let is_known = given.is_some_and(|given| {
             let equal = self.tokens.iter().map(|token| token.as_bytes().ct_eq(given));
             equal.fold(subtle::Choice::from(0), |any, one| any | one).into()
@@ -65,7 +65,7 @@ impl Guard {
                 "the Host header is neither an address nor localhost; --api-host NAME allows a name",
             ));
         }
-        // Browsers say so of links, images and forms, too, which have no Origin.
+        // Browsers send this header for links, images and forms too, which have no Origin.
         if headers.get(SEC_FETCH_SITE).is_some_and(|site| site.as_bytes() == b"cross-site") {
             return Err(Problem::new(
                 Code::Forbidden,
@@ -88,7 +88,7 @@ impl Guard {
     }
 }
 
-/// A Host header without its port.
+/// Strips the port from a Host header.
 fn name_of(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -96,7 +96,7 @@ fn name_of(host: &str) -> &str {
     }
 }
 
-/// Lets a request in, bounds how many there are and how long each takes.
+/// Lets a request in; bounds the number of requests and the time of each.
 pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if let Err(problem) = guard.judge(request.method(), request.headers()) {
         return problem.into_response();
@@ -111,7 +111,7 @@ pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, nex
     }
 }
 
-/// Gives bare refusals of the router a body.
+/// Gives the router's bare refusals a body.
 pub(super) async fn explain(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let is_bare = !response.headers().contains_key(axum::http::header::CONTENT_TYPE)

@@ -1,5 +1,5 @@
-//! Answers that are costly to look up (counts of the backlog, pages of deliveries) and asked for again and again: one
-//! lookup serves all who ask the same meanwhile, and for a while after it. However many ask, deliveries keep the database.
+//! Caches responses that are costly to look up (counts of the backlog, pages of deliveries). One lookup serves every request
+//! that asks the same while it runs, and for a while afterwards. So any number of clients leaves the database to deliveries.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,15 +20,15 @@ use super::Api;
 use super::extract::{Text, legible};
 use super::problem::{Code, Problem};
 
-/// An answer is kept so many times as long as it took to look up: then lookups of one thing take a fiftieth of a connection.
+/// A response is kept 50 times as long as its lookup took: lookups of one thing then use a fiftieth of a connection.
 const KEPT_PER_LOOKUP: u32 = 50;
-/// However long it took.
+/// Bounds of that time.
 const KEPT: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(5);
 
-/// More questions than that are not asked again and again.
+/// Most responses that are kept; real clients repeat fewer questions.
 const QUESTIONS_MAX: usize = 100;
 
-/// The last answers, each by its question.
+/// The last responses, each by its question.
 #[derive(Default)]
 pub(super) struct ResponseCache(std::sync::Mutex<HashMap<String, Arc<Mutex<Option<CachedResponse>>>>>);
 
@@ -38,14 +38,14 @@ struct CachedResponse {
 }
 
 impl ResponseCache {
-    /// The answer to a question: the kept one, or that of `look`.
+    /// Returns the cached response to a question, or runs `look`.
     pub(super) async fn text<T: Serialize>(
         &self,
         question: String,
         look: impl Future<Output = Result<T, Problem>>,
     ) -> Result<Text, Problem> {
         let kept = self.slot(question);
-        // Held during the lookup: whoever asks the same meanwhile waits for it, and takes its answer.
+        // Held during the lookup: requests with the same question wait for it, and share its response.
         let mut kept = kept.lock().await;
         let began = Instant::now();
         if let Some(answer) = kept.as_ref().filter(|answer| began < answer.until) {
@@ -67,13 +67,13 @@ impl ResponseCache {
         Arc::clone(slots.entry(question).or_default())
     }
 
-    /// A lookup that is under way ends in a slot that nobody finds any more.
+    /// Forgets all responses. A lookup that still runs ends in a slot that nobody finds any more.
     fn forget(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
-/// Whoever has changed something here finds it changed.
+/// Empties the cache after each change, so that a client that changed something reads the change.
 pub(super) async fn forget_after_change(
     State(api): State<Arc<Api>>,
     request: Request,

@@ -1,5 +1,5 @@
-//! Connections of the API. Each is bounded in how long it may take over anything, and so is how many there are: what a
-//! client holds, it holds for a time, without a claim or a settle waiting for it, and without keeping others out.
+//! Connections of the API. Their number is bounded, and so is the time that each may take for anything. A client holds what
+//! it holds only for a time; no claim or settle waits for it, and it does not keep others out.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,4 +1,4 @@
-//! `/v1/deliveries`: look, and retry.
+//! `/v1/deliveries`: list, show, retry.
 
 #![expect(unused_qualifications, reason = "what utoipa's macro writes")]
 
@@ -16,20 +16,20 @@ use super::problem::{Code, Problem};
 use crate::model::delivery::DeliveryId;
 use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, Status};
 
-/// Which deliveries.
+/// Selects deliveries.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeliveryParams {
-    /// Of one endpoint.
+    /// Only deliveries to this endpoint.
     endpoint_id: Option<String>,
-    /// In one status.
+    /// Only deliveries with this status.
     #[param(inline)]
     status: Option<Status>,
-    /// Of one event.
+    /// Only deliveries of this event.
     #[param(minimum = 1)]
     event_id: Option<i64>,
-    /// Of one topic.
+    /// Only deliveries of events with this topic.
     topic: Option<String>,
     /// Rows of a page, at most. Default: 50.
     #[param(minimum = 1, maximum = 500)]
@@ -42,15 +42,15 @@ pub(super) struct DeliveryParams {
 /// A page of deliveries.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DeliveryPage {
-    /// The rows; there may be more although this is empty.
+    /// The rows. More pages may follow even if this is empty.
     data: Vec<DeliveryRow>,
-    /// For the next page; null: this is the last.
+    /// Cursor of the next page. Null on the last page.
     next_cursor: Option<String>,
 }
 
 /// Deliveries, the newest first.
 ///
-/// A page may have fewer rows than there are, even none: `next_cursor` tells whether there are more.
+/// A page may have fewer rows than `limit`, even none; `next_cursor` tells whether more follow.
 #[utoipa::path(
     get, path = "/v1/deliveries", operation_id = "listDeliveries", tag = "deliveries", params(DeliveryParams),
     responses((status = 200, description = "One page", body = DeliveryPage))
@@ -79,7 +79,7 @@ pub(super) async fn list(
     api.cache.text(format!("deliveries {limit} {filter:?}"), look).await
 }
 
-/// The id that a cursor of ours is.
+/// Reads the id in a cursor of ours.
 fn check_cursor(text: &str) -> Result<i64, Problem> {
     let id = text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text);
     id.ok_or_else(|| {
@@ -101,7 +101,7 @@ pub(super) async fn get(
 
 /// Makes a failed or waiting delivery due at once.
 ///
-/// A failed one has its whole retry schedule before it again.
+/// A failed delivery starts its retry schedule anew.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/retry", operation_id = "retryDelivery", tag = "deliveries", params(DeliveryPath),
     responses((status = 200, description = "The delivery, pending", body = DeliveryDetail))

@@ -1,8 +1,6 @@
-//! `/v1/endpoints`: who receives events.
+//! `/v1/endpoints`: the receivers of events.
 
 #![expect(unused_qualifications, reason = "what utoipa's macro writes")]
-
-mod body;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,47 +11,36 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use self::body::EndpointBody;
 use super::extract::{Body, Id, JsonResponse, OptionalBody, QueryParams, Text};
 use super::openapi::{Secret, TopicPattern, Whole};
 use super::paging::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
+use crate::operations::endpoint_spec::EndpointSpec;
 use crate::operations::replay::{ReplaySpec, check_times, check_topics};
 use crate::operations::rotate_secret::{OVERLAP_DEFAULT, SecretRotation};
 use crate::operations::test_endpoint::{TestOutcome, test_endpoint};
-use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, RotatedSecret, Span};
+use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, PutResult, RotatedSecret, Span};
 use crate::validation::Problems;
 
 /// How long a test waits for its first attempt, if nothing is said.
 const TEST_WAIT: Duration = Duration::from_secs(20);
 /// Events looked up by one call of replay, unless the caller says less.
 const REPLAY_MAX: i32 = 10_000;
-/// Longest reason of a pause.
+/// Longest reason of a pause, in characters.
 const REASON_CHARS_MAX: usize = 500;
 
-/// What a PUT did.
+/// An endpoint after a PUT.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PutEndpoint {
     /// The endpoint as it is now.
     #[serde(flatten)]
     endpoint: EndpointRow,
-    /// What was done.
-    #[schema(value_type = PutResult)]
-    result: String,
-    /// The generated secret, shown this once; null: there was one, or one was given.
+    /// What the request did.
+    result: PutResult,
+    /// The generated secret, shown this once. Null if the endpoint had one, or the request gave one.
     secret: Option<String>,
-}
-
-/// What a PUT found.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "describes a text")]
-enum PutResult {
-    Created,
-    Changed,
-    Unchanged,
 }
 
 /// Creates or replaces an endpoint.
@@ -61,7 +48,7 @@ enum PutResult {
 /// The same request twice changes nothing: a service may send it at every start.
 #[utoipa::path(
     put, path = "/v1/endpoints/{id}", operation_id = "putEndpoint", tag = "endpoints", params(EndpointPath),
-    request_body = EndpointBody,
+    request_body = EndpointSpec,
     responses(
         (status = 200, description = "It was there: changed, or unchanged", body = PutEndpoint),
         (status = 201, description = "Created", body = PutEndpoint),
@@ -70,19 +57,18 @@ enum PutResult {
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
-    Body(body): Body<EndpointBody>,
+    Body(spec): Body<EndpointSpec>,
 ) -> Result<JsonResponse<PutEndpoint>, Problem> {
-    let registration = body.registration(id);
     let mut problems = Problems::default();
-    let put = registration.check(&api.policy, &mut problems);
+    let put = spec.check(id, &api.policy, &mut problems);
     let put = problems.unless_any(put)?;
     let done = api.store.put_endpoint(&put).await?;
-    let status = if done.result == "created" { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if done.result == PutResult::Created { StatusCode::CREATED } else { StatusCode::OK };
     let endpoint = existing(&api, &put.id).await?;
     Ok(JsonResponse(status, PutEndpoint { endpoint, result: done.result, secret: done.secret }))
 }
 
-/// One endpoint and how it is doing; never its secret.
+/// One endpoint and its health; never its secret.
 #[utoipa::path(
     get, path = "/v1/endpoints/{id}", operation_id = "getEndpoint", tag = "endpoints", params(EndpointPath),
     responses((status = 200, description = "The endpoint", body = EndpointRow))
@@ -93,7 +79,7 @@ pub(super) async fn get(State(api): State<Arc<Api>>, Id(id): Id<String>) -> Resu
 
 /// Deletes an endpoint.
 ///
-/// Nothing more is routed to it, and what waits for it is given up as failed.
+/// No more events are routed to it, and its waiting deliveries become failed.
 #[utoipa::path(
     delete, path = "/v1/endpoints/{id}", operation_id = "deleteEndpoint", tag = "endpoints", params(EndpointPath),
     responses((status = 200, description = "Deleted", body = DeletedEndpoint))
@@ -110,7 +96,7 @@ pub(super) async fn delete(
 pub(super) struct EndpointPage {
     /// The rows.
     data: Vec<EndpointRow>,
-    /// For the next page; null: this is the last.
+    /// Cursor of the next page. Null on the last page.
     next_cursor: Option<String>,
 }
 
@@ -138,16 +124,16 @@ async fn page(api: &Api, cursor: Option<&str>, limit: i64) -> Result<EndpointPag
     Ok(EndpointPage { data: rows, next_cursor })
 }
 
-/// Why an endpoint is paused.
+/// A pause.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PauseBody {
-    /// Shown with the endpoint.
+    /// Why; shown with the endpoint.
     #[schema(max_length = 500)]
     reason: Option<String>,
 }
 
-/// Stops attempts; deliveries wait, nothing is lost.
+/// Pauses an endpoint: no more attempts; deliveries wait, none is lost.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/pause", operation_id = "pauseEndpoint", tag = "endpoints", params(EndpointPath),
     request_body = Option<PauseBody>,
@@ -166,7 +152,7 @@ pub(super) async fn pause(
     Ok(JsonResponse(StatusCode::OK, existing(&api, &id).await?))
 }
 
-/// Enables a paused or disabled endpoint; what waits is delivered.
+/// Enables a paused or disabled endpoint; its waiting deliveries are attempted.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/resume", operation_id = "resumeEndpoint", tag = "endpoints", params(EndpointPath),
     responses((status = 200, description = "Enabled", body = EndpointRow))
@@ -186,7 +172,7 @@ pub(super) struct RotateBody {
     /// The new secret; generated if left out.
     #[schema(value_type = Option<Secret>, write_only)]
     secret: Option<String>,
-    /// How long the old one signs too, 0s to 30days. Default: 24h.
+    /// How long the old secret signs too, 0s to 30days. Default: 24h.
     #[schema(value_type = Option<Span>)]
     overlap: Option<String>,
 }
@@ -250,7 +236,7 @@ pub(super) struct TestEvent {
     reason: String,
 }
 
-/// What to send again.
+/// The events to send again.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplayBody {
@@ -263,29 +249,29 @@ pub(super) struct ReplayBody {
     /// Topic patterns. Default: what the endpoint subscribes to.
     #[schema(value_type = Option<Vec<TopicPattern>>, max_items = 100)]
     topics: Option<Vec<String>>,
-    /// Where an earlier answer says to go on.
+    /// `next_after` of an earlier response: continue there.
     #[schema(value_type = Option<i64>, minimum = 0)]
     after: Option<Whole>,
     /// Events looked up by this call. Default: 10000.
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 10000)]
     limit: Option<Whole>,
-    /// Whether to count only.
+    /// Count only.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// What a replay did.
+/// Result of a replay.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ReplayAnswer {
     /// The endpoint.
     id: String,
-    /// Events that are sent again (or would be, by a dry run).
+    /// Events that are sent again, or would be in a dry run.
     replayed: i64,
-    /// Where to go on, as `after`; null: done.
+    /// Send it as `after` to continue. Null when done.
     next_after: Option<i64>,
 }
 
-/// Sends events of a time again, also those that this endpoint never got.
+/// Sends the events of a period again, also those that this endpoint never got.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/replay", operation_id = "replayEvents", tag = "endpoints", params(EndpointPath),
     request_body = ReplayBody,
@@ -331,7 +317,7 @@ pub(super) async fn replay(
     ))
 }
 
-/// The id that its owner chose.
+/// An endpoint's id.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes a part of the path")]

@@ -19,7 +19,7 @@ use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
 use crate::model::event::EventId;
-use crate::operations::endpoint_spec::EventSpec;
+use crate::operations::event_spec::EventSpec;
 use crate::store::{Cancelled, EventRow, NewEvent};
 use crate::validation::Problems;
 
@@ -27,20 +27,20 @@ use crate::validation::Problems;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventBody {
-    /// Any JSON: sent and signed byte for byte as it stands here.
+    /// Any JSON; sent and signed byte for byte as it is here.
     #[schema(value_type = Value)]
     payload: Box<RawValue>,
     /// Ordering key.
     #[schema(min_length = 1, max_length = 256)]
     key: Option<String>,
-    /// Sent as HTTP headers; texts of visible ASCII.
+    /// HTTP headers of the requests; values are visible ASCII.
     #[serde(default)]
     #[schema(value_type = HashMap<openapi::HeaderName, openapi::HeaderValue>)]
     headers: Map<String, Value>,
-    /// Unique: a repeat inserts nothing and answers with the first.
+    /// Unique key: a repeat inserts nothing and returns the first event.
     #[schema(min_length = 1, max_length = 256)]
     idempotency_key: Option<String>,
-    /// Deliver to this endpoint alone, whatever it subscribes to.
+    /// Deliver to this endpoint alone, regardless of its topics.
     #[schema(pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
     destination: Option<String>,
     /// Not before this time.
@@ -53,7 +53,7 @@ pub(super) struct EventBody {
 pub(super) struct PublishedEvent {
     /// The event's id.
     id: i64,
-    /// Whether the event of this idempotency key was there before.
+    /// Whether an event with this idempotency key existed before.
     is_repeat: bool,
 }
 
@@ -91,9 +91,9 @@ pub(super) async fn publish(
     Ok((location, JsonResponse(status, PublishedEvent { id: id.get(), is_repeat })))
 }
 
-/// The event, and whether it was there before.
+/// Inserts an event, or finds the one with its idempotency key. Returns whether it existed before.
 async fn insert(api: &Api, event: &NewEvent) -> Result<(EventId, bool), Problem> {
-    // Twice: retention may delete the first event between our insert and our look.
+    // Twice: retention may delete the first event between our insert and our lookup.
     for _ in 0..2 {
         if let Some(id) = api.store.insert_event(event).await? {
             return Ok((id, false));
@@ -108,7 +108,7 @@ async fn insert(api: &Api, event: &NewEvent) -> Result<(EventId, bool), Problem>
 
 /// One event with its deliveries.
 ///
-/// With `wait`, answers when all of them are settled, or after that time.
+/// With `wait`, the response comes when all deliveries are settled, or after that time.
 #[utoipa::path(
     get, path = "/v1/events/{id}", operation_id = "getEvent", tag = "events", params(EventPath, Wait),
     responses((status = 200, description = "The event as it is now", body = EventRow))
@@ -129,7 +129,7 @@ pub(super) async fn get(
 
 /// Cancels an event.
 ///
-/// What waits is given up, what is under way is not retried, what is settled stays.
+/// Waiting deliveries are given up. A delivery under way is not retried. A settled one stays as it is.
 #[utoipa::path(
     post, path = "/v1/events/{id}/cancel", operation_id = "cancelEvent", tag = "events", params(EventPath),
     responses((status = 200, description = "What was cancelled", body = Cancelled))

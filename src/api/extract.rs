@@ -1,4 +1,4 @@
-//! Reads requests: JSON bodies and queries whose unknown fields are refused by name.
+//! Reads requests and writes responses. Unknown fields of bodies and queries are refused by name.
 
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
@@ -30,7 +30,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// A JSON body that may be missing.
+/// A JSON body that is optional.
 pub(super) struct OptionalBody<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
@@ -66,7 +66,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T>
     }
 }
 
-/// A part of the path.
+/// A part of the path, parsed.
 pub(super) struct Id<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
@@ -80,7 +80,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
     }
 }
 
-/// An answer in JSON.
+/// A response in JSON.
 pub(super) struct JsonResponse<T>(pub(super) StatusCode, pub(super) T);
 
 impl<T: Serialize> IntoResponse for JsonResponse<T> {
@@ -92,7 +92,7 @@ impl<T: Serialize> IntoResponse for JsonResponse<T> {
     }
 }
 
-/// JSON as it stands.
+/// A response that is JSON text already.
 pub(super) struct Text(pub(super) Bytes);
 
 impl IntoResponse for Text {
@@ -101,7 +101,7 @@ impl IntoResponse for Text {
     }
 }
 
-/// JSON as people like it who ask with curl: over several lines, the last of them ended.
+/// Writes JSON for people who use curl: over several lines, with a line end at the end.
 pub(super) fn legible<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
     let mut text = serde_json::to_vec_pretty(value)?;
     text.push(b'\n');
@@ -114,7 +114,7 @@ fn check_media_type(request: &Request) -> Result<(), Problem> {
     if kind.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    // Also what a page of another site may send without asking is refused by this.
+    // This also refuses every request that a page of another site may send without the browser's preflight.
     Err(Problem::new(Code::UnsupportedMediaType, "needs the header Content-Type: application/json"))
 }
 

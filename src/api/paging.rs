@@ -1,4 +1,4 @@
-//! Lists, page by page.
+//! Pages of lists.
 
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -8,7 +8,7 @@ use super::problem::{Code, Problem};
 const LIMIT_DEFAULT: i64 = 50;
 const LIMIT_MAX: i64 = 500;
 
-/// Which page.
+/// Selects a page.
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -21,13 +21,13 @@ pub(super) struct PageParams {
 }
 
 impl PageParams {
-    /// Rows of a page.
+    /// Checks the number of rows of a page.
     pub(super) fn limit(&self) -> Result<i64, Problem> {
         check_limit(self.limit)
     }
 }
 
-/// Rows of a page: 1 to 500.
+/// Checks the number of rows of a page: 1 to 500.
 pub(super) fn check_limit(limit: Option<i64>) -> Result<i64, Problem> {
     let limit = limit.unwrap_or(LIMIT_DEFAULT);
     if (1..=LIMIT_MAX).contains(&limit) {

@@ -1,5 +1,5 @@
-//! Who has a place among the connections of the API. When all are taken, the one that was idle longest gives way, so that
-//! whoever comes is heard, probes above all; a request that was let in keeps its place until it has an answer.
+//! Places for connections of the API. When all are taken, the connection that was idle longest gives way, so that new
+//! clients, health probes above all, are heard. A request that was let in keeps its place until it has its response.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -21,24 +21,24 @@ struct PlaceShared {
 
 #[derive(Debug)]
 struct PlaceState {
-    /// Requests of it that were let in and have no answer yet.
+    /// Requests that were let in and have no response yet.
     at_work: usize,
-    /// Its beginning, or when something was last asked or answered.
+    /// When the connection began, or when a request or a response last passed.
     idle_since: Instant,
 }
 
 impl ConnectionPlace {
-    /// Waits until it has to give way.
+    /// Waits until the connection has to give way.
     pub(super) async fn left(&self) {
         self.0.leave.cancelled().await;
     }
 
-    /// Something is asked.
+    /// Notes that a request came.
     pub(super) fn note_request(&self) {
         self.0.state().idle_since = Instant::now();
     }
 
-    /// A request of it was let in, until this is dropped.
+    /// Notes that a request was let in, until this is dropped.
     pub(super) fn work(&self) -> AtWork {
         self.0.state().at_work += 1;
         AtWork(self.clone())
@@ -50,7 +50,7 @@ impl PlaceShared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// None: it has work, or leaves already.
+    /// `None` if the connection has work, or gives way already.
     fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
         (state.at_work == 0 && !self.leave.is_cancelled()).then_some(state.idle_since)
@@ -69,14 +69,14 @@ impl Drop for AtWork {
     }
 }
 
-/// All of them.
+/// The places of all connections.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionPlaces(Vec<Weak<PlaceShared>>);
 
 impl ConnectionPlaces {
-    /// A place for a connection, which ends when it is dropped.
+    /// Gives a connection a place, until that is dropped.
     pub(super) fn take(&mut self, descriptor: Part) -> ConnectionPlace {
-        // Looked through now and then, those that ended cost nothing.
+        // Only when the list would grow: then ended connections cost nothing.
         if self.0.len() == self.0.capacity() {
             self.0.retain(|place| place.strong_count() > 0);
         }
@@ -90,7 +90,7 @@ impl ConnectionPlaces {
         place
     }
 
-    /// Tells the connection that was idle longest to give way; false: all have work.
+    /// Tells the connection that was idle longest to give way. `false` if all have work.
     pub(super) fn clear_one(&mut self) -> bool {
         self.0.retain(|place| place.strong_count() > 0);
         let places = self.0.iter().filter_map(Weak::upgrade);

@@ -1,4 +1,4 @@
-//! What the API answers when it does not do what it was asked: problem+json (RFC 9457) with a stable code.
+//! Refusals of the API: problem+json (RFC 9457) with a stable code.
 
 use std::error::Error;
 
@@ -14,14 +14,14 @@ use crate::operations::test_endpoint::TestError;
 use crate::store::{Refusal, StoreError, one_line, refusal};
 use crate::validation::Problems;
 
-/// Why a request was not carried out.
+/// Says why a request was refused.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "about:blank", "title": "Not Found", "status": 404, "code": "not_found",
     "detail": "endpoint \"orders\" does not exist", "errors": []
 }))]
 pub(super) struct Problem {
-    /// Always `about:blank`: `code` says what happened.
+    /// Always `about:blank`; `code` says what happened.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The status in words.
@@ -33,20 +33,20 @@ pub(super) struct Problem {
     code: Code,
     /// For people.
     detail: String,
-    /// What is wrong with which field.
+    /// The invalid fields.
     errors: Vec<FieldError>,
 }
 
-/// What is wrong with one field.
+/// An invalid field.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct FieldError {
     /// The field.
     field: String,
-    /// What is allowed, and what was given.
+    /// What is allowed, and the given value.
     detail: String,
 }
 
-/// What went wrong, for programs. A code never changes its meaning.
+/// Code of a refusal, for programs. A code never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Code {
@@ -58,25 +58,25 @@ pub(super) enum Code {
     Unauthorized,
     /// The Host or Origin header names another site: a browser was led here.
     Forbidden,
-    /// There is nothing of that id, or no such route.
+    /// The id or the route does not exist.
     NotFound,
     /// The route exists, for other methods.
     MethodNotAllowed,
-    /// It is not in a state that allows this.
+    /// The state of the object does not allow this.
     Conflict,
-    /// There are as many as there may be.
+    /// The largest allowed number exists already.
     LimitReached,
     /// The body is too large.
     TooLarge,
     /// The body is not `application/json`.
     UnsupportedMediaType,
-    /// The request did not arrive, or was not done, in time.
+    /// The request did not arrive in time, or took too long.
     Timeout,
     /// Too many requests at once.
     Busy,
     /// The database is out of reach.
     Unavailable,
-    /// A fault of Postrider: it is in the log.
+    /// A fault of Postrider; the log has the details.
     Internal,
 }
 
@@ -100,7 +100,7 @@ impl Code {
 }
 
 impl Problem {
-    /// A problem with a text for the caller.
+    /// Makes a problem with a text for the caller.
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         let status = code.status();
         Self {
@@ -113,12 +113,12 @@ impl Problem {
         }
     }
 
-    /// There is no such thing.
+    /// Makes the problem for an unknown id.
     pub(super) fn unknown(what: &str, id: impl std::fmt::Display) -> Self {
         Self::new(Code::NotFound, format!("{what} {id} does not exist"))
     }
 
-    /// The problem that a bare status stands for; none: it is not one of ours.
+    /// Returns the problem for a bare status of the router. `None` if we never send that status.
     pub(super) fn of_status(status: StatusCode) -> Option<Self> {
         Some(match status {
             StatusCode::NOT_FOUND => Self::new(Code::NotFound, "no such route; see /openapi.json"),
@@ -142,7 +142,7 @@ impl From<Problems> for Problem {
 impl From<StoreError> for Problem {
     fn from(fault: StoreError) -> Self {
         let text = one_line(&fault);
-        // What refuses a connection has not heard the request.
+        // A refused connection says nothing about the request.
         let refused = refusal(&fault).filter(|_| !matches!(fault, StoreError::Unavailable(_)));
         match refused {
             Some(Refusal::Unknown) => return Self::new(Code::NotFound, text),
@@ -155,7 +155,7 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) | StoreError::Deadline { .. } => {
                 Self::new(Code::Unavailable, "the database is out of reach")
             }
-            // Without an answer of the server the connection broke.
+            // Without a reply of the server: the connection broke.
             StoreError::Failed { source, .. } if source.as_db_error().is_none() && is_io(source) => {
                 Self::new(Code::Unavailable, "the connection to the database broke")
             }
@@ -163,7 +163,7 @@ impl From<StoreError> for Problem {
                 Self::new(Code::Internal, "internal error; the log of the dispatcher says more")
             }
         };
-        // That the database is away is said by the stages, and not once for each who asks.
+        // The stages log an outage of the database; one line per request would flood the log.
         if problem.code == Code::Internal {
             warn!("a request to the API failed: {text}");
         } else {

@@ -1,4 +1,4 @@
-//! The admin API: what services and operators ask over HTTP. Reads and calls what SQL users read and call, on
+//! The admin API for services and operators, over HTTP. It reads the views and calls the functions that SQL users have, on
 //! connections of its own: it takes none from claims and settles.
 
 use std::future::Future;
@@ -36,23 +36,23 @@ use crate::sinks::egress::EgressPolicy;
 use crate::store::{BacklogRow, DispatcherRow, Store};
 use crate::telemetry::exporter::{self, Exporter};
 
-/// What the routes work with.
+/// The state of the routes.
 pub struct Api {
     pub(super) store: Store,
     pub(super) lease: Arc<Lease>,
     pub(super) database_health: Arc<DatabaseHealth>,
-    /// What `run` may call: an endpoint that it could not call is refused.
+    /// Addresses that `run` may call; an endpoint outside of them is refused.
     pub(super) policy: EgressPolicy,
     pub(super) exporter: Exporter,
     /// Requests that may still begin to wait.
     pub(super) waiting: Semaphore,
     pub(super) cache: ResponseCache,
-    /// Whoever waits is answered now.
+    /// Cancelled when requests that wait must answer now.
     pub(super) stop: CancellationToken,
 }
 
 impl Api {
-    /// An API on its own connections.
+    /// Makes an API; `store` should be its own.
     pub fn new(
         store: Store,
         lease: Arc<Lease>,
@@ -76,12 +76,12 @@ impl Api {
 /// Takes the address of the API.
 ///
 /// # Errors
-/// It is in use, or not one of ours.
+/// The address is in use, or does not belong to this machine.
 pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     connections::listen(address)
 }
 
-/// Does the work of a start, and answers probes meanwhile: alive, and not ready.
+/// Does the work of a start, and answers health probes meanwhile: alive, and not ready.
 pub async fn serve_while<T>(
     listener: &TcpListener,
     descriptors: &Descriptors,
@@ -92,7 +92,7 @@ pub async fn serve_while<T>(
     let router = router.layer(map_response(not_sniffed));
     let mut connections = Connections::new(router, descriptors.clone(), CancellationToken::new());
     tokio::select! {
-        // Whoever has no answer yet when the work is done asks again.
+        // A client without a response when the work is done has to ask again.
         done = work => done,
         never = connections.accept(listener) => match never {},
     }
@@ -114,7 +114,7 @@ pub async fn serve(
     });
 }
 
-/// No browser takes an answer for anything but what it says it is.
+/// Keeps browsers from guessing another content type.
 async fn not_sniffed(mut response: Response) -> Response {
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
@@ -164,14 +164,14 @@ fn described() -> OpenApiRouter<Arc<Api>> {
     routes
 }
 
-/// The state of the whole.
+/// Backlog and dispatchers.
 #[derive(Serialize, ToSchema)]
 struct StatusAnswer {
     backlog: BacklogRow,
     dispatchers: Vec<DispatcherRow>,
 }
 
-/// What is still to do, and who does it.
+/// The backlog, and the dispatchers that work on it.
 #[utoipa::path(
     get, path = "/v1/status", operation_id = "getStatus", tag = "status",
     responses((status = 200, description = "As it is now", body = StatusAnswer))
@@ -187,8 +187,8 @@ async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
     if !api.lease.is_renewed() {
         (StatusCode::SERVICE_UNAVAILABLE, "database out of reach\n")
-    } else if !api.database_health.is_over() {
-        (StatusCode::SERVICE_UNAVAILABLE, "database_health with the database: the log says more\n")
+    } else if !api.database_health.is_healthy() {
+        (StatusCode::SERVICE_UNAVAILABLE, "trouble with the database: the log says more\n")
     } else {
         (StatusCode::OK, "ready\n")
     }
@@ -198,7 +198,7 @@ async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, exporter::CONTENT_TYPE)], api.exporter.render().await)
 }
 
-/// What this version serves as `/openapi.json`.
+/// The description that this version serves as `/openapi.json`.
 pub fn openapi() -> OpenApi {
     described().split_for_parts().1
 }

@@ -1,4 +1,4 @@
-//! Times in requests: RFC 3339, so that every reader agrees on what is meant.
+//! Times in requests: RFC 3339, which every client reads the same way.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

@@ -1,4 +1,4 @@
-//! Requests that wait until something is over: looks again and again, ever less often, until a deadline.
+//! Requests that wait for something: they look again and again, ever less often, until a deadline.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::model::event::EventId;
 use crate::store::Status;
 use crate::validation::{Problems, parse_duration};
 
-/// No request waits longer.
+/// Longest wait of a request.
 const WAIT_MAX: Duration = Duration::from_mins(1);
 /// Requests that wait at once.
 pub(super) const WAITING_MAX: usize = 64;
@@ -26,7 +26,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wait {
-    /// Answer when it is over, or after this time: 0s to 1m.
+    /// Answer when the wait is over, or after this time: 0s to 1m.
     #[param(pattern = "^([0-9]+ ?(ms|s|m) ?)+$", example = "1s")]
     wait: Option<String>,
 }
@@ -40,7 +40,7 @@ impl Wait {
     }
 }
 
-/// Waits until an event is complete or failed, at most so long.
+/// Waits until an event is complete or failed, at most `wait`.
 pub(super) async fn settled(api: &Api, id: EventId, wait: Duration) -> Result<(), Problem> {
     let is_settled = async || match api.store.read_event_status(id).await? {
         Some(Status::Pending | Status::InProgress) => Ok(None),

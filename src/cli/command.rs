@@ -1,4 +1,4 @@
-//! One function per command: checks what was typed, does it, prints it.
+//! Runs a command: checks the arguments, does the work, prints the result.
 
 use std::error::Error;
 
@@ -13,12 +13,12 @@ use crate::store::{self, DatabaseUrl, Session, Store, StoreError};
 use crate::telemetry;
 use crate::validation::Problems;
 
-/// Why a command did not do its work, in lines for a person.
+/// Why a command failed, in lines for a person.
 #[derive(Debug)]
 pub enum Failure {
     /// Wrong usage or configuration: exit code 64.
     Usage(String),
-    /// It failed while running: exit code 1.
+    /// The command failed while running: exit code 1.
     Failed(String),
 }
 
@@ -78,7 +78,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Command::Dev(typed) => dev::run(settings, url, typed).await,
         }
     });
-    // A second signal, or a receiver with open connections, does not wait for anything.
+    // A second signal, or a receiver with open connections, waits for nothing.
     runtime.shutdown_background();
     done
 }
@@ -98,7 +98,7 @@ fn print_completions(typed: &Completions) -> Result<(), Failure> {
     Ok(output::line(String::from_utf8_lossy(&script).trim_end())?)
 }
 
-/// The id of an event or a delivery.
+/// Parses the id of an event or a delivery.
 pub(super) fn parse_id(name: &str, text: &str, problems: &mut Problems) -> Option<i64> {
     let parsed = text.trim().parse().ok().filter(|id| *id >= 0);
     if parsed.is_none() {
@@ -107,20 +107,20 @@ pub(super) fn parse_id(name: &str, text: &str, problems: &mut Problems) -> Optio
     parsed
 }
 
-/// So many of something.
+/// Formats a number with its noun.
 pub(super) fn count(number: i64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// `Name: value` as typed, to a JSON object as `put_endpoint` and `outbox` take it. Whether they may be sent,
-/// `registration` judges.
+/// Turns `Name: value` lines into the JSON object that `put_endpoint` and `outbox` take. The specs in `operations` check
+/// whether these headers may be sent.
 pub(super) fn headers_json(
     lines: &[String],
     problems: &mut Problems,
 ) -> serde_json::Map<String, serde_json::Value> {
     let mut map = serde_json::Map::new();
     for line in lines {
-        // Not shown where it has no name: it may be a secret in the wrong place.
+        // A line without a name is not shown: it may be a secret in the wrong place.
         let Some((name, value)) = line.split_once(':') else {
             problems.add("headers", "needs the form 'Name: value'", None);
             continue;

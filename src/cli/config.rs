@@ -1,4 +1,4 @@
-//! `postrider config show`: every setting that `run` would have, and where it comes from.
+//! `postrider config show`: every setting that `run` would use, and its source.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::{Failure, output};
 use crate::config::args;
 use crate::config::{ResolvedSetting, RunConfig, Settings, Source};
 
-/// Prints them, or all that is wrong with them.
+/// Prints the settings, or all problems with them.
 pub(super) fn run(
     mut settings: Settings,
     url: Option<String>,
@@ -37,7 +37,7 @@ fn as_json(reading: &ResolvedSetting, flags: &BTreeSet<String>) -> Value {
     json!({ "value": reading.value, "source": source, "from": place })
 }
 
-/// Where a value comes from, and the name of that flag, variable or file.
+/// Returns the source of a value, and the name of the flag, variable or file.
 fn origin(reading: &ResolvedSetting, flags: &BTreeSet<String>) -> (&'static str, Option<String>) {
     let name = &reading.name;
     match &reading.source {

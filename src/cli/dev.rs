@@ -1,4 +1,4 @@
-//! `postrider dev`: all of it on this machine, and a line for each thing that a newcomer should look at.
+//! `postrider dev`: everything on this machine, with a line for each thing that a newcomer should look at.
 
 mod cluster;
 
@@ -15,13 +15,13 @@ use super::signals::Signals;
 use super::{Failure, output};
 use crate::config::args;
 use crate::config::{RunConfig, Settings};
-use crate::model::endpoint::{Format, SigningSecret};
-use crate::store::{DatabaseUrl, EndpointPut, NewEvent, Session, Store};
+use crate::model::endpoint::SigningSecret;
+use crate::store::{CheckedEndpoint, DatabaseUrl, NewEvent, Session, Store};
 use crate::validation::{parse_address, parse_duration};
 
 const ENDPOINT: &str = "dev";
 
-/// Runs until a signal comes, or until so many events were delivered.
+/// Runs until a signal comes, or until the given number of events was delivered.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
@@ -59,7 +59,7 @@ pub(super) async fn run(
     done
 }
 
-/// What was typed.
+/// Arguments of `dev`, checked.
 struct DevOptions {
     address: SocketAddr,
     every: Duration,
@@ -104,25 +104,9 @@ async fn work(
     done
 }
 
-fn endpoint(address: SocketAddr, secret: &str) -> EndpointPut {
-    EndpointPut {
-        id: ENDPOINT.to_owned(),
-        url: format!("http://{}:{}/hook", Ipv4Addr::LOCALHOST, address.port()),
-        topics: vec!["**".to_owned()],
-        headers: "{}".to_owned(),
-        secret: Some(secret.to_owned()),
-        max_in_flight: 64,
-        rate_limit: None,
-        timeout: None,
-        retry_schedule: None,
-        ordered: false,
-        format: Format::Webhook,
-        signing_key: None,
-        is_new_key: false,
-        auth: None,
-        ca_certificates: None,
-        client_certificate: None,
-    }
+fn endpoint(address: SocketAddr, secret: &str) -> CheckedEndpoint {
+    let url = format!("http://{}:{}/hook", Ipv4Addr::LOCALHOST, address.port());
+    CheckedEndpoint::new(ENDPOINT, &url, secret)
 }
 
 fn introduce(
@@ -161,14 +145,14 @@ async fn publish(store: &Store, every: Duration, events: Option<u32>) -> Result<
         store.insert_event(&event).await?;
         tokio::time::sleep(every).await;
     }
-    // Stopping finishes what is in flight; what is not begun by now would wait for the next start.
+    // A stop finishes only the requests under way. The other deliveries would wait for the next start.
     while is_under_way(store).await? {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }
 
-/// Whether the receiver is still to get something. What else the database's endpoints wait for does not matter.
+/// Whether events for the receiver are left. Other endpoints of the database do not matter.
 async fn is_under_way(store: &Store) -> Result<bool, Failure> {
     if store.read_backlog().await?.unrouted > 0 {
         return Ok(true);

@@ -1,5 +1,5 @@
-//! `postrider doctor`: what a dispatcher needs, checked one after the other, each with what mends it. Changes nothing, but
-//! sequences with `--mend`.
+//! `postrider doctor`: checks one after the other what a dispatcher needs, and names a remedy for each problem. It changes
+//! nothing, except sequences with `--mend`.
 
 mod endpoints;
 mod machine;
@@ -18,25 +18,25 @@ use crate::config::{RunConfig, Settings};
 use crate::rules::clock::machine_ms;
 use crate::store::{self, MigrateError, Session, Store, one_line};
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Severity {
-    /// As it should be.
+    /// All is well.
     Ok,
-    /// It works, but somebody should know.
+    /// It works, but an operator should know.
     Warn,
     /// Something does not work.
     Fail,
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Clone, Debug, Serialize)]
 struct Finding {
     name: &'static str,
     result: Severity,
     message: String,
-    /// What to do about it. `None` if nothing is to be done, or if the message says it.
+    /// Remedy. `None` if none is needed, or if the message names it.
     remedy: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl Finding {
         Self { name, result: Severity::Fail, message: message.into(), remedy: Some(remedy.into()) }
     }
 
-    /// It could not be looked at; the error names its remedy.
+    /// The check itself failed; the error names its remedy.
     fn broken(name: &'static str, fault: &(dyn std::error::Error + 'static)) -> Self {
         Self { name, result: Severity::Fail, message: one_line(fault), remedy: None }
     }
@@ -93,7 +93,7 @@ fn print(checks: &[Finding]) -> std::io::Result<()> {
     output::table(["RESULT", "CHECK", "WHAT IT MEANS"], rows)
 }
 
-/// From the outside to the inside: what cannot be reached is not looked at.
+/// Checks from the outside to the inside. Parts that cannot be reached are not checked.
 async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Finding>, Failure> {
     let store = Store::new(&config.dispatcher.database, Session::Command, 2).map_err(anyhow::Error::from)?;
     let store = store.with_vault(config.dispatcher.vault.clone());

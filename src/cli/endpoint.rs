@@ -99,6 +99,7 @@ fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
     let time = |value: &Option<String>| output::time_or_dash(value.as_ref());
     vec![
         ("endpoint", row.id.clone()),
+        ("description", text(&row.description)),
         ("url", row.url.clone()),
         ("state", row.state.to_string()),
         ("reason", text(&row.reason)),

@@ -1,4 +1,4 @@
-//! What commands print: JSON for programs, tables for people. A closed pipe ends the output, not the program.
+//! Output of commands: JSON for programs, tables for people. A closed pipe ends the output, not the program.
 
 mod table;
 
@@ -11,7 +11,7 @@ use crate::rules::printable::{printable_json, printable_lines};
 pub(super) use crate::rules::printable::printable;
 pub(super) use table::{Painted, details, rows, table};
 
-/// Prints a text and a line end to stdout; what strangers wrote in it is spelt out.
+/// Prints a text and a line end to stdout; foreign texts in it are escaped.
 ///
 /// # Errors
 /// When stdout cannot be written, except because nobody reads it any more.
@@ -19,7 +19,7 @@ pub(super) fn line(text: &str) -> std::io::Result<()> {
     offer(&printable_lines(text)).map(drop)
 }
 
-/// Prints tables, which have their colours, with an empty line between two; false: nobody reads it any more.
+/// Prints tables, which have their colours, with an empty line between two. `false` if nobody reads it any more.
 ///
 /// # Errors
 /// As [`line()`].
@@ -28,7 +28,7 @@ pub(super) fn paint(tables: &[Painted]) -> std::io::Result<bool> {
     offer(&texts.join("\n\n"))
 }
 
-/// Prints a text as it stands and a line end to stdout; false: nobody reads it any more.
+/// Prints a text unchanged and a line end to stdout. `false` if nobody reads it any more.
 fn offer(text: &str) -> std::io::Result<bool> {
     let mut stdout = std::io::stdout().lock();
     let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
@@ -46,7 +46,7 @@ pub(super) fn json(value: &impl Serialize) -> std::io::Result<()> {
     offer(&printable_json(&serde_json::to_string_pretty(value)?)).map(drop)
 }
 
-/// Prints a value as JSON in one line; false: nobody reads it any more.
+/// Prints a value as JSON in one line. `false` if nobody reads it any more.
 ///
 /// # Errors
 /// As [`line()`].
@@ -54,7 +54,7 @@ pub(super) fn json_line(value: &impl Serialize) -> std::io::Result<bool> {
     offer(&printable_json(&serde_json::to_string(value)?))
 }
 
-/// Says something on stderr that is not part of the answer, and without a line end: a question, a hint.
+/// Prints a question or a hint to stderr, without a line end: it is no part of the output.
 ///
 /// # Errors
 /// When stderr cannot be written.
@@ -72,17 +72,17 @@ pub(super) fn escape(sequence: &str) -> std::io::Result<()> {
     stdout.write_all(sequence.as_bytes()).and_then(|()| stdout.flush())
 }
 
-/// Whether a person looks at stdout.
+/// Whether stdout is a terminal.
 pub(super) fn is_watched() -> bool {
     std::io::stdout().is_terminal() && is_able()
 }
 
-/// Whether a person looks at stderr.
+/// Whether stderr is a terminal.
 pub(super) fn is_aside_watched() -> bool {
     std::io::stderr().is_terminal() && is_able()
 }
 
-/// Whether stdout takes colours.
+/// Whether stdout may have colours.
 fn is_colourful() -> bool {
     is_watched() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -99,7 +99,7 @@ pub(super) fn time(text: &str) -> String {
     format!("{seconds}{}", if zone == "+00:00" { "Z" } else { zone })
 }
 
-/// What is there, or a dash.
+/// Formats a value, or a dash for `None`.
 pub(super) fn or_dash<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| "-".to_owned(), T::to_string)
 }

@@ -1,4 +1,4 @@
-//! Work in steps: a bar on a terminal, and an interruption that loses nothing.
+//! Work in steps: shows a bar on a terminal, and an interruption loses nothing.
 
 use std::future::Future;
 
@@ -8,24 +8,24 @@ use super::{Failure, output};
 use crate::cli::signals::Signals;
 use crate::store::StoreError;
 
-/// How many rows one step takes: short enough to interrupt, long enough to be worth its round trip.
+/// Rows of one step: few enough to interrupt soon, enough to be worth a round trip.
 pub(super) const STEP: i32 = 1_000;
 
-/// A bar on stderr, if a person looks there. Cleared when dropped.
+/// A bar on stderr, if that is a terminal. Cleared when dropped.
 pub(super) struct StepProgress(ProgressBar);
 
-/// What a step came to.
+/// Result of a step.
 pub(super) enum Step<T> {
-    /// It is done.
+    /// The step is done.
     Done(T),
-    /// It is done, and a signal came: begin no other.
+    /// The step is done, and a signal came: do not begin another.
     Last(T),
-    /// A second signal came: nobody knows what it did.
+    /// A second signal came: the result of the step is unknown.
     Abandoned,
 }
 
 impl StepProgress {
-    /// Begins at nothing of so many; none: nobody knows how many.
+    /// Begins at 0 of `total`. `None` if the total is unknown.
     pub(super) fn begin(what: &'static str, total: Option<u64>) -> Self {
         if !output::is_aside_watched() {
             return Self(ProgressBar::hidden());
@@ -42,7 +42,7 @@ impl StepProgress {
         Self(bar)
     }
 
-    /// So many are done.
+    /// Shows that `done` rows are done.
     pub(super) fn reach(&self, done: i64) {
         self.0.set_position(u64::try_from(done).unwrap_or_default());
     }
@@ -54,7 +54,7 @@ impl Drop for StepProgress {
     }
 }
 
-/// Runs a step to its end, also when a signal comes meanwhile; a second signal waits for nothing.
+/// Runs a step to its end, even if a signal comes; a second signal abandons it.
 pub(super) async fn finish<T>(
     signals: &mut Signals,
     step: impl Future<Output = Result<T, StoreError>>,

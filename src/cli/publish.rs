@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Failure, headers_json, open, output};
 use crate::config::Settings;
 use crate::config::args;
-use crate::operations::endpoint_spec::EventSpec;
+use crate::operations::event_spec::EventSpec;
 use crate::validation::parse_duration;
 
 /// PostgreSQL holds no longer text.

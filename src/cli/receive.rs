@@ -21,7 +21,7 @@ use crate::validation::{Problems, parse_address, parse_duration};
 
 const BODY_BYTES_MAX: usize = 256 << 20;
 
-/// How a receiver behaves.
+/// Behaviour of a receiver.
 #[derive(Clone)]
 pub(super) struct Behaviour {
     pub(super) secret: Option<SigningSecret>,
@@ -100,7 +100,7 @@ async fn receive(State(behaviour): State<Arc<Behaviour>>, headers: HeaderMap, bo
     } else {
         let Received { status, webhook_id, topic, attempt, body, .. } = received;
         let line = format!("{status} {signature} {webhook_id} {topic} attempt {attempt}  {body}");
-        // In one line, or a body could end with what looks like another request.
+        // In one line: otherwise a body could end with text that looks like another request.
         output::line(&output::printable(&line))
     };
     drop(printed); // Nowhere to report that the output cannot be written.

@@ -1,4 +1,4 @@
-//! `postrider replay`: sends an endpoint again what was inserted in a time, a step at a time.
+//! `postrider replay`: sends an endpoint the events of a period again, step by step.
 
 use super::progress::{STEP, Step, StepProgress, finish};
 use super::{Failure, count, open, output, parse_id};
@@ -9,23 +9,23 @@ use crate::operations::replay::{ReplaySpec, check_times, check_topics};
 use crate::store::{Replay, Store};
 use crate::validation::{Problems, TimeArgument};
 
-/// How many events one step of counting looks up.
+/// Events that one step of counting looks up.
 const COUNT_STEP: i32 = 100_000;
 
-/// What was typed, checked.
+/// Arguments of `replay`, checked.
 struct CheckedReplay {
     since: TimeArgument,
     until: TimeArgument,
     after: i64,
 }
 
-/// How far it came; `next_after` is set: it was interrupted, and goes on there.
+/// How far the replay came. `next_after` is set if it was interrupted, and says where to continue.
 struct Reached {
     replayed: i64,
     next_after: Option<i64>,
 }
 
-/// Replays, and says how many.
+/// Replays, and prints the number of events.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
@@ -96,7 +96,7 @@ async fn replay_all(store: &Store, replay: &Replay, after: i64) -> Result<Reache
     Ok(reached)
 }
 
-/// How many there will be: only a person who looks at the bar wants to know beforehand.
+/// Counts the events first, but only for a bar on a terminal.
 async fn total(store: &Store, replay: &Replay, after: i64) -> Result<Option<u64>, Failure> {
     if replay.dry_run || !output::is_aside_watched() {
         return Ok(None);

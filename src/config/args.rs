@@ -1,5 +1,5 @@
-//! What was typed: the command line as clap reads it, nothing decided. Values stay text, so that `config` can report
-//! all that is wrong with them at once, wherever they came from.
+//! The command line as clap reads it; nothing is decided here. Values stay text, so that `config` can report all wrong
+//! values at once, wherever they came from.
 
 mod delivery;
 mod doctor;
@@ -31,7 +31,7 @@ pub use variables::variables;
     version,
     about = "Insert a row into postrider.outbox in your own transaction; it is delivered by signed HTTP POST",
     after_help = "Every setting --some-flag of run is also POSTRIDER_SOME_FLAG, and some_flag in postrider.toml (--config).\n\
-                  Order: flag, environment, file, default; postrider config show says what holds, and why.\n\
+                  Order: flag, environment, file, default; postrider config show prints each value and its source.\n\
                   Exit codes: 0 done; 1 failed; 64 wrong usage or configuration.\n\n\
                   Example: postrider run --database-url postgres://postrider@db/app"
 )]
@@ -92,7 +92,7 @@ pub struct Global {
 pub enum Command {
     /// Deliver events until stopped; several may run on one database
     #[command(
-        after_help = "SIGTERM or SIGINT: finishes what is in flight, gives the rest back, exits 0; a second one exits at once.\n\n\
+        after_help = "SIGTERM or SIGINT finishes the requests under way, releases the other deliveries and exits 0; a second one exits at once.\n\n\
         Example: postrider run --database-url postgres://postrider@db/app"
     )]
     Run(Box<Run>),
@@ -102,7 +102,7 @@ pub enum Command {
     /// Register, show, pause, test and delete endpoints
     #[command(subcommand, after_help = "Example: postrider endpoint list")]
     Endpoint(Endpoint),
-    /// Make a key that encrypts secrets of endpoints at rest; encrypt them with it
+    /// Make an encryption key for the secrets of endpoints; encrypt stored secrets with it
     #[command(subcommand, after_help = "Example: postrider secret new-key")]
     Secret(SecretArgs),
     /// Insert one event and print its id
@@ -114,23 +114,23 @@ pub enum Command {
     /// List, show and retry deliveries
     #[command(subcommand, after_help = "Example: postrider delivery list --status failed")]
     Delivery(Delivery),
-    /// Send an endpoint again every event of a time, also those it never got
+    /// Send an endpoint every event of a period again, also those it never got
     #[command(
-        after_help = "Goes in steps of 1000 events. Interrupted, it finishes its step and says how to go on.\n\n\
+        after_help = "Works in steps of 1000 events. If interrupted, it finishes its step and prints the command that continues.\n\n\
         Example: postrider replay orders --since 2h --topics 'order.*' --dry-run"
     )]
     Replay(ReplayArgs),
     /// Show backlog, endpoints and dispatchers
     #[command(after_help = "Example: postrider status --watch")]
     Status(StatusArgs),
-    /// Check database, grants, notifications, tables, dispatchers and endpoints, and say how to mend what is wrong
+    /// Check database, grants, notifications, tables, dispatchers and endpoints; name a remedy for each problem
     #[command(
-        after_help = "Takes the settings of run, and checks what run would meet with them. Exit code 1 if a check failed; \
-        warnings are none.\n\n\
+        after_help = "Takes the settings of run, and checks what run would find with them. Exit code 1 if a check failed; \
+        warnings do not count.\n\n\
         Example: postrider doctor --database-url postgres://postrider@db/app"
     )]
     Doctor(Box<Doctor>),
-    /// Show the settings that run would have
+    /// Show the settings that run would use
     #[command(subcommand, after_help = "Example: postrider config show")]
     Config(ConfigCommand),
     /// Receive webhooks on this machine, verify their signatures, and misbehave if asked
@@ -138,7 +138,7 @@ pub enum Command {
         after_help = "Example: postrider receive --listen 127.0.0.1:9000 --secret whsec_... --fail-rate 0.1"
     )]
     Receive(Receive),
-    /// Try it all on this machine: a database if none is given, a dispatcher, a receiver, sample events
+    /// Try everything on this machine: a database if none is given, a dispatcher, a receiver, sample events
     #[command(after_help = "Example: postrider dev --events 3")]
     Dev(Dev),
     /// Print a completion script for a shell
@@ -155,20 +155,20 @@ pub struct Run {
     /// Address of the admin API, with GET /healthz and /readyz [default: 127.0.0.1:7678]
     #[arg(long, env = "POSTRIDER_API_LISTEN", value_name = "ADDRESS")]
     pub api_listen: Option<String>,
-    /// File with the API's tokens, one a line; needed for an address that is not loopback
+    /// File with the API's tokens, one per line; required if the address is not loopback
     #[arg(long, env = "POSTRIDER_API_TOKEN_FILE", value_name = "FILE")]
     pub api_token_file: Option<String>,
-    /// Name that the Host header of a request may have, beside addresses and localhost; repeatable; not looked at where
-    /// there are tokens
+    /// Additional host name accepted in the Host header, beside addresses and localhost; repeatable; ignored if tokens are
+    /// configured
     #[arg(long, env = "POSTRIDER_API_HOST", value_name = "NAME", value_delimiter = ',')]
     pub api_host: Vec<String>,
-    /// What may be called.
+    /// Addresses that may be called.
     #[command(flatten)]
     pub egress: Egress,
-    /// The keys.
+    /// Encryption keys.
     #[command(flatten)]
     pub encryption: Encryption,
-    /// What CloudEvents name as their source, a URI reference [default: /postrider]
+    /// Source of CloudEvents, a URI reference [default: /postrider]
     #[arg(long, env = "POSTRIDER_CLOUDEVENTS_SOURCE", value_name = "URI")]
     pub cloudevents_source: Option<String>,
     /// Requests under way at once, 1 to 10000 [default: 512]
@@ -177,22 +177,22 @@ pub struct Run {
     /// Look for work at least this often, 10ms to 1h [default: 1s]
     #[arg(long, env = "POSTRIDER_POLL_INTERVAL", value_name = "DURATION")]
     pub poll_interval: Option<String>,
-    /// After a crash, claims are taken back when this has passed, 1s to 1h, at least twice --request-timeout [default: 60s]
+    /// Return the deliveries of a crashed dispatcher after this time, 1s to 1h, at least twice --request-timeout [default: 60s]
     #[arg(long, env = "POSTRIDER_LEASE", value_name = "DURATION")]
     pub lease: Option<String>,
-    /// When stopped, wait this long for requests under way, 0s to 1h [default: 20s]
+    /// When stopped, wait at most this long for requests under way, 0s to 1h [default: 20s]
     #[arg(long, env = "POSTRIDER_GRACE_PERIOD", value_name = "DURATION")]
     pub grace_period: Option<String>,
-    /// notify: woken by LISTEN/NOTIFY, with the poll as a fallback; poll: by the poll alone [default: notify]
+    /// Wake-up: notify (LISTEN/NOTIFY, with the poll as a fallback) or poll (the poll alone) [default: notify]
     #[arg(long, env = "POSTRIDER_WAKE", value_name = "notify|poll")]
     pub wake: Option<String>,
     /// Deadline of one attempt, body included, 100ms to 5m [default: 15s]
     #[arg(long, env = "POSTRIDER_REQUEST_TIMEOUT", value_name = "DURATION")]
     pub request_timeout: Option<String>,
-    /// Deliveries of a larger payload are given up, 1KiB to 32MiB [default: 1MiB]
+    /// Give up deliveries with a larger payload, 1KiB to 32MiB [default: 1MiB]
     #[arg(long, env = "POSTRIDER_MAX_PAYLOAD", value_name = "SIZE")]
     pub max_payload: Option<String>,
-    /// Disable an endpoint after this long of nothing but failures, 1s to 365days; its deliveries wait [default: 5d]
+    /// Disable an endpoint after this long without a success, 1s to 365days; its deliveries wait [default: 5d]
     #[arg(long, env = "POSTRIDER_DISABLE_AFTER", value_name = "DURATION")]
     pub disable_after: Option<String>,
     /// Delete complete events after this, 1s to 3650days [default: 7d]
@@ -215,7 +215,7 @@ pub struct Migrate {
     /// Print the migrations as SQL; needs no database
     #[arg(long, conflicts_with = "json")]
     pub print: bool,
-    /// Print only what comes after this schema version, which migrate --check names
+    /// Print only the migrations after this schema version, which migrate --check names
     #[arg(long, requires = "print", value_name = "VERSION")]
     pub after: Option<String>,
     /// Print JSON
@@ -242,16 +242,16 @@ pub struct Publish {
     /// Ordering key
     #[arg(long)]
     pub key: Option<String>,
-    /// Unique: a repeat inserts nothing
+    /// Unique key: a repeat inserts nothing
     #[arg(long)]
     pub idempotency_key: Option<String>,
     /// Deliver to this endpoint alone
     #[arg(long, value_name = "ENDPOINT")]
     pub destination: Option<String>,
-    /// Not before this has passed
+    /// Deliver after this time, not before
     #[arg(long, value_name = "DURATION")]
     pub delay: Option<String>,
-    /// Header sent with it; repeatable
+    /// HTTP header sent with the event; repeatable
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
     /// Print JSON
@@ -265,7 +265,7 @@ pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Show it again every two seconds; with --json, one object per line
+    /// Refresh every two seconds; with --json, print one object per line
     #[arg(long)]
     pub watch: bool,
 }
@@ -276,16 +276,16 @@ pub struct Receive {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:9000", env = "POSTRIDER_LISTEN", value_name = "ADDRESS")]
     pub listen: String,
-    /// Verify signatures with it; a wrong one is answered with 401
+    /// Signing secret to verify requests with; a wrong signature is answered with 401
     #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true, value_name = "whsec_...")]
     pub secret: Option<String>,
     /// Answer with this status
     #[arg(long, default_value = "200", value_name = "CODE")]
     pub status: String,
-    /// Answer this part of the requests with 500, 0 to 1
+    /// Share of requests answered with 500, from 0 to 1
     #[arg(long, default_value = "0", value_name = "PART")]
     pub fail_rate: String,
-    /// Answer after this
+    /// Wait this long before each answer
     #[arg(long, default_value = "0s", value_name = "DURATION")]
     pub delay: String,
     /// Print one JSON object per request
@@ -302,7 +302,7 @@ pub struct Dev {
     /// Insert a sample event this often
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     pub every: String,
-    /// Stop after so many sample events were delivered
+    /// Stop after this many sample events were delivered
     #[arg(long, value_name = "N")]
     pub events: Option<u32>,
 }
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn every_command_with_output_takes_json() {
-        // What they print is a log, a story for newcomers, and a script.
+        // They print a log, an introduction for newcomers, and a script.
         const WITHOUT: [&str; 3] = ["postrider run", "postrider dev", "postrider completions"];
         let does_something = |command: &clap::Command| !command.has_subcommands();
 

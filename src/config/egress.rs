@@ -1,4 +1,4 @@
-//! The settings that say what may be called.
+//! The settings that say which addresses may be called.
 
 use std::fmt::Display;
 
@@ -13,7 +13,7 @@ use crate::sinks::egress::{EgressPolicy, EgressProxy, InvalidProxy, parse_range}
 const PREFIX_MIN: (u8, u8) = (8, 7);
 
 impl Settings {
-    /// What may be called.
+    /// Reads the policy for addresses that may be called.
     pub fn egress(&mut self, typed: &args::Egress) -> EgressPolicy {
         let policy = EgressPolicy {
             allow_http: self.switch("allow_http", typed.allow_http.as_deref()),
@@ -26,8 +26,8 @@ impl Settings {
         };
         for cidr in policy.allow_cidrs.iter().filter(|cidr| is_too_wide(cidr)) {
             warn!(
-                "allow_cidr: {cidr} is wider than any private range: whoever registers an endpoint may call what is in it, \
-                 this machine, private networks and cloud metadata (169.254.169.254) too; allow the ranges that endpoints are in"
+                "allow_cidr: {cidr} is wider than any private range: anybody who registers an endpoint can reach all of it, \
+                 this machine, private networks and cloud metadata (169.254.169.254) included; allow only the ranges of your endpoints"
             );
         }
         policy
@@ -35,13 +35,13 @@ impl Settings {
 
     fn proxy(&mut self, typed: Option<String>) -> Option<EgressProxy> {
         let text = self.text("egress_proxy", typed, None)?;
-        // It may carry a password.
+        // Not shown: it may carry a password.
         text.parse()
             .map_err(|fault: InvalidProxy| self.problems.add("egress_proxy", &fault.to_string(), None))
             .ok()
     }
 
-    /// What the texts of a list mean; those that mean nothing are problems.
+    /// Parses each text of a list; a text that cannot be parsed is a problem.
     fn parsed_list<T, E: Display>(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! The keys that seal secrets at rest.
+//! The keys that encrypt secrets at rest.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::config::args;
 use crate::rules::encryption::Vault;
 
 impl Settings {
-    /// The keys; none given: a vault that seals nothing. What is wrong with them is a problem, and shown to nobody.
+    /// Reads the keys. Without keys the vault encrypts nothing. A wrong key is a problem, and is never shown.
     pub fn vault(&mut self, typed: &args::Encryption) -> Option<Vault> {
         let key = self.text("encryption_key", typed.encryption_key.clone(), None);
         let file = self.text("encryption_key_file", typed.encryption_key_file.clone(), None);

@@ -1,4 +1,4 @@
-//! The environment: what is read of it, and what looks as if it were.
+//! The environment: the variables that are read, and a warning for those that look like ours and are not.
 
 use std::ffi::OsString;
 
@@ -10,14 +10,14 @@ const OURS: &str = "POSTRIDER_";
 /// Read by the test suite.
 const OF_TESTS: &str = "POSTRIDER_TEST_";
 
-/// What libpq reads of it, and `DATABASE_URL`.
+/// Reads libpq's variables and `DATABASE_URL`.
 pub(super) fn read() -> Environment {
     let is_read =
         |name: &str| name.starts_with("PG") || ["DATABASE_URL", "HOME", "USER", "LOGNAME"].contains(&name);
     texts(std::env::vars_os()).filter(|(name, _)| is_read(name)).collect()
 }
 
-/// A line for each variable that has our name in front and means nothing. No error: others set variables too.
+/// Returns a warning for each unknown variable that begins with our prefix. No error: other programs set variables too.
 pub(super) fn unknown_variables() -> Vec<String> {
     let known = args::variables();
     let is_known = |name: &str| known.iter().any(|known| known == name);
@@ -33,7 +33,7 @@ pub(super) fn unknown_variables() -> Vec<String> {
         .collect()
 }
 
-/// What all have in front makes no two of them alike.
+/// Strips the prefix, which would make all names look alike.
 fn bare(name: &str) -> &str {
     name.strip_prefix(OURS).unwrap_or(name)
 }
@@ -42,7 +42,8 @@ fn texts(variables: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator
     variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Kubernetes tells every container of a namespace's services: of one named postrider, or postrider-api, too.
+/// Kubernetes gives every container the addresses of the services in its namespace, also of one named postrider or
+/// postrider-api.
 fn is_of_kubernetes(name: &str, value: &str) -> bool {
     let is_port =
         name.ends_with("_PORT") && ["tcp://", "udp://", "sctp://"].iter().any(|s| value.starts_with(s));

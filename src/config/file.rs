@@ -1,4 +1,4 @@
-//! The file with settings: what stands in it, and on which line.
+//! The file with settings; each value remembers its line.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use toml::de::{DeTable, Error, ValueDeserializer};
 use crate::rules::did_you_mean::nearest;
 use crate::validation::{Problems, shorten};
 
-/// What stands in it, by names in `snake_case`.
+/// The settings of a file, by their names in `snake_case`.
 #[derive(Debug, Default)]
 pub(super) struct File {
     path: PathBuf,
@@ -24,8 +24,8 @@ struct Entry {
 }
 
 impl File {
-    /// Reads `given`, or `postrider.toml` here if there is one. What is wrong with it goes to `problems`; the rest of it
-    /// counts all the same, so that nothing is said to be missing that is there.
+    /// Reads `given`, or `postrider.toml` in this folder if it exists. Faults go to `problems`; the rest of the file is used
+    /// all the same, so that no setting is called missing that is there.
     pub(super) fn read(given: Option<&Path>, known: &[&str], problems: &mut Problems) -> Self {
         let path = given.unwrap_or(Path::new("postrider.toml")).to_owned();
         let mut file = Self { path, ..Self::default() };
@@ -70,7 +70,7 @@ impl File {
         &self.path
     }
 
-    /// Where a setting stands.
+    /// Names the line of a setting, for messages.
     pub(super) fn place(&self, name: &str) -> String {
         self.at(self.values.get(name).map_or(1, |entry| entry.line))
     }
@@ -80,7 +80,7 @@ impl File {
     }
 }
 
-/// What is not TOML, without showing what stands there: a password may be on the line.
+/// Describes a fault of syntax without quoting the line: it may hold a password.
 fn describe(fault: &Error, text: &str, known: &[&str]) -> String {
     let message = fault.message().lines().next().unwrap_or_default();
     let there = fault.span().and_then(|span| text.get(span)).unwrap_or_default();
@@ -92,7 +92,7 @@ fn describe(fault: &Error, text: &str, known: &[&str]) -> String {
 fn unknown(name: &str, is_table: bool, known: &[&str]) -> String {
     let shown = shorten(name);
     if is_table {
-        return format!("unknown table \"{shown}\"; settings stand in none");
+        return format!("unknown table \"{shown}\"; settings belong to no table");
     }
     match nearest(name, known.iter().copied()) {
         Some(meant) => format!("unknown setting \"{shown}\", did you mean \"{meant}\"?"),
@@ -100,7 +100,7 @@ fn unknown(name: &str, is_table: bool, known: &[&str]) -> String {
     }
 }
 
-/// Counted from 1.
+/// Number of a line, from 1.
 fn line_of(text: &str, span: Option<Range<usize>>) -> usize {
     let before = span.and_then(|span| text.get(..span.start)).unwrap_or_default();
     before.matches('\n').count() + 1

@@ -1,4 +1,4 @@
-//! What a setting came to, and where it comes from.
+//! A setting with its value and its source.
 
 use std::path::PathBuf;
 
@@ -7,32 +7,32 @@ use serde_json::Value;
 use crate::sinks::egress::EgressProxy;
 use crate::store::{DatabaseUrl, Environment};
 
-/// Stands for a text in which a password may be anywhere.
+/// Shown instead of a text that may hold a password anywhere.
 const HIDDEN: &str = "(hidden)";
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Its flag, or its environment variable: clap merges them.
     Typed,
     /// `DATABASE_URL`.
     DatabaseUrl,
-    /// `PGHOST` and the like, alone.
+    /// libpq's variables alone, as `PGHOST`.
     Libpq,
     /// A file.
     File(PathBuf),
-    /// Nowhere.
+    /// The default.
     Default,
 }
 
-/// One setting as it was read.
+/// One setting that was read.
 #[derive(Clone, Debug)]
 pub struct ResolvedSetting {
     /// Its name in a file.
     pub name: String,
-    /// As it would stand in a file, passwords hidden; null: not set.
+    /// Its value as a file would have it, passwords hidden. Null if it is not set.
     pub value: Value,
-    /// Where it comes from.
+    /// Its source.
     pub source: Source,
 }
 
@@ -55,7 +55,7 @@ impl ResolvedSetting {
 fn without_password(value: Value, environment: &Environment) -> Value {
     match value.as_str().map(|text| DatabaseUrl::parse(text, environment)) {
         Some(Ok(url)) => url.without_password().into(),
-        // The password may be anywhere in it.
+        // The password may be anywhere in a text that cannot be parsed.
         Some(Err(_)) => HIDDEN.into(),
         None => value,
     }

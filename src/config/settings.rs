@@ -1,4 +1,4 @@
-//! One setting at a time: where its value comes from, what is wrong with it.
+//! Reads one setting at a time: finds its value, notes its source, collects what is wrong with it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -44,7 +44,7 @@ const SETTINGS: [&str; 26] = [
     "no_migrate",
 ];
 
-/// The settings of the file and what is wrong so far.
+/// The settings of the file, and the problems so far.
 #[derive(Debug, Default)]
 pub struct Settings {
     file: File,
@@ -63,14 +63,14 @@ impl Settings {
         settings
     }
 
-    /// Says what of the environment means nothing, once there is a log to say it in.
+    /// Warns of unknown variables in the environment, once the log is open.
     pub fn warn_of_unknown_variables(&self) {
         for line in environment::unknown_variables() {
             warn!("{line}");
         }
     }
 
-    /// A text by flag or environment (clap merged them), file, or default.
+    /// Reads a text from flag or environment (clap merged them), file, or default.
     pub(super) fn text(
         &mut self,
         name: &str,
@@ -94,7 +94,7 @@ impl Settings {
         value
     }
 
-    /// The settings that were read, in order: what holds, and why.
+    /// The settings that were read, in order, with their sources.
     pub fn readings(&self) -> &[ResolvedSetting] {
         &self.readings
     }
@@ -107,7 +107,7 @@ impl Settings {
         Source::File(self.file.path().to_owned())
     }
 
-    /// What the file says, unless something else comes before it; from now on complaints about it name the line.
+    /// Returns the file's value unless a flag or variable overrides it. From then on, problems with it name its line.
     fn in_file(&mut self, name: &str, is_typed: bool) -> Option<toml::Value> {
         let value = self.file.get(name).filter(|_| !is_typed)?.clone();
         self.problems.locate(name, self.file.place(name));
@@ -115,7 +115,7 @@ impl Settings {
         Some(value)
     }
 
-    /// Warns where everybody may read the file and a password stands in it.
+    /// Warns if the file holds a password and everybody may read it.
     fn warn_of_password(&mut self, name: &str, value: &toml::Value) {
         let has_password = match (name, value.as_str()) {
             ("database_url" | "listen_database_url", Some(text)) => {

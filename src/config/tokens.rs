@@ -7,12 +7,12 @@ use std::path::Path;
 
 use super::Settings;
 
-/// What stands for a token in examples and templates.
+/// Words that stand for a token in examples and templates.
 const PLACEHOLDERS: [&str; 5] = ["changeme", "change-me", "example", "placeholder", "your-token"];
-/// A token has at least so many different characters; one of 16 random digits has, but for one in ten thousand.
+/// A token has at least this many different characters. Of 10,000 random tokens of 16 digits, one has fewer.
 const DIFFERENT_MIN: usize = 5;
 
-/// A token of the API. Shows in no output.
+/// A token of the API; no output shows it.
 #[derive(Clone)]
 pub struct ApiToken(String);
 
@@ -34,7 +34,7 @@ impl fmt::Debug for ApiToken {
     }
 }
 
-/// One a line. Whoever can reach a public address needs one.
+/// Reads the tokens, one per line. An address that is not loopback needs at least one.
 pub(super) fn check(
     settings: &mut Settings,
     typed: Option<String>,
@@ -64,7 +64,7 @@ pub(super) fn check(
         }
     }
     if tokens.is_empty() && !is_wrong {
-        settings.problems.add(NAME, "needs a token, one a line", Some(&path));
+        settings.problems.add(NAME, "needs a token, one per line", Some(&path));
         is_wrong = true;
     }
     if is_wrong {
@@ -74,7 +74,7 @@ pub(super) fn check(
     Some(tokens)
 }
 
-/// Why a line is no token. The line itself is not shown.
+/// Says why a line is no token. The line itself is never shown.
 fn fault(line: &str) -> Option<&'static str> {
     if !(16..=512).contains(&line.len()) || !line.bytes().all(|b| b.is_ascii_graphic()) {
         return Some(
@@ -85,5 +85,5 @@ fn fault(line: &str) -> Option<&'static str> {
     let different: BTreeSet<u8> = lower.bytes().collect();
     let is_placeholder =
         different.len() < DIFFERENT_MIN || PLACEHOLDERS.iter().any(|word| lower.contains(word));
-    is_placeholder.then_some("is a placeholder that anybody guesses; openssl rand -hex 32 makes a token")
+    is_placeholder.then_some("is a placeholder that anybody can guess; openssl rand -hex 32 makes a token")
 }

@@ -1,5 +1,5 @@
-//! Claims what waits and is due: per endpoint no more than it has room for, so that one endpoint with a million waiting
-//! deliveries costs the others nothing.
+//! Claims due deliveries: per endpoint no more than it has room for, so that an endpoint with a million waiting deliveries
+//! costs the others nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::dispatcher::context::{Context, Look, Progress};
 use crate::dispatcher::scheduler::Origin;
 use crate::dispatcher::subscriptions::Subscriptions;
-use crate::dispatcher::work_loop::{Look, Progress, Shared};
 use crate::model::endpoint::EndpointNo;
 use crate::rules::halves::Halves;
 use crate::store::{DueClaim, EndpointRoom, RefusedStage, StoreError, is_row_fault};
@@ -22,20 +22,20 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// pile up in front of what waits, and each search walks them all.
 const SEARCH_CHEAP: Duration = Duration::from_millis(10);
 const SEARCH_PART: u32 = 20;
-/// But what others made due is found after this at the latest.
+/// But a delivery that another dispatcher made due is found after this at the latest.
 const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A claim starts this far below the last one of its endpoint: commits do not come in the order of their due times.
-const FLOOR_SLACK_US: i64 = 1_000_000;
+const START_SLACK_US: i64 = 1_000_000;
 
 /// The stage.
-pub struct Claimer {
-    shared: Arc<Shared>,
+pub(super) struct Claimer {
+    context: Arc<Context>,
     /// Endpoints with waiting deliveries, and when the first is due.
     waiting: HashMap<EndpointNo, Instant>,
-    /// Where the last claim of an endpoint came to: dead index entries below are not walked again until the next sweep.
-    rtt_floors_us: HashMap<EndpointNo, i64>,
+    /// Due time of the last claim of each endpoint: dead index entries below it are not walked again until the next sweep.
+    starts_us: HashMap<EndpointNo, i64>,
     swept: Option<Instant>,
-    /// After the last search for waiting endpoints: not before then again.
+    /// The next search for waiting endpoints is not before then. `None` if it may be at once.
     search_at: Option<Instant>,
     /// Whether a delivery was refused alone when it was claimed, by whichever dispatcher.
     has_refused: bool,
@@ -43,11 +43,11 @@ pub struct Claimer {
 
 impl Claimer {
     /// A stage that knows of nothing yet.
-    pub fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(context: Arc<Context>) -> Self {
         Self {
-            shared,
+            context,
             waiting: HashMap::new(),
-            rtt_floors_us: HashMap::new(),
+            starts_us: HashMap::new(),
             swept: None,
             search_at: None,
             has_refused: false,
@@ -57,8 +57,8 @@ impl Claimer {
     /// Claims one batch.
     ///
     /// # Errors
-    /// [`StoreError`]: nothing is claimed, unless the answer was lost.
-    pub async fn step(
+    /// [`StoreError`]: nothing is claimed, unless the reply was lost.
+    pub(super) async fn step(
         &mut self,
         look: Look,
         subscriptions: &mut Subscriptions,
@@ -73,13 +73,13 @@ impl Claimer {
         }
         let worked = match self.claim(&rooms).await {
             Ok(claims) => {
-                self.book(&rooms, &claims);
-                self.begin(claims, subscriptions).await?
+                self.settle_rooms(&rooms, &claims);
+                self.hand_over(claims, subscriptions).await?
             }
             Err(fault) if is_row_fault(&fault) => self.claim_in_halves(&rooms, subscriptions).await?,
             Err(fault) => {
                 for room in &rooms {
-                    self.shared.scheduler.unreserve(room.endpoint_no, room.slots);
+                    self.context.scheduler.unreserve(room.endpoint_no, room.slots);
                 }
                 return Err(fault);
             }
@@ -88,11 +88,11 @@ impl Claimer {
     }
 
     async fn claim(&self, rooms: &[EndpointRoom]) -> Result<Vec<DueClaim>, StoreError> {
-        self.shared.store.claim_deliveries(self.shared.lease.id(), rooms, self.has_refused).await
+        self.context.store.claim_deliveries(self.context.lease.id(), rooms, self.has_refused).await
     }
 
     /// Hands claimed deliveries on; returns how many.
-    async fn begin(
+    async fn hand_over(
         &self,
         claims: Vec<DueClaim>,
         subscriptions: &mut Subscriptions,
@@ -101,20 +101,20 @@ impl Claimer {
             claims.iter().map(|c| (c.claimed, c.payload_bytes.unwrap_or_default())).collect();
         let worked = claimed.len();
         if let Some(first) = claims.first() {
-            self.shared.metrics.dispatched(worked);
-            if let Err(fault) = self.shared.refresh(subscriptions, first.endpoint_version).await {
-                // Nobody begins them: they are strays, and take no room.
+            self.context.metrics.dispatched(worked);
+            if let Err(fault) = self.context.refresh_endpoints(subscriptions, first.endpoint_version).await {
+                // Nobody begins them: they are orphans, and take no room.
                 for claim in &claims {
-                    self.shared.scheduler.unreserve(claim.claimed.endpoint_no, 1);
+                    self.context.scheduler.unreserve(claim.claimed.endpoint_no, 1);
                 }
                 return Err(fault);
             }
         }
-        self.shared.sender.admit(claimed, HashMap::new()).await;
+        self.context.sender.admit(claimed, HashMap::new()).await;
         Ok(worked)
     }
 
-    /// The database refuses one of these deliveries: claims them in halves, and sets the one aside.
+    /// The database refuses one of these deliveries: claims them in halves, and sets that one aside.
     async fn claim_in_halves(
         &mut self,
         rooms: &[EndpointRoom],
@@ -128,12 +128,12 @@ impl Claimer {
                 Ok(claimed) => worked += claimed,
                 Err(fault) if is_row_fault(&fault) => {
                     if let Some(no) = halves.refused(part) {
-                        self.shared.scheduler.unreserve(no, 1);
+                        self.context.scheduler.unreserve(no, 1);
                     }
                 }
                 Err(fault) => {
                     for no in part.into_iter().chain(halves.rest()) {
-                        self.shared.scheduler.unreserve(no, 1);
+                        self.context.scheduler.unreserve(no, 1);
                     }
                     return Err(fault);
                 }
@@ -142,7 +142,8 @@ impl Claimer {
         Ok(worked)
     }
 
-    /// Claims as many deliveries of each endpoint as it stands there times. The one delivery that is refused alone is set aside.
+    /// Claims one delivery for each element of `part`; an endpoint may be there several times. A delivery that is refused alone
+    /// is set aside.
     async fn claim_part(
         &mut self,
         part: &[EndpointNo],
@@ -155,21 +156,21 @@ impl Claimer {
                 _ => rooms.push(EndpointRoom { endpoint_no: *no, slots: 1, floor_us: 0 }),
             }
         }
-        let store = &self.shared.store;
+        let store = &self.context.store;
         let alone = match part {
-            [no] => store.find_claimable(*no, self.shared.lease.id()).await?,
+            [no] => store.find_claimable(*no, self.context.lease.id()).await?,
             _ => None,
         };
         match self.claim(&rooms).await {
             Ok(claims) => {
-                self.book(&rooms, &claims);
-                self.begin(claims, subscriptions).await
+                self.settle_rooms(&rooms, &claims);
+                self.hand_over(claims, subscriptions).await
             }
             Err(fault) => {
                 if let Some(id) = alone.filter(|_| is_row_fault(&fault)) {
-                    self.shared
+                    self.context
                         .database_health
-                        .mention("a delivery cannot be claimed and is set aside", &fault);
+                        .log_failure("a delivery cannot be claimed and is set aside", &fault);
                     store.set_aside(RefusedStage::Claim, id.get(), &fault).await?;
                     self.has_refused = true;
                 }
@@ -178,19 +179,19 @@ impl Claimer {
         }
     }
 
-    /// These endpoints have deliveries waiting that are due now.
-    pub fn note_waiting(&mut self, endpoints: &[EndpointNo]) {
+    /// Notes endpoints with waiting deliveries that are due now.
+    pub(super) fn note_waiting(&mut self, endpoints: &[EndpointNo]) {
         let now = Instant::now();
         for no in endpoints {
             self.waiting.entry(*no).and_modify(|due| *due = now.min(*due)).or_insert(now);
         }
     }
 
-    /// When the next delivery is due, or its endpoint's rate limit or circuit lets it be claimed; or when there may be others,
-    /// because the last look was none.
-    pub fn next_due(&self) -> Option<Instant> {
+    /// When the next delivery is due and its endpoint's rate limit and circuit let it be claimed; or when the next search is
+    /// allowed, if the last one was put off.
+    pub(super) fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();
-        let due = |(no, due): (&EndpointNo, &Instant)| match self.shared.scheduler.claim_delay(*no) {
+        let due = |(no, due): (&EndpointNo, &Instant)| match self.context.scheduler.claim_delay(*no) {
             Some(delay) => Some((*due).max(now + delay)),
             None if *due > now => Some(*due),
             None => None, // Due, and waiting for a slot.
@@ -200,57 +201,58 @@ impl Claimer {
     }
 
     /// Whether a delivery is due and waits for a slot.
-    pub fn has_due(&self) -> bool {
+    pub(super) fn has_due(&self) -> bool {
         let now = Instant::now();
         self.waiting.iter().any(|(no, due)| *due <= now && self.is_served(*no))
     }
 
+    /// Releases the queues of endpoints that hang, and searches for endpoints with waiting deliveries.
     async fn sweep(&mut self, subscriptions: &mut Subscriptions) -> Result<(), StoreError> {
-        let stuck = self.shared.scheduler.shed();
-        self.shared.sender.give_back(stuck).await;
+        let stalled = self.context.scheduler.take_stalled();
+        self.context.sender.release(stalled).await;
         self.swept = Some(Instant::now());
         if self.search_at.is_none_or(|at| at <= Instant::now()) {
             self.search(subscriptions).await?;
         }
-        self.shared.sender.resume();
+        self.context.sender.resume();
         Ok(())
     }
 
     async fn search(&mut self, subscriptions: &mut Subscriptions) -> Result<(), StoreError> {
         let asked = Instant::now();
-        let found = self.shared.store.find_due().await?;
+        let found = self.context.store.find_due().await?;
         let now = Instant::now();
         let took = now - asked;
         self.search_at = (took > SEARCH_CHEAP).then(|| now + (took * SEARCH_PART).min(SEARCH_PAUSE_MAX));
         self.has_refused = found.has_refused;
         if let Some(version) = found.endpoint_version {
-            self.shared.refresh(subscriptions, version).await?;
+            self.context.refresh_endpoints(subscriptions, version).await?;
         }
-        self.shared.scheduler.set_circuits(&found.circuits, self.shared.lease.id(), asked);
+        self.context.scheduler.set_circuits(&found.circuits, self.context.lease.id(), asked);
         self.waiting = found.due.into_iter().map(|due| (due.endpoint_no, now + due.delay)).collect();
-        self.rtt_floors_us.clear();
+        self.starts_us.clear();
         Ok(())
     }
 
-    /// Asks for the right to probe endpoints whose circuit is open, where a delivery is due that may be the probe.
+    /// Asks for the right to probe endpoints whose circuit is open and which have a due delivery for it.
     async fn take_probes(&self) -> Result<(), StoreError> {
         let now = Instant::now();
-        let scheduler = &self.shared.scheduler;
+        let scheduler = &self.context.scheduler;
         let due = self.waiting.iter().filter(|(no, due)| **due <= now && scheduler.is_probe_due(**no));
         let asked: Vec<EndpointNo> = due.map(|(no, _)| *no).take(BATCH_MAX).collect();
         if asked.is_empty() {
             return Ok(());
         }
-        let lease = self.shared.lease.duration();
-        let taken = self.shared.store.take_probes(self.shared.lease.id(), &asked, lease).await?;
+        let lease = self.context.lease.duration();
+        let taken = self.context.store.take_probes(self.context.lease.id(), &asked, lease).await?;
         for no in &asked {
             match taken.iter().find(|(taken, _)| taken == no) {
                 Some((_, failed_probes)) => scheduler.set_probing(*no, *failed_probes, now + lease),
                 None => scheduler.set_probe_refused(*no),
             }
         }
-        self.shared.metrics.circuits_half_opened(taken.len());
-        self.shared.sender.resume();
+        self.context.metrics.circuits_half_opened(taken.len());
+        self.context.sender.resume();
         Ok(())
     }
 
@@ -259,9 +261,9 @@ impl Claimer {
         let mut left = BATCH_MAX;
         let mut rooms = Vec::new();
         for (no, _) in self.waiting.iter().filter(|(_, due)| **due <= now) {
-            let slots = self.shared.scheduler.reserve(*no, left, Origin::Waited);
+            let slots = self.context.scheduler.reserve(*no, left, Origin::Waited);
             if slots > 0 {
-                let floor_us = self.rtt_floors_us.get(no).copied().unwrap_or_default();
+                let floor_us = self.starts_us.get(no).copied().unwrap_or_default();
                 rooms.push(EndpointRoom { endpoint_no: *no, slots, floor_us });
                 left -= slots;
             }
@@ -272,8 +274,8 @@ impl Claimer {
         rooms
     }
 
-    /// Gives back room that was not needed, and remembers how far each endpoint's queue is worked off.
-    fn book(&mut self, rooms: &[EndpointRoom], claims: &[DueClaim]) {
+    /// Takes back reservations that were not needed, and remembers where the next claim of each endpoint starts.
+    fn settle_rooms(&mut self, rooms: &[EndpointRoom], claims: &[DueClaim]) {
         let mut counts: HashMap<EndpointNo, (usize, i64)> = HashMap::new();
         for claim in claims {
             let (count, due_us) = counts.entry(claim.claimed.endpoint_no).or_default();
@@ -283,15 +285,15 @@ impl Claimer {
         for room in rooms {
             let (count, due_us) = counts.get(&room.endpoint_no).copied().unwrap_or_default();
             if count < room.slots {
-                self.shared.scheduler.unreserve(room.endpoint_no, room.slots - count);
+                self.context.scheduler.unreserve(room.endpoint_no, room.slots - count);
                 self.waiting.remove(&room.endpoint_no);
             } else {
-                self.rtt_floors_us.insert(room.endpoint_no, due_us - FLOOR_SLACK_US);
+                self.starts_us.insert(room.endpoint_no, due_us - START_SLACK_US);
             }
         }
     }
 
     fn is_served(&self, no: EndpointNo) -> bool {
-        self.shared.scheduler.is_served(no)
+        self.context.scheduler.is_served(no)
     }
 }

@@ -1,5 +1,5 @@
-//! What is wrong with the database, as people hear of it: whichever stages cannot do their work, the log says why when it
-//! begins, now and then while it lasts, and that it is over; `/readyz` says no meanwhile.
+//! Whether the database does what the stages need, and what the log says about it. When a stage begins to fail, the log says
+//! why; it repeats that now and then, and says when all stages succeed again. Meanwhile `/readyz` says no.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -11,14 +11,14 @@ use tracing::{info, warn};
 
 use crate::store::one_line;
 
-/// Within this time there are at most two complaints: with the lines of other stages that come back, two a second are kept.
-const COMPLAINTS_SPAN: Duration = Duration::from_secs(2);
-/// The same fault is said again after this.
+/// Within this time at most two failures are logged: with the lines of stages that recover, that makes two a second.
+const BURST_SPAN: Duration = Duration::from_secs(2);
+/// The same error is logged again after this.
 const REPEAT_AFTER: Duration = Duration::from_secs(30);
-/// So many different faults are remembered as said.
-const FAULTS_MAX: usize = 16;
+/// How many different errors are remembered as logged.
+const LOGGED_MAX: usize = 16;
 
-/// Who cannot do its work without a database that does what it is told.
+/// A stage that cannot work without the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Claims.
@@ -31,23 +31,23 @@ pub enum Stage {
     Maintenance,
 }
 
-/// See the module.
+/// The health of the database, as the stages see it.
 #[derive(Debug, Default)]
 pub struct DatabaseHealth {
-    state: Mutex<State>,
+    log: Mutex<FailureLog>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FailureLog {
     failing: BTreeSet<Stage>,
     since: Option<Instant>,
-    /// Faults that were said, the newest last.
-    said: Vec<(String, Instant)>,
+    /// Errors that were logged, the newest last.
+    logged: Vec<(String, Instant)>,
     held_back: u64,
 }
 
 impl Stage {
-    const fn complaint(self) -> &'static str {
+    const fn failure(self) -> &'static str {
         match self {
             Self::WorkLoop => "events not claimed, trying again",
             Self::Settler => "outcomes not written, trying again",
@@ -59,68 +59,68 @@ impl Stage {
 
 impl DatabaseHealth {
     /// A stage failed and will try again.
-    pub fn began(&self, stage: Stage, fault: &(dyn Error + 'static)) {
-        let mut known = self.lock();
-        known.failing.insert(stage);
-        known.since.get_or_insert_with(Instant::now);
-        known.say(stage.complaint(), fault);
+    pub fn failed(&self, stage: Stage, fault: &(dyn Error + 'static)) {
+        let mut health = self.lock();
+        health.failing.insert(stage);
+        health.since.get_or_insert_with(Instant::now);
+        health.log(stage.failure(), fault);
     }
 
-    /// Something failed that nobody tries again as such; it is said in turn with what the stages say.
-    pub fn mention(&self, what: &str, fault: &(dyn Error + 'static)) {
-        self.lock().say(what, fault);
+    /// Logs a failure that makes no stage fail, as seldom as those of the stages.
+    pub fn log_failure(&self, what: &str, fault: &(dyn Error + 'static)) {
+        self.lock().log(what, fault);
     }
 
     /// A stage did its work.
-    pub fn ended(&self, stage: Stage) {
-        let mut known = self.lock();
-        if known.failing.remove(&stage) && known.failing.is_empty() {
-            known.end();
+    pub fn succeeded(&self, stage: Stage) {
+        let mut health = self.lock();
+        if health.failing.remove(&stage) && health.failing.is_empty() {
+            health.log_recovery();
         }
     }
 
     /// Whether every stage did its work when it last tried.
-    pub fn is_over(&self) -> bool {
+    pub fn is_healthy(&self) -> bool {
         self.lock().failing.is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, FailureLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// Logs a complaint, unless the same was said lately or too much was said just now.
-    fn say(&mut self, what: &str, fault: &(dyn Error + 'static)) {
+impl FailureLog {
+    /// Logs a failure, unless the same error was logged lately or too much was logged just now.
+    fn log(&mut self, what: &str, fault: &(dyn Error + 'static)) {
         let now = Instant::now();
         let fault = one_line(fault);
-        let is_old_news = self.said.iter().any(|(said, at)| *said == fault && now < *at + REPEAT_AFTER);
-        let just_now = self.said.iter().filter(|(_, at)| now < *at + COMPLAINTS_SPAN).count();
-        if is_old_news || just_now >= 2 {
+        let is_known = self.logged.iter().any(|(logged, at)| *logged == fault && now < *at + REPEAT_AFTER);
+        let just_now = self.logged.iter().filter(|(_, at)| now < *at + BURST_SPAN).count();
+        if is_known || just_now >= 2 {
             self.held_back += 1;
             return;
         }
         warn!("{what}: {fault}");
-        self.said.retain(|(said, _)| *said != fault);
-        if self.said.len() >= FAULTS_MAX {
-            self.said.remove(0);
+        self.logged.retain(|(logged, _)| *logged != fault);
+        if self.logged.len() >= LOGGED_MAX {
+            self.logged.remove(0);
         }
-        self.said.push((fault, now));
+        self.logged.push((fault, now));
     }
 
-    /// Tells the end of what was told to have begun.
-    fn end(&mut self) {
+    /// Logs that all stages work again, if the log says that one failed.
+    fn log_recovery(&mut self) {
         let Some(since) = self.since.take() else { return };
         let now = Instant::now();
-        if self.said.iter().any(|(_, at)| *at >= since) {
+        if self.logged.iter().any(|(_, at)| *at >= since) {
             let lasted = since.elapsed();
             let held_back = match std::mem::take(&mut self.held_back) {
                 0 => String::new(),
-                more => format!("; {more} more complaints were not logged"),
+                more => format!("; {more} more failures were not logged"),
             };
-            info!("the database does its work again, after {lasted:.1?}{held_back}");
+            info!("database recovered after {lasted:.1?}{held_back}");
         }
-        // The next trouble is told from its beginning, but not faster than this one.
-        self.said.retain(|(_, at)| now < *at + COMPLAINTS_SPAN);
+        // The next trouble is logged from its beginning, but not faster than this one.
+        self.logged.retain(|(_, at)| now < *at + BURST_SPAN);
     }
 }

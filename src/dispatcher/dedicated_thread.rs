@@ -1,4 +1,4 @@
-//! A thread with a runtime of its own, for what must go on when the common one is busy, or stands still.
+//! A thread with a runtime of its own, for a stage that must go on when the common runtime is busy, or does not respond.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -10,11 +10,11 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-/// After a panic.
+/// Pause after a panic.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs a stage on a thread of this name until it is told to stop; a panic is logged, and the stage run anew. What is
-/// returned ends with the thread; dropped, it tells it to stop.
+/// Runs a stage on a thread of this name until it is told to stop. A panic is logged, and the stage is started again. The
+/// returned future ends with the thread; dropping it tells the thread to stop.
 ///
 /// # Errors
 /// The system has no thread or no runtime to give.
@@ -35,12 +35,12 @@ where
         runtime.block_on(async {
             while !stop.is_cancelled() {
                 if AssertUnwindSafe(stage(stop.clone())).catch_unwind().await.is_err() {
-                    error!("{name} panicked and is started anew");
+                    error!("{name} panicked and is started again");
                     stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
                 }
             }
         });
-        // A name that is being looked up holds nobody up.
+        // A DNS look-up under way does not delay the end.
         runtime.shutdown_background();
         drop(ends);
     })?;

@@ -1,7 +1,7 @@
-//! The lease of this dispatcher: it covers all its claims. Whoever cannot renew it in time starts nothing more.
+//! The lease of this dispatcher: it covers all its claims. A dispatcher that cannot renew it in time starts nothing more.
 //!
 //! It is renewed on a thread of its own, which a busy runtime cannot starve, and over a connection of its own. But a lease
-//! says that its dispatcher works, not that a thread does: one that shows no pulse for long loses it.
+//! says that its dispatcher works, not that a thread does: a dispatcher that shows no pulse for long loses it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,17 +19,17 @@ use crate::model::delivery::DispatcherId;
 use crate::rules::clock::{Clock, Moment};
 use crate::store::{DispatcherInfo, Store, StoreError};
 
-/// So many leases are renewed in a row for a dispatcher that shows no pulse: a runtime that is busy or blocked for a while
-/// loses nothing, and what one that hangs for good holds is taken back in the end.
+/// The lease is renewed for so many times its length without a pulse. A runtime that is busy or blocked for a while loses
+/// nothing; the claims of one that hangs for good are taken back in the end.
 const LEASES_WITHOUT_PULSE: u32 = 5;
-/// Between a renewal and one that comes for another reason than time: anybody may sound a canary.
+/// Pause before a renewal that comes for another reason than time: anybody may sound a canary.
 const CHANGES_APART: Duration = Duration::from_millis(50);
-/// After a renewal that failed.
+/// Pause after a renewal that failed.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
-/// How often it shows its pulse.
+/// How often the common runtime shows its pulse.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// Who this dispatcher is, and until when that is certain.
+/// The id of this dispatcher, and until when its claims are certain to be its own.
 #[derive(Debug)]
 pub struct Lease {
     duration: Duration,
@@ -41,7 +41,7 @@ pub struct Lease {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     id: DispatcherId,
-    /// By a clock of our own, counted from before the renewal was sent.
+    /// By this machine's clock, counted from before the renewal was sent.
     until: Moment,
 }
 
@@ -106,8 +106,8 @@ impl Lease {
 /// Why the lease was not renewed.
 #[derive(Debug, Error)]
 enum NotRenewed {
-    #[error("this dispatcher stands still")]
-    StandsStill,
+    #[error("dispatcher runtime is not responding")]
+    NoPulse,
     #[error(transparent)]
     Failed(#[from] StoreError),
 }
@@ -115,21 +115,21 @@ enum NotRenewed {
 /// Renews the lease, and with it the clock and the number of dispatchers that share the endpoints.
 #[derive(Clone)]
 pub(crate) struct Renewer {
-    /// Where the lease is recorded: a connection for nothing else.
+    /// The database: a connection for nothing else.
     pub store: Store,
     /// The lease.
     pub lease: Arc<Lease>,
-    /// Says who leads and how we are woken.
+    /// Says whether this dispatcher leads, and how it is woken.
     pub bell: Arc<Bell>,
     /// Set by every renewal.
     pub clock: Arc<Clock>,
-    /// Told how many dispatchers share the endpoints.
+    /// Learns how many dispatchers share the endpoints.
     pub scheduler: Arc<Scheduler>,
     /// To register anew after a lost lease.
     pub who: DispatcherInfo,
     /// Counts lost leases.
     pub metrics: Arc<Metrics>,
-    /// Told of failures.
+    /// Learns of failures.
     pub database_health: Arc<DatabaseHealth>,
 }
 
@@ -147,11 +147,11 @@ impl Renewer {
             }
             pause = match self.renew().await {
                 Ok(()) => {
-                    self.database_health.ended(Stage::Lease);
+                    self.database_health.succeeded(Stage::Lease);
                     self.lease.duration / 6
                 }
                 Err(fault) => {
-                    self.database_health.began(Stage::Lease, &fault);
+                    self.database_health.failed(Stage::Lease, &fault);
                     RENEW_AGAIN
                 }
             };
@@ -160,7 +160,7 @@ impl Renewer {
 
     async fn renew(&self) -> Result<(), NotRenewed> {
         if !self.lease.has_pulse() {
-            return Err(NotRenewed::StandsStill);
+            return Err(NotRenewed::NoPulse);
         }
         Ok(self.step().await?)
     }
@@ -170,8 +170,7 @@ impl Renewer {
         self.bell.changed().await;
     }
 
-    /// Renews once. A lease that lapsed is not renewed but followed by a new registration: what was claimed under it
-    /// is not begun any more.
+    /// Renews once. If the lease lapsed, registers anew: deliveries claimed under the old lease are not begun any more.
     ///
     /// # Errors
     /// [`StoreError`]: the old lease goes on until its end.
@@ -188,10 +187,10 @@ impl Renewer {
             let new = self.store.register_dispatcher(&self.who, &wake).await?;
             self.lease.set(new, before + self.lease.duration);
             self.metrics.lease_lost();
-            // Another place among the others.
+            // It has another place among the dispatchers.
             self.bell.count_again();
             warn!(
-                "lease lost: what dispatcher {} held is taken back; going on as dispatcher {}",
+                "lease lost: the deliveries of dispatcher {} are taken back; going on as dispatcher {}",
                 id.get(),
                 new.get()
             );
@@ -199,13 +198,13 @@ impl Renewer {
         };
         self.lease.set(id, before + self.lease.duration);
         self.clock.set(renewal.now_ms);
-        let share = Partition { place: renewal.earlier_dispatchers, of: renewal.live_dispatchers };
-        let before = self.scheduler.set_share(share);
-        if before.of != share.of {
-            info!("{} dispatchers share the endpoints", share.of);
+        let partition = Partition { index: renewal.earlier_dispatchers, count: renewal.live_dispatchers };
+        let before = self.scheduler.set_partition(partition);
+        if before.count != partition.count {
+            info!("{} dispatchers share the endpoints", partition.count);
         }
-        if before != share {
-            // It may have slots now for what it left to others.
+        if before != partition {
+            // It may have slots now for deliveries that it left to others.
             self.bell.look_now();
         }
         Ok(())

@@ -1,6 +1,6 @@
-//! What must happen now and then: deliveries of dead dispatchers are taken back, what nobody wants any more is given up,
-//! tallies are summed up, the floor of routing is saved, and old finished events are deleted. Every statement is bounded
-//! and skips what others have locked, so that any dispatcher may do it, side by side with the others.
+//! Maintenance, every few seconds: takes back deliveries of dead dispatchers, gives up deliveries that nobody wants any more, sums
+//! up tallies, saves the watermark of routing, and deletes old finished events. Every statement is bounded and skips locked rows,
+//! so that all dispatchers may do this side by side.
 
 mod leftovers;
 mod retention;
@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::retention::Deletions;
+use crate::dispatcher::context::{Context, Progress};
 use crate::dispatcher::database_health::Stage;
-use crate::dispatcher::work_loop::{Progress, Shared};
 use crate::rules::backoff::Backoff;
 use crate::rules::halves::Halves;
 use crate::store::{Position, Retention, StatEndpoints, StatStep, StoreError, ToSeal, is_row_fault};
@@ -23,27 +23,27 @@ use crate::store::{Position, Retention, StatEndpoints, StatStep, StoreError, ToS
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Rows touched in one statement of tidying.
+/// Rows in one statement of tidying.
 const ROWS_MAX: i64 = 1_000;
 /// A deleted endpoint's name is kept a day longer than the last of its deliveries.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
-/// A step tidies up no longer than this: dead dispatchers do not wait for it. Each statement runs at least once.
+/// A step tidies no longer than this: the deliveries of dead dispatchers do not wait for it. Each statement runs at least once.
 const TIDYING_MAX: Duration = Duration::from_secs(3);
 
 /// The stage.
 pub(super) struct Maintenance {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     interval: Duration,
     retention: Retention,
     deletions: Deletions,
 }
 
 impl Maintenance {
-    /// Steps four times per lease, and often enough that nothing stays in progress for 15 s beyond the lease of whoever
-    /// held it.
-    pub(super) fn new(shared: Arc<Shared>, lease: Duration, retention: Retention) -> Self {
+    /// Steps four times per lease, and at least every 12 s: no delivery stays in progress for more than 15 s after the lease of
+    /// its dispatcher.
+    pub(super) fn new(context: Arc<Context>, lease: Duration, retention: Retention) -> Self {
         let interval = (lease / 4).min(INTERVAL_MAX);
-        Self { shared, interval, retention, deletions: Deletions::new(retention) }
+        Self { context, interval, retention, deletions: Deletions::new(retention) }
     }
 
     /// Steps until stopped, the first time at once.
@@ -54,28 +54,29 @@ impl Maintenance {
             let begun = Instant::now();
             pause = match self.step(&stop).await {
                 Ok(progress) => {
-                    self.shared.database_health.ended(Stage::Maintenance);
+                    self.context.database_health.succeeded(Stage::Maintenance);
                     backoff.reset();
                     match progress {
                         Progress::Worked(_) => Duration::ZERO,
-                        Progress::Idle | Progress::Full => self.rest(begun.elapsed()),
+                        Progress::Idle | Progress::Full => self.pause_after(begun.elapsed()),
                     }
                 }
                 Err(fault) => {
-                    self.shared.database_health.began(Stage::Maintenance, &fault);
+                    self.context.database_health.failed(Stage::Maintenance, &fault);
                     backoff.pause()
                 }
             };
         }
     }
 
-    /// Several dispatchers do not step together. What the dead held does not wait for a step that took long.
-    fn rest(&self, took: Duration) -> Duration {
+    /// How long to wait after a step: spread, so that dispatchers do not step together; shorter after a long step, so that
+    /// deliveries of dead dispatchers do not wait for it.
+    fn pause_after(&self, took: Duration) -> Duration {
         self.interval.mul_f64(0.9 + 0.1 * fastrand::f64()).saturating_sub(took)
     }
 
-    /// Takes back what dead dispatchers hold, saves the floor, tidies up, deletes what is old: a part of it, if it has
-    /// worked, and then the next step does not wait. What fails keeps nothing else from being done.
+    /// Does each kind of work once. If there is more to delete, the result is [`Progress::Worked`], and the next step does not
+    /// wait. A kind of work that fails keeps no other from being done.
     ///
     /// # Errors
     /// [`StoreError`], the first one: the next step goes on.
@@ -87,53 +88,54 @@ impl Maintenance {
             }
         };
         note(self.rescue().await);
-        note(self.shared.store.remove_dispatchers(None).await);
-        note(self.save_floor().await);
-        let tidying = Tidying { shared: &self.shared, begun: Instant::now(), stop };
+        note(self.context.store.remove_dispatchers(None).await);
+        note(self.save_watermark().await);
+        let tidying = Tidying { context: &self.context, begun: Instant::now(), stop };
         note(tidying.give_up().await);
         note(tidying.compact_endpoint_changes().await);
         note(tidying.tally(Tally::Sum).await);
         note(tidying.tally(Tally::Fold).await);
         note(self.seal().await);
-        note(self.shared.store.forget_secrets().await);
-        note(self.shared.store.forget_refused().await);
-        // Their deliveries are given up by now, and deleted after at most this.
+        note(self.context.store.forget_secrets().await);
+        note(self.context.store.forget_refused().await);
+        // The deliveries of a deleted endpoint are given up by now, and deleted after at most this.
         let longest = self.retention.complete.max(self.retention.failed) + FORGET_AFTER;
-        note(self.shared.store.forget_endpoints(longest).await.map(drop));
-        let progress = self.deletions.step(&self.shared, stop).await;
+        note(self.context.store.forget_endpoints(longest).await.map(drop));
+        let progress = self.deletions.step(&self.context, stop).await;
         failed.map_or(progress, Err)
     }
 
-    async fn save_floor(&self) -> Result<(), StoreError> {
-        let xid = self.shared.routed_below.load(Ordering::Relaxed);
-        let is_confirmed = self.shared.routed_as_of.load(Ordering::Relaxed) == self.shared.store.opened();
+    async fn save_watermark(&self) -> Result<(), StoreError> {
+        let xid = self.context.routed_below.load(Ordering::Relaxed);
+        let is_confirmed = self.context.routed_as_of.load(Ordering::Relaxed) == self.context.store.opened();
         if xid > 0 && is_confirmed {
-            self.shared.store.save_floor(Position { xid, id: 0 }).await?;
+            self.context.store.save_floor(Position { xid, id: 0 }).await?;
         }
         Ok(())
     }
 
-    /// What came in by SQL stands in the clear until it is sealed here.
+    /// Encrypts secrets that were written by SQL.
     async fn seal(&self) -> Result<(), StoreError> {
-        let sealed = self.shared.store.seal_secrets(ToSeal::Clear).await?.sealed;
+        let sealed = self.context.store.seal_secrets(ToSeal::Clear).await?.sealed;
         if sealed > 0 {
             info!("sealed {sealed} secrets that stood in the clear");
         }
         Ok(())
     }
 
+    /// Takes back deliveries of dead dispatchers.
     async fn rescue(&self) -> Result<(), StoreError> {
-        let rescued = leftovers::rescue(&self.shared).await?;
+        let rescued = leftovers::rescue(&self.context).await?;
         if rescued > 0 {
             info!("took back {rescued} deliveries of a dispatcher whose lease ended");
-            self.shared.bell.look_now();
-            self.shared.bell.count_again();
+            self.context.bell.look_now();
+            self.context.bell.count_again();
         }
         Ok(())
     }
 }
 
-/// What is done to tallies.
+/// A kind of work on tallies.
 #[derive(Clone, Copy)]
 enum Tally {
     /// Batches become hours.
@@ -142,9 +144,9 @@ enum Tally {
     Fold,
 }
 
-/// A tidying under way: each kind of work is done once, and more of it as long as there is time.
+/// Tidying under way: each kind of work is done once, and repeated while there is time.
 struct Tidying<'a> {
-    shared: &'a Shared,
+    context: &'a Context,
     begun: Instant,
     stop: &'a CancellationToken,
 }
@@ -154,18 +156,18 @@ impl Tidying<'_> {
         !self.stop.is_cancelled() && self.begun.elapsed() < TIDYING_MAX
     }
 
-    /// What nobody wants any more.
+    /// Gives up deliveries that nobody wants any more.
     async fn give_up(&self) -> Result<(), StoreError> {
-        while leftovers::give_up(self.shared, ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+        while leftovers::give_up(self.context, ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
         Ok(())
     }
 
     async fn compact_endpoint_changes(&self) -> Result<(), StoreError> {
-        while self.shared.store.compact_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+        while self.context.store.compact_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
         Ok(())
     }
 
-    /// Keeps the tallies few. An endpoint whose sums somebody else has locked is left alone, and keeps none from the others.
+    /// Keeps the tallies few. An endpoint whose rows are locked is left for a later step; the others go on.
     async fn tally(&self, tally: Tally) -> Result<(), StoreError> {
         let mut busy = Vec::new();
         loop {
@@ -183,22 +185,22 @@ impl Tidying<'_> {
 
     async fn tally_once(&self, tally: Tally, endpoints: StatEndpoints<'_>) -> Result<StatStep, StoreError> {
         match tally {
-            Tally::Sum => self.shared.store.aggregate_stats(ROWS_MAX, endpoints).await,
-            Tally::Fold => self.shared.store.compact_stats(ROWS_MAX, endpoints).await,
+            Tally::Sum => self.context.store.aggregate_stats(ROWS_MAX, endpoints).await,
+            Tally::Fold => self.context.store.compact_stats(ROWS_MAX, endpoints).await,
         }
     }
 
-    /// The database refuses the tallies of one endpoint: they stay, and the next step tries them again.
+    /// The database refuses the tallies of one endpoint: they stay, and the next step tries again.
     async fn tally_in_halves(&self, tally: Tally) -> Result<(), StoreError> {
-        let mut halves = Halves::new(self.shared.store.list_endpoints_with_stats().await?);
+        let mut halves = Halves::new(self.context.store.list_endpoints_with_stats().await?);
         while let Some(part) = halves.next_part() {
             match self.tally_once(tally, StatEndpoints { but: &[], only: Some(&part) }).await {
                 Ok(_) => {}
                 Err(fault) if is_row_fault(&fault) => {
                     if halves.refused(part).is_some() {
-                        self.shared
+                        self.context
                             .database_health
-                            .mention("counts of an endpoint cannot be summed up", &fault);
+                            .log_failure("counts of an endpoint cannot be summed up", &fault);
                     }
                 }
                 Err(fault) => return Err(fault),

@@ -1,344 +1,247 @@
-//! What this dispatcher holds: per endpoint a queue of claimed deliveries, its slots and its pace; and how much more
-//! it may claim. The one place where limits are counted. Knows no SQL and no HTTP.
+//! The scheduler: which claimed delivery is attempted next, and how many more may be claimed. It is the one place where
+//! limits are counted. It knows no SQL and no HTTP.
 //!
 //! ```text
-//!  route, dispatch ──reserve──> claim in SQL ──admit──> queue ──next──> attempt ──finish──> settle ──settled──> room
+//!            router, claimer          sender                     settler              recorder
+//!               │      ▲               │  ▲   │                   │     │                │ ▲
+//!       reserve │      │ how many      │  │   │ finish    outcome │     │ settled        │ │ unrecorded
+//!               ▼      │       enqueue ▼  │   ▼                   ▼     ▼                ▼ │
+//!   ┌─ Scheduler, one lock ────────────────────────────────────────────────────────────────────┐
+//!   │ room      queues: per endpoint      turn      requests    circuit     claims   payload   │
+//!   │           queue, slots, rate,                             breakers    (a lock  memory    │
+//!   │           memory                                                      of its own)        │
+//!   └──────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! A delivery's way: `reserve` → claim in SQL → `enqueue` → `next` → attempt → `finish` → settle in SQL → `settled`.
+//!
+//! | caller | calls |
+//! |---|---|
+//! | router | `room`, `room_under_backpressure`, `reserve`, `unreserve`, `is_enabled` |
+//! | claimer | `reserve`, `unreserve`, `take_stalled`, `claim_delay`, `is_served`, circuits: `set_circuits`, `is_probe_due`, `set_probing` |
+//! | work loop | `room_changed`, `dispatcher_count`, claims: `unsettled` |
+//! | sender | `take_memory`, `enqueue`, `next`, `finish`, `unreserve_place`, claims: `add` |
+//! | settler | `note_outcome`, `settled`, `release_room`, claims: `finished_by`, `settle` |
+//! | recorder | `take_unrecorded`, `recorded`, `gone`, `set_disabled` |
+//! | lease | `set_partition` |
+//!
+//! Each part is a plain struct with one subject: [`room`], [`endpoint_queue`] (made of [`ready_queue`], [`slots`], [`rate`] and
+//! a part of [`payload_memory`]), [`endpoint_queues`], [`turn`], [`requests`], [`claims`], and the circuit breakers of
+//! [`crate::dispatcher::circuit_breaker`]. [`fairness`] and [`partition`] are the rules between endpoints and between
+//! dispatchers. [`parts`] holds the motions that need several of them. Order per key will go into [`ready_queue`].
 
-mod circuit;
 mod claims;
 mod endpoint_queue;
+mod endpoint_queues;
 mod fairness;
-mod health;
 mod partition;
+mod parts;
 mod payload_memory;
-mod unrecorded;
+mod rate;
+mod ready_queue;
+mod requests;
+mod room;
+mod slots;
+mod turn;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Duration, Instant};
 
+pub use self::claims::ClaimLedger;
 use self::endpoint_queue::EndpointQueue;
 pub use self::partition::Partition;
+use self::parts::Parts;
 pub use self::payload_memory::MEMORY_KIB_MAX;
-pub use self::unrecorded::Unrecorded;
-use crate::model::delivery::{ClaimId, Claimed, DeliveryId};
+pub use self::ready_queue::Ready;
+pub use self::room::{Limits, Origin};
+use crate::dispatcher::circuit_breaker::{Observation, Unrecorded};
+use crate::model::delivery::{ClaimId, Claimed, DispatcherId};
 use crate::model::endpoint::{Endpoint, EndpointNo};
-use crate::model::event::Event;
-
-/// Limits of one dispatcher as a whole.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Requests under way at once.
-    pub in_flight_max: usize,
-    /// Deliveries claimed and not settled: under way, queued, or waiting to be settled.
-    pub held_max: usize,
-}
-
-impl Limits {
-    /// Limits for so many requests at once: eight times as many may be held, so that claims and settles come in large
-    /// batches and never idle a slot.
-    pub fn for_in_flight(in_flight_max: usize) -> Self {
-        Self { in_flight_max, held_max: in_flight_max.saturating_mul(8).max(64) }
-    }
-}
+use crate::model::outcome::Outcome;
+use crate::store::{Circuit, CircuitRow};
 
 /// How full a scheduler is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Sender begun and not ended.
+    /// Attempts begun and not ended.
     pub in_flight: usize,
     /// Deliveries claimed and not settled, and room reserved for claims.
     pub held: usize,
 }
 
-/// Where a delivery comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// From an event that is being routed.
-    New,
-    /// It was pending.
-    Waited,
-}
-
-/// A claimed delivery with all that its attempt needs.
-#[derive(Debug)]
-pub struct Ready {
-    /// The right to attempt it.
-    pub claimed: Claimed,
-    /// What to send; none: the event was deleted.
-    pub event: Option<Arc<Event>>,
-    /// What its payload counts in memory.
-    pub payload_kib: u32,
-}
-
 /// The next attempt to make.
 #[derive(Debug)]
 pub struct Next {
-    /// What.
+    /// The delivery.
     pub ready: Ready,
-    /// Where to, as it stands now.
+    /// Its endpoint as it is now.
     pub endpoint: Arc<Endpoint>,
-    /// Not before, by the endpoint's rate limit.
+    /// The endpoint's rate limit lets the attempt start then.
     pub start_at: Instant,
     /// Whether there is work for another runner, which is already counted as running.
     pub has_more: bool,
 }
 
-/// The counters of this dispatcher.
+/// Queues and limits of this dispatcher.
 #[derive(Debug)]
 pub struct Scheduler {
-    limits: Limits,
-    inner: Mutex<Inner>,
+    parts: Mutex<Parts>,
+    claims: ClaimLedger,
+    /// Notified when room is free again.
     room: Notify,
-    /// Something is to be put on record.
-    news: Notify,
-    /// KiB of payloads that may still be loaded.
-    memory: Arc<Semaphore>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    queues: HashMap<EndpointNo, EndpointQueue>,
-    /// Endpoint queues that can start an attempt now; each at most once, served in turn.
-    startable: VecDeque<EndpointNo>,
-    /// Endpoint queues that could start an attempt, were it not for what others need; by what they have under way.
-    blocked: BTreeSet<(usize, EndpointNo)>,
-    /// Endpoint queues with requests under way.
-    active: BTreeSet<EndpointNo>,
-    /// Endpoint queues with something to put on record.
-    with_news: BTreeSet<EndpointNo>,
-    /// Endpoint queues with something on record, or whose circuit is not closed.
-    failing: BTreeSet<EndpointNo>,
-    /// Endpoints that answered 410 and are not disabled in the database yet.
-    gone: BTreeSet<EndpointNo>,
-    /// Sender under way, and the memory of their payloads in KiB.
-    begun: HashMap<DeliveryId, (Claimed, u32)>,
-    /// Unsettled deliveries per claim.
-    claims: HashMap<ClaimId, usize>,
-    runners: usize,
-    held: usize,
-    share: Partition,
-    /// How often the endpoints were taken over.
-    endpoints_read: u64,
-    closed: bool,
+    /// Notified when there is something to record.
+    unrecorded: Notify,
 }
 
 impl Scheduler {
-    /// An empty scheduler.
+    /// A scheduler without endpoints.
     pub fn new(limits: Limits) -> Self {
-        let inner = Inner {
-            queues: HashMap::new(),
-            startable: VecDeque::new(),
-            blocked: BTreeSet::new(),
-            active: BTreeSet::new(),
-            with_news: BTreeSet::new(),
-            failing: BTreeSet::new(),
-            gone: BTreeSet::new(),
-            begun: HashMap::new(),
-            claims: HashMap::new(),
-            runners: 0,
-            held: 0,
-            share: Partition::WHOLE,
-            endpoints_read: 0,
-            closed: false,
-        };
-        let memory = Arc::new(Semaphore::new(MEMORY_KIB_MAX.try_into().unwrap_or(usize::MAX)));
-        Self { limits, inner: Mutex::new(inner), room: Notify::new(), news: Notify::new(), memory }
-    }
-
-    /// Takes over a new set of endpoints. Returns what was queued for endpoints that are not enabled any more.
-    pub fn set_endpoints(&self, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Vec<Claimed> {
-        let mut inner = self.lock();
-        inner.endpoints_read += 1;
-        let mut known: HashMap<EndpointNo, Arc<Endpoint>> = endpoints.map(|e| (e.no, e)).collect();
-        let mut unwanted = Vec::new();
-        inner.queues.retain(|no, queue| {
-            let endpoint = known.remove(no);
-            if endpoint.as_ref().is_none_or(|e| !e.is_attempted()) {
-                unwanted.extend(queue.take_queue());
-            }
-            let Some(endpoint) = endpoint else {
-                return !queue.is_unused();
-            };
-            queue.set_endpoint(endpoint);
-            true
-        });
-        let share = inner.share;
-        inner
-            .queues
-            .extend(known.into_iter().map(|(no, endpoint)| (no, EndpointQueue::new(endpoint, share))));
-        unwanted
-    }
-
-    /// This dispatcher's part of each endpoint's limits from now on; returns what it was before.
-    pub fn set_share(&self, share: Partition) -> Partition {
-        let mut inner = self.lock();
-        let before = std::mem::replace(&mut inner.share, share);
-        if before != share {
-            for queue in inner.queues.values_mut() {
-                queue.set_share(share);
-            }
+        Self {
+            parts: Mutex::new(Parts::new(limits)),
+            claims: ClaimLedger::default(),
+            room: Notify::new(),
+            unrecorded: Notify::new(),
         }
-        before
     }
 
-    /// How many dispatchers share the endpoints, this one included.
-    pub fn sharers(&self) -> u32 {
-        self.lock().share.of
-    }
-
-    /// Failed attempts of an endpoint since the last one that succeeded, as far as this dispatcher made them.
-    pub fn consecutive_failures(&self, no: EndpointNo) -> u32 {
-        self.lock().queues.get(&no).map_or(0, EndpointQueue::consecutive_failures)
+    /// The claims that are not settled.
+    pub fn claims(&self) -> &ClaimLedger {
+        &self.claims
     }
 
     /// How full it is.
     pub fn load(&self) -> Load {
-        let inner = self.lock();
-        Load { in_flight: inner.begun.len(), held: inner.held }
+        let parts = self.lock();
+        Load { in_flight: parts.requests.count(), held: parts.room.held() }
     }
+
+    // Endpoints.
+
+    /// Takes over a new set of endpoints. Returns the queues of endpoints that are not attempted any more.
+    pub fn set_endpoints(&self, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Vec<Claimed> {
+        self.lock().set_endpoints(endpoints)
+    }
+
+    /// How often [`Self::set_endpoints`] was called: to be read before an endpoint is disabled in the database.
+    pub fn endpoints_version(&self) -> u64 {
+        self.lock().queues.version()
+    }
+
+    /// This dispatcher's part of each endpoint's limits from now on; returns the one before.
+    pub fn set_partition(&self, partition: Partition) -> Partition {
+        self.lock().queues.set_partition(partition)
+    }
+
+    /// How many dispatchers share the endpoints, this one included.
+    pub fn dispatcher_count(&self) -> u32 {
+        self.lock().queues.partition().count
+    }
+
+    /// The endpoint as it is now.
+    pub fn endpoint(&self, no: EndpointNo) -> Option<Arc<Endpoint>> {
+        Some(self.lock().queues.get(no)?.endpoint())
+    }
+
+    /// Whether deliveries to this endpoint are attempted.
+    pub fn is_enabled(&self, no: EndpointNo) -> bool {
+        self.lock().queues.get(no).is_some_and(EndpointQueue::is_enabled)
+    }
+
+    /// Whether they are, and this dispatcher has a slot for it.
+    pub fn is_served(&self, no: EndpointNo) -> bool {
+        self.lock().queues.get(no).is_some_and(EndpointQueue::is_served)
+    }
+
+    /// An endpoint answered 410 and is to be disabled: nothing more is claimed or begun for it.
+    pub fn set_gone(&self, no: EndpointNo) {
+        if self.lock().queues.set_gone(no) {
+            self.unrecorded.notify_one();
+        }
+    }
+
+    /// Endpoints that answered 410 and are not disabled in the database yet.
+    pub fn gone(&self) -> Vec<EndpointNo> {
+        self.lock().queues.gone()
+    }
+
+    /// An endpoint is disabled in the database. Its queue is released when the endpoints are read again. If they were read
+    /// since `as_of`, they are believed: somebody may have resumed it meanwhile.
+    pub fn set_disabled(&self, no: EndpointNo, as_of: u64) {
+        self.lock().queues.set_disabled(no, as_of);
+    }
+
+    /// Failed attempts of an endpoint since its last success, as far as this dispatcher made them.
+    pub fn consecutive_failures(&self, no: EndpointNo) -> u32 {
+        self.lock().queues.get(no).map_or(0, EndpointQueue::consecutive_failures)
+    }
+
+    // Room for claims.
 
     /// How many more deliveries may be claimed, whatever the endpoint.
     pub fn room(&self) -> usize {
-        let inner = self.lock();
-        if inner.closed {
-            return 0;
-        }
-        self.limits.held_max.saturating_sub(inner.held)
+        let parts = self.lock();
+        if parts.is_closed { 0 } else { parts.room.left() }
     }
 
-    /// How many more it could hold if it were empty.
+    /// How many it could hold if it were empty.
     pub fn room_max(&self) -> usize {
-        self.limits.held_max
+        self.lock().room.max()
+    }
+
+    /// The room that is left to an endpoint whose own limits would let it take more: it answers fast, and has more as soon as
+    /// something is settled. `None` if its own limits are the lower ones.
+    pub fn room_under_backpressure(&self, no: EndpointNo) -> Option<usize> {
+        self.lock().room_under_backpressure(no)
+    }
+
+    /// How long an endpoint's rate limit and its circuit forbid to claim. `None` if they do not.
+    pub fn claim_delay(&self, no: EndpointNo) -> Option<Duration> {
+        let parts = self.lock();
+        parts.queues.get(no)?.claim_delay(parts.circuits.get(no))
     }
 
     /// Reserves room for up to `wanted` deliveries of an endpoint before they are claimed; returns how many.
     ///
-    /// One endpoint may hold as much as it leaves to others, and what has waited three quarters: a backlog that is worked
-    /// off leaves room for new events of others.
+    /// One endpoint may hold at most as much as it leaves to the others, and deliveries that waited three quarters of the
+    /// room.
     pub fn reserve(&self, no: EndpointNo, wanted: usize, origin: Origin) -> usize {
-        let mut inner = self.lock();
-        if inner.closed {
-            return 0;
-        }
-        let held_max = match origin {
-            Origin::New => self.limits.held_max,
-            Origin::Waited => self.limits.held_max / 4 * 3,
-        };
-        let wanted = wanted.min(held_max.saturating_sub(inner.held));
-        let free = self.free(&inner, no);
-        let Some(queue) = inner.queues.get_mut(&no) else {
-            return 0;
-        };
-        let reserved = queue.reserve(wanted, free);
-        inner.held += reserved;
-        reserved
+        self.lock().reserve(no, wanted, origin)
     }
 
-    /// Gives back reservations that no claim came of.
+    /// Takes back a reservation for which nothing was claimed.
     pub fn unreserve(&self, no: EndpointNo, count: usize) {
-        let mut inner = self.lock();
-        inner.held = inner.held.saturating_sub(count);
-        if let Some(queue) = inner.queues.get_mut(&no) {
+        let mut parts = self.lock();
+        parts.room.release(count);
+        if let Some(queue) = parts.queues.get_mut(no) {
             queue.unreserve(count);
         }
+        drop(parts);
         self.room.notify_one();
     }
 
-    /// A reserved delivery was claimed but will not be queued: it is held until it is given back.
-    pub fn unreserve_queue(&self, no: EndpointNo) {
-        if let Some(queue) = self.lock().queues.get_mut(&no) {
+    /// Takes back the place in the queue of a delivery that was claimed and will not be queued. It keeps its room until it is
+    /// settled.
+    pub fn unreserve_place(&self, no: EndpointNo) {
+        if let Some(queue) = self.lock().queues.get_mut(no) {
             queue.unreserve(1);
         }
     }
 
-    /// Queues claimed deliveries, each of which was reserved. Returns how many runners to start for them.
-    pub fn admit(&self, ready: Vec<Ready>) -> usize {
-        let mut inner = self.lock();
-        for item in ready {
-            let no = item.claimed.endpoint_no;
-            if let Some(queue) = inner.queues.get_mut(&no) {
-                queue.push(item);
-            }
-            inner.offer(no);
-        }
-        self.count_runners(&mut inner)
+    /// These deliveries, named by their claims, are settled or released: their room is free.
+    pub fn settled(&self, settled: &[ClaimId]) {
+        self.release_room(settled.len());
+        self.claims.settle(settled);
     }
 
-    /// How many runners to start for what can be started.
-    pub fn start_runners(&self) -> usize {
-        self.count_runners(&mut self.lock())
+    /// Frees the room of deliveries that cannot be settled for now. Their claims stay known.
+    pub fn release_room(&self, count: usize) {
+        self.lock().room.release(count);
+        self.room.notify_one();
     }
 
-    /// One for each endpoint that can start an attempt; where there is more to start, each starts another.
-    fn count_runners(&self, inner: &mut Inner) -> usize {
-        let runners = inner.startable.len().min(self.limits.in_flight_max.saturating_sub(inner.runners));
-        inner.runners += runners;
-        runners
-    }
-
-    /// The next attempt for a runner; none: the runner ends, and is already counted as ended.
-    pub fn next(&self) -> Option<Next> {
-        let mut inner = self.lock();
-        while let Some(no) = inner.startable.pop_front() {
-            let leaves_room = self.leaves_room(&inner, no);
-            let Some(queue) = inner.queues.get_mut(&no) else {
-                continue;
-            };
-            queue.is_offered = false;
-            if queue.can_start() && !leaves_room {
-                let in_flight = queue.in_flight();
-                queue.blocked_at = Some(in_flight);
-                inner.blocked.insert((in_flight, no));
-                continue;
-            }
-            let Some((ready, start_at)) = queue.start() else {
-                continue;
-            };
-            let endpoint = queue.endpoint();
-            inner.begun.insert(ready.claimed.delivery_id, (ready.claimed, ready.payload_kib));
-            inner.active.insert(no);
-            inner.offer(no);
-            let has_more = !inner.startable.is_empty() && inner.runners < self.limits.in_flight_max;
-            inner.runners += usize::from(has_more);
-            return Some(Next { ready, endpoint, start_at, has_more });
-        }
-        inner.runners = inner.runners.saturating_sub(1);
-        None
-    }
-
-    /// An attempt ended: its slot is free.
-    pub fn finish(&self, claimed: &Claimed) {
-        let mut inner = self.lock();
-        let begun = inner.begun.remove(&claimed.delivery_id);
-        if let Some(queue) = inner.queues.get_mut(&claimed.endpoint_no) {
-            queue.finish(begun.map_or(0, |(_, payload_kib)| payload_kib));
-            if queue.in_flight() == 0 {
-                inner.active.remove(&claimed.endpoint_no);
-            }
-        }
-        inner.unblock(claimed.endpoint_no);
-        // A request is free: whoever has the fewest is looked at again.
-        if let Some((_, fewest)) = inner.blocked.first().copied() {
-            inner.unblock(fewest);
-        }
-    }
-
-    /// What is queued for endpoints that hang: to be given back, so that others have the room.
-    pub fn shed(&self) -> Vec<Claimed> {
-        self.lock().queues.values_mut().flat_map(EndpointQueue::shed).collect()
-    }
-
-    /// In how long an endpoint's rate limit and its circuit let another delivery be claimed; none: they do not stand in the
-    /// way.
-    pub fn claim_delay(&self, no: EndpointNo) -> Option<Duration> {
-        self.lock().queues.get(&no)?.claim_delay()
-    }
-
-    /// Waits until something was settled since the last wait.
+    /// Waits until room was freed since the last wait.
     ///
     /// # Cancel safety
     /// A wake-up is kept for the next call.
@@ -346,55 +249,144 @@ impl Scheduler {
         self.room.notified().await;
     }
 
-    /// Nothing is begun or claimed from now on, even by a round that is under way.
+    /// Takes memory for the payload of an event from the parts of the endpoints it goes to. Returns the endpoints that have
+    /// no part left for it; and the memory, unless no endpoint has, or there is none at the moment.
+    pub fn take_memory(
+        &self,
+        payload_kib: u32,
+        endpoints: &[EndpointNo],
+    ) -> (Vec<EndpointNo>, Option<OwnedSemaphorePermit>) {
+        self.lock().take_memory(payload_kib, endpoints)
+    }
+
+    /// Gives an endpoint's part back for a payload that will not be queued.
+    pub fn release_memory(&self, no: EndpointNo, payload_kib: u32) {
+        if let Some(queue) = self.lock().queues.get_mut(no) {
+            queue.memory().release(payload_kib);
+        }
+    }
+
+    // Attempts.
+
+    /// Queues claimed deliveries, each of which was reserved. Returns how many runners to start for them.
+    pub fn enqueue(&self, ready: Vec<Ready>) -> usize {
+        let mut parts = self.lock();
+        parts.enqueue(ready);
+        parts.add_runners()
+    }
+
+    /// How many runners to start for attempts that can be started.
+    pub fn add_runners(&self) -> usize {
+        self.lock().add_runners()
+    }
+
+    /// The next attempt for a runner. `None` ends the runner, which is already counted as ended.
+    pub fn next(&self) -> Option<Next> {
+        self.lock().start_next()
+    }
+
+    /// An attempt ended: its slot is free.
+    pub fn finish(&self, claimed: &Claimed) {
+        self.lock().finish(claimed);
+    }
+
+    /// Attempts that were begun and did not end.
+    pub fn unfinished(&self) -> Vec<Claimed> {
+        self.lock().requests.unfinished()
+    }
+
+    /// Takes the queues of endpoints that hang: to be released, so that others have the room.
+    pub fn take_stalled(&self) -> Vec<Claimed> {
+        self.lock().take_stalled()
+    }
+
+    /// Takes all queues: to be released when the dispatcher stops.
+    pub fn take_queued(&self) -> Vec<Claimed> {
+        self.lock().take_queued()
+    }
+
+    /// Nothing is begun or claimed from now on, even by a step that is under way.
     pub fn close(&self) {
-        let mut inner = self.lock();
-        inner.closed = true;
-        inner.startable.clear();
-        inner.blocked.clear();
+        let mut parts = self.lock();
+        parts.is_closed = true;
+        parts.turn.clear();
     }
 
     /// Whether nothing is begun any more.
     pub fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.lock().is_closed
     }
 
-    /// What is queued and will not be begun.
-    pub fn take_queued(&self) -> Vec<Claimed> {
-        let mut inner = self.lock();
-        let queued: Vec<Claimed> = inner.queues.values_mut().flat_map(EndpointQueue::take_queue).collect();
-        queued
-    }
+    // Circuits.
 
-    /// Sender that were begun and did not end.
-    pub fn begun(&self) -> Vec<Claimed> {
-        self.lock().begun.values().map(|(claimed, _)| *claimed).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    /// Puts a queue into the turn if it can start an attempt and does not stand there yet.
-    fn offer(&mut self, no: EndpointNo) {
-        let Some(queue) = self.queues.get_mut(&no) else {
-            return;
-        };
-        if !self.closed && !queue.is_offered && queue.blocked_at.is_none() && queue.can_start() {
-            queue.is_offered = true;
-            self.startable.push_back(no);
+    /// Counts the outcome of an attempt that began then, and returns the endpoint as it is now.
+    pub fn note_outcome(
+        &self,
+        claimed: &Claimed,
+        outcome: &Outcome,
+        begun: Instant,
+    ) -> Option<Arc<Endpoint>> {
+        let seen = Observation::new(claimed, outcome, begun);
+        let (endpoint, has_unrecorded) = self.lock().note_outcome(claimed.endpoint_no, &seen)?;
+        if has_unrecorded {
+            self.unrecorded.notify_one();
         }
+        Some(endpoint)
     }
 
-    /// Looks at a queue again, whether it was blocked or not.
-    fn unblock(&mut self, no: EndpointNo) {
-        if let Some(queue) = self.queues.get_mut(&no)
-            && let Some(in_flight) = queue.blocked_at.take()
-        {
-            self.blocked.remove(&(in_flight, no));
-        }
-        self.offer(no);
+    /// A claimed delivery was not attempted: if it was to be the probe, another may be.
+    pub fn note_unattempted(&self, claimed: &Claimed) {
+        self.lock().circuits.forget(claimed.endpoint_no, claimed.delivery_id);
+    }
+
+    /// Takes everything that must be recorded now, per endpoint.
+    pub(super) fn take_unrecorded(&self) -> Vec<(EndpointNo, Unrecorded)> {
+        self.lock().circuits.take_unrecorded()
+    }
+
+    /// Takes back something that could not be recorded.
+    pub(super) fn restore_unrecorded(&self, no: EndpointNo, unrecorded: Unrecorded) {
+        self.lock().circuits.restore(no, unrecorded);
+    }
+
+    /// Something that was taken is recorded; `on_record` is the endpoint's record now.
+    pub(super) fn recorded(&self, no: EndpointNo, on_record: Option<&Circuit>, own: DispatcherId) {
+        let mut parts = self.lock();
+        parts.circuits.recorded(no, on_record, own);
+        parts.offer(no);
+    }
+
+    /// Waits until there may be something to record.
+    ///
+    /// # Cancel safety
+    /// A wake-up is kept for the next call.
+    pub(super) async fn unrecorded_came(&self) {
+        self.unrecorded.notified().await;
+    }
+
+    /// Takes over the records of all circuits as they were at `as_of`.
+    pub fn set_circuits(&self, rows: &[CircuitRow], own: DispatcherId, as_of: Instant) {
+        self.lock().set_circuits(rows, own, as_of);
+    }
+
+    /// Whether it is time to ask for the right to probe an endpoint, and the probe could be begun at once.
+    pub fn is_probe_due(&self, no: EndpointNo) -> bool {
+        self.lock().is_probe_due(no)
+    }
+
+    /// This dispatcher may probe an endpoint until then, after `failed_probes` failed probes.
+    pub fn set_probing(&self, no: EndpointNo, failed_probes: u32, until: Instant) {
+        let mut parts = self.lock();
+        parts.circuits.start_probing(no, failed_probes, until);
+        parts.offer(no);
+    }
+
+    /// Another dispatcher probes the endpoint, or it needs no probe any more: the next sweep tells.
+    pub fn set_probe_refused(&self, no: EndpointNo) {
+        self.lock().circuits.postpone_probe(no);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

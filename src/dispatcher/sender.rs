@@ -1,5 +1,5 @@
-//! The attempts under way: loads what claimed deliveries send, runs them on as many runners as may be in flight, and
-//! reports each outcome to `settle`. A runner holds no connection of the database.
+//! Makes attempts: loads the events of claimed deliveries, runs attempts on as many runners as may be in flight, and reports
+//! each outcome to the settler. A runner holds no database connection.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -28,32 +28,32 @@ use crate::sinks::egress::NotPassed;
 use crate::sinks::sink::Sinks;
 use crate::store::{Store, StoreError, is_row_fault, one_line};
 
-/// Payloads loaded by one statement, in KiB: they are in memory twice while it runs.
+/// Payloads loaded by one statement: they are in memory twice while it runs.
 const CHUNK_KIB_MAX: u32 = 8 * 1024;
-/// Before a delivery that by no fault of its endpoint could not be sent is tried again.
+/// Pause before a delivery is tried again that could not be sent, through no fault of its endpoint.
 const NOT_ASKED_PAUSE: Duration = Duration::from_secs(1);
-/// Before one for which no connection was left is.
+/// Pause before a delivery is tried again for which no connection was left.
 const CLOSING_PAUSE: Duration = Duration::from_millis(20);
-/// A pause is over so soon after a stop.
+/// A pause ends at most so long after a stop.
 const STOP_CHECK: Duration = Duration::from_secs(1);
 
-/// Runs attempts.
+/// The stage.
 pub struct Sender {
     store: Store,
     scheduler: Arc<Scheduler>,
     lease: Arc<Lease>,
     sinks: Sinks,
-    outlets: SenderDeps,
+    deps: SenderDeps,
     runners: Mutex<JoinSet<()>>,
 }
 
-/// Who hears of attempts, and who ends them.
+/// Where a sender reports to.
 pub struct SenderDeps {
-    /// Leads to `settle`.
+    /// Leads to the settler.
     pub reports: mpsc::Sender<Report>,
-    /// Counts what ended.
+    /// Counts attempts.
     pub metrics: Arc<Metrics>,
-    /// Told of failures.
+    /// Learns of failures.
     pub database_health: Arc<DatabaseHealth>,
 }
 
@@ -65,9 +65,9 @@ struct Chunk {
     kib: u32,
 }
 
-/// What reading a chunk came to.
+/// The events of a chunk.
 #[derive(Default)]
-struct Read {
+struct LoadedEvents {
     events: Vec<Event>,
     /// Events that the database cannot read, and why.
     unreadable: HashMap<EventId, String>,
@@ -82,22 +82,22 @@ impl Chunk {
 }
 
 impl Sender {
-    /// Nothing is under way yet.
+    /// A sender with nothing under way.
     pub fn new(
         store: Store,
         scheduler: Arc<Scheduler>,
         lease: Arc<Lease>,
         sinks: Sinks,
-        outlets: SenderDeps,
+        deps: SenderDeps,
     ) -> Arc<Self> {
-        Arc::new(Self { store, scheduler, lease, sinks, outlets, runners: Mutex::default() })
+        Arc::new(Self { store, scheduler, lease, sinks, deps, runners: Mutex::default() })
     }
 
-    /// Takes over freshly claimed deliveries, each with its payload's size, and starts what has a slot; `loaded` is what is
-    /// known already of the events. What there is no memory for is given back: nobody waits for an endpoint that hangs with
-    /// large payloads.
+    /// Takes over freshly claimed deliveries, each with its payload's size, and starts those that have a slot. `loaded` has the
+    /// events that need not be read again. A delivery that finds no memory is released: nobody waits for an endpoint that
+    /// hangs with large payloads.
     pub async fn admit(self: &Arc<Self>, claimed: Vec<(Claimed, u64)>, mut loaded: HashMap<EventId, Event>) {
-        self.scheduler.note_claims(claimed.iter().map(|(claimed, _)| claimed.claim_id));
+        self.scheduler.claims().add(claimed.iter().map(|(claimed, _)| claimed.claim_id));
         let mut by_event: BTreeMap<EventId, (u64, Vec<Claimed>)> = BTreeMap::new();
         for (claimed, payload_bytes) in claimed {
             by_event.entry(claimed.event_id).or_insert((payload_bytes, Vec::new())).1.push(claimed);
@@ -105,7 +105,7 @@ impl Sender {
         let mut chunk = Chunk::default();
         for (id, (payload_bytes, claimed)) in by_event {
             if let Err(why) = self.sinks.check_size(payload_bytes) {
-                self.give_up(claimed, why).await;
+                self.report_unsendable(claimed, why).await;
                 continue;
             }
             let kib =
@@ -117,7 +117,7 @@ impl Sender {
             let (refused, permit) = self.scheduler.take_memory(kib, &endpoints);
             let (refused, taken): (Vec<Claimed>, Vec<Claimed>) =
                 claimed.into_iter().partition(|claimed| refused.contains(&claimed.endpoint_no));
-            self.turn_away(refused).await;
+            self.release_reserved(refused).await;
             if let Some(permit) = permit {
                 chunk.add(id, permit, taken, kib);
             }
@@ -125,7 +125,7 @@ impl Sender {
         self.start(chunk, &mut loaded).await;
     }
 
-    /// Starts what there is memory for, and loads what is not loaded yet.
+    /// Loads the events of a chunk that are not loaded yet, and starts its deliveries.
     async fn start(self: &Arc<Self>, chunk: Chunk, loaded: &mut HashMap<EventId, Event>) {
         if chunk.claimed.is_empty() {
             return;
@@ -138,13 +138,14 @@ impl Sender {
                 self.report_unreadable(&mut chunk, &read.unreadable).await;
             }
             Err(fault) => {
-                self.outlets
+                self.deps
                     .database_health
-                    .mention("claimed events cannot be read, giving them back", &fault);
+                    .log_failure("claimed events cannot be read, releasing their deliveries", &fault);
                 for (claimed, payload_kib) in &chunk.claimed {
-                    self.scheduler.give_memory(claimed.endpoint_no, *payload_kib);
+                    self.scheduler.release_memory(claimed.endpoint_no, *payload_kib);
                 }
-                return self.turn_away(chunk.claimed.into_iter().map(|(claimed, _)| claimed).collect()).await;
+                let claimed = chunk.claimed.into_iter().map(|(claimed, _)| claimed);
+                return self.release_reserved(claimed.collect()).await;
             }
         }
         let mut permits = chunk.permits;
@@ -158,13 +159,13 @@ impl Sender {
             event: events.get(&claimed.event_id).map(Arc::clone),
             payload_kib,
         };
-        let runners = self.scheduler.admit(chunk.claimed.into_iter().map(ready).collect());
+        let runners = self.scheduler.enqueue(chunk.claimed.into_iter().map(ready).collect());
         self.spawn(runners);
     }
 
-    /// The events of a chunk that are not among the loaded ones. What is damaged keeps no other from being read.
-    async fn load(&self, chunk: &Chunk, loaded: &[Event]) -> Result<Read, StoreError> {
-        let mut read = Read::default();
+    /// Loads the events of a chunk that are not among `loaded`. A damaged event keeps no other from being read.
+    async fn load(&self, chunk: &Chunk, loaded: &[Event]) -> Result<LoadedEvents, StoreError> {
+        let mut read = LoadedEvents::default();
         if loaded.len() == chunk.permits.len() {
             return Ok(read);
         }
@@ -176,7 +177,7 @@ impl Sender {
                 Ok(events) => read.events.extend(events),
                 Err(fault) if is_row_fault(&fault) => {
                     if let Some(id) = halves.refused(part) {
-                        self.outlets.database_health.mention("an event cannot be read", &fault);
+                        self.deps.database_health.log_failure("an event cannot be read", &fault);
                         read.unreadable.insert(id, one_line(&fault));
                     }
                 }
@@ -186,7 +187,7 @@ impl Sender {
         Ok(read)
     }
 
-    /// Takes what cannot be read out of a chunk: it is tried again later, each by itself.
+    /// Takes deliveries whose event cannot be read out of a chunk: each is tried again later.
     async fn report_unreadable(&self, chunk: &mut Chunk, unreadable: &HashMap<EventId, String>) {
         if unreadable.is_empty() {
             return;
@@ -198,15 +199,15 @@ impl Sender {
                 continue;
             };
             chunk.permits.remove(&claimed.event_id);
-            self.scheduler.give_memory(claimed.endpoint_no, payload_kib);
-            self.scheduler.unreserve_queue(claimed.endpoint_no);
+            self.scheduler.release_memory(claimed.endpoint_no, payload_kib);
+            self.scheduler.unreserve_place(claimed.endpoint_no);
             self.report(Report::Unreadable { claimed, why: why.clone() }).await;
         }
     }
 
-    /// Starts runners for what is queued and can be begun by now.
+    /// Starts runners for queued deliveries that can be begun by now.
     pub fn resume(self: &Arc<Self>) {
-        self.spawn(self.scheduler.start_runners());
+        self.spawn(self.scheduler.add_runners());
     }
 
     fn spawn(self: &Arc<Self>, runners: usize) {
@@ -217,39 +218,42 @@ impl Sender {
         }
     }
 
-    /// Gives back what room was reserved for.
-    async fn turn_away(&self, claimed: Vec<Claimed>) {
+    /// Releases deliveries that have a place in a queue and will not be queued.
+    async fn release_reserved(&self, claimed: Vec<Claimed>) {
         for claimed in &claimed {
-            self.scheduler.unreserve_queue(claimed.endpoint_no);
+            self.scheduler.unreserve_place(claimed.endpoint_no);
         }
-        self.give_back(claimed).await;
+        self.release(claimed).await;
     }
 
-    /// Gives up what room was reserved for and cannot be sent.
-    async fn give_up(&self, claimed: Vec<Claimed>, why: Unsendable) {
+    /// Reports deliveries that have a place in a queue and cannot be sent.
+    async fn report_unsendable(&self, claimed: Vec<Claimed>, why: Unsendable) {
         for claimed in claimed {
-            self.scheduler.unreserve_queue(claimed.endpoint_no);
+            self.scheduler.unreserve_place(claimed.endpoint_no);
             self.report(Report::Unsendable { claimed, why }).await;
         }
     }
 
-    /// Gives claimed deliveries back that were never begun.
-    pub async fn give_back(&self, claimed: Vec<Claimed>) {
+    /// Releases claimed deliveries that were never begun: they are pending again.
+    pub async fn release(&self, claimed: Vec<Claimed>) {
         for claimed in claimed {
-            self.report(Report::GivenBack { claimed, begun: false }).await;
+            self.report(Report::Released { claimed, begun: false }).await;
         }
     }
 
-    /// Waits until every runner ended, at most so long, then cuts the rest off and gives their deliveries back.
+    /// Waits until every runner ended, at most so long; then cuts off the others and releases their deliveries.
     pub async fn finish(&self, grace: Duration) {
         let mut runners = std::mem::take(&mut *self.runners.lock().unwrap_or_else(PoisonError::into_inner));
         let all = async { while runners.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, all).await.is_err() {
             runners.shutdown().await;
-            let cut_off = self.scheduler.begun();
-            warn!("{} attempts did not end within the grace period and are given back", cut_off.len());
+            let cut_off = self.scheduler.unfinished();
+            warn!(
+                "{} attempts did not end within the grace period: released their deliveries",
+                cut_off.len()
+            );
             for claimed in cut_off {
-                self.report(Report::GivenBack { claimed, begun: true }).await;
+                self.report(Report::Released { claimed, begun: true }).await;
             }
         }
     }
@@ -273,9 +277,9 @@ impl Sender {
             return Report::Unsendable { claimed, why: Unsendable::Deleted };
         };
         let Some((begun, outcome)) = self.ask(&claimed, &endpoint, &event).await else {
-            return Report::GivenBack { claimed, begun: false };
+            return Report::Released { claimed, begun: false };
         };
-        self.outlets.metrics.attempt_ended(&outcome, event.age());
+        self.deps.metrics.attempt_ended(&outcome, event.age());
         debug!(
             delivery.id = claimed.delivery_id.get(),
             endpoint.id = endpoint.id,
@@ -287,7 +291,7 @@ impl Sender {
         Report::Attempted { claimed, outcome, begun }
     }
 
-    /// When it was begun, and what came of it; none: it was not begun.
+    /// Sends the request; returns when it began, and its outcome. `None` if it was not begun.
     async fn ask(&self, claimed: &Claimed, endpoint: &Endpoint, event: &Event) -> Option<(Instant, Outcome)> {
         let given_up = Instant::now() + NOT_ASKED_PAUSE;
         loop {
@@ -303,8 +307,8 @@ impl Sender {
                     tokio::time::sleep(CLOSING_PAUSE).await;
                 }
                 Err(fault) => {
-                    self.outlets.database_health.mention("requests cannot be sent, trying again", &fault);
-                    // It keeps its slot meanwhile, so that no more are tried in vain.
+                    self.deps.database_health.log_failure("requests cannot be sent, trying again", &fault);
+                    // The delivery keeps its slot meanwhile, so that no others are tried in vain.
                     self.pause(pause_after(&fault)).await;
                     return None;
                 }
@@ -312,7 +316,7 @@ impl Sender {
         }
     }
 
-    /// Waits, but not on the way out.
+    /// Waits, unless the dispatcher stops.
     async fn pause(&self, pause: Duration) {
         let until = Instant::now() + pause;
         while Instant::now() < until && !self.scheduler.is_closed() {
@@ -321,12 +325,12 @@ impl Sender {
     }
 
     async fn report(&self, report: Report) {
-        // Settler outlives every sender.
-        drop(self.outlets.reports.send(report).await);
+        // The settler outlives every sender.
+        drop(self.deps.reports.send(report).await);
     }
 }
 
-/// Before what was not asked is tried again.
+/// How long to wait before a request that was not sent is tried again.
 fn pause_after(fault: &NotAttempted) -> Duration {
     match fault {
         NotAttempted::Proxy(NotPassed { pause, .. }) => *pause,

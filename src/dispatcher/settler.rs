@@ -1,6 +1,7 @@
-//! Writes what attempts came to, in batches: gathered for a few milliseconds, one statement each. Never sees HTTP. A
-//! delivery whose claim was lost is not written, and that is a normal result. A delivery that somebody has locked, or that the
-//! database refuses, is written later and alone; the others are not held up.
+//! Writes the outcomes of attempts in batches: gathered for a few milliseconds, one statement each. It never sees HTTP.
+//!
+//! A delivery whose claim was lost is not written, and that is a normal result. A delivery whose row is locked, or that the
+//! database refuses, is written later and alone; the others do not wait for it.
 
 mod late;
 mod writer;
@@ -24,61 +25,61 @@ use crate::store::{Attempted, GivenBack, NextStatus, Store};
 
 /// Reports settled in one statement.
 const BATCH_MAX: usize = 500;
-/// How long the first report of a batch waits for others; after a batch that was not small, when there is much to settle.
+/// How long the first report of a batch waits for others; and how long after a batch that was not small.
 const GATHER: Duration = Duration::from_millis(5);
 const GATHER_MUCH: Duration = Duration::from_millis(20);
 const BATCH_SMALL: usize = 100;
-/// At most so much of an error is kept.
+/// Characters of an error that are kept.
 const ERROR_CHARS_MAX: usize = 500;
 
-/// What became of a claimed delivery.
+/// What happened to a claimed delivery.
 #[derive(Debug)]
 pub enum Report {
     /// An attempt was made.
     Attempted {
-        /// By this right.
+        /// The right to it.
         claimed: Claimed,
-        /// What it came to.
+        /// Its outcome.
         outcome: Outcome,
         /// When it began.
         begun: Instant,
     },
-    /// There is nothing to send, or too much: given up.
+    /// There is nothing to send, or too much: it fails.
     Unsendable {
-        /// By this right.
+        /// The right to it.
         claimed: Claimed,
         /// Why.
         why: Unsendable,
     },
-    /// The database cannot read what is to be sent: tried again later.
+    /// The database cannot read its event: it is tried again later.
     Unreadable {
-        /// By this right.
+        /// The right to it.
         claimed: Claimed,
-        /// What the database said.
+        /// The database's error.
         why: String,
     },
-    /// It goes back to pending.
-    GivenBack {
-        /// By this right.
+    /// It is pending again.
+    Released {
+        /// The right to it.
         claimed: Claimed,
         /// Whether a request was begun.
         begun: bool,
     },
 }
 
-/// The stage. It ends when every sender of reports is gone and all reports are written, or cannot be.
+/// The stage. It ends when no report can come any more, and all are written or cannot be.
 pub(super) struct Settler {
     /// The database.
     pub store: Store,
-    /// Told what is settled.
+    /// Learns which deliveries are settled.
     pub scheduler: Arc<Scheduler>,
     /// Rung when something is pending again.
     pub bell: Arc<Bell>,
-    /// Counts.
+    /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Told of failures.
+    /// Learns of failures.
     pub database_health: Arc<DatabaseHealth>,
-    /// What attempts came to.
+    /// From the sender.
     pub reports: mpsc::Receiver<Report>,
 }
 
@@ -86,13 +87,13 @@ pub(super) struct Settler {
 #[derive(Default)]
 struct Batch {
     attempted: Vec<Attempted>,
-    given_back: Vec<GivenBack>,
+    released: Vec<GivenBack>,
     /// Whether some of them are pending again.
     has_pending: bool,
 }
 
 impl Settler {
-    /// Settlers until no report can come any more.
+    /// Writes until no report can come any more.
     pub(super) async fn run(mut self) {
         let mut gather = GATHER;
         let mut writer = Writer::new(&self);
@@ -137,10 +138,10 @@ impl Settler {
         let mut batch = Batch::default();
         for report in reports {
             match report {
-                Report::GivenBack { claimed, begun } => {
+                Report::Released { claimed, begun } => {
                     batch.has_pending = true;
                     self.scheduler.note_unattempted(&claimed);
-                    batch.given_back.push(GivenBack {
+                    batch.released.push(GivenBack {
                         delivery_id: claimed.delivery_id,
                         claim_id: claimed.claim_id,
                         begun,
@@ -176,7 +177,7 @@ impl Settler {
         verdict(endpoint.as_deref(), claimed, outcome)
     }
 
-    /// An event that cannot be read may be read later: tried again like one that could not be sent.
+    /// An event that cannot be read may be readable later: its delivery is retried like a failed attempt.
     fn unreadable(&self, claimed: &Claimed, why: &str) -> Attempted {
         let error = format!("the event cannot be read: {why}");
         let outcome = Outcome::unanswered(NoAnswer::Broken, error, Duration::ZERO);
@@ -185,7 +186,7 @@ impl Settler {
     }
 }
 
-/// By the endpoint's schedule, or the usual one.
+/// Judges by the endpoint's retry schedule, or the default one.
 fn verdict(endpoint: Option<&Endpoint>, claimed: &Claimed, outcome: &Outcome) -> DeliveryVerdict {
     let schedule = endpoint.and_then(|e| e.retry_schedule.as_deref()).unwrap_or(&DEFAULT_SCHEDULE);
     let attempt = claimed.attempt.saturating_sub(claimed.attempts_before);

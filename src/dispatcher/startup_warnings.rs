@@ -1,5 +1,4 @@
-//! What of the server and the machine an operator should know when a dispatcher starts: all works, and something may be lost
-//! or slow.
+//! Warnings about the server and the machine when a dispatcher starts: everything works, but something may be lost or slow.
 
 use tracing::warn;
 
@@ -7,7 +6,7 @@ use crate::rules::clock::{machine_ms, skew};
 use crate::rules::descriptors::{Budget, Descriptors, raise_limit};
 use crate::store::{Store, StoreError};
 
-/// Raises the limit of file descriptors as far as it goes, and says what it is not enough for.
+/// Raises the limit of file descriptors as far as possible, and warns if it does not suffice.
 pub(super) fn share_descriptors(max_in_flight: usize) -> Descriptors {
     let budget = Budget::new(raise_limit(), max_in_flight);
     if let Some(says) = budget.lacks_requests(max_in_flight) {
@@ -16,9 +15,9 @@ pub(super) fn share_descriptors(max_in_flight: usize) -> Descriptors {
     Descriptors::new(budget)
 }
 
-/// Looks once, and says it in a line each. `postrider doctor` shows the same at any time.
+/// Looks once, and logs a line for each finding. `postrider doctor` shows the same at any time.
 pub(super) async fn look(store: &Store, budget: Budget) -> Result<(), StoreError> {
-    // Whoever has locked the table of endpoints keeps no dispatcher from starting.
+    // A lock on the table of endpoints keeps no dispatcher from starting.
     if let Ok(hosts) = store.count_hosts().await
         && let Some(says) = budget.lacks_connections(hosts)
     {

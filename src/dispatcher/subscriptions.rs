@@ -1,5 +1,5 @@
-//! This dispatcher's copy of the endpoints, and which of them a topic goes to. Good for one version of the endpoints:
-//! whoever routes compares it with the version in the snapshot that showed the events.
+//! This dispatcher's copy of the endpoints, and which of them receive a topic. It is good for one version of the endpoints: the
+//! router compares it with the version in the snapshot that showed the events.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::model::endpoint::{Endpoint, EndpointNo};
 use crate::model::topic::TopicPattern;
 use crate::store::EndpointSet;
 
-/// Topics whose endpoints are remembered.
+/// Topics whose receivers are remembered.
 const TOPICS_MAX: usize = 10_000;
 
 /// The endpoints as of one version.
@@ -17,31 +17,31 @@ pub struct Subscriptions {
     version: i64,
     endpoints: Vec<Arc<Endpoint>>,
     by_id: HashMap<String, EndpointNo>,
-    /// Who named exactly this topic, and who has patterns with wildcards (the places in `endpoints`): of ten thousand
-    /// endpoints with a topic each, one event looks at one.
+    /// Endpoints that named exactly this topic, and endpoints that have patterns with wildcards, by index in `endpoints`. Of ten
+    /// thousand endpoints with a topic each, one event looks at one.
     by_exact_topic: HashMap<String, Vec<usize>>,
     with_wildcards: Vec<usize>,
     by_topic: HashMap<String, Arc<[EndpointNo]>>,
 }
 
 impl Subscriptions {
-    /// Takes over a freshly read set.
+    /// A copy of a set that was just read.
     pub fn new(set: EndpointSet) -> Self {
         let endpoints: Vec<Arc<Endpoint>> = set.endpoints.into_iter().map(Arc::new).collect();
         let by_id = endpoints.iter().map(|e| (e.id.clone(), e.no)).collect();
         let mut subscriptions = Self { version: set.version, endpoints, by_id, ..Self::default() };
-        for (place, endpoint) in subscriptions.endpoints.iter().enumerate() {
+        for (index, endpoint) in subscriptions.endpoints.iter().enumerate() {
             for topic in endpoint.topics.iter().filter_map(TopicPattern::as_topic) {
-                subscriptions.by_exact_topic.entry(topic).or_default().push(place);
+                subscriptions.by_exact_topic.entry(topic).or_default().push(index);
             }
             if endpoint.topics.iter().any(|pattern| pattern.as_topic().is_none()) {
-                subscriptions.with_wildcards.push(place);
+                subscriptions.with_wildcards.push(index);
             }
         }
         subscriptions
     }
 
-    /// The version it was read at; 0: never.
+    /// The version of the endpoints, or 0 if they were never read.
     pub fn version(&self) -> i64 {
         self.version
     }
@@ -51,15 +51,15 @@ impl Subscriptions {
         &self.endpoints
     }
 
-    /// Who receives events of this topic, each once; paused and disabled endpoints too, their deliveries wait.
+    /// The endpoints that receive events of this topic, each once. Paused and disabled ones too: their deliveries wait.
     pub fn receivers(&mut self, topic: &str) -> Arc<[EndpointNo]> {
         if let Some(found) = self.by_topic.get(topic) {
             return Arc::clone(found);
         }
         let subscribed = |e: &&Arc<Endpoint>| e.topics.iter().any(|pattern| pattern.matches(topic));
         let exact = self.by_exact_topic.get(topic).into_iter().flatten();
-        let places: BTreeSet<usize> = self.with_wildcards.iter().chain(exact).copied().collect();
-        let candidates = places.into_iter().filter_map(|place| self.endpoints.get(place));
+        let indexes: BTreeSet<usize> = self.with_wildcards.iter().chain(exact).copied().collect();
+        let candidates = indexes.into_iter().filter_map(|index| self.endpoints.get(index));
         let found: Arc<[EndpointNo]> = candidates.filter(subscribed).map(|e| e.no).collect();
         if self.by_topic.len() >= TOPICS_MAX {
             self.by_topic.clear();

@@ -1,6 +1,7 @@
 //! Rules: which headers a producer or an endpoint's owner may add. The same rules stand in the CHECKs of the schema
 //! (`postrider.are_headers_valid`).
 
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 /// Names that HTTP or Postrider owns.
@@ -20,6 +21,8 @@ const RESERVED: [&str; 12] = [
 ];
 const RESERVED_PREFIXES: [&str; 4] = ["webhook-", "postrider-", "proxy-", "ce-"];
 const NAME_BYTES_MAX: usize = 128;
+/// Largest set of headers, as jsonb writes it.
+const HEADERS_BYTES_MAX: usize = 8192;
 
 /// Why a header cannot be added. Never shows its value.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -35,6 +38,12 @@ pub enum HeaderError {
     /// Not visible ASCII and spaces.
     #[error("\"{0}\" has a value with other characters than visible ASCII and spaces")]
     Value(String),
+    /// Not a text.
+    #[error("\"{0}\" needs a text")]
+    Type(String),
+    /// Too many, or too long ones.
+    #[error("need at most {HEADERS_BYTES_MAX} bytes in all")]
+    Size,
 }
 
 /// Checks a header by name and value.
@@ -52,4 +61,20 @@ pub fn check_header(name: &str, value: &str) -> Result<(), HeaderError> {
         return Err(HeaderError::Reserved(lower));
     }
     if value.bytes().all(|b| (b' '..=b'~').contains(&b)) { Ok(()) } else { Err(HeaderError::Value(lower)) }
+}
+
+/// Checks a set of headers: each fault of it.
+pub fn check_headers(headers: &Map<String, Value>) -> Vec<HeaderError> {
+    let check = |(name, value): (&String, &Value)| match value.as_str() {
+        Some(value) => check_header(name, value).err(),
+        None => Some(HeaderError::Type(name.clone())),
+    };
+    let size = (jsonb_bytes(headers) > HEADERS_BYTES_MAX).then_some(HeaderError::Size);
+    headers.iter().filter_map(check).chain(size).collect()
+}
+
+/// The bytes of an object of texts in PostgreSQL's words: `{"a": "b", "c": "d"}`, with a space after each colon and comma.
+fn jsonb_bytes(headers: &Map<String, Value>) -> usize {
+    let compact = Value::Object(headers.clone()).to_string().len();
+    compact + (2 * headers.len()).saturating_sub(1)
 }

@@ -1,160 +1,197 @@
-//! What the command line and the API are asked for, checked by the same rules before a database sees it: an endpoint to
-//! put, an event to insert. Every fault is named.
+//! An endpoint as its owner wants it. A setting is declared here once, for the command line, the API and the database.
+//!
+//! ```text
+//! flags of endpoint put ──┐
+//! body of PUT ────────────┴─> EndpointSpec ── check ─> CheckedEndpoint ── JSON ─> postrider.write_endpoint
+//! ```
+//!
+//! A new setting is a field of [`EndpointSpec`], and a check if not every text will do. What else it needs:
+//!
+//! - a column of `postrider.endpoint` (`sql/schema/endpoint.sql`);
+//! - its check and its name in `write_endpoint`, an argument of `put_endpoint` (`sql/schema/functions/`);
+//! - a field of `EndpointRow` and a column of `list_endpoints`, to be shown; a field of `Endpoint` and a column of
+//!   `load_endpoints`, to be heeded.
 
+use std::fmt;
 use std::time::Duration;
 
+use clap::Args;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
+use super::described::{HeaderName, HeaderValue, Login, Secret, SigningKeyText, TopicPattern};
 use crate::model::endpoint::{Auth, EndpointTls, Format, RateLimit, SigningKey, SigningSecret};
-use crate::model::header::check_header;
-use crate::model::topic::{TopicPattern, check_topic};
+use crate::model::header;
+use crate::model::topic::TopicPattern as Pattern;
 use crate::sinks::egress::EgressPolicy;
 use crate::sinks::webhook;
-use crate::store::{EndpointPut, NewEvent};
-use crate::validation::{Problems, parse_duration};
+use crate::store::{CheckedEndpoint, Span};
+use crate::validation::{Problems, Whole, parse_duration, parse_number};
 
 /// Largest `max_in_flight`.
 pub const IN_FLIGHT_MAX: usize = 10_000;
-/// What is kept unless it is named is removed by this word.
+/// This word removes what a put keeps unless it is named.
 const NONE: &str = "none";
-/// A key is made.
+/// This word asks for a new key.
 const NEW: &str = "new";
 const PEM_BYTES_MAX: usize = 64 * 1024;
+const DESCRIPTION_CHARS_MAX: usize = 500;
+const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(5));
+const DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_hours(7 * 24));
+const DELAYS_MAX: usize = 50;
 
-/// An endpoint as somebody asks for it; texts as typed.
-#[derive(Clone, Default)]
-#[expect(missing_docs, reason = "the arguments of postrider.put_endpoint")]
+/// An endpoint as its owner wants it. What is left out has its default, but the secret of an endpoint that exists is kept.
+///
+/// Values are texts and lists as people type them. The fields that clap skips have flags of a form of their own
+/// (`config::args::EndpointPut`).
+#[derive(Args, Clone, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(
+    as = EndpointBody,
+    description = "An endpoint as its owner wants it. What is left out has its default, but the secret of an endpoint that exists is kept."
+)]
 pub struct EndpointSpec {
-    pub id: String,
+    /// Where to POST: `https://host/path` to a public address, unless the dispatcher allows more
+    #[arg(long)]
+    #[schema(format = "uri", max_length = 2048, example = "https://orders.example/hook")]
     pub url: String,
-    pub topics: Vec<String>,
+    /// Patterns of dotted words: `*` is one word, `**` at the end one or more; several with commas [default: `**`, everything]
+    #[arg(long, value_delimiter = ',', value_name = "PATTERNS")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<TopicPattern>, max_items = 100, example = json!(["order.*"]))]
+    pub topics: Option<Vec<String>>,
+    /// Headers of every request; texts of visible ASCII
+    #[arg(skip)]
+    #[serde(default)]
+    #[schema(value_type = HashMap<HeaderName, HeaderValue>)]
     pub headers: Map<String, Value>,
+    /// Signing secret, `whsec_` and base64 of 24 to 64 bytes; kept if not given, generated and shown once for a new endpoint
+    #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true, value_name = "whsec_...")]
+    #[schema(value_type = Option<Secret>, write_only)]
     pub secret: Option<String>,
-    pub max_in_flight: Option<usize>,
+    /// Requests under way at once over all dispatchers, 1 to 10000 [default: 64]
+    #[arg(long, value_name = "N")]
+    #[serde(default, deserialize_with = "whole_number")]
+    #[schema(value_type = i32, minimum = 1, maximum = 10000)]
+    pub max_in_flight: Option<String>,
+    /// Requests per s, m or h over all dispatchers, as `50/s`
+    #[arg(long, value_name = "RATE")]
+    #[schema(pattern = "^[1-9][0-9]{0,6}/[smh]$", example = "50/s")]
     pub rate_limit: Option<String>,
+    /// Deadline of one attempt, 100ms to 5m [default: that of run --request-timeout]
+    #[arg(long, value_name = "DURATION")]
+    #[schema(value_type = Option<Span>)]
     pub timeout: Option<String>,
+    /// 1 to 50 delays before the 2nd, 3rd ... attempt [default: 5s,5m,30m,2h,5h,10h,14h,20h,24h]
+    #[arg(long, value_delimiter = ',', value_name = "DURATIONS")]
+    #[schema(value_type = Option<Vec<Span>>, min_items = 1, max_items = 50, example = json!(["5s", "5m", "30m"]))]
     pub retry_schedule: Option<Vec<String>>,
+    /// Reserved: order per key is not available yet
+    #[arg(long)]
+    #[serde(default)]
     pub ordered: bool,
+    /// Form of a request: webhook (the payload), cloudevents-binary or cloudevents-structured [default: webhook]
+    #[arg(long, value_name = "FORMAT")]
+    #[schema(value_type = Option<Format>)]
     pub format: Option<String>,
-    /// `whsk_…`, `new` (one is generated) or `none`.
+    /// Sign with ed25519 (`v1a`) too: `whsk_...`, `new` to have a key made, `none` to remove it; kept if not given
+    #[arg(long, env = "POSTRIDER_SIGNING_KEY", hide_env_values = true, value_name = "whsk_...|new|none")]
+    #[schema(value_type = Option<SigningKeyText>, write_only)]
     pub signing_key: Option<String>,
-    /// JSON or `none`.
-    pub auth: Option<String>,
+    /// How to log in; type `none` to do so no more; kept if not given
+    #[arg(skip)]
+    #[schema(value_type = Option<Login>, write_only)]
+    pub auth: Option<Map<String, Value>>,
+    /// PEM: the authorities that alone are trusted [default: those of the system]
+    #[arg(skip)]
+    #[schema(max_length = 65536)]
     pub ca_certificates: Option<String>,
-    /// PEM or `none`.
+    /// PEM: the certificate to show, its chain and its private key; `none` to remove it; kept if not given
+    #[arg(skip)]
+    #[schema(max_length = 65536, write_only)]
     pub client_certificate: Option<String>,
+    /// A note for people, at most 500 characters
+    #[arg(long, value_name = "TEXT")]
+    #[schema(max_length = 500, example = "Orders team, #orders-oncall")]
+    pub description: Option<String>,
+}
+
+impl fmt::Debug for EndpointSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Several of the others are secret.
+        f.debug_struct("EndpointSpec").field("topics", &self.topics).finish_non_exhaustive()
+    }
 }
 
 impl EndpointSpec {
-    /// Checks everything before it gives up, so that all faults are reported; none: there are some.
-    pub fn check(self, policy: &EgressPolicy, problems: &mut Problems) -> Option<EndpointPut> {
-        check_id(&self.id, problems);
+    /// Checks everything before it gives up, so that all faults are reported. `None` if there are any.
+    pub fn check(
+        self,
+        id: String,
+        policy: &EgressPolicy,
+        problems: &mut Problems,
+    ) -> Option<CheckedEndpoint> {
+        check_endpoint_id("id", &id, problems);
         if let Err(refused) = policy.judge_text(&self.url) {
             problems.add("url", &refused.to_string(), None);
         }
-        check_patterns("topics", &self.topics, problems);
-        check_headers(&self.headers, problems);
+        check_patterns("topics", self.topics.as_deref().unwrap_or_default(), problems);
+        check_header_set(&self.headers, problems);
         check_secret(self.secret.as_deref(), problems);
-        if let Some(text) = &self.rate_limit
-            && let Err(fault) = text.parse::<RateLimit>()
-        {
-            problems.add("rate_limit", &fault.to_string(), Some(text));
-        }
-        let format = self.format.as_deref().unwrap_or(Format::Webhook.as_str()).parse::<Format>();
-        if let Err(fault) = &format {
-            problems.add("format", &fault.to_string(), self.format.as_deref());
-        }
-        let is_new_key = self.signing_key.as_deref() == Some(NEW);
-        let signing_key = check_signing_key(self.signing_key, problems);
-        check_auth(self.auth.as_deref(), &self.headers, policy, problems);
+        check_parsed::<RateLimit>("rate_limit", self.rate_limit.as_deref(), problems);
+        check_parsed::<Format>("format", self.format.as_deref(), problems);
+        check_auth(self.auth.as_ref(), &self.headers, policy, problems);
         check_tls(self.ca_certificates.as_deref(), self.client_certificate.as_deref(), problems);
         if self.ordered {
             problems.add("ordered", "is not available yet", None);
         }
-        let range = (Duration::from_millis(100), Duration::from_mins(5));
-        let timeout = self.timeout.map(|text| parse_duration("timeout", &text, range, problems));
-        let retry_schedule = self.retry_schedule.map(|texts| check_schedule(&texts, problems));
-        let max_in_flight = self.max_in_flight.filter(|n| (1..=IN_FLIGHT_MAX).contains(n));
-        if max_in_flight.is_none() {
-            problems.add("max_in_flight", &format!("needs a whole number, 1 to {IN_FLIGHT_MAX}"), None);
-        }
-        if !problems.is_empty() {
-            return None;
-        }
-        Some(EndpointPut {
-            id: self.id,
-            url: self.url,
-            topics: self.topics,
-            headers: Value::Object(self.headers).to_string(),
-            secret: self.secret,
-            max_in_flight: i32::try_from(max_in_flight?).unwrap_or(i32::MAX),
-            rate_limit: self.rate_limit,
-            timeout: timeout.flatten(),
-            retry_schedule: retry_schedule.flatten(),
-            ordered: self.ordered,
-            format: format.ok()?,
-            signing_key,
-            is_new_key,
-            auth: self.auth,
-            ca_certificates: self.ca_certificates,
-            client_certificate: self.client_certificate,
-        })
+        check_description(self.description.as_deref(), problems);
+        let is_new_key = self.signing_key.as_deref() == Some(NEW);
+        let settings = self.settings(problems);
+        problems.is_empty().then_some(CheckedEndpoint { id, settings, is_new_key })
+    }
+
+    /// The document for the database: every setting that was named. Where it reads another form than people type, that form.
+    fn settings(self, problems: &mut Problems) -> Map<String, Value> {
+        let timeout = self.timeout.as_deref().map(|text| check_timeout(text, problems));
+        let schedule = self.retry_schedule.as_deref().map(|texts| check_schedule(texts, problems));
+        let max_in_flight = self.max_in_flight.as_deref();
+        let max_in_flight =
+            max_in_flight.map(|text| parse_number("max_in_flight", text, IN_FLIGHT_MAX, problems).into());
+        let signing_key = self.signing_key.as_deref().map(|text| check_signing_key(text, problems).into());
+        let auth = self.auth.as_ref().map(|auth| auth_text(auth).into());
+        let forms = [
+            ("timeout", timeout),
+            ("retry_schedule", schedule),
+            ("max_in_flight", max_in_flight),
+            ("signing_key", signing_key),
+            ("auth", auth),
+        ];
+        let mut settings = match serde_json::to_value(self) {
+            Ok(Value::Object(settings)) => settings,
+            // Texts and lists are always an object. Without its url, the database would refuse the document.
+            Ok(_) | Err(_) => Map::new(),
+        };
+        settings.retain(|_, value| !value.is_null());
+        let forms = forms.into_iter().filter_map(|(name, form)| Some((name.to_owned(), form?)));
+        settings.extend(forms);
+        settings
     }
 }
 
-/// An event as somebody asks for it.
-#[derive(Clone, Default)]
-#[expect(missing_docs, reason = "the columns of postrider.outbox")]
-pub struct EventSpec {
-    pub topic: String,
-    /// JSON, kept byte for byte.
-    pub payload: String,
-    pub key: Option<String>,
-    pub headers: Map<String, Value>,
-    pub idempotency_key: Option<String>,
-    pub destination: Option<String>,
-    pub delay: Option<Duration>,
-    pub deliver_after: Option<String>,
+/// A field that may be left out, but is not null.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
-impl EventSpec {
-    /// Checks what the outbox would refuse; the payload is left to PostgreSQL.
-    pub fn check(self, problems: &mut Problems) -> NewEvent {
-        if let Err(fault) = check_topic(&self.topic) {
-            problems.add("topic", &fault.to_string(), None);
-        }
-        for (name, value, bytes_max) in
-            [("key", &self.key, 256), ("idempotency_key", &self.idempotency_key, 256)]
-        {
-            let is_wrong = |text: &String| !(1..=bytes_max).contains(&text.len()) || text.contains('\0');
-            if value.as_ref().is_some_and(is_wrong) {
-                problems.add(name, &format!("needs 1 to {bytes_max} bytes, none of them NUL"), None);
-            }
-        }
-        // What no endpoint can be called would be delivered to nobody, and count as complete.
-        if let Some(id) = &self.destination {
-            check_endpoint_id("destination", id, problems);
-        }
-        check_headers(&self.headers, problems);
-        NewEvent {
-            topic: self.topic,
-            payload: self.payload,
-            key: self.key,
-            headers: (!self.headers.is_empty()).then(|| Value::Object(self.headers).to_string()),
-            idempotency_key: self.idempotency_key,
-            destination: self.destination,
-            delay: self.delay,
-            deliver_after: self.deliver_after,
-        }
-    }
+/// The same of a whole number, which becomes a text as the command line has it.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Whole::deserialize(deserializer).map(|whole| Some(whole.0.to_string()))
 }
 
-/// An endpoint's id.
-pub fn check_id(id: &str, problems: &mut Problems) {
-    check_endpoint_id("id", id, problems);
-}
-
-fn check_endpoint_id(name: &str, id: &str, problems: &mut Problems) {
+/// An endpoint's id under the name of an argument.
+pub fn check_endpoint_id(name: &str, id: &str, problems: &mut Problems) {
     let is_valid = (1..=64).contains(&id.len())
         && !id.starts_with('.')
         && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
@@ -163,37 +200,99 @@ fn check_endpoint_id(name: &str, id: &str, problems: &mut Problems) {
     }
 }
 
-/// A signing secret, if one was given.
+/// A signing secret, if one was given. It is not shown.
 pub fn check_secret(secret: Option<&str>, problems: &mut Problems) {
     if let Some(Err(fault)) = secret.map(str::parse::<SigningSecret>) {
         problems.add("secret", &fault.to_string(), None);
     }
 }
 
-/// The key, a new one where that is asked for.
-fn check_signing_key(given: Option<String>, problems: &mut Problems) -> Option<String> {
-    match given.as_deref() {
-        None | Some(NONE) => given,
-        Some(NEW) => {
-            SigningKey::generate().map_err(|fault| problems.add("signing_key", &fault.to_string(), None)).ok()
-        }
-        Some(text) => {
-            if let Err(fault) = text.parse::<SigningKey>() {
-                problems.add("signing_key", &format!("{fault}; or new, or none"), None);
-            }
-            given
+/// Topic patterns, at most 100.
+pub fn check_patterns(name: &str, patterns: &[String], problems: &mut Problems) {
+    if patterns.len() > 100 {
+        problems.add(name, "needs at most 100 patterns", None);
+    }
+    for pattern in patterns {
+        if let Err(fault) = pattern.parse::<Pattern>() {
+            problems.add(name, &format!("pattern {fault}"), Some(pattern));
         }
     }
 }
 
-/// A login, and whether where it asks for tokens may be called.
+/// Headers of an endpoint or an event.
+pub(super) fn check_header_set(headers: &Map<String, Value>, problems: &mut Problems) {
+    for fault in header::check_headers(headers) {
+        problems.add("headers", &fault.to_string(), None);
+    }
+}
+
+/// A text that a type of ours can read.
+fn check_parsed<T: std::str::FromStr<Err: fmt::Display>>(
+    name: &str,
+    text: Option<&str>,
+    problems: &mut Problems,
+) {
+    if let Some(Err(fault)) = text.map(str::parse::<T>) {
+        problems.add(name, &fault.to_string(), text);
+    }
+}
+
+/// A note for people: any text that the database can store.
+fn check_description(text: Option<&str>, problems: &mut Problems) {
+    if text.is_some_and(|text| text.chars().count() > DESCRIPTION_CHARS_MAX || text.contains('\0')) {
+        let expected = format!("needs at most {DESCRIPTION_CHARS_MAX} characters, none of them NUL");
+        problems.add("description", &expected, None);
+    }
+}
+
+fn check_timeout(text: &str, problems: &mut Problems) -> Value {
+    parse_duration("timeout", text, TIMEOUTS, problems).map(interval).into()
+}
+
+fn check_schedule(texts: &[String], problems: &mut Problems) -> Value {
+    if !(1..=DELAYS_MAX).contains(&texts.len()) {
+        problems.add("retry_schedule", &format!("needs 1 to {DELAYS_MAX} delays"), None);
+    }
+    let delays = texts.iter().filter_map(|text| parse_duration("retry_schedule", text, DELAYS, problems));
+    delays.map(interval).collect::<Vec<_>>().into()
+}
+
+/// A duration as PostgreSQL reads it, in whole milliseconds.
+fn interval(duration: Duration) -> String {
+    format!("{} ms", duration.as_millis())
+}
+
+/// The key, a new one where that is asked for.
+fn check_signing_key(text: &str, problems: &mut Problems) -> Option<String> {
+    let fault = match text {
+        NONE => return Some(text.to_owned()),
+        NEW => match SigningKey::generate() {
+            Ok(key) => return Some(key),
+            Err(fault) => fault.to_string(),
+        },
+        _ => match text.parse::<SigningKey>() {
+            Ok(_) => return Some(text.to_owned()),
+            Err(fault) => format!("{fault}; or new, or none"),
+        },
+    };
+    problems.add("signing_key", &fault, None);
+    None
+}
+
+/// A login as it is stored, or `none`.
+fn auth_text(auth: &Map<String, Value>) -> String {
+    let is_none = auth.len() == 1 && auth.get("type").is_some_and(|kind| kind == NONE);
+    if is_none { NONE.to_owned() } else { Value::Object(auth.clone()).to_string() }
+}
+
+/// A login, and whether the address where it asks for tokens may be called.
 fn check_auth(
-    given: Option<&str>,
+    given: Option<&Map<String, Value>>,
     headers: &Map<String, Value>,
     policy: &EgressPolicy,
     problems: &mut Problems,
 ) {
-    let Some(text) = given.filter(|text| *text != NONE) else { return };
+    let Some(text) = given.map(auth_text).filter(|text| text != NONE) else { return };
     match text.parse::<Auth>() {
         Err(fault) => problems.add("auth", &fault.to_string(), None),
         Ok(Auth::Fixed(_)) => {}
@@ -212,63 +311,22 @@ fn check_auth(
 fn check_tls(ca_certificates: Option<&str>, client_certificate: Option<&str>, problems: &mut Problems) {
     let client_certificate = client_certificate.filter(|text| *text != NONE);
     for (name, text) in [("ca_certificates", ca_certificates), ("client_certificate", client_certificate)] {
-        if text.is_some_and(|text| text.len() > PEM_BYTES_MAX || !text.is_ascii()) {
+        if text.is_some_and(|text| text.len() > PEM_BYTES_MAX || !text.is_ascii() || text.contains('\0')) {
             problems.add(name, &format!("needs PEM of at most {PEM_BYTES_MAX} bytes"), None);
             return;
         }
     }
-    // Apart, so that the one at fault is named.
+    // One after the other, so that the one at fault is named.
     for (name, ca, client) in
         [("ca_certificates", ca_certificates, None), ("client_certificate", None, client_certificate)]
     {
         match EndpointTls::parse(ca, client) {
             Err(fault) => problems.add(name, &fault.to_string(), None),
             Ok(Some(tls)) if webhook::check_tls(&tls).is_err() => {
-                problems.add(
-                    name,
-                    "cannot be used: a certificate is damaged, or the key is not its own",
-                    None,
-                );
+                let fault = "cannot be used: a certificate is damaged, or the key is not its own";
+                problems.add(name, fault, None);
             }
             Ok(_) => {}
         }
     }
-}
-
-/// Topic patterns, at most 100.
-pub fn check_patterns(name: &str, patterns: &[String], problems: &mut Problems) {
-    if patterns.len() > 100 {
-        problems.add(name, "needs at most 100 patterns", None);
-    }
-    for pattern in patterns {
-        if let Err(fault) = pattern.parse::<TopicPattern>() {
-            problems.add(name, &format!("pattern {fault}"), Some(pattern));
-        }
-    }
-}
-
-fn check_headers(headers: &Map<String, Value>, problems: &mut Problems) {
-    for (name, value) in headers {
-        match value.as_str().map(|value| check_header(name, value)) {
-            Some(Ok(())) => {}
-            Some(Err(fault)) => problems.add("headers", &fault.to_string(), None),
-            None => problems.add("headers", &format!("\"{name}\" needs a text"), None),
-        }
-    }
-    if Value::Object(headers.clone()).to_string().len() > HEADERS_BYTES_MAX {
-        problems.add("headers", &format!("need at most {HEADERS_BYTES_MAX} bytes in all"), None);
-    }
-}
-
-/// The CHECK of the schema counts 8192 bytes with jsonb's own spaces.
-const HEADERS_BYTES_MAX: usize = 7_000;
-
-fn check_schedule(texts: &[String], problems: &mut Problems) -> Option<Vec<Duration>> {
-    if !(1..=50).contains(&texts.len()) {
-        problems.add("retry_schedule", "needs 1 to 50 delays", None);
-    }
-    let range = (Duration::from_millis(1), Duration::from_hours(7 * 24));
-    let delays: Vec<Option<Duration>> =
-        texts.iter().map(|text| parse_duration("retry_schedule", text, range, problems)).collect();
-    delays.into_iter().collect()
 }

@@ -1,4 +1,4 @@
-//! How long to wait before something that failed is tried again: doubling, with jitter.
+//! Pauses before new tries: they double, with jitter.
 
 use std::time::Duration;
 
@@ -16,14 +16,15 @@ impl Backoff {
         Self { first, max, next: first }
     }
 
-    /// The next pause, from half to one and a half of its length: those who failed together do not come back together.
+    /// Returns the next pause, randomised from half to one and a half of its length, so that clients that failed together do not
+    /// come back together.
     pub fn pause(&mut self) -> Duration {
         let pause = self.next.mul_f64(0.5 + fastrand::f64());
         self.next = (self.next * 2).min(self.max);
         pause
     }
 
-    /// It worked: the next failure is a first one.
+    /// Starts again from the first pause, after a success.
     pub const fn reset(&mut self) {
         self.next = self.first;
     }

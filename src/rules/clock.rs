@@ -1,5 +1,5 @@
-//! The database's clock, carried forward by one of this machine that nothing turns back: the only source of wall time (for
-//! `webhook-timestamp`; leases, due times and order are computed in SQL).
+//! The database's clock, carried forward by a clock of this machine that never goes back. It is the only source of wall time
+//! here, and only for `webhook-timestamp`: SQL computes leases, due times and order.
 
 use std::ops::Add;
 use std::sync::Mutex;
@@ -7,28 +7,28 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Receivers refuse a `webhook-timestamp` that is five minutes off: long before that somebody should know.
+/// Receivers refuse a `webhook-timestamp` that is five minutes off; warn long before that.
 const SKEW_MAX_MS: i64 = 30_000;
 
-/// Goes on while the machine is suspended.
+/// A clock that goes on while the machine is suspended.
 #[cfg(target_os = "linux")]
 const AWAKE_OR_NOT: ClockId = ClockId::Boottime;
-/// Elsewhere the monotonic clock does that.
+/// On other systems the monotonic clock goes on.
 #[cfg(not(target_os = "linux"))]
 const AWAKE_OR_NOT: ClockId = ClockId::Monotonic;
 
-/// A moment, for whatever the database measures, too. `Instant` stands still while this machine is suspended: after an hour
-/// of it a lease of a minute would seem to hold.
+/// A moment that can be compared with times of the database. `Instant` would stand still while this machine is suspended:
+/// after an hour of that, a lease of a minute would seem to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Duration);
 
 impl Moment {
-    /// This one.
+    /// The present moment.
     pub fn now() -> Self {
         Self(clock_gettime(AWAKE_OR_NOT).try_into().unwrap_or_default())
     }
 
-    /// How long ago it was.
+    /// Time since this moment.
     pub fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)
     }
@@ -42,7 +42,7 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// What time it is in the database.
+/// The database's time, estimated.
 #[derive(Debug)]
 pub struct Clock {
     anchor: Mutex<(Duration, Moment)>,
@@ -54,7 +54,7 @@ impl Clock {
         Self { anchor: Mutex::new((epoch(now_ms), Moment::now())) }
     }
 
-    /// Corrects itself by a newer reading.
+    /// Corrects the clock by a newer reading.
     pub fn set(&self, now_ms: i64) {
         *self.lock() = (epoch(now_ms), Moment::now());
     }

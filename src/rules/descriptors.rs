@@ -1,8 +1,8 @@
-//! Rules: how many connections the file descriptors of this process are enough for. The database and the API keep a
-//! reserve, and connections to endpoints, under way and idle, share the rest.
+//! File descriptors of this process, and how many connections they allow. The database and the API keep a reserve;
+//! connections to endpoints, under way and idle, share the rest.
 //!
-//! Nobody tells us that a connection was closed, so the system is asked how many descriptors are open, but only when as many
-//! have been opened as there may be.
+//! Nothing reports that a connection was closed. So the system is asked how many descriptors are open, but only when as many
+//! have been opened as are allowed.
 
 use std::error::Error;
 use std::io;
@@ -16,18 +16,18 @@ use tokio::time::Instant;
 
 /// For the database, the runtimes, the log and the certificates of this machine: some 40 are used.
 const OWN: usize = 64;
-/// Connections of the API: a quarter of the limit, within these.
+/// Bounds for connections of the API, which get a quarter of the limit.
 const API_MIN: usize = 32;
 const API_MAX: usize = 512;
-/// Fewer than that would be no dispatcher: with so low a limit the system's refusals are waited out.
+/// Fewer would be no dispatcher. With such a low limit, the dispatcher waits when the system refuses.
 const OUTGOING_MIN: usize = 16;
-/// As many as may be under way at most, and as many again: memory has limits, too.
+/// Twice the most requests that may be under way: memory has limits too.
 const KEPT_MAX: usize = 20_000;
-/// What is not limited is taken for this.
+/// Stands for "unlimited".
 const UNLIMITED: usize = 1 << 20;
-/// Between two questions whether there is room to keep a connection: to be wrong costs a connection, not a delivery.
+/// Time between two checks for room to keep a connection. A wrong answer costs a connection, not a delivery.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// Where the system lists what is open.
+/// Folder in which the system lists open descriptors.
 const OPEN: &str = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
 
 /// How a limit of file descriptors is divided.
@@ -46,7 +46,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// What a limit is enough for, if so many requests may be under way.
+    /// Divides a limit, if this many requests may be under way.
     pub fn new(limit: usize, max_in_flight: usize) -> Self {
         let api = (limit / 4).clamp(API_MIN, API_MAX);
         let outgoing = limit.saturating_sub(OWN + api).max(OUTGOING_MIN);
@@ -56,7 +56,7 @@ impl Budget {
         Self { limit, api, outgoing, in_flight, kept }
     }
 
-    /// What is wrong if fewer requests may be under way than were asked for.
+    /// Warns if fewer requests may be under way than were asked for.
     pub fn lacks_requests(&self, max_in_flight: usize) -> Option<String> {
         let Self { limit, in_flight, .. } = self;
         (*in_flight < max_in_flight).then(|| {
@@ -67,7 +67,7 @@ impl Budget {
         })
     }
 
-    /// What is wrong if endpoints are on more hosts than connections can be kept.
+    /// Warns if endpoints are on more hosts than connections can be kept.
     pub fn lacks_connections(&self, hosts: usize) -> Option<String> {
         let Self { limit, kept, .. } = self;
         (*kept < hosts && *kept < KEPT_MAX).then(|| {
@@ -78,7 +78,7 @@ impl Budget {
         })
     }
 
-    /// What mends it.
+    /// The remedy for both.
     pub fn remedy(&self, hosts: usize, max_in_flight: usize) -> String {
         let outgoing = (hosts.min(KEPT_MAX) + max_in_flight) * 8 / 7 + 8;
         let enough = outgoing.max(max_in_flight * 2) + OWN + API_MAX;
@@ -86,7 +86,7 @@ impl Budget {
     }
 }
 
-/// Raises the soft limit of this process to the hard one; the limit then. Where that is refused it stays as it is.
+/// Raises the soft limit of this process to the hard one, and returns the limit then. If that is refused, it stays as it is.
 pub fn raise_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let is_raised =
@@ -98,12 +98,12 @@ pub fn raise_limit() -> usize {
 /// No connection can be opened, whatever the endpoint would say.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Shortage {
-    /// All that endpoints may have are in use.
+    /// All descriptors for endpoints are in use.
     #[error(
         "all connections are in use that {0} file descriptors are enough for (ulimit -n or LimitNOFILE= allows more)"
     )]
     Descriptors(usize),
-    /// The system gives us none.
+    /// The system refuses one.
     #[error("this machine has nothing left for another connection: {0}")]
     Machine(String),
 }
@@ -152,7 +152,7 @@ struct DescriptorPool {
 
 #[derive(Debug, Default)]
 struct Used {
-    /// When the system was last asked.
+    /// Time when the system was last asked.
     read: Option<Instant>,
     /// What was open then, and what was opened since: more than is open, but for what is opened in this very moment.
     open: usize,
@@ -185,7 +185,7 @@ impl Descriptors {
         Self(Arc::new(DescriptorPool { budget, used: Mutex::default() }))
     }
 
-    /// How they are divided.
+    /// The division of the limit.
     pub fn budget(&self) -> Budget {
         self.0.budget
     }

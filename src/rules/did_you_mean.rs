@@ -1,6 +1,6 @@
-//! What somebody meant who misspelt a name.
+//! Guesses the name that was meant by a misspelt one.
 
-/// The known name that a given one is nearest to, if it is near: a quarter of its letters, at most, are wrong.
+/// Returns the nearest known name, if at most a quarter of the given letters are wrong.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wrong_max = (given.chars().count() / 4).max(1);
     known

@@ -1,6 +1,7 @@
-//! Rules: secrets of endpoints at rest. With a key they are sealed: `sealed:2:KEY_ID:base64(nonce, ciphertext, tag)`, AES-256-GCM,
-//! their place as associated data, so that what is sealed for one [`Place`] opens in no other. Without a key they stand as they
-//! are. Earlier versions wrote `sealed:KEY_ID:…` and bound the endpoint's id alone.
+//! Secrets of endpoints at rest. With a key they are encrypted (AES-256-GCM) and stored as
+//! `sealed:2:KEY_ID:base64(nonce, ciphertext, tag)`. The associated data is their place, so that a secret that was sealed for
+//! one [`Place`] opens in no other. Without a key they are stored in the clear. Earlier versions wrote `sealed:KEY_ID:…` and
+//! bound only the endpoint's id.
 
 mod place;
 
@@ -20,10 +21,10 @@ use crate::model::unreadable::OpenError;
 
 const KEY_BYTES: usize = 32;
 const PREFIX: &str = "sealed:";
-/// Follows the prefix where the whole place is bound. No key has that id.
+/// Follows the prefix if the whole place is bound. No key has this id.
 const BOUND: &str = "2:";
 
-/// The keys: the first seals, all of them open. None: nothing is sealed, and nothing sealed can be opened.
+/// The keys. The first seals, all of them open. Without keys nothing is sealed, and no sealed secret can be opened.
 #[derive(Clone, Debug, Default)]
 pub struct Vault {
     keys: Vec<Key>,
@@ -41,7 +42,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Why a text is not a key. Never contains the text.
+/// Why a text is no key. It never contains the text.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error(
     "needs base64 of 32 bytes, as \"postrider secret new-key\" prints it; the {nth}. one is something else"
@@ -51,7 +52,7 @@ pub struct KeyError {
 }
 
 impl Vault {
-    /// Keys in base64, one a line or separated by commas; what follows a `#` is a comment.
+    /// Parses keys in base64, one per line or separated by commas. A comment begins with `#`.
     ///
     /// # Errors
     /// [`KeyError`].

@@ -1,4 +1,4 @@
-//! Rules: a batch that was refused because of one of its items is tried again in halves, down to the item alone.
+//! A batch that was refused because of one item is tried again in halves, down to that item alone.
 
 /// Parts of a batch, in order, each to be tried by itself. At first there is one part, the whole.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl<T> Halves<T> {
         std::iter::from_fn(|| self.parts.pop()).find(|part| !part.is_empty())
     }
 
-    /// This part was refused: its halves come next. An item that was alone is returned: it is the one.
+    /// Splits a part that was refused; its halves come next. If it was a single item, that is returned: it is the culprit.
     pub fn refused(&mut self, mut part: Vec<T>) -> Option<T> {
         if part.len() <= 1 {
             return part.pop();
@@ -29,7 +29,7 @@ impl<T> Halves<T> {
         None
     }
 
-    /// What was not tried yet, in order.
+    /// The items that were not tried yet, in order.
     pub fn rest(self) -> Vec<T> {
         self.parts.into_iter().rev().flatten().collect()
     }

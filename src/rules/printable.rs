@@ -1,21 +1,21 @@
-//! Rules: texts of strangers on a terminal. What would move a cursor, break a line, turn the direction of letters or show as
-//! nothing is spelt out: shown, not obeyed.
+//! Makes foreign texts safe for a terminal. Characters that would move the cursor, break a line, change the direction of
+//! writing or show nothing are escaped, so that a terminal shows them and does not obey them.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// A text in one line.
+/// Escapes a text into one line.
 pub fn printable(text: &str) -> String {
     spelt(text.trim_end(), is_obeyed, |c, line| line.extend(c.escape_default())).into_owned()
 }
 
-/// Lines of ours with texts of strangers in them; their ends and tabs stay.
+/// Escapes our own lines, which may quote foreign texts; line ends and tabs stay.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     let is_obeyed = |c| is_obeyed(c) && !matches!(c, '\n' | '\t');
     spelt(text, is_obeyed, |c, lines| lines.extend(c.escape_default()))
 }
 
-/// A line of the log, which colours itself: escapes are its own, and so is its end.
+/// Escapes a line of the log. Its colours and its line end are its own, and stay.
 pub(crate) fn printable_log(text: &str) -> Cow<'_, str> {
     let Some(line) = text.strip_suffix('\n') else { return printable_lines(text) };
     let is_obeyed = |c| is_obeyed(c) && !matches!(c, '\x1b' | '\t');
@@ -25,7 +25,7 @@ pub(crate) fn printable_log(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// JSON that means the same: within its texts, where alone such characters may stand, they are escaped as JSON has it.
+/// Escapes JSON without changing its meaning: such characters stand only within its strings, and get JSON's escapes.
 pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
     let is_obeyed = |c| is_obeyed(c) && !matches!(c, '\n' | '\t');
     spelt(json, is_obeyed, |c, json| {

@@ -1,28 +1,28 @@
-//! Rules: what is kept of a response. Who may read the log of attempts may not read what we were given in confidence, also
-//! not where a receiver sends it back.
+//! Keeps an excerpt of a response, without secrets: a receiver may send them back, and everybody who reads the log of
+//! attempts would see them.
 
 use std::cmp::Reverse;
 
-/// At most so much of a response is kept.
+/// Longest excerpt of a response.
 const EXCERPT_BYTES_MAX: usize = 2 * 1024;
-/// What is shorter is a word that may stand anywhere.
+/// A shorter value may be an ordinary word, and is not hidden.
 const SECRET_BYTES_MIN: usize = 8;
 const SIGNING_SECRET_PREFIXES: [&str; 2] = ["whsec_", "whsk_"];
 const HIDDEN: &str = "(hidden)";
 
-/// Text without NUL, which PostgreSQL could not store, cut between characters. In it, these values of headers are hidden,
-/// their words too, and whatever looks like a signing secret. (A receiver that means ill writes them another way.)
+/// Returns a text without NUL, which PostgreSQL could not store, cut between characters. It hides these header values, their
+/// words, and texts that look like signing secrets. A hostile receiver can still encode them differently.
 pub fn excerpt<'a>(body: &[u8], header_values: impl Iterator<Item = &'a str>) -> Option<String> {
     if body.is_empty() {
         return None;
     }
-    // Not cut before all is hidden: half a secret is too much.
+    // Hide first, then cut: half a secret is too much.
     let mut text = String::from_utf8_lossy(body).replace('\0', "\u{fffd}");
     let mut secrets: Vec<&str> = header_values
         .flat_map(|value| std::iter::once(value.trim()).chain(value.split_ascii_whitespace()))
         .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
         .collect();
-    // One may be part of another.
+    // The longest first: one may be part of another.
     secrets.sort_unstable_by_key(|secret| Reverse(secret.len()));
     for secret in secrets {
         if text.contains(secret) {

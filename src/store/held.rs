@@ -1,5 +1,5 @@
-//! One endpoint, held by a transaction: nobody else creates, replaces, rotates or seals it between a look at what is stored and
-//! the statement that goes by it.
+//! One endpoint, held by a transaction. Between a look at its stored secrets and the statement that depends on it, nobody
+//! else creates, replaces, rotates or seals the endpoint.
 
 use deadpool::managed::Object;
 
@@ -8,18 +8,19 @@ use super::route_transaction::Bound;
 use super::row::{self, Row};
 use super::secrets::{Stored, stored};
 use super::statements::{LOCK_ENDPOINT, READ_SECRETS};
-use super::{Connection, Params, Statement, Store, StoreError, in_time};
+use super::{Connection, Params, Statement, Store, StoreError, in_time, missing};
 
 /// The transaction. Dropped halfway, its connection is given up, and the server rolls it back.
 pub(super) struct HeldEndpoint<'a> {
     store: &'a Store,
-    /// None: it has ended.
+    /// `None` if the transaction has ended.
     connection: Option<Connection>,
 }
 
 impl Store {
-    /// `sql/statements/secrets/read_secrets.sql` in a new transaction, and `sql/statements/endpoints/lock_endpoint.sql` before a second look where there is nothing: what is
-    /// stored of an endpoint. Locks are taken in the order of `postrider.put_endpoint`.
+    /// `sql/statements/secrets/read_secrets.sql` in a new transaction. If there is no such endpoint, it locks the id
+    /// (`sql/statements/endpoints/lock_endpoint.sql`) and looks once more. Locks are taken in the order of
+    /// `postrider.write_endpoint`.
     pub(super) async fn hold_endpoint(&self, id: &str) -> Result<(HeldEndpoint<'_>, Stored), StoreError> {
         let held = HeldEndpoint { store: self, connection: Some(self.connection().await?) };
         match held.read(id).await.and_then(|rows| stored(rows.first())) {
@@ -40,7 +41,7 @@ impl HeldEndpoint<'_> {
         self.run(&READ_SECRETS, &[&id], Bound::GoesOn).await
     }
 
-    /// Runs a statement whose answer is one row, or none, and commits.
+    /// Runs a statement that answers one row at most, and commits.
     ///
     /// # Errors
     /// [`StoreError`]: nothing happened, unless the commit's answer was lost.
@@ -48,11 +49,11 @@ impl HeldEndpoint<'_> {
         mut self,
         statement: &'static Statement,
         params: Params<'_>,
-    ) -> Result<Option<Row>, StoreError> {
+    ) -> Result<Row, StoreError> {
         match self.run(statement, params, Bound::Commits).await {
             Ok(rows) => {
                 drop(self.connection.take());
-                Ok(rows.into_iter().next())
+                rows.into_iter().next().ok_or_else(|| missing(statement))
             }
             Err(fault) => {
                 // Sent together with its COMMIT, it has ended by now.

@@ -1,54 +1,80 @@
-//! Registration of endpoints: one call puts an endpoint or rotates its secret, whoever else does the same at the same time. What is secret in
-//! it is sealed before it is stored, and the same secret is the same although it would be sealed differently.
+//! One call puts an endpoint or rotates its secret, whoever else does the same at the same time. Secrets are sealed before
+//! they are stored. The same secret counts as the same although it would be sealed differently.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
-use tokio_postgres::types::ToSql;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::errors::is_stale_plan;
 use super::row::Row;
 use super::secrets::Stored;
 use super::statements::{PUT_ENDPOINT, ROTATE_SECRET};
 use super::views::RotatedSecret;
-use super::{PREPARE_AGAIN_MAX, Store, StoreError, column, json_row, millis, missing};
-use crate::model::endpoint::{Format, SigningKey, SigningSecret};
+use super::{PREPARE_AGAIN_MAX, Store, StoreError, millis};
+use crate::model::endpoint::{SigningKey, SigningSecret};
 use crate::model::random::NoRandomness;
 use crate::rules::encryption::{Field, Place};
 
-/// What `postrider.put_endpoint` is given.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the arguments of postrider.put_endpoint")]
-pub struct EndpointPut {
+/// An endpoint to put, checked: by `EndpointSpec::check`, unless its author is Postrider.
+#[derive(Clone)]
+pub struct CheckedEndpoint {
+    /// The id that its owner chose.
     pub id: String,
-    pub url: String,
-    pub topics: Vec<String>,
-    pub headers: String,
-    pub secret: Option<String>,
-    pub max_in_flight: i32,
-    pub rate_limit: Option<String>,
-    pub timeout: Option<Duration>,
-    pub retry_schedule: Option<Vec<Duration>>,
-    pub ordered: bool,
-    pub format: Format,
-    /// `whsk_…`; or `none`, to have none any more. Not given: as it was.
-    pub signing_key: Option<String>,
-    /// Whether that key was made for this call: another one that came in while it waited serves as well.
+    /// Each setting that was named, as `postrider.write_endpoint` reads it. Several are secret.
+    pub settings: Map<String, Value>,
+    /// Whether its signing key was made for this call: another one that came in while it waited serves as well.
     pub is_new_key: bool,
-    /// JSON; or `none`.
-    pub auth: Option<String>,
-    pub ca_certificates: Option<String>,
-    /// PEM; or `none`.
-    pub client_certificate: Option<String>,
 }
 
-/// What `postrider.put_endpoint` did.
-#[derive(Clone, Debug, Serialize)]
-pub struct PutResult {
+impl CheckedEndpoint {
+    /// An endpoint of Postrider's own.
+    pub fn new(id: &str, url: &str, secret: &str) -> Self {
+        let settings = [("url", url), ("secret", secret)];
+        let settings = settings.map(|(name, text)| (name.to_owned(), text.into())).into_iter().collect();
+        Self { id: id.to_owned(), settings, is_new_key: false }
+    }
+
+    /// A setting that is a text. `None` if it was not named.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).and_then(Value::as_str)
+    }
+}
+
+impl fmt::Debug for CheckedEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckedEndpoint").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What a put did.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PutResult {
+    /// There was no such endpoint.
+    Created,
+    /// It had other settings.
+    Changed,
+    /// It had the same settings.
+    Unchanged,
+}
+
+impl fmt::Display for PutResult {
+    /// As it stands in the answer of the database.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// The answer to a put.
+#[derive(Clone, Serialize)]
+pub struct WrittenEndpoint {
     /// The endpoint.
     pub endpoint_id: String,
-    /// `created`, `changed` or `unchanged`.
-    pub result: String,
+    /// What was done.
+    pub result: PutResult,
     /// The secret, when this call has created the endpoint with a generated one: shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
@@ -62,11 +88,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE 22023 when an argument is invalid, 54000 when there are too many.
-    pub async fn put_endpoint(&self, put: &EndpointPut) -> Result<PutResult, StoreError> {
+    pub async fn put_endpoint(&self, put: &CheckedEndpoint) -> Result<WrittenEndpoint, StoreError> {
         if self.vault.key_id().is_none() && !put.is_new_key {
-            let args = Args::in_the_clear(put);
-            let row = self.row(&PUT_ENDPOINT, &args.params()).await?;
-            return args.result(row, None);
+            let document = Document::in_the_clear(put);
+            let row = self.query_one(&PUT_ENDPOINT, &[&put.id, &document.text()]).await?;
+            return document.written(&row, None);
         }
         let known_key = if put.is_new_key { self.public_key(&put.id).await? } else { None };
         for _ in 0..PREPARE_AGAIN_MAX {
@@ -78,54 +104,54 @@ impl Store {
         self.put_while_held(put, known_key.as_deref()).await
     }
 
-    /// What is stored is read, and compared with what is given, while nobody else can change it.
+    /// Reads the stored secrets, and compares the given ones with them, while nobody else can change them.
     async fn put_while_held(
         &self,
-        put: &EndpointPut,
+        put: &CheckedEndpoint,
         known_key: Option<&str>,
-    ) -> Result<PutResult, StoreError> {
+    ) -> Result<WrittenEndpoint, StoreError> {
         let has_key = self.vault.key_id().is_some();
-        let generated = (has_key && put.secret.is_none()).then(SigningSecret::generate);
+        let is_secret_named = put.text(Field::Secret.as_str()).is_some();
+        let generated = (has_key && !is_secret_named).then(SigningSecret::generate);
         let generated = generated.transpose().map_err(not_generated)?;
         let (held, stored) = self.hold_endpoint(&put.id).await?;
-        let args = self.args(put, &stored, known_key, generated.as_deref())?;
-        let row = held.end_with(&PUT_ENDPOINT, &args.params()).await?;
-        args.result(row, generated)
+        let document = self.document(put, &stored, known_key, generated.as_deref())?;
+        let row = held.end_with(&PUT_ENDPOINT, &[&put.id, &document.text()]).await?;
+        document.written(&row, generated)
     }
 
-    fn args<'a>(
+    /// The settings, those that are secret as they are to be stored.
+    fn document(
         &self,
-        put: &'a EndpointPut,
+        put: &CheckedEndpoint,
         stored: &Stored,
         known_key: Option<&str>,
         generated: Option<&str>,
-    ) -> Result<Args<'a>, StoreError> {
-        let text = |field, given: Option<&str>| {
-            self.to_store(&Place { endpoint_id: &put.id, url: &put.url, field }, given, stored.of(field))
+    ) -> Result<Document, StoreError> {
+        let url = put.text("url").unwrap_or_default();
+        let to_store = |field, given: Option<&str>| {
+            self.to_store(&Place { endpoint_id: &put.id, url, field }, given, stored.of(field))
         };
-        let mut args = Args {
-            secret: text(Field::Secret, put.secret.as_deref())?,
-            new_secret: text(Field::Secret, generated)?,
-            signing_key: text(Field::SigningKey, put.signing_key.as_deref())?,
-            auth: text(Field::Auth, put.auth.as_deref())?,
-            client_certificate: text(Field::ClientCertificate, put.client_certificate.as_deref())?,
-            ..Args::in_the_clear(put)
-        };
+        let mut document = Document::in_the_clear(put);
+        for field in Field::ALL {
+            document.set(field.as_str(), to_store(field, put.text(field.as_str()))?);
+        }
+        document.set("new_secret_if_created", to_store(Field::Secret, generated)?);
         // Two that ask for a new key at once get one: neither is told a key that the other has replaced.
         let came_in = stored.public_key.as_deref().filter(|_| put.is_new_key);
         if let Some(key) = came_in.filter(|key| known_key != Some(key)) {
-            args.signing_key = None;
-            args.public_key = Some(key.to_owned());
+            document.settings.remove(Field::SigningKey.as_str());
+            document.name_public_key(Some(key.to_owned()));
         }
-        Ok(args)
+        Ok(document)
     }
 
-    /// As of now; whoever is about to change it is not waited for.
+    /// The public key as of now. A transaction that is about to change it is not waited for.
     async fn public_key(&self, id: &str) -> Result<Option<String>, StoreError> {
         Ok(self.read_endpoint(id).await?.and_then(|row| row.public_key))
     }
 
-    /// `sql/statements/secrets/rotate_secret.sql`: generates a secret unless one is given.
+    /// `sql/statements/secrets/rotate_secret.sql`. Generates a secret unless one is given.
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id, 22023 when an argument is invalid.
@@ -136,8 +162,8 @@ impl Store {
         overlap: Duration,
     ) -> Result<RotatedSecret, StoreError> {
         if self.vault.key_id().is_none() {
-            let row = self.row(&ROTATE_SECRET, &[&id, &secret, &millis(overlap)]).await?;
-            return json_row(&ROTATE_SECRET, &row.ok_or_else(|| missing(&ROTATE_SECRET))?);
+            let row = self.query_one(&ROTATE_SECRET, &[&id, &secret, &millis(overlap)]).await?;
+            return row.json("row");
         }
         let generated = secret.is_none().then(SigningSecret::generate);
         let generated = generated.transpose().map_err(not_generated)?;
@@ -158,77 +184,53 @@ impl Store {
         overlap: Duration,
     ) -> Result<RotatedSecret, StoreError> {
         let (held, stored) = self.hold_endpoint(id).await?;
-        // What signs is bound to no host.
+        // A secret that signs is bound to no host.
         let place = Place { endpoint_id: id, url: "", field: Field::Secret };
         let to_store = self.to_store(&place, Some(given), stored.of(Field::Secret))?;
         let row = held.end_with(&ROTATE_SECRET, &[&id, &to_store, &millis(overlap)]).await?;
-        let row = row.ok_or_else(|| missing(&ROTATE_SECRET))?;
-        let rotated: RotatedSecret = json_row(&ROTATE_SECRET, &row)?;
+        let rotated: RotatedSecret = row.json("row")?;
         Ok(RotatedSecret { secret: given.to_owned(), ..rotated })
     }
 }
 
-/// The arguments of `sql/statements/endpoints/put_endpoint.sql`; what is secret as it is stored.
-struct Args<'a> {
-    put: &'a EndpointPut,
-    format: &'static str,
-    timeout_ms: Option<i64>,
-    schedule_ms: Option<Vec<i64>>,
-    secret: Option<String>,
-    new_secret: Option<String>,
-    signing_key: Option<String>,
+/// The settings on their way to the database.
+struct Document {
+    settings: Map<String, Value>,
     public_key: Option<String>,
-    auth: Option<String>,
-    client_certificate: Option<String>,
 }
 
-impl<'a> Args<'a> {
-    fn in_the_clear(put: &'a EndpointPut) -> Self {
-        let key: Option<SigningKey> = put.signing_key.as_deref().and_then(|text| text.parse().ok());
-        let schedule = put.retry_schedule.as_ref();
-        Self {
-            put,
-            format: put.format.as_str(),
-            timeout_ms: put.timeout.map(millis),
-            schedule_ms: schedule.map(|delays| delays.iter().copied().map(millis).collect()),
-            secret: put.secret.clone(),
-            new_secret: None,
-            signing_key: put.signing_key.clone(),
-            public_key: key.map(|key| key.public_key()),
-            auth: put.auth.clone(),
-            client_certificate: put.client_certificate.clone(),
+impl Document {
+    fn in_the_clear(put: &CheckedEndpoint) -> Self {
+        let key = put.text(Field::SigningKey.as_str());
+        let key: Option<SigningKey> = key.and_then(|text| text.parse().ok());
+        let mut document = Self { settings: put.settings.clone(), public_key: None };
+        document.name_public_key(key.map(|key| key.public_key()));
+        document
+    }
+
+    /// A sealed signing key does not show its public half.
+    fn name_public_key(&mut self, key: Option<String>) {
+        self.set("public_key", key.clone());
+        self.public_key = key;
+    }
+
+    /// Leaves a setting alone if there is no text.
+    fn set(&mut self, name: &str, text: Option<String>) {
+        if let Some(text) = text {
+            self.settings.insert(name.to_owned(), text.into());
         }
     }
 
-    fn params(&self) -> [&(dyn ToSql + Sync); 17] {
-        [
-            &self.put.id,
-            &self.put.url,
-            &self.put.topics,
-            &self.put.headers,
-            &self.secret,
-            &self.put.max_in_flight,
-            &self.put.rate_limit,
-            &self.timeout_ms,
-            &self.schedule_ms,
-            &self.put.ordered,
-            &self.format,
-            &self.signing_key,
-            &self.public_key,
-            &self.auth,
-            &self.put.ca_certificates,
-            &self.client_certificate,
-            &self.new_secret,
-        ]
+    fn text(&self) -> String {
+        Value::Object(self.settings.clone()).to_string()
     }
 
-    /// What it came to. `generated` is `new_secret` before it was sealed, and is told only if the endpoint has it.
-    fn result(self, row: Option<Row>, generated: Option<String>) -> Result<PutResult, StoreError> {
-        let row = row.ok_or_else(|| missing(&PUT_ENDPOINT))?;
-        let new_secret: Option<String> = column(&PUT_ENDPOINT, &row, "new_secret")?;
-        Ok(PutResult {
-            endpoint_id: column(&PUT_ENDPOINT, &row, "endpoint_id")?,
-            result: column(&PUT_ENDPOINT, &row, "result")?,
+    /// The answer. `generated` is `new_secret` before it was sealed, and is told only if the endpoint has it.
+    fn written(self, row: &Row, generated: Option<String>) -> Result<WrittenEndpoint, StoreError> {
+        let new_secret: Option<String> = row.get("new_secret")?;
+        Ok(WrittenEndpoint {
+            endpoint_id: row.get("endpoint_id")?,
+            result: row.word("result")?,
             secret: new_secret.map(|stored| generated.unwrap_or(stored)),
             public_key: self.public_key,
         })

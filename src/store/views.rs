@@ -87,6 +87,7 @@ pub struct EndpointRow {
     pub has_auth: bool,
     pub has_client_certificate: bool,
     pub ca_certificates: Option<String>,
+    pub description: Option<String>,
     pub state: EndpointState,
     pub reason: Option<String>,
     pub pending: i64,

@@ -15,7 +15,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Stderr, where what strangers wrote in a line is spelt out.
+/// Stderr, with foreign texts in a line escaped.
 struct Log(LogFormat);
 
 impl Write for Log {

@@ -1,11 +1,11 @@
-//! Values as people type them.
+//! Parses values that people type; each function adds a problem if it fails.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Problems;
 
-/// A duration with a unit, within a range.
+/// Parses a duration with a unit, within a range.
 pub fn parse_duration(
     name: &str,
     text: &str,
@@ -13,7 +13,7 @@ pub fn parse_duration(
     problems: &mut Problems,
 ) -> Option<Duration> {
     let (min, max) = range;
-    // humantime takes a bare 0.
+    // humantime accepts a bare 0, which has no unit.
     let text_with_unit = Some(text.trim()).filter(|text| *text != "0");
     let parsed = text_with_unit.and_then(|text| humantime::parse_duration(text).ok());
     let parsed = parsed.filter(|d| (min..=max).contains(d));
@@ -28,7 +28,7 @@ pub fn parse_duration(
     parsed
 }
 
-/// A whole number from 1 to `max`.
+/// Parses a whole number from 1 to `max`.
 pub fn parse_number(name: &str, text: &str, max: usize, problems: &mut Problems) -> Option<usize> {
     let parsed = text.trim().parse().ok().filter(|n| (1..=max).contains(n));
     if parsed.is_none() {
@@ -37,7 +37,7 @@ pub fn parse_number(name: &str, text: &str, max: usize, problems: &mut Problems)
     parsed
 }
 
-/// An address and a port.
+/// Parses an address and a port.
 pub fn parse_address(name: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {
     let parsed = text.trim().parse().ok();
     if parsed.is_none() {

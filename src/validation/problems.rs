@@ -1,34 +1,34 @@
-//! All that is wrong with a configuration, or with what a caller asked for.
+//! Collects everything that is wrong with a configuration or a request, so that all of it is reported at once.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// All that is wrong: one line each, naming the setting, what is allowed and what was given.
+/// A list of invalid inputs. Each line names the setting, what is allowed and what was given.
 #[derive(Debug, Default)]
 pub struct Problems {
     list: Vec<InvalidInput>,
-    /// Where the settings stand that were taken from a file.
+    /// Line and file of the settings that came from a file.
     places: BTreeMap<String, String>,
 }
 
-/// One thing that is wrong.
+/// One invalid input.
 #[derive(Clone, Debug)]
 pub struct InvalidInput {
     /// The setting, flag or field.
     pub name: String,
-    /// What is allowed, and what was given unless it may be a secret.
+    /// What is allowed, and the given value unless it may be a secret.
     pub text: String,
 }
 
 impl Problems {
-    /// Adds one; `given` is left out where it may be a secret.
+    /// Adds one. `given` is `None` if it may be a secret.
     pub fn add(&mut self, name: &str, expected: &str, given: Option<&str>) {
         let place = self.places.get(name).map(|place| format!("{place}: ")).unwrap_or_default();
         let given: String = given.map(|text| format!(", got \"{}\"", shorten(text))).unwrap_or_default();
         self.list.push(InvalidInput { name: name.to_owned(), text: format!("{place}{expected}{given}") });
     }
 
-    /// From now on, what is wrong with a setting is said to be wrong at that place.
+    /// From now on, problems with this setting name the place, a line of a file.
     pub fn locate(&mut self, name: &str, place: String) {
         self.places.insert(name.to_owned(), place);
     }
@@ -38,17 +38,17 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// Each of them, in the order they were found.
+    /// The invalid inputs, in the order they were found.
     pub fn iter(&self) -> impl Iterator<Item = &InvalidInput> {
         self.list.iter()
     }
 
-    /// Takes over another list.
+    /// Appends another list.
     pub fn append(&mut self, mut other: Self) {
         self.list.append(&mut other.list);
     }
 
-    /// The value, unless there are problems.
+    /// Returns the value if there are no problems.
     ///
     /// # Errors
     /// The problems.
@@ -67,7 +67,7 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Shortens a value that is quoted in a problem.
+/// Shortens a value that a problem quotes.
 pub fn shorten(text: &str) -> String {
     text.chars().take(100).flat_map(char::escape_debug).collect()
 }

@@ -1,4 +1,5 @@
-//! A time as people give it: so long ago, or an RFC 3339 timestamp. The database computes the first, we have no clock.
+//! A time as people type it: an age (`1h` = one hour ago) or an RFC 3339 timestamp. The database computes ages: its clock
+//! is the only one.
 
 use std::time::Duration;
 
@@ -7,20 +8,20 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Problems;
 
-/// A hundred years: further back there are no events, and PostgreSQL's timestamps end.
+/// A hundred years: there are no older events, and PostgreSQL's timestamps end somewhere.
 const AGO_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// A time.
+/// A time that somebody typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimeArgument {
-    /// So long ago, by the database's clock.
+    /// An age, by the database's clock.
     Ago(Duration),
-    /// RFC 3339, as given.
+    /// An RFC 3339 timestamp, kept as it was typed.
     At(String),
 }
 
 impl TimeArgument {
-    /// Reads it; what is wrong goes to `problems`.
+    /// Parses a text; `None` and a problem if it is neither.
     pub fn parse(name: &str, text: &str, problems: &mut Problems) -> Option<Self> {
         let text = text.trim();
         // A bare 0 is a duration for humantime, and has no unit.
@@ -30,14 +31,14 @@ impl TimeArgument {
         if parsed.is_none() {
             problems.add(
                 name,
-                "needs a duration with a unit (so long ago), as 1h or 7d, or an RFC 3339 time, as 2026-01-31T12:00:00Z",
+                "needs an age with a unit, as 1h or 7d, or an RFC 3339 time, as 2026-01-31T12:00:00Z",
                 Some(text),
             );
         }
         parsed
     }
 
-    /// Whether it is later than another of the same form; two of different forms only the database can compare.
+    /// Whether it is later than another of the same form. Only the database can compare an age with a timestamp: `false`.
     pub fn is_after(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Ago(this), Self::Ago(other)) => this < other,

@@ -67,6 +67,7 @@ mod endpoints {
     mod isolation;
     mod put;
     mod secret_rotation;
+    mod settings;
     mod urls;
     mod versions;
 }
@@ -144,12 +145,16 @@ mod cli {
 /// The admin API, as a service uses it.
 mod api {
     mod access;
-    mod connections;
     mod dashboard;
     mod deliveries;
     mod endpoints;
     mod events;
     mod openapi;
+
+    /// Tests that need the machine for themselves: `scripts/test` runs them after all others.
+    mod alone {
+        mod connections;
+    }
 }
 
 /// Everything at once.

@@ -18,7 +18,8 @@ select e.id as endpoint_id,
        coalesce(c.state, 'closed') as circuit,
        c.probe_at as next_probe_at,
        c.failing_since,
-       case when e.state = 'disabled' then e.disabled_at end as disabled_at
+       case when e.state = 'disabled' then e.disabled_at end as disabled_at,
+       e.description
 from postrider.endpoint as e
 cross join lateral (
     select count(*) as pending, min(d.created_at) as oldest_pending_at
@@ -59,5 +60,6 @@ comment on column postrider.endpoint_health.circuit is
 comment on column postrider.endpoint_health.next_probe_at is 'Open: when the next due delivery is tried, not before. Half open: when another dispatcher may try, if this one died.';
 comment on column postrider.endpoint_health.failing_since is 'When the first attempt after the last success began; null if the last one succeeded.';
 comment on column postrider.endpoint_health.disabled_at is 'When Postrider disabled it; null unless disabled. Deliveries wait for postrider.resume_endpoint.';
+comment on column postrider.endpoint_health.description is 'A note for people.';
 revoke all on postrider.endpoint_health from public;
 grant select on postrider.endpoint_health to postrider_reader, postrider_dispatcher;

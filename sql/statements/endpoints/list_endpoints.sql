@@ -1,12 +1,11 @@
 -- does:   reads endpoints with their health, without what is secret and without the values of their headers
 -- params: $1 id text (null: all), $2 after_id text (null: from the first), $3 rows_max bigint 1..=10000
--- rows:   row text: a JSON object of the columns below; by id
+-- rows:   row text: a JSON object of the columns below and those of postrider.endpoint_health; by id
 -- locks:  none
 -- repeat: the same
 select to_json(r)::text as row
 from (
     select e.id,
-           e.url,
            e.topics,
            array(select jsonb_object_keys(e.headers)) as header_names,
            e.max_in_flight,
@@ -17,26 +16,11 @@ from (
            e.ordered,
            e.format,
            e.public_key,
-           e.has_auth,
-           e.has_client_certificate,
+           e.auth is not null as has_auth,
+           e.client_certificate is not null as has_client_certificate,
            e.ca_certificates,
-           h.state,
-           h.reason,
-           h.pending,
-           h.in_progress,
-           h.failed_24h,
-           h.complete_24h,
-           h.oldest_pending_at,
-           h.last_success_at,
-           h.last_failure_at,
-           h.consecutive_failures,
-           h.circuit,
-           h.next_probe_at,
-           h.failing_since,
-           h.disabled_at
-    from (select p.endpoint_no, p.id, p.url, p.topics, p.headers, p.max_in_flight, p.rate_limit, p.timeout, p.retry_schedule, p.ordered,
-                 p.format, p.public_key, p.ca_certificates,
-                 p.auth is not null as has_auth, p.client_certificate is not null as has_client_certificate
+           h.*
+    from (select p.*
           from postrider.endpoint as p
           where p.state <> 'deleted' and ($1::text is null or p.id = $1) and ($2::text is null or p.id > $2)
           order by p.id

@@ -16,7 +16,7 @@ select (select (extract(epoch from clock_timestamp() - b.oldest_unrouted_at) * 1
                             where d.endpoint_no = e.endpoint_no and d.due_at is not null
                             order by d.due_at limit 1) as first
         where e.state = 'enabled'
-          and not exists (select from postrider.circuit as c where c.endpoint_no = e.no and c.state <> 'closed')
+          and not exists (select from postrider.circuit as c where c.endpoint_no = e.endpoint_no and c.state <> 'closed')
           and first.due_at <= clock_timestamp()) as overdue_ms,
        (select count(*) from postrider.refused) as set_aside,
        (select r.reason from postrider.refused as r order by r.since limit 1) as reason

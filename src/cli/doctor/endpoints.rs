@@ -34,7 +34,7 @@ pub(super) async fn check(config: &RunConfig, store: &Store) -> Vec<Finding> {
     }
 }
 
-/// Whether a dispatcher with these keys could read every secret.
+/// Checks whether a dispatcher with these keys could read every secret.
 pub(super) async fn secrets(store: &Store) -> Finding {
     const NAME: &str = "secrets";
     let set = match store.load_endpoints().await {
@@ -102,7 +102,7 @@ fn failing(rows: &[EndpointRow]) -> Option<Finding> {
     ))
 }
 
-/// The first of them, and how many more there are; none: there are none.
+/// Names the first ones, and the number of the others. `None` if the list is empty.
 pub(super) fn some(names: &[String]) -> Option<String> {
     some_by(names, ", ")
 }

@@ -1,11 +1,11 @@
-//! What this machine gives a process.
+//! Limits that this machine sets for a process.
 
 use super::Finding;
 use crate::config::RunConfig;
 use crate::rules::descriptors::{Budget, raise_limit};
 use crate::store::Store;
 
-/// Whether file descriptors are enough, if `run` is started from here.
+/// Checks whether there are enough file descriptors, if `run` is started from here.
 pub(super) async fn descriptors(config: &RunConfig, store: &Store) -> Finding {
     const NAME: &str = "file descriptors";
     let hosts = match store.count_hosts().await {

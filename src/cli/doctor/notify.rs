@@ -1,4 +1,4 @@
-//! Whether notifications come back, and whether the server's queue of them has room.
+//! Checks that notifications arrive, and that the server's queue for them has room.
 
 use std::future::poll_fn;
 use std::time::Duration;

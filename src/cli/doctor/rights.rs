@@ -1,5 +1,5 @@
-//! What strangers have to do with the schema: code of theirs that it calls, objects and rights that they hold, databases that
-//! share its roles, locks of ours that they took. Each is a check only where there is something to say.
+//! Strangers and the schema: their code that it calls, objects and rights that they hold, databases that share its roles,
+//! locks of ours that they took. A check appears only if it found something.
 
 use super::Finding;
 use super::endpoints::{some, some_by};
@@ -25,7 +25,7 @@ fn found<T>(
     rows.map_or_else(|fault| Some(Finding::broken(name, &fault)), judge)
 }
 
-/// Who owns a function that others call runs code with their rights.
+/// The owner of a function that others call can run code with their rights.
 async fn owners(row: &ServerRow, store: &Store) -> Option<Finding> {
     const NAME: &str = "owners";
     let strange = match store.list_strange_owners().await {
@@ -109,7 +109,7 @@ fn judge_databases(databases: &[SharingDatabase]) -> Option<Finding> {
     Some(Finding::warn(
         NAME,
         format!(
-            "{message}; whoever has one of them in one database has it in each, for every role may connect to {names}"
+            "{message}; a member in one database is a member in each, and every role may connect to {names}"
         ),
         format!(
             "revoke connect on database {} from public, and grant it to those who work there",

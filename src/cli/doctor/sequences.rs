@@ -1,11 +1,11 @@
-//! Sequences that lie behind their tables, as after a logical copy: each new row gets an id that is taken.
+//! Sequences that lag behind their tables, as after a logical copy: each new row gets an id that is taken.
 
 use super::Finding;
 use crate::store::{LaggingSequence, Store, StoreError};
 
 const NAME: &str = "sequences";
 
-/// Names them, or (`mend`) sets them forward first.
+/// Names lagging sequences. With `mend`, sets them forward first.
 pub(super) async fn check(store: &Store, mend: bool) -> Finding {
     let looked = async {
         let mended = if mend { store.mend_sequences().await? } else { Vec::new() };
@@ -41,7 +41,7 @@ fn judge(mended: &[LaggingSequence], lagging: &[LaggingSequence]) -> Finding {
     Finding::ok(NAME, format!("set forward: {}", names.join(", ")))
 }
 
-/// What happens because of it.
+/// The consequence of a lagging sequence.
 fn consequence(relation: &str) -> &'static str {
     match relation {
         "outbox" => "inserts of producers fail, and with \"on conflict do nothing\" they insert nothing",

@@ -98,7 +98,7 @@ pub(super) async fn grants(row: &ServerRow, store: &Store) -> Finding {
     )
 }
 
-/// Rows that a policy hides from a dispatcher are never delivered. None: nothing is hidden.
+/// Rows that a policy hides from a dispatcher are never delivered. `None` if no table hides rows.
 pub(super) async fn row_security(store: &Store) -> Option<Finding> {
     const NAME: &str = "row security";
     let hidden = match store.list_hidden_tables().await {
@@ -115,7 +115,8 @@ pub(super) async fn row_security(store: &Store) -> Option<Finding> {
     ))
 }
 
-/// What is open for long keeps dead rows from being vacuumed, and, if it writes, new events from being counted as routed.
+/// A transaction that is open for long keeps dead rows from being vacuumed. If it writes, it also holds back the watermark of
+/// routing.
 pub(super) async fn old_transactions(row: &ServerRow, store: &Store) -> Finding {
     match store.list_old_transactions(OLD_TRANSACTION).await {
         Ok(old) => judge_old_transactions(row, &old),

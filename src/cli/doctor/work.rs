@@ -1,4 +1,4 @@
-//! The work: tables and their dead rows, dispatchers, and what is late.
+//! The work: tables and their dead rows, dispatchers, late events and deliveries.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ pub(super) async fn dispatchers(store: &Store) -> Finding {
     )
 }
 
-/// It polls, and nobody asked for it.
+/// Whether a dispatcher polls although nobody asked for it.
 fn is_polling_in_need(row: &DispatcherRow) -> bool {
     row.wake_mode == WakeMode::Poll && row.wake_reason.as_deref() != Some(WakeState::ASKED_FOR)
 }

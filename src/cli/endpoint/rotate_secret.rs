@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::config::args;
 use crate::operations::rotate_secret::SecretRotation;
 
-/// Gives it a new secret, and shows that once.
+/// Gives an endpoint a new secret, and shows it once.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,

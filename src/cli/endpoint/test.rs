@@ -13,7 +13,7 @@ use crate::operations::test_endpoint::{TestError, TestOutcome, test_endpoint};
 use crate::store::{AttemptRow, DeliveryDetail};
 use crate::validation::parse_duration;
 
-/// What it came to.
+/// Result of a test, as it is printed.
 #[derive(Serialize)]
 struct Tested<'a> {
     endpoint_id: &'a str,
@@ -26,7 +26,7 @@ struct Tested<'a> {
     response_excerpt: Option<String>,
 }
 
-/// Sends it, waits for its first attempt, and shows what came back.
+/// Sends a test event, waits for its first attempt, and shows the response.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,

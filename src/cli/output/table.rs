@@ -1,5 +1,5 @@
-//! Tables. On a terminal the words of a status are coloured and long texts are shortened to its width; elsewhere neither
-//! is, so that a program that reads lines finds all of it.
+//! Tables. On a terminal, words of a status are coloured and long texts are shortened to its width. Elsewhere neither
+//! happens, so that a program that reads lines gets everything.
 
 use comfy_table::{Cell, Color, ContentArrangement, Table, TableStyle};
 
@@ -9,10 +9,10 @@ use super::{is_colourful, is_watched, paint, printable};
 const STATUS: [&str; 3] = ["STATUS", "STATE", "RESULT"];
 /// Headings of columns that may be shortened.
 const LONG: [&str; 4] = ["URL", "ERROR", "RESPONSE", "WAKE"];
-/// However narrow the terminal is.
+/// Least width of such a column, even on a narrow terminal.
 const LONG_CHARS_MIN: usize = 16;
 
-/// A table as it is shown, with its colours: what strangers wrote in it is spelt out.
+/// A rendered table with its colours; foreign texts in it are escaped.
 pub(in crate::cli) struct Painted(String);
 
 impl Painted {

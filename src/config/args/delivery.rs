@@ -13,8 +13,8 @@ pub enum Delivery {
     Show(DeliveryShow),
     /// Make failed or waiting deliveries due at once
     #[command(
-        after_help = "A failed delivery has its whole retry schedule before it again. Goes on after one that cannot be retried, \
-        and exits 1 in the end.\n\n\
+        after_help = "A failed delivery starts its retry schedule anew. A delivery that cannot be retried does not stop the others; \
+        the exit code is then 1.\n\n\
         Example: postrider delivery retry 42 43\n\
         Example: postrider delivery retry --endpoint orders --since 2h"
     )]
@@ -24,22 +24,22 @@ pub enum Delivery {
 /// `postrider delivery list`
 #[derive(Args, Debug)]
 pub struct DeliveryList {
-    /// Of this endpoint
+    /// Only deliveries to this endpoint
     #[arg(long, value_name = "ID")]
     pub endpoint: Option<String>,
-    /// With this status: pending, `in_progress`, complete or failed
+    /// Only deliveries with this status: pending, `in_progress`, complete or failed
     #[arg(long, value_name = "STATUS")]
     pub status: Option<String>,
-    /// Of events with this topic
+    /// Only deliveries of events with this topic
     #[arg(long)]
     pub topic: Option<String>,
-    /// Of this event
+    /// Only deliveries of this event
     #[arg(long, value_name = "ID")]
     pub event: Option<String>,
-    /// At most so many, 1 to 10000
+    /// Rows at most, 1 to 10000
     #[arg(long, default_value = "50", value_name = "N")]
     pub limit: String,
-    /// Older than this delivery: the `next_before` of the page before
+    /// Only deliveries older than this one: the `next_before` of the page before
     #[arg(long, value_name = "ID")]
     pub before: Option<String>,
     /// Print JSON
@@ -63,10 +63,10 @@ pub struct DeliveryRetry {
     /// The deliveries
     #[arg(value_name = "ID", required_unless_present = "endpoint", conflicts_with = "endpoint")]
     pub ids: Vec<String>,
-    /// All that were given up for this endpoint, except cancelled ones
+    /// All failed deliveries of this endpoint, except cancelled ones
     #[arg(long, value_name = "ID")]
     pub endpoint: Option<String>,
-    /// Only those given up since then: so long ago, as 1h, or an RFC 3339 time
+    /// Only those that failed since this time: an age (1h = one hour ago) or an RFC 3339 time
     #[arg(long, requires = "endpoint", conflicts_with = "ids", value_name = "TIME")]
     pub since: Option<String>,
     /// Print JSON
@@ -80,7 +80,7 @@ pub enum EventArgs {
     /// Show one event and its deliveries
     #[command(after_help = "Example: postrider event show 42 --json")]
     Show(EventIdArgs),
-    /// Give up what waits; what is under way is not retried, what was delivered stays
+    /// Give up the deliveries that wait; a delivery under way is not retried, a settled one stays
     #[command(after_help = "Example: postrider event cancel 42")]
     Cancel(EventIdArgs),
 }
@@ -100,16 +100,16 @@ pub struct EventIdArgs {
 pub struct ReplayArgs {
     /// The endpoint
     pub endpoint: String,
-    /// Events inserted then or later: so long ago, as 1h, or an RFC 3339 time, as 2026-01-31T12:00:00Z
+    /// Events inserted at this time or later: an age (1h = one hour ago) or an RFC 3339 time (2026-01-31T12:00:00Z)
     #[arg(long, value_name = "TIME")]
     pub since: String,
-    /// Events inserted before then, in the same form [default: now]
+    /// Events inserted before this time, in the same form [default: now]
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// Patterns, comma separated [default: those of the endpoint]
     #[arg(long, value_delimiter = ',', value_name = "PATTERNS")]
     pub topics: Option<Vec<String>>,
-    /// Events with a higher id than this: goes on after an interruption
+    /// Only events with a higher id: continues after an interruption
     #[arg(long, value_name = "EVENT")]
     pub after: Option<String>,
     /// Count only

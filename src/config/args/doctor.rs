@@ -8,10 +8,10 @@ use super::{Run, Sourced};
 /// `postrider doctor`
 #[derive(Args, Debug)]
 pub struct Doctor {
-    /// What run would be given.
+    /// Settings of run.
     #[command(flatten)]
     pub run: Run,
-    /// Set sequences that lie behind their tables forward, never back; nothing else is changed
+    /// Set sequences that lag behind their tables forward, never back; nothing else is changed
     #[arg(long)]
     pub mend: bool,
     /// Print JSON
@@ -22,7 +22,7 @@ pub struct Doctor {
 /// `postrider config …`
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Show every setting that run would have, and where it comes from; passwords are hidden
+    /// Show every setting that run would use, and its source; passwords are hidden
     #[command(after_help = "Example: postrider config show --config /etc/postrider.toml")]
     Show(Box<Sourced<ConfigShow>>),
 }
@@ -30,7 +30,7 @@ pub enum ConfigCommand {
 /// `postrider config show`
 #[derive(Args, Debug)]
 pub struct ConfigShow {
-    /// What run would be given.
+    /// Settings of run.
     #[command(flatten)]
     pub run: Run,
     /// Print JSON

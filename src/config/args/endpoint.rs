@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{Egress, Encryption, Json};
+use crate::operations::endpoint_spec::EndpointSpec;
 
 /// `postrider endpoint …`
 #[derive(Debug, Subcommand)]
@@ -43,39 +44,12 @@ pub enum Endpoint {
 pub struct EndpointPut {
     /// Chosen by you: 1 to 64 of A-Z a-z 0-9 . _ -
     pub id: String,
-    /// Where to POST, as `https://host/path`
-    #[arg(long)]
-    pub url: String,
-    /// Patterns, comma separated: words, * (one word), ** at the end (one or more)
-    #[arg(long, value_delimiter = ',', default_value = "**", value_name = "PATTERNS")]
-    pub topics: Vec<String>,
-    /// Signing secret, whsec_ and base64 of 24 to 64 bytes; kept if not given, generated and shown once for a new endpoint
-    #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true, value_name = "whsec_...")]
-    pub secret: Option<String>,
-    /// Requests under way at once over all dispatchers, 1 to 10000
-    #[arg(long, default_value = "64", value_name = "N")]
-    pub max_in_flight: String,
-    /// Requests per s, m or h over all dispatchers, as 50/s
-    #[arg(long, value_name = "RATE")]
-    pub rate_limit: Option<String>,
-    /// Deadline of one attempt, 100ms to 5m [default: that of run --request-timeout]
-    #[arg(long, value_name = "DURATION")]
-    pub timeout: Option<String>,
-    /// Delays before the 2nd, 3rd ... attempt [default: 5s,5m,30m,2h,5h,10h,14h,20h,24h]
-    #[arg(long, value_delimiter = ',', value_name = "DURATIONS")]
-    pub retry_schedule: Option<Vec<String>>,
-    /// Reserved: order per key is not available yet
-    #[arg(long)]
-    pub ordered: bool,
+    /// The settings that are typed as they are.
+    #[command(flatten)]
+    pub spec: EndpointSpec,
     /// Header of every request; repeatable
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
-    /// What is sent: webhook (the payload), cloudevents-binary or cloudevents-structured
-    #[arg(long, default_value = "webhook", value_name = "FORMAT")]
-    pub format: String,
-    /// Sign with ed25519 (v1a) too: new makes a key and shows its public half, none removes it; kept if not given
-    #[arg(long, env = "POSTRIDER_SIGNING_KEY", hide_env_values = true, value_name = "whsk_...|new|none")]
-    pub signing_key: Option<String>,
     /// How to log in.
     #[command(flatten)]
     pub login: Login,
@@ -96,7 +70,7 @@ pub struct EndpointPut {
     pub json: bool,
 }
 
-/// How to log in at an endpoint: one way, or none.
+/// How to log in at an endpoint: one way at most.
 #[derive(Args, Debug)]
 pub struct Login {
     /// Log in with Authorization: Basic; kept if no login is given
@@ -108,13 +82,13 @@ pub struct Login {
     /// Log in with a token of OAuth 2 client credentials, asked for here; kept if no login is given
     #[arg(long, requires_all = ["oauth2_client_id", "oauth2_client_secret"], value_name = "URL")]
     pub oauth2_token_url: Option<String>,
-    /// Who we are there
+    /// Our name there
     #[arg(long, requires = "oauth2_token_url", value_name = "ID")]
     pub oauth2_client_id: Option<String>,
-    /// Proves it
+    /// The secret of that name
     #[arg(long, env = "POSTRIDER_OAUTH2_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub oauth2_client_secret: Option<String>,
-    /// What the token is to be good for
+    /// The rights that the token is to have
     #[arg(long, requires = "oauth2_token_url", value_name = "SCOPE")]
     pub oauth2_scope: Option<String>,
     /// Log in no more

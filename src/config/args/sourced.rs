@@ -1,4 +1,4 @@
-//! Which arguments were typed as flags: clap merges them with the environment.
+//! Remembers which arguments were typed as flags: clap merges flags and environment.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 pub struct Sourced<T> {
     /// The arguments.
     pub typed: T,
-    /// Names of those that came by flag, in `snake_case`.
+    /// Names of the arguments that came by flag, in `snake_case`.
     pub flags: BTreeSet<String>,
 }
 

@@ -1,10 +1,10 @@
-//! Which variables of the environment mean something.
+//! Variables of the environment that some command reads.
 
 use clap::CommandFactory;
 
 use super::Cli;
 
-/// The variables of the environment that some command reads.
+/// Returns their names.
 pub fn variables() -> Vec<String> {
     fn collect(command: &clap::Command, into: &mut Vec<String>) {
         let names = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str());

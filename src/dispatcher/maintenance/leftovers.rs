@@ -1,7 +1,7 @@
-//! What nobody works on any more: deliveries of dead dispatchers are taken back, unwanted ones are given up. A delivery that
-//! somebody has locked, or that the database refuses, is left; the others go on.
+//! Deliveries on which nobody works any more: those of dead dispatchers are taken back, unwanted ones are given up. A delivery
+//! whose row is locked, or that the database refuses, is left; the others go on.
 
-use crate::dispatcher::work_loop::Shared;
+use crate::dispatcher::context::Context;
 use crate::model::delivery::{ClaimId, DeliveryId};
 use crate::rules::halves::Halves;
 use crate::store::{RefusedStage, StoreError, is_row_fault};
@@ -9,17 +9,17 @@ use crate::store::{RefusedStage, StoreError, is_row_fault};
 /// Claims taken back in one statement.
 const CLAIMS_MAX: i64 = 20;
 
-/// Takes back what dead dispatchers hold; returns how many deliveries.
+/// Takes back the deliveries of dead dispatchers; returns how many.
 ///
 /// # Errors
 /// [`StoreError`]: the next call goes on.
-pub(super) async fn rescue(shared: &Shared) -> Result<i64, StoreError> {
+pub(super) async fn rescue(context: &Context) -> Result<i64, StoreError> {
     let mut after = ClaimId::new(0);
     let mut rescued = 0;
     loop {
-        let done = match shared.store.rescue_claims(CLAIMS_MAX, after, None).await {
+        let done = match context.store.rescue_claims(CLAIMS_MAX, after, None).await {
             Err(fault) if is_row_fault(&fault) => {
-                let Some((next, count)) = rescue_one_claim(shared, after).await? else { return Ok(rescued) };
+                let Some((next, count)) = rescue_one_claim(context, after).await? else { return Ok(rescued) };
                 after = next;
                 rescued += count;
                 continue;
@@ -32,18 +32,18 @@ pub(super) async fn rescue(shared: &Shared) -> Result<i64, StoreError> {
     }
 }
 
-/// Takes back what the next claim holds, in halves; none: there is no further claim.
-async fn rescue_one_claim(shared: &Shared, after: ClaimId) -> Result<Option<(ClaimId, i64)>, StoreError> {
-    let Some(claim) = shared.store.find_dead_claim(after).await? else { return Ok(None) };
+/// Takes back the deliveries of the next claim, in halves. `None` if there is no further claim.
+async fn rescue_one_claim(context: &Context, after: ClaimId) -> Result<Option<(ClaimId, i64)>, StoreError> {
+    let Some(claim) = context.store.find_dead_claim(after).await? else { return Ok(None) };
     let just_before = ClaimId::new(claim.claim_id.get() - 1);
     let mut rescued = 0;
     let mut halves = Halves::new(claim.delivery_ids);
     while let Some(part) = halves.next_part() {
-        match shared.store.rescue_claims(1, just_before, Some(&part)).await {
+        match context.store.rescue_claims(1, just_before, Some(&part)).await {
             Ok(done) => rescued += done.deliveries,
             Err(fault) if is_row_fault(&fault) => {
                 if let Some(id) = halves.refused(part) {
-                    set_aside(shared, RefusedStage::GiveBack, id, &fault).await?;
+                    set_aside(context, RefusedStage::GiveBack, id, &fault).await?;
                 }
             }
             Err(fault) => return Err(fault),
@@ -52,19 +52,19 @@ async fn rescue_one_claim(shared: &Shared, after: ClaimId) -> Result<Option<(Cla
     Ok(Some((claim.claim_id, rescued)))
 }
 
-/// Gives up what nobody wants any more, at most so many of either kind; returns how many.
+/// Gives up deliveries that nobody wants any more, at most `deliveries_max` of either kind; returns how many.
 ///
 /// # Errors
 /// [`StoreError`]: the next call goes on.
-pub(super) async fn give_up(shared: &Shared, deliveries_max: i64) -> Result<i64, StoreError> {
+pub(super) async fn give_up(context: &Context, deliveries_max: i64) -> Result<i64, StoreError> {
     let mut given_up = 0;
-    let mut halves = Halves::new(shared.store.find_unwanted(deliveries_max).await?);
+    let mut halves = Halves::new(context.store.find_unwanted(deliveries_max).await?);
     while let Some(part) = halves.next_part() {
-        match shared.store.give_up_deliveries(&part).await {
+        match context.store.give_up_deliveries(&part).await {
             Ok(count) => given_up += count,
             Err(fault) if is_row_fault(&fault) => {
                 if let Some(id) = halves.refused(part) {
-                    set_aside(shared, RefusedStage::GiveUp, id, &fault).await?;
+                    set_aside(context, RefusedStage::GiveUp, id, &fault).await?;
                 }
             }
             Err(fault) => return Err(fault),
@@ -74,11 +74,11 @@ pub(super) async fn give_up(shared: &Shared, deliveries_max: i64) -> Result<i64,
 }
 
 async fn set_aside(
-    shared: &Shared,
+    context: &Context,
     stage: RefusedStage,
     id: DeliveryId,
     fault: &StoreError,
 ) -> Result<(), StoreError> {
-    shared.database_health.mention("a delivery cannot be written and is set aside", fault);
-    shared.store.set_aside(stage, id.get(), fault).await
+    context.database_health.log_failure("a delivery cannot be written and is set aside", fault);
+    context.store.set_aside(stage, id.get(), fault).await
 }

@@ -1,11 +1,11 @@
-//! Finished events that are old enough are deleted, in order of the transactions that inserted them, a few at a time.
+//! Deletes finished events that are old enough, in order of the transactions that inserted them, a few at a time.
 //!
-//! Each event is looked at when it is old enough, and mostly gone then: what a step costs depends on what it deletes.
-//! What stays, because it failed and is kept longer, or is not finished yet, is walked through again now and then, from
-//! the first that stays. That makes it go a little late, and costs a small part of the time.
+//! A walk looks at each event when it is old enough. Most events are deleted then, so the cost of a step depends on what it
+//! deletes. Some events stay: they failed and are kept longer, or they are not finished yet. The next walk begins at the first of
+//! them. It costs a small part of the time, and makes these events go a little late.
 //!
-//! Events that were restored from another cluster bear its transactions, and may stand above or among ours, whatever their
-//! age. A second walk goes through that range to its end, and passes over the young.
+//! Events that were restored from another cluster carry its transaction ids, which may lie above or among ours, whatever their
+//! age. A second walk goes through that range to its end, and passes over young events.
 //!
 //! A batch that the database refuses is halved. An event that is refused alone is recorded, and the walk goes on behind it.
 
@@ -19,28 +19,28 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::walk::Walk;
-use crate::dispatcher::work_loop::{Progress, Shared};
+use crate::dispatcher::context::{Context, Progress};
 use crate::store::{
     DeletionRange, Position, RefusedStage, Retention, Store, StoreError, is_lock_timeout, is_row_fault,
     one_line,
 };
 
-/// A step deletes no longer than this: dead dispatchers do not wait for it.
+/// A step deletes no longer than this: deliveries of dead dispatchers do not wait for it.
 const STEP_MAX: Duration = Duration::from_secs(3);
-/// After a statement, so much of the time that it took is left to others.
-const BREATH_PART: u32 = 4;
-/// An event is looked at so much later than it could go at the earliest: most are finished within that.
+/// After a statement, a pause of this part of its time leaves the database to others.
+const PAUSE_PART: u32 = 4;
+/// An event is looked at so much later than it could be deleted at the earliest: most are finished within that.
 const FINISHED_WITHIN_MAX: Duration = Duration::from_mins(1);
-/// Walking through what stays may cost this part of the time, and makes it go this part of its retention late.
+/// Walking through events that stay may cost this part of the time, and deletes them this part of their retention late.
 const WALK_PART: u32 = 20;
-/// A lock timeout after so long is that of a whole table, and no event is to blame.
+/// A lock timeout after so long is that of a whole table: no event is to blame.
 const ROW_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Refused deletions that are tried again in one step.
 const AGAIN_MAX: i64 = 20;
-/// So many events that are refused one after the other are recorded, others are passed over: the record stays short where
+/// The first events that are refused one after the other are recorded, the next ones are only passed over: the record stays short if
 /// somebody forbids all deletions.
 const RECORDED_MAX: u32 = 100;
-/// What was restored is finished and looked at so much later than it could go at the earliest.
+/// A restored event is finished and looked at so much later than it could be deleted at the earliest.
 const RESTORED_LATE_MAX: Duration = Duration::from_hours(7 * 24);
 /// Longer than anything is kept.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 1000);
@@ -48,33 +48,33 @@ const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 1000);
 /// How far the deletion of old events has come.
 pub(super) struct Deletions {
     retention: Retention,
-    /// Through what was inserted in this cluster, up to the young.
+    /// Through events inserted in this cluster, up to the young ones.
     own: Walk,
-    /// Through what was restored; over before it has begun if nothing was.
+    /// Through restored events; over before it has begun if there are none.
     restored: Walk,
-    /// The first transaction of that range and the last one.
+    /// The first and the last transaction of restored events.
     restored_range: Option<(u64, u64)>,
-    /// When that was asked last.
+    /// When that range was last read.
     range_read: Option<Instant>,
     /// Events refused since one was deleted.
     refused_in_a_row: u32,
 }
 
-/// Which of the walks.
+/// One of the walks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Which {
     Own,
     Restored,
 }
 
-/// What every walk needs.
-struct Surroundings<'a> {
-    shared: &'a Shared,
+/// The step under way.
+struct Step<'a> {
+    context: &'a Context,
     stop: &'a CancellationToken,
 }
 
 impl Deletions {
-    /// Nothing was looked at yet.
+    /// Deletions that have not begun.
     pub(super) fn new(retention: Retention) -> Self {
         let (own, restored) = (Walk::begin(Position::default(), 0), Walk::over());
         Self { retention, own, restored, restored_range: None, range_read: None, refused_in_a_row: 0 }
@@ -86,15 +86,15 @@ impl Deletions {
     /// [`StoreError`]: the next step goes on.
     pub(super) async fn step(
         &mut self,
-        shared: &Shared,
+        context: &Context,
         stop: &CancellationToken,
     ) -> Result<Progress, StoreError> {
-        let around = Surroundings { shared, stop };
-        self.try_again(&shared.store).await?;
-        self.look_for_restored(&shared.store).await?;
+        let this_step = Step { context, stop };
+        self.try_again(&context.store).await?;
+        self.look_for_restored(&context.store).await?;
         let (mut progress, mut deleted) = (Progress::Idle, 0);
         for which in [Which::Own, Which::Restored] {
-            let (walked, gone) = self.go_on(which, &around).await?;
+            let (walked, gone) = self.go_on(which, &this_step).await?;
             deleted += gone;
             if walked != Progress::Idle {
                 progress = walked;
@@ -107,28 +107,24 @@ impl Deletions {
     }
 
     /// Goes on with one walk, and with the next one if it is time for that.
-    async fn go_on(
-        &mut self,
-        which: Which,
-        around: &Surroundings<'_>,
-    ) -> Result<(Progress, u32), StoreError> {
+    async fn go_on(&mut self, which: Which, step: &Step<'_>) -> Result<(Progress, u32), StoreError> {
         let begun = Instant::now();
-        // Both share a step.
+        // Both walks share a step.
         let time = if self.restored.is_over { STEP_MAX } else { STEP_MAX / 2 };
         let mut deleted = 0;
-        while begun.elapsed() < time && !around.stop.is_cancelled() {
+        while begun.elapsed() < time && !step.stop.is_cancelled() {
             if self.walk(which).is_over {
                 return Ok((Progress::Idle, deleted));
             }
             let asked = Instant::now();
             let (after, rows_max) = (self.walk(which).after, self.walk(which).rows_max);
             let range = self.range(which);
-            let deletion = around.shared.store.delete_finished(after, rows_max, self.retention, range).await;
+            let deletion = step.context.store.delete_finished(after, rows_max, self.retention, range).await;
             let took = asked.elapsed();
             let deletion = match deletion {
                 Ok(deletion) => deletion,
                 Err(fault) => {
-                    self.narrow(which, &around.shared.store, fault, took).await?;
+                    self.narrow(which, &step.context.store, fault, took).await?;
                     continue;
                 }
             };
@@ -138,11 +134,11 @@ impl Deletions {
                 self.refused_in_a_row = 0;
             }
             if !deletion.is_end {
-                around.stop.run_until_cancelled(tokio::time::sleep(took / BREATH_PART)).await;
+                step.stop.run_until_cancelled(tokio::time::sleep(took / PAUSE_PART)).await;
             } else if which == Which::Restored {
                 self.restored.is_over = true;
             } else if self.own.begun.elapsed() >= self.own.pause(self.shortest()) {
-                self.own = self.own.next(around.shared.routed_below.load(Ordering::Relaxed));
+                self.own = self.own.next(step.context.routed_below.load(Ordering::Relaxed));
             } else {
                 return Ok((Progress::Idle, deleted));
             }
@@ -150,7 +146,7 @@ impl Deletions {
         Ok((Progress::Worked(0), deleted))
     }
 
-    /// What the database refuses is looked for in half as many rows. Alone, it is recorded, and passed over.
+    /// A batch was refused: halves the next one. An event that is refused alone is recorded and passed over.
     async fn narrow(
         &mut self,
         which: Which,
@@ -166,7 +162,7 @@ impl Deletions {
             self.walk(which).rows_max /= 2;
             return Ok(());
         }
-        // With nothing old enough it only looks.
+        // With this retention nothing is old enough: the statement only looks.
         let never = Retention { complete: FOR_EVER, failed: FOR_EVER };
         let looked = store.delete_finished(self.walk(which).after, 1, never, self.range(which)).await?;
         let Some(place) = looked.last else { return Err(fault) };
@@ -178,8 +174,8 @@ impl Deletions {
         Ok(())
     }
 
-    /// Events that were refused and whose time has come, each alone. When one gets through, those that were refused for the
-    /// same reason follow at once.
+    /// Tries refused events again whose time has come, each alone. When one is deleted, the events refused for the same reason
+    /// follow at once.
     async fn try_again(&mut self, store: &Store) -> Result<(), StoreError> {
         for place in store.find_refused_deletions(AGAIN_MAX).await? {
             let before = Position { id: place.id - 1, ..place };
@@ -197,7 +193,7 @@ impl Deletions {
         Ok(())
     }
 
-    /// Begins the next walk through what was restored, if it is time and anything was.
+    /// Begins the next walk through restored events, if it is time and there are any.
     async fn look_for_restored(&mut self, store: &Store) -> Result<(), StoreError> {
         let pause = self.restored.pause(self.shortest());
         if !self.restored.is_over || self.range_read.is_some_and(|read| read.elapsed() < pause) {
@@ -206,7 +202,7 @@ impl Deletions {
         let longest = self.retention.complete.max(self.retention.failed);
         self.restored_range = store.read_restored(longest + RESTORED_LATE_MAX).await?;
         self.range_read = Some(Instant::now());
-        // What lies below was met on the other walk.
+        // The other walk has met the events below.
         let ahead = self.restored_range.filter(|(_, until)| self.own.after.xid <= *until);
         self.restored = ahead.map_or_else(Walk::over, |(from, _)| {
             Walk::begin(self.own.after.max(Position { xid: from, id: 0 }), 0)

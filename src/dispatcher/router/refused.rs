@@ -1,27 +1,28 @@
-//! Events that the database refuses to route: a trigger, a constraint, damaged data stand in the way of one, not of the others.
+//! Events that the database refuses to route, because of a trigger, a constraint or damaged data. Such an event is set aside; the
+//! others go on.
 
 use tracing::warn;
 
 use super::Router;
+use crate::dispatcher::context::Progress;
 use crate::dispatcher::subscriptions::Subscriptions;
-use crate::dispatcher::work_loop::Progress;
 use crate::model::event::EventId;
 use crate::rules::halves::Halves;
 use crate::store::{Position, RefusedStage, StoreError, Stretch, is_duplicate, is_row_fault};
 
-/// Events that were refused alone, tried again in one step.
+/// How many refused events are tried again in one step.
 const RETRIES_MAX: usize = 50;
 
 impl Router {
-    /// The database refuses one of the next events: routes them in halves, and sets the one aside. What is left over for
-    /// want of slots is found by the next look for what is due.
+    /// The database refuses one of the next events: routes them in halves, and sets that one aside. Deliveries that find no
+    /// slot are found by the next search for due deliveries.
     pub(super) async fn route_in_halves(
         &mut self,
         from: Position,
         batch_max: usize,
         subscriptions: &mut Subscriptions,
     ) -> Result<Progress, StoreError> {
-        let places = self.shared.store.list_unrouted(from, batch_max).await?;
+        let places = self.context.store.list_unrouted(from, batch_max).await?;
         let mut routed = 0;
         let mut halves = Halves::new(places);
         while let Some(part) = halves.next_part() {
@@ -48,17 +49,17 @@ impl Router {
                 Err(fault) => return Err(fault),
             }
         }
-        self.shared.database_health.mention("an event cannot be routed and is set aside", fault);
+        self.context.database_health.log_failure("an event cannot be routed and is set aside", fault);
         self.has_refused = true;
-        self.shared.store.set_aside(RefusedStage::Route, place.id, fault).await
+        self.context.store.set_aside(RefusedStage::Route, place.id, fault).await
     }
 
     /// Tries events again that were refused before, each alone.
     pub(super) async fn try_refused(&mut self, subscriptions: &mut Subscriptions) -> Result<(), StoreError> {
-        for place in self.shared.store.list_refused_events(RETRIES_MAX).await? {
+        for place in self.context.store.list_refused_events(RETRIES_MAX).await? {
             let alone = Stretch { from: place, until: place };
             match self.route_alone(alone, subscriptions).await {
-                Ok(Some(_)) => self.shared.store.hasten_refused(RefusedStage::Route, place.id).await?,
+                Ok(Some(_)) => self.context.store.hasten_refused(RefusedStage::Route, place.id).await?,
                 Ok(None) => {} // Somebody has locked it.
                 Err(fault) if is_row_fault(&fault) => self.set_aside(place, &fault).await?,
                 Err(fault) => return Err(fault),
@@ -67,13 +68,13 @@ impl Router {
         Ok(())
     }
 
-    /// An event is routed once. One that somebody made pending by hand gets back the state that its deliveries are in:
-    /// whether it did.
+    /// Restores the status of an event that was routed before and made pending by hand: an event is routed only once. Returns
+    /// whether it was such an event.
     async fn restore(&self, id: EventId) -> Result<bool, StoreError> {
-        let is_restored = self.shared.store.restore_events(&[id]).await? > 0;
+        let is_restored = self.context.store.restore_events(&[id]).await? > 0;
         if is_restored {
             warn!(
-                "event {} was routed before, and had been made pending by hand: what its deliveries say counts; postrider.replay sends events again",
+                "event {} was routed before, and had been made pending by hand: restored its status from its deliveries; to send events again, use postrider.replay",
                 id.get()
             );
         }

@@ -1,5 +1,5 @@
-//! Outcomes that could not be written with their batch: because somebody has locked the row, which mostly ends soon, or because
-//! the database refuses it, which mostly lasts. They wait in memory, and their claims are kept meanwhile.
+//! Outcomes that could not be written with their batch: somebody has locked the row, which mostly ends soon, or the database
+//! refuses it, which mostly lasts. They wait in memory, and their claims stay known.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use tokio::time::Instant;
 use super::writer::Outgoing;
 use crate::model::delivery::DeliveryId;
 
-/// A locked row is tried again after this; each time after twice as long.
+/// A locked row is tried again after this, and then each time after twice as long.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 const LOCKED_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// How often the database is asked whether something refused is to be tried again: its clock says when.
+/// How often the database is asked which refused outcomes are to be tried again: its clock says when.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 
 /// The outcomes of one kind that wait.
 #[derive(Debug)]
 pub(super) struct Late<T> {
     waiting: Vec<Waiting<T>>,
-    /// When the database is asked next for what was refused.
+    /// When the database is asked next for refused outcomes.
     ask_at: Instant,
 }
 
@@ -44,7 +44,7 @@ impl<T: Outgoing> Late<T> {
         self.waiting.len()
     }
 
-    /// When something is to be done; none: nothing waits.
+    /// When something is to be done. `None` if nothing waits.
     pub(super) fn next(&self) -> Option<Instant> {
         let next = |waiting: &Waiting<T>| match waiting.why {
             Why::Locked { try_at, .. } => try_at,
@@ -53,13 +53,13 @@ impl<T: Outgoing> Late<T> {
         self.waiting.iter().map(next).min()
     }
 
-    /// Somebody has locked its row. `pause` is what it waited before, if it did.
+    /// Adds an outcome whose row is locked. `pause` is how long it waited before, if it did.
     pub(super) fn add_locked(&mut self, outcome: T, pause: Option<Duration>) {
         let pause = pause.map_or(LOCKED_PAUSE, |pause| (pause * 2).min(LOCKED_PAUSE_MAX));
         self.waiting.push(Waiting { outcome, why: Why::Locked { try_at: Instant::now() + pause, pause } });
     }
 
-    /// The database refused it alone, and has a record of that.
+    /// Adds an outcome that the database refused alone, and has recorded as refused.
     pub(super) fn add_refused(&mut self, outcome: T) {
         if self.ask_at <= Instant::now() {
             self.ask_at = Instant::now() + REFUSED_PAUSE;
@@ -67,7 +67,7 @@ impl<T: Outgoing> Late<T> {
         self.waiting.push(Waiting { outcome, why: Why::Refused });
     }
 
-    /// At most so many of the locked ones whose time has come, each with how long it waited.
+    /// Takes at most `count_max` of the locked ones whose time has come, each with how long it waited.
     pub(super) fn take_locked(&mut self, now: Instant, count_max: usize) -> Vec<(T, Duration)> {
         let is_due =
             |waiting: &mut Waiting<T>| matches!(waiting.why, Why::Locked { try_at, .. } if try_at <= now);
@@ -89,7 +89,7 @@ impl<T: Outgoing> Late<T> {
         refused.map(|waiting| waiting.outcome.delivery_id()).collect()
     }
 
-    /// These of the refused ones.
+    /// Takes these refused ones.
     pub(super) fn take_refused(&mut self, ids: &[DeliveryId]) -> Vec<T> {
         let ids: HashSet<DeliveryId> = ids.iter().copied().collect();
         let is_one = |waiting: &mut Waiting<T>| {

@@ -1,4 +1,4 @@
-//! Writes batches of outcomes, and later those that could not be written with their batch.
+//! Writes batches of outcomes, and later the outcomes that could not be written with their batch.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,24 +24,24 @@ use crate::store::{
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// After somebody's lock was met, locked rows are left at once for so long; it costs a little more than to wait for none.
+/// For so long after a locked row was met, locked rows are skipped at once. That costs a little more than not to expect any.
 const LOCKS_EXPECTED: Duration = Duration::from_secs(30);
-/// So many outcomes wait without taking room from other deliveries.
+/// How many outcomes may wait without taking room from other deliveries.
 const LATE_MAX: usize = 2_000;
 /// How long a dispatcher that stops waits for locked rows.
 const LAST_TRIES: Duration = Duration::from_secs(2);
 
-/// Somebody else took the deliveries over meanwhile. How many there are is counted, and said once.
+/// Another dispatcher took the deliveries over. A metric counts them; the log says it once.
 #[derive(Debug, Error)]
 #[error("their claims were lost")]
 struct ClaimsLost;
 
-/// Their rows are locked by transactions that are none of ours.
+/// Their rows are locked by transactions of others.
 #[derive(Debug, Error)]
 #[error("somebody's open transaction holds their rows; they are written when it ends")]
-struct HeldUp;
+struct RowsLocked;
 
-/// See the module.
+/// Writes outcomes.
 pub(super) struct Writer {
     store: Store,
     scheduler: Arc<Scheduler>,
@@ -49,23 +49,23 @@ pub(super) struct Writer {
     metrics: Arc<Metrics>,
     database_health: Arc<DatabaseHealth>,
     late: Late<Attempted>,
-    late_given_back: Late<GivenBack>,
-    /// So many of those that wait take room from other deliveries: they came when there were too many.
+    late_released: Late<GivenBack>,
+    /// How many of the waiting outcomes take room from other deliveries, because they came when there were too many.
     holding_room: usize,
-    leaves_locked_until: Option<Instant>,
+    skips_locked_until: Option<Instant>,
 }
 
-/// What is written of a claimed delivery.
+/// A row to write for a claimed delivery.
 pub(super) trait Outgoing: Sized + Send + Sync {
-    /// What the database refuses, when it refuses it.
+    /// The stage under which a refusal is recorded.
     const STAGE: RefusedStage;
     fn delivery_id(&self) -> DeliveryId;
     fn claim_id(&self) -> ClaimId;
-    /// A text that this database's encoding cannot hold must not keep the outcome from being recorded.
+    /// Drops characters that the database's encoding may not have: the outcome must be recorded all the same.
     fn drop_foreign_characters(&mut self) {}
-    /// Those of its kind that wait.
+    /// The outcomes of its kind that wait.
     fn late(writer: &mut Writer) -> &mut Late<Self>;
-    /// Writes them in one statement; returns those that somebody has locked.
+    /// Writes a part in one statement; returns the deliveries whose rows are locked.
     fn write(
         part: &[Self],
         writer: &Writer,
@@ -74,34 +74,34 @@ pub(super) trait Outgoing: Sized + Send + Sync {
 }
 
 impl Writer {
-    pub(super) fn new(settle: &Settler) -> Self {
+    pub(super) fn new(settler: &Settler) -> Self {
         Self {
-            store: settle.store.clone(),
-            scheduler: Arc::clone(&settle.scheduler),
-            bell: Arc::clone(&settle.bell),
-            metrics: Arc::clone(&settle.metrics),
-            database_health: Arc::clone(&settle.database_health),
+            store: settler.store.clone(),
+            scheduler: Arc::clone(&settler.scheduler),
+            bell: Arc::clone(&settler.bell),
+            metrics: Arc::clone(&settler.metrics),
+            database_health: Arc::clone(&settler.database_health),
             late: Late::new(),
-            late_given_back: Late::new(),
+            late_released: Late::new(),
             holding_room: 0,
-            leaves_locked_until: None,
+            skips_locked_until: None,
         }
     }
 
-    /// Writes a batch, however long the database is away: outcomes are kept in memory until they are written, or until the
-    /// claim behind them is lost.
+    /// Writes a batch, however long the database is away: outcomes stay in memory until they are written, or until their claim
+    /// is lost.
     pub(super) async fn write(&mut self, batch: Batch) {
         let has_pending = batch.has_pending;
         self.write_all(batch.attempted).await;
-        self.write_all(batch.given_back).await;
-        self.database_health.ended(Stage::Settler);
+        self.write_all(batch.released).await;
+        self.database_health.succeeded(Stage::Settler);
         if has_pending {
-            // The sleeping loop does not know yet when these are due.
+            // The work loop may sleep, and does not know yet when these are due.
             self.bell.look_now();
         }
     }
 
-    /// Waits until something that was put off may be written.
+    /// Waits until a waiting outcome may be written.
     pub(super) async fn is_due(&self) {
         match self.next() {
             Some(at) => sleep_until(at).await,
@@ -109,26 +109,26 @@ impl Writer {
         }
     }
 
-    /// Whether something that was put off should be written by now.
+    /// Whether a waiting outcome should be written by now.
     pub(super) fn is_late(&self) -> bool {
         self.next().is_some_and(|at| at <= Instant::now())
     }
 
-    /// Writes what was put off and can be written now.
+    /// Writes the waiting outcomes that can be written now.
     pub(super) async fn write_late(&mut self) {
         self.try_late::<Attempted>().await;
         self.try_late::<GivenBack>().await;
-        self.database_health.ended(Stage::Settler);
+        self.database_health.succeeded(Stage::Settler);
     }
 
-    /// No report can come any more: waits a little for what somebody has locked, and leaves the rest to the end of the lease.
+    /// No report can come any more: waits a little for locked rows, and leaves the others to the end of the lease.
     pub(super) async fn finish(mut self) {
         let until = Instant::now() + LAST_TRIES;
         while let Some(at) = self.next().filter(|at| *at <= until) {
             sleep_until(at).await;
             self.write_late().await;
         }
-        let left = self.late.len() + self.late_given_back.len();
+        let left = self.late.len() + self.late_released.len();
         if left > 0 {
             warn!(
                 "{left} outcomes could not be written; their deliveries are attempted again after the lease"
@@ -137,7 +137,7 @@ impl Writer {
     }
 
     fn next(&self) -> Option<Instant> {
-        [self.late.next(), self.late_given_back.next()].into_iter().flatten().min()
+        [self.late.next(), self.late_released.next()].into_iter().flatten().min()
     }
 
     /// Writes a batch in one statement; in halves, if the database refuses one of them.
@@ -145,10 +145,10 @@ impl Writer {
         let mut halves = Halves::new(batch);
         while let Some(mut part) = halves.next_part() {
             match self.write_part(&mut part).await {
-                Ok(held_up) => {
-                    let (held_up, written) = split(part, &held_up);
+                Ok(locked) => {
+                    let (locked, written) = split(part, &locked);
                     self.scheduler.settled(&claim_ids(&written));
-                    for outcome in held_up {
+                    for outcome in locked {
                         self.put_off();
                         T::late(self).add_locked(outcome, None);
                     }
@@ -166,22 +166,22 @@ impl Writer {
     /// One more outcome waits. It takes no room from others, as long as there are not too many.
     fn put_off(&mut self) {
         self.metrics.put_off();
-        if self.late.len() + self.late_given_back.len() < LATE_MAX {
-            self.scheduler.put_off(1);
+        if self.late.len() + self.late_released.len() < LATE_MAX {
+            self.scheduler.release_room(1);
         } else {
             self.holding_room += 1;
         }
     }
 
-    /// These need not wait any more.
+    /// These outcomes need not wait any more.
     fn settled_late<T: Outgoing>(&mut self, written: &[T]) {
         let holding = self.holding_room.min(written.len());
         self.holding_room -= holding;
-        self.scheduler.put_off(holding);
-        self.scheduler.settled_late(&claim_ids(written));
+        self.scheduler.release_room(holding);
+        self.scheduler.claims().settle(&claim_ids(written));
     }
 
-    /// Tries what was put off: locked rows whose time has come together, refused ones each alone.
+    /// Tries the waiting outcomes again: those with locked rows together if their time has come, refused ones each alone.
     async fn try_late<T: Outgoing>(&mut self) {
         let now = Instant::now();
         let (locked, pauses): (Vec<T>, Vec<Duration>) =
@@ -190,10 +190,10 @@ impl Writer {
         let mut halves = Halves::new(locked);
         while let Some(mut part) = halves.next_part() {
             match self.write_part(&mut part).await {
-                Ok(held_up) => {
-                    let (held_up, written) = split(part, &held_up);
+                Ok(locked) => {
+                    let (locked, written) = split(part, &locked);
                     self.settled_late(&written);
-                    for outcome in held_up {
+                    for outcome in locked {
                         T::late(self).add_locked(outcome, pause);
                     }
                 }
@@ -212,19 +212,19 @@ impl Writer {
         if asked.is_empty() {
             return;
         }
-        // What cannot be asked for now is asked for next time.
+        // If the question fails, it is asked again next time.
         let due = self.store.list_refused_due(T::STAGE, &asked).await.unwrap_or_default();
         for outcome in T::late(self).take_refused(&due) {
             let mut alone = vec![outcome];
             match self.write_part(&mut alone).await {
-                Ok(held_up) => {
-                    let (held_up, written) = split(alone, &held_up);
+                Ok(locked) => {
+                    let (locked, written) = split(alone, &locked);
                     self.settled_late(&written);
                     for outcome in &written {
                         let hastened = self.store.hasten_refused(T::STAGE, outcome.delivery_id().get()).await;
                         drop(hastened); // The others are tried when it is their time.
                     }
-                    for outcome in held_up {
+                    for outcome in locked {
                         T::late(self).add_locked(outcome, None);
                     }
                 }
@@ -239,56 +239,56 @@ impl Writer {
 
     /// Keeps an outcome that the database refuses alone, and records why.
     async fn set_aside<T: Outgoing>(&mut self, outcome: T, fault: &StoreError) {
-        self.database_health.mention("an outcome is refused and set aside", fault);
+        self.database_health.log_failure("an outcome is refused and set aside", fault);
         if let Err(fault) = self.store.set_aside(T::STAGE, outcome.delivery_id().get(), fault).await {
             // Without a record it is tried again as if its row were locked.
-            self.database_health.mention("a refused outcome is not recorded", &fault);
+            self.database_health.log_failure("a refused outcome is not recorded", &fault);
             return T::late(self).add_locked(outcome, Some(BACKOFF_MAX));
         }
         T::late(self).add_refused(outcome);
     }
 
-    /// Writes a part, however long the database is away; returns what somebody has locked.
+    /// Writes a part, however long the database is away; returns the deliveries whose rows are locked.
     ///
     /// # Errors
     /// [`StoreError`]: the database refuses one of them.
     async fn write_part<T: Outgoing>(&mut self, part: &mut [T]) -> Result<Vec<DeliveryId>, StoreError> {
-        let finished = self.scheduler.finishing(&claim_ids(part));
+        let finished = self.scheduler.claims().finished_by(&claim_ids(part));
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         let mut is_ascii = false;
         loop {
             let fault = match T::write(part, self, &finished).await {
-                Ok(held_up) => {
-                    if !held_up.is_empty() {
+                Ok(locked) => {
+                    if !locked.is_empty() {
                         self.expect_locks();
-                        self.database_health.mention("outcomes wait", &HeldUp);
+                        self.database_health.log_failure("outcomes wait", &RowsLocked);
                     }
-                    return Ok(held_up);
+                    return Ok(locked);
                 }
                 Err(fault) => fault,
             };
-            if is_lock_timeout(&fault) && !self.leaves_locked() {
+            if is_lock_timeout(&fault) && !self.skips_locked() {
                 self.expect_locks();
             } else if is_data_fault(&fault) && !is_ascii {
                 self.database_health
-                    .mention("outcomes not written, trying again without foreign characters", &fault);
+                    .log_failure("outcomes not written, trying again without foreign characters", &fault);
                 part.iter_mut().for_each(T::drop_foreign_characters);
                 is_ascii = true;
             } else if is_row_fault(&fault) {
                 return Err(fault);
             } else {
-                self.database_health.began(Stage::Settler, &fault);
+                self.database_health.failed(Stage::Settler, &fault);
                 sleep(backoff.pause()).await;
             }
         }
     }
 
     fn expect_locks(&mut self) {
-        self.leaves_locked_until = Some(Instant::now() + LOCKS_EXPECTED);
+        self.skips_locked_until = Some(Instant::now() + LOCKS_EXPECTED);
     }
 
-    fn leaves_locked(&self) -> bool {
-        self.leaves_locked_until.is_some_and(|until| Instant::now() < until)
+    fn skips_locked(&self) -> bool {
+        self.skips_locked_until.is_some_and(|until| Instant::now() < until)
     }
 }
 
@@ -318,12 +318,12 @@ impl Outgoing for Attempted {
         writer: &Writer,
         finished: &[ClaimId],
     ) -> Result<Vec<DeliveryId>, StoreError> {
-        let locked = if writer.leaves_locked() { Locked::Left } else { Locked::WaitedFor };
+        let locked = if writer.skips_locked() { Locked::Left } else { Locked::WaitedFor };
         let settled = writer.store.settle_deliveries(part, finished, locked).await?;
         let lost = part.len().saturating_sub(settled.count + settled.held_up.len());
         writer.metrics.settled(settled.count, lost);
         if lost > 0 {
-            writer.database_health.mention("outcomes not written", &ClaimsLost);
+            writer.database_health.log_failure("outcomes not written", &ClaimsLost);
         }
         Ok(settled.held_up)
     }
@@ -341,7 +341,7 @@ impl Outgoing for GivenBack {
     }
 
     fn late(writer: &mut Writer) -> &mut Late<Self> {
-        &mut writer.late_given_back
+        &mut writer.late_released
     }
 
     async fn write(
@@ -358,8 +358,8 @@ fn claim_ids<T: Outgoing>(outcomes: &[T]) -> Vec<ClaimId> {
     outcomes.iter().map(T::claim_id).collect()
 }
 
-/// Those that are held up, and the others.
-fn split<T: Outgoing>(part: Vec<T>, held_up: &[DeliveryId]) -> (Vec<T>, Vec<T>) {
-    let held_up: HashSet<DeliveryId> = held_up.iter().copied().collect();
-    part.into_iter().partition(|outcome| held_up.contains(&outcome.delivery_id()))
+/// Divides a part into the locked outcomes and the others.
+fn split<T: Outgoing>(part: Vec<T>, locked: &[DeliveryId]) -> (Vec<T>, Vec<T>) {
+    let locked: HashSet<DeliveryId> = locked.iter().copied().collect();
+    part.into_iter().partition(|outcome| locked.contains(&outcome.delivery_id()))
 }

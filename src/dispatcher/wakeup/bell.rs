@@ -1,12 +1,16 @@
 //! The bell: wake-ups without a NOTIFY per commit. One advisory lock says whether somebody sleeps.
 //!
-//! A producer's trigger tries it in shared mode. Got it: a dispatcher is awake and will look again after that
-//! transaction; nothing is sent. Refused: the leader sleeps with the bell armed; the producer rings (NOTIFY).
-//! The leader, finding nothing, tries it exclusively. Refused: a producer that did not ring is still in flight: nap and
-//! look again. Got it: look **once more**, and only then sleep. PostgreSQL makes a commit visible before it gives back
-//! the transaction's locks, so whoever holds the bell sees every row of every producer that did not ring.
-//! `tests/it/bell_model.rs` searches all interleavings; without the second look, or without the lock check, one loses a
-//! wake-up.
+//! A producer's trigger tries to lock it in shared mode:
+//! - It gets the lock: a dispatcher is awake, and will look again after that transaction. Nothing is sent.
+//! - It is refused: the leader sleeps with the bell armed. The producer rings (NOTIFY).
+//!
+//! A leader that found nothing tries to lock it exclusively:
+//! - It is refused: a producer that did not ring is still in flight. The leader naps and looks again.
+//! - It gets the lock: it looks **once more**, and only then sleeps.
+//!
+//! PostgreSQL makes a commit visible before it releases the transaction's locks. So a leader that holds the bell sees every row
+//! of every producer that did not ring. `tests/it/bell_model.rs` searches all interleavings: without the second look, or without
+//! the lock check, a wake-up is lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,28 +30,28 @@ pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Bell {
     look: watch::Sender<u64>,
-    state: Mutex<State>,
-    /// Told when the wake mode, the leadership, or the dispatchers beside this one change.
+    state: Mutex<BellState>,
+    /// Notified when the wake mode, the leadership, or the dispatchers beside this one change.
     changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct BellState {
     session: Option<Arc<ListenSession>>,
     wake: WakeState,
 }
 
-/// The listening connection while it is proven to work: the session locks live and die with it.
+/// The listening connection while it is proven to work: session locks end with it.
 #[derive(Debug)]
 pub struct ListenSession {
     client: Client,
     statements: Statements,
     is_leader: AtomicBool,
-    /// Told when the connection does not answer any more.
+    /// Cancelled when the connection does not answer any more.
     broken: CancellationToken,
 }
 
-/// What is asked on the listening connection, prepared once.
+/// The statements of the listening connection, prepared once.
 #[derive(Debug)]
 struct Statements {
     take_leadership: Prepared,
@@ -59,11 +63,11 @@ struct Statements {
 /// Whether this dispatcher may sleep until it is rung.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Armed {
-    /// Yes, after looking once more: producers ring from now on.
+    /// It may, after it has looked once more: producers ring from now on.
     Yes,
     /// A producer that did not ring is in flight: nap and look again.
     ProducersInFlight,
-    /// Somebody else leads, or there is no listening connection: sleep until rung or until the poll.
+    /// Another dispatcher leads, or there is no listening connection: sleep until rung or until the poll.
     NotOurs,
 }
 
@@ -73,7 +77,7 @@ impl Bell {
         let wake = WakeState { mode: WakeMode::Poll, reason: Some(reason.to_owned()) };
         Self {
             look: watch::Sender::new(0),
-            state: Mutex::new(State { session: None, wake }),
+            state: Mutex::new(BellState { session: None, wake }),
             changed: Notify::new(),
         }
     }
@@ -139,7 +143,7 @@ impl Bell {
         {
             session.is_leader.store(true, Ordering::Relaxed);
             self.changed.notify_one();
-            // Whoever went to sleep before it led did not arm the bell.
+            // A dispatcher that went to sleep before it led did not arm the bell.
             self.look_now();
             info!("leading: this dispatcher arms the bell");
         }
@@ -167,8 +171,8 @@ impl Bell {
         }
     }
 
-    /// Wakes the other dispatchers: while the leader is awake producers are silent, so idle siblings hear of work
-    /// only from it, and of what one leaves to others from whoever leaves it. Returns whether it rang.
+    /// Wakes the other dispatchers. While the leader is awake producers are silent, so idle siblings hear of work only from the
+    /// leader, or from a dispatcher that leaves deliveries to them. Returns whether it rang.
     pub async fn ring(&self) -> bool {
         let Some(session) = self.session() else { return false };
         session.ask(&session.statements.ring).await.is_some()
@@ -178,7 +182,7 @@ impl Bell {
         self.lock().session.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BellState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -204,7 +208,7 @@ impl ListenSession {
         matches!(check, Ok(Ok(())))
     }
 
-    /// Runs a statement whose first column says yes or no; none: the connection is broken.
+    /// Runs a statement whose first column says yes or no. `None` if the connection is broken.
     async fn ask(&self, statement: &Prepared) -> Option<bool> {
         let rows = tokio::time::timeout(ANSWER_DEADLINE, self.client.query(statement, &[])).await;
         let Ok(Ok(rows)) = rows else {

@@ -1,5 +1,5 @@
-//! The listening connection: its own, because pooled ones drop notifications; always read, because a listener that stops
-//! reading pins the server's notification queue until producers' commits fail. Its `Err` means "reconnect".
+//! The listening connection. It is not pooled, because pooled connections drop notifications. It is always read: a listener that
+//! stops reading pins the server's notification queue until producers' commits fail. An `Err` here means "reconnect".
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::dispatcher::wakeup::bell::{Bell, ListenSession};
 use crate::rules::backoff::Backoff;
 use crate::store::{ConnectError, DatabaseUrl, Session, Store, first_value, one_line};
 
-/// For LISTEN and what else a connection begins with.
+/// Deadline for LISTEN and the other statements at the beginning of a connection.
 const SETUP_DEADLINE: Duration = Duration::from_secs(10);
 const CANARY_DEADLINE: Duration = Duration::from_secs(5);
-/// Between two proofs that notifications come back.
+/// Pause between two proofs that notifications come back.
 const CANARY_PAUSE: Duration = Duration::from_secs(30);
 /// Often enough that the server may end a silent session soon ([`Session::LISTENER_GUARD`]).
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// From here on the filling of the notification queue is warned about.
+/// The notification queue is warned about when this part of it is full.
 pub(crate) const QUEUE_WARN: f64 = 0.1;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -40,11 +40,11 @@ pub(crate) struct Listener {
     pub url: DatabaseUrl,
     /// Sounds the canary on another connection.
     pub store: Store,
-    /// Told when notifications come and when the connection comes and goes.
+    /// Learns of notifications, and when the connection comes and goes.
     pub bell: Arc<Bell>,
     /// Counts rings and reconnects.
     pub metrics: Arc<Metrics>,
-    /// Told of failures.
+    /// Learns of failures.
     pub database_health: Arc<DatabaseHealth>,
     /// Whether the notification queue was filling up when it was last seen.
     pub queue: QueueWatch,
@@ -56,7 +56,7 @@ pub(crate) struct QueueWatch {
     is_filling: AtomicBool,
 }
 
-/// Why there is no listening connection. Its text is shown as the wake reason.
+/// Why there is no listening connection. The text is shown as the wake reason.
 #[derive(Debug, Error)]
 enum ListenError {
     #[error("cannot connect to listen")]
@@ -87,7 +87,7 @@ impl Listener {
             };
             self.bell.disconnect(&one_line(&fault));
             let pause = if matches!(fault, ListenError::Silent) { SILENT_RETRY } else { backoff.pause() };
-            self.database_health.mention("polling until notifications work again", &fault);
+            self.database_health.log_failure("polling until notifications work again", &fault);
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
@@ -100,7 +100,7 @@ impl Listener {
     async fn listen(&self, stop: &CancellationToken, backoff: &mut Backoff) -> Result<(), ListenError> {
         let (client, connection) = self.url.connect(Session::Listener).await.map_err(ListenError::Connect)?;
         let broken = CancellationToken::new();
-        let ears = Ears {
+        let handler = NotificationHandler {
             bell: Arc::clone(&self.bell),
             metrics: Arc::clone(&self.metrics),
             pid: Arc::default(),
@@ -108,8 +108,8 @@ impl Listener {
         };
         let mut pump = JoinSet::new();
         // A task of its own, so that the socket is read whatever else is waited for.
-        pump.spawn(pump_messages(connection, ears.clone()));
-        let session = Arc::new(self.set_up(client, &ears, broken.clone()).await?);
+        pump.spawn(pump_messages(connection, handler.clone()));
+        let session = Arc::new(self.set_up(client, &handler, broken.clone()).await?);
         self.bell.connect(Arc::clone(&session));
         self.bell.seek_leadership().await;
         info!("listening for notifications");
@@ -120,7 +120,7 @@ impl Listener {
             () = broken.cancelled() => Err(ListenError::Unanswered),
             _ = pump.join_next() => Err(ListenError::Ended),
             fault = self.keep_beating(&session) => Err(fault),
-            fault = self.keep_proving(&ears) => Err(fault),
+            fault = self.keep_proving(&handler) => Err(fault),
         }
     }
 
@@ -128,15 +128,15 @@ impl Listener {
     async fn set_up(
         &self,
         client: Client,
-        ears: &Ears,
+        handler: &NotificationHandler,
         broken: CancellationToken,
     ) -> Result<ListenSession, ListenError> {
         // Without a prepared statement: a transaction pooler may stand in front.
         let listen = "listen postrider; listen postrider_canary; select pg_catalog.pg_backend_pid()";
         let answer = answered(client.simple_query(listen)).await?;
         let pid = first_value(&answer).and_then(|pid| pid.parse().ok());
-        ears.pid.store(pid.unwrap_or_default(), Ordering::Relaxed);
-        self.prove(ears).await?;
+        handler.pid.store(pid.unwrap_or_default(), Ordering::Relaxed);
+        self.prove(handler).await?;
         answered(async {
             client.batch_execute(Session::LISTENER_PATH).await?;
             client.batch_execute(Session::LISTENER_GUARD).await?;
@@ -145,8 +145,8 @@ impl Listener {
         .await
     }
 
-    /// Shows the server that somebody is there, and sees that it is. Whoever does not lead asks for the leadership
-    /// besides: it is free a moment after the leader's connection ended, for whatever reason.
+    /// Shows the server that this client lives, and checks that the server does. A dispatcher that does not lead also asks for
+    /// the leadership: it is free a moment after the leader's connection ended, for whatever reason.
     async fn keep_beating(&self, session: &ListenSession) -> ListenError {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
@@ -157,10 +157,10 @@ impl Listener {
         }
     }
 
-    async fn keep_proving(&self, ears: &Ears) -> ListenError {
+    async fn keep_proving(&self, handler: &NotificationHandler) -> ListenError {
         loop {
             tokio::time::sleep(CANARY_PAUSE).await;
-            if let Err(fault) = self.prove(ears).await {
+            if let Err(fault) = self.prove(handler).await {
                 return fault;
             }
         }
@@ -168,9 +168,9 @@ impl Listener {
 
     /// Proves that a notification sent on another connection arrives on this one: a transaction pooler in front
     /// accepts LISTEN and delivers nothing.
-    async fn prove(&self, ears: &Ears) -> Result<(), ListenError> {
-        let mut canary = ears.canary.subscribe();
-        let whose = ears.pid.load(Ordering::Relaxed).to_string();
+    async fn prove(&self, handler: &NotificationHandler) -> Result<(), ListenError> {
+        let mut canary = handler.canary.subscribe();
+        let whose = handler.pid.load(Ordering::Relaxed).to_string();
         let queue_usage = self.store.sound_canary(&whose).await.map_err(ListenError::Canary)?;
         if self.queue.begins_to_fill(queue_usage) {
             warn!(
@@ -185,7 +185,7 @@ impl Listener {
 }
 
 impl QueueWatch {
-    /// Whether it has more in it than it should, for the first time since it had not.
+    /// Whether the queue is fuller than it should be, for the first time since it was not.
     fn begins_to_fill(&self, usage: f64) -> bool {
         let is_filling = usage >= QUEUE_WARN;
         let was_filling = self.is_filling.swap(is_filling, Ordering::Relaxed);
@@ -193,7 +193,7 @@ impl QueueWatch {
     }
 }
 
-/// What the listening connection answers in time.
+/// The answer of the listening connection, if it comes in time.
 async fn answered<T>(
     asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, ListenError> {
@@ -201,19 +201,19 @@ async fn answered<T>(
     answer.map_err(|_elapsed| ListenError::Mute)?.map_err(ListenError::Refused)
 }
 
-/// What hears the notifications of one connection.
+/// Handles the notifications of one connection.
 #[derive(Clone)]
-struct Ears {
+struct NotificationHandler {
     bell: Arc<Bell>,
     metrics: Arc<Metrics>,
     /// The connection's backend; 0 until it is known.
     pid: Arc<AtomicI32>,
-    /// Changes whenever its own canary sings.
+    /// Changes whenever its own canary comes back.
     canary: watch::Sender<()>,
 }
 
-impl Ears {
-    fn hear(&self, notification: &Notification) {
+impl NotificationHandler {
+    fn handle(&self, notification: &Notification) {
         let pid = self.pid.load(Ordering::Relaxed);
         // A payload is a hint at most: anybody may send one.
         match notification.channel() {
@@ -231,14 +231,14 @@ impl Ears {
 }
 
 /// Reads the socket until it ends.
-async fn pump_messages<S, T>(mut connection: Connection<S, T>, ears: Ears)
+async fn pump_messages<S, T>(mut connection: Connection<S, T>, handler: NotificationHandler)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
 {
     while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
         if let AsyncMessage::Notification(notification) = message {
-            ears.hear(&notification);
+            handler.handle(&notification);
         }
     }
 }

@@ -1,19 +1,19 @@
-//! Where a secret belongs: what is bound in when it is sealed.
+//! The place of a secret: a sealed secret is bound to it.
 
 use url::Url;
 
-/// Where a secret belongs.
+/// The place of a secret.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The endpoint's.
+    /// Id of the endpoint.
     pub endpoint_id: &'a str,
-    /// Its text, as it is stored.
+    /// URL of the endpoint, as it is stored.
     pub url: &'a str,
-    /// What the secret is for.
+    /// Purpose of the secret.
     pub field: Field,
 }
 
-/// What a secret is for. Secrets that were rotated out are [`Field::Secret`] too.
+/// Purpose of a secret. Secrets that were rotated out are [`Field::Secret`] too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// Signs requests.

@@ -77,6 +77,7 @@ const OBJECTS: &[File] = objects! {
     function "webhook_id"
     function "random_secret"
     function "existing_endpoint"
+    function "write_endpoint"
     function "put_endpoint"
     function "pause_endpoint"
     function "resume_endpoint"

@@ -37,6 +37,7 @@ async fn put_replaces_all_that_it_says_and_keeps_the_secret() {
     let body = json!({
         "url": "http://127.0.0.1:61999/other", "topics": ["b", "c.**"], "headers": { "x-a": "b" }, "max_in_flight": 7,
         "rate_limit": "5/s", "timeout": "3s", "retry_schedule": ["1s", "2m"], "ordered": false,
+        "description": "theirs",
     });
 
     let changed = api.send("PUT", "/v1/endpoints/one", &body).await.json();
@@ -51,6 +52,7 @@ async fn put_replaces_all_that_it_says_and_keeps_the_secret() {
         ("timeout", json!("3s")),
         ("retry_schedule", json!(["1s", "2m"])),
         ("ordered", json!(false)),
+        ("description", json!("theirs")),
         ("state", json!("enabled")),
         ("secret", Value::Null),
     ] {
@@ -65,6 +67,7 @@ async fn put_names_every_field_that_is_wrong() {
     let body = json!({
         "url": "ftp://example.com", "topics": ["a..b"], "headers": { "Host": "x" }, "secret": "hunter2",
         "max_in_flight": 0, "rate_limit": "5", "timeout": "3", "retry_schedule": ["1"], "ordered": true,
+        "description": "ä".repeat(501),
     });
 
     let refused = api.send("PUT", "/v1/endpoints/a%20b", &body).await;
@@ -77,6 +80,7 @@ async fn put_names_every_field_that_is_wrong() {
     assert_eq!(
         named,
         [
+            "description",
             "headers",
             "id",
             "max_in_flight",

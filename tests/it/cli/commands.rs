@@ -169,7 +169,7 @@ async fn list_shows_every_endpoint_as_json_without_its_secret() {
         "id": "one", "url": "https://example.com/1", "topics": ["a"], "header_names": [], "max_in_flight": 64,
         "rate_limit": null, "timeout": "3s", "retry_schedule": ["5s", "5m"], "ordered": false, "state": "enabled",
         "reason": null, "format": "webhook", "public_key": null, "has_auth": false, "has_client_certificate": false,
-        "ca_certificates": null,
+        "ca_certificates": null, "description": null,
         "pending": 0, "in_progress": 0, "failed_24h": 0, "complete_24h": 0, "oldest_pending_at": null,
         "last_success_at": null, "last_failure_at": null, "consecutive_failures": 0,
         "circuit": "closed", "next_probe_at": null, "failing_since": null, "disabled_at": null,

@@ -41,6 +41,8 @@ async fn what_is_typed_is_what_is_stored() {
         "X-One: 1",
         "--header",
         "x-two:  a: b ",
+        "--description",
+        "Theirs: ask #orders",
     ]);
 
     let output = CommandOutput::run(&database.url, &args).await;
@@ -48,12 +50,14 @@ async fn what_is_typed_is_what_is_stored() {
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     database
         .assert_row(
-            "select id, url, topics, secret, max_in_flight, rate_limit, timeout, retry_schedule, headers, state
+            "select id, url, topics, secret, max_in_flight, rate_limit, timeout, retry_schedule, headers, state,
+                     description
              from postrider.endpoint",
             json!({
                 "id": "one", "url": URL, "topics": ["order.*", "invoice.**"], "secret": SECRET, "max_in_flight": 7,
                 "rate_limit": "50/s", "timeout": "00:00:03", "retry_schedule": ["00:00:05", "00:05:00", "01:30:00"],
-                "headers": {"X-One": "1", "x-two": "a: b"}, "state": "enabled"
+                "headers": {"X-One": "1", "x-two": "a: b"}, "state": "enabled",
+                "description": "Theirs: ask #orders"
             }),
         )
         .await;
@@ -201,6 +205,15 @@ async fn a_limit_that_is_none_is_refused() {
 
         assert_refused(&output, name, value);
     }
+}
+
+#[tokio::test]
+async fn an_endless_description_is_refused() {
+    let description = "ä".repeat(501);
+
+    let output = CommandOutput::run(NOWHERE, &put(&["--description", &description])).await;
+
+    assert_refused(&output, "description", "501 characters");
 }
 
 #[tokio::test]

@@ -149,7 +149,7 @@ async fn survive(fault: impl AsyncFn(&Server)) {
     database.until_settled().await;
     database.assert_counts_agree().await;
     assert_eq!(watched.probe("healthz").await, 200);
-    watched.dispatcher.logged("does its work again").await;
+    watched.dispatcher.logged("database recovered").await;
 }
 
 /// A signal to a backend.

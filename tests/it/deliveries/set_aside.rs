@@ -24,15 +24,19 @@ async fn an_event_that_is_refused_is_seen_with_its_reason_until_it_gets_through(
     scene.assert_good_ones_are_done().await;
     scene.soon("select count(*) = 1 from postrider.set_aside").await;
 
-    assert!(
-        scene
-            .database
-            .is("select s.stage = 'route' and s.event_id = o.id and s.delivery_id is null and s.topic = 'bad.one'
-                     and s.reason like 'the ledger is closed%' and s.tries = 1
-                     and s.next_try_at between s.since + interval '4 s' and s.since + interval '6 s'
-                 from postrider.set_aside as s, postrider.outbox as o where o.topic like 'bad%'")
-            .await
-    );
+    scene
+        .database
+        .assert_row(
+            "select s.stage, s.event_id = o.id as is_bad_event, s.delivery_id, s.topic,
+                    s.reason like 'the ledger is closed%' as has_reason, s.tries,
+                    s.next_try_at between s.since + interval '4 s' and s.since + interval '6 s' as is_soon
+             from postrider.set_aside as s, postrider.outbox as o where o.topic like 'bad%'",
+            json!({
+                "stage": "route", "is_bad_event": true, "delivery_id": null, "topic": "bad.one", "has_reason": true,
+                "tries": 1, "is_soon": true
+            }),
+        )
+        .await;
     refuse_no_more(&scene.database).await;
     scene.assert_all_is_done().await;
     scene.database.until("select not exists (select from postrider.set_aside)").await;
@@ -47,14 +51,18 @@ async fn an_outcome_that_is_refused_is_seen_with_its_endpoint_and_its_request_is
     scene.assert_good_ones_are_done().await;
     scene.soon("select count(*) = 1 from postrider.set_aside").await;
 
-    assert!(
-        scene
-            .database
-            .is("select s.stage = 'settle' and s.endpoint_id = 'bad' and s.topic = 'bad.one'
-                     and s.delivery_id = d.delivery_id and s.event_id = d.event_id and d.status = 'in_progress'
-                 from postrider.set_aside as s, postrider.delivery_status as d where d.endpoint_id = 'bad'")
-            .await
-    );
+    scene
+        .database
+        .assert_row(
+            "select s.stage, s.endpoint_id, s.topic, d.status,
+                    s.delivery_id = d.delivery_id and s.event_id = d.event_id as is_bad_delivery
+             from postrider.set_aside as s, postrider.delivery_status as d where d.endpoint_id = 'bad'",
+            json!({
+                "stage": "settle", "endpoint_id": "bad", "topic": "bad.one", "status": "in_progress",
+                "is_bad_delivery": true
+            }),
+        )
+        .await;
     refuse_no_more(&scene.database).await;
     scene.assert_all_is_done().await;
     scene.database.until("select not exists (select from postrider.set_aside)").await;

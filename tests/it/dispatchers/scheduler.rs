@@ -91,9 +91,9 @@ async fn what_is_queued_for_an_endpoint_that_others_have_the_only_slot_for_is_gi
     let queued = desk.load().held - 1;
     let under_way = start_all(&desk);
 
-    desk.set_share(WITHOUT_THE_SLOT);
+    desk.set_partition(WITHOUT_THE_SLOT);
     answer(&desk, &under_way[0]);
-    let given_back = desk.shed();
+    let given_back = desk.take_stalled();
 
     assert!(queued > 0);
     assert_eq!((start_all(&desk).len(), given_back.len()), (0, queued));
@@ -113,7 +113,7 @@ async fn nobody_asks_to_probe_an_endpoint_without_a_slot_for_it() {
     desk.set_circuits(&[open], DispatcherId::new(1), Instant::now());
 
     let with_slot = desk.is_probe_due(no(1));
-    desk.set_share(WITHOUT_THE_SLOT);
+    desk.set_partition(WITHOUT_THE_SLOT);
     let without = desk.is_probe_due(no(1));
 
     assert_eq!((with_slot, without), (true, false));
@@ -126,14 +126,14 @@ async fn new_events_wait_for_room_if_the_desk_is_in_the_way_and_not_if_their_end
     let slow = desk_with_one_slot();
     reserve(&slow, 1, 10_000);
 
-    assert_eq!(fast.room_if_held_up(no(1)), Some(0));
-    assert_eq!(slow.room_if_held_up(no(1)), None);
+    assert_eq!(fast.room_under_backpressure(no(1)), Some(0));
+    assert_eq!(slow.room_under_backpressure(no(1)), None);
 }
 
 #[tokio::test]
 async fn an_endpoint_that_was_read_again_while_it_was_being_disabled_is_believed() {
     let desk = desk(64, 2);
-    let as_of = desk.endpoints_read();
+    let as_of = desk.endpoints_version();
     desk.set_disabled(no(1), as_of);
     // Somebody resumes the second before this dispatcher hears that it is disabled.
     drop(desk.set_endpoints((1..=2).map(|no| Arc::new(endpoint(no)))));
@@ -141,12 +141,12 @@ async fn an_endpoint_that_was_read_again_while_it_was_being_disabled_is_believed
 
     assert!(desk.is_enabled(no(2)));
 
-    desk.set_disabled(no(1), desk.endpoints_read());
+    desk.set_disabled(no(1), desk.endpoints_version());
     assert!(!desk.is_enabled(no(1)));
 }
 
 /// Of two dispatchers the one that has nothing of endpoint 1, if that has one slot.
-const WITHOUT_THE_SLOT: Partition = Partition { place: 0, of: 2 };
+const WITHOUT_THE_SLOT: Partition = Partition { index: 0, count: 2 };
 
 fn desk_with_one_slot() -> Scheduler {
     let desk = Scheduler::new(Limits::for_in_flight(64));
@@ -212,7 +212,7 @@ fn queue(desk: &Scheduler, number: i32, wanted: usize) {
         event: None,
         payload_kib: 1,
     });
-    desk.admit(ready.collect());
+    desk.enqueue(ready.collect());
 }
 
 /// Begins all that may be begun.

@@ -35,6 +35,7 @@ async fn every_argument_that_differs_is_a_change() {
         ("https://example.com/2", "a", ", timeout => '1s'"),
         ("https://example.com/2", "a", ", retry_schedule => '{1s}'"),
         ("https://example.com/2", "a", ", secret => 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'"),
+        ("https://example.com/2", "a", ", description => 'theirs'"),
         ("https://example.com/", "**", ""),
     ] {
         let put = format!("select result from postrider.put_endpoint('one', '{url}', '{{{topics}}}'{more})");
@@ -51,7 +52,7 @@ async fn a_change_replaces_everything_that_is_not_said_again() {
     database
         .execute(
             "select postrider.put_endpoint('one', 'https://example.com/', '{a}', '{\"x-a\": \"b\"}', max_in_flight => 2,
-                rate_limit => '5/s', timeout => '1s', retry_schedule => '{1s}')",
+                rate_limit => '5/s', timeout => '1s', retry_schedule => '{1s}', description => 'theirs')",
         )
         .await;
 
@@ -59,10 +60,10 @@ async fn a_change_replaces_everything_that_is_not_said_again() {
 
     database
         .assert_row(
-            "select topics, headers, max_in_flight, rate_limit, timeout, retry_schedule from postrider.endpoint",
+            "select topics, headers, max_in_flight, rate_limit, timeout, retry_schedule, description from postrider.endpoint",
             json!({
                 "topics": ["**"], "headers": {}, "max_in_flight": 64, "rate_limit": null, "timeout": null,
-                "retry_schedule": null
+                "retry_schedule": null, "description": null
             }),
         )
         .await;
@@ -224,6 +225,7 @@ async fn an_invalid_argument_is_named_with_what_is_allowed() {
         ("retry_schedule", "'one', 'https://example.com/', retry_schedule => '{-1s}'"),
         ("retry_schedule", "'one', 'https://example.com/', retry_schedule => '{null}'"),
         ("ordered", "'one', 'https://example.com/', ordered => true"),
+        ("description", "'one', 'https://example.com/', description => repeat('ä', 501)"),
     ] {
         let fault = database.refusal(&format!("select postrider.put_endpoint({arguments})")).await;
 

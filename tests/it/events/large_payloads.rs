@@ -1,5 +1,7 @@
 //! Payloads that are stored small and are large: how large is known without looking into them, and they hold up nobody.
 
+use serde_json::json;
+
 use crate::support::Scene;
 
 /// So many bytes of one letter, stored in a hundredth of that.
@@ -16,12 +18,14 @@ async fn payloads_that_compress_well_and_are_too_large_are_given_up_and_hold_up_
         .soon("select count(*) = 8 from postrider.outbox where topic = 'bad.large' and status = 'failed'")
         .await;
 
-    assert!(
-        scene
-            .database
-            .is("select bool_and(last_error like '%payload%') from postrider.delivery_status where topic = 'bad.large'")
-            .await
-    );
+    scene
+        .database
+        .assert_row(
+            "select count(*), count(*) filter (where last_error like '%payload%') as of_payload
+             from postrider.delivery_status where topic = 'bad.large'",
+            json!({"count": 8, "of_payload": 8}),
+        )
+        .await;
     assert_eq!(scene.bad.count(), 0);
     let grown = scene.dispatcher.memory_max_mib() - before;
     assert!(grown < 40, "{grown} MiB for payloads that are not sent");
@@ -73,12 +77,14 @@ async fn the_size_of_a_payload_that_cannot_be_read_is_known() {
     scene
         .soon("select count(*) = 2 from postrider.outbox where topic = 'bad.torn' and status = 'failed'")
         .await;
-    assert!(
-        scene
-            .database
-            .is("select bool_and(last_error like '%payload%') from postrider.delivery_status where topic = 'bad.torn'")
-            .await
-    );
+    scene
+        .database
+        .assert_row(
+            "select count(*), count(*) filter (where last_error like '%payload%') as of_payload
+             from postrider.delivery_status where topic = 'bad.torn'",
+            json!({"count": 2, "of_payload": 2}),
+        )
+        .await;
 }
 
 /// Two payloads whose storage is damaged, among ten others.

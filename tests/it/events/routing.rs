@@ -107,12 +107,13 @@ async fn a_late_commit_with_a_lower_id_is_delivered() {
     let second = receiver.next().await;
 
     assert_eq!((first.text(), second.text()), ("\"early\"", "\"late\""));
-    assert!(
-        database
-            .is("select (select id from postrider.outbox where payload::text like '%late%') \
-                    < (select id from postrider.outbox where payload::text like '%early%')")
-            .await
-    );
+    database
+        .assert_row(
+            "select array_agg(payload order by id) as in_order from postrider.outbox
+             where payload::text like '%late%' or payload::text like '%early%'",
+            json!({"in_order": ["late", "early"]}),
+        )
+        .await;
 }
 
 #[tokio::test]

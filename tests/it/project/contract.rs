@@ -35,7 +35,7 @@ const VIEWS: [(&str, &str); 5] = [
     (
         "endpoint_health",
         "endpoint_id url state reason pending in_progress failed_24h complete_24h oldest_pending_at last_success_at \
-         last_failure_at consecutive_failures circuit next_probe_at failing_since disabled_at",
+         last_failure_at consecutive_failures circuit next_probe_at failing_since disabled_at description",
     ),
     ("backlog", "unrouted pending in_progress failed oldest_unrouted_at oldest_due_at"),
     ("dispatcher_status", "dispatcher_id host version started_at lease_until is_leader wake_mode"),
@@ -69,7 +69,7 @@ const COMMANDS: [(&str, &str); 23] = [
     (
         "endpoint put",
         "--url --topics --secret --max-in-flight --rate-limit --timeout --retry-schedule --ordered --header \
-         --allow-http --allow-cidr --json",
+         --description --allow-http --allow-cidr --json",
     ),
     ("endpoint list", "--json"),
     ("endpoint show", "--json"),

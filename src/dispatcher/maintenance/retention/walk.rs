@@ -1,4 +1,4 @@
-//! One way through the events, from the first that is left.
+//! One walk through the events, from the first that is left.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ use tokio::time::Instant;
 use super::WALK_PART;
 use crate::store::{Deletion, Position};
 
-/// What a statement should take at most: the next one is smaller if it takes longer, and larger if it takes half of it.
+/// A statement should take at most this long. The next one is smaller after a longer one, and larger after one of half of it.
 const STATEMENT_MAX: Duration = Duration::from_millis(50);
 /// Events, and deliveries, in one statement.
 const ROWS_FIRST: u32 = 250;
 const ROWS_MIN: u32 = 20;
 const ROWS_MAX: u32 = 2_000;
 
-/// From the first event that is left, through what stays, and then on as events grow old, until the next walk begins.
+/// A walk from the first event that is left, through the events that stay, and on as events grow old, until the next begins.
 pub(super) struct Walk {
-    /// What was looked at last.
+    /// The last event that was looked at.
     pub(super) after: Position,
     pub(super) rows_max: u32,
     pub(super) begun: Instant,
-    /// It has come to the end of its range.
+    /// The end of its range is reached.
     pub(super) is_over: bool,
-    /// When it began, no transaction below this one was open: it has met all that they inserted.
+    /// When the walk began, no transaction below this one was open: it has met all their events.
     complete_below: u64,
-    /// The first that stays.
+    /// The first event that stays.
     kept: Option<Position>,
-    /// Spent on what stays.
+    /// Time spent on events that stay.
     in_vain: Duration,
 }
 
 impl Walk {
-    /// One that begins behind this place.
+    /// A walk that begins behind this place.
     pub(super) fn begin(after: Position, complete_below: u64) -> Self {
         Self {
             after,
@@ -44,7 +44,7 @@ impl Walk {
         }
     }
 
-    /// One through nothing.
+    /// A walk through nothing.
     pub(super) fn over() -> Self {
         Self { is_over: true, ..Self::begin(Position::default(), 0) }
     }
@@ -57,7 +57,7 @@ impl Walk {
         self.rows_max = next_rows_max(self.rows_max, took);
     }
 
-    /// From the beginning of this walk to that of the next.
+    /// The time from the beginning of this walk to that of the next.
     pub(super) fn pause(&self, shortest: Duration) -> Duration {
         (self.in_vain * WALK_PART).max(shortest / WALK_PART)
     }
@@ -65,7 +65,7 @@ impl Walk {
     /// The next walk: from the first event that this one left.
     pub(super) fn next(&self, routed_below: u64) -> Self {
         let first = self.kept.map_or(self.after, |kept| Position { id: kept.id - 1, ..kept });
-        // What was committed late, below all that was met, must not be passed over.
+        // An event that was committed late, below all others, must not be passed over.
         let after = first.min(Position { xid: self.complete_below, id: 0 });
         Self { rows_max: self.rows_max, ..Self::begin(after, routed_below) }
     }

@@ -121,7 +121,7 @@ pub(super) const ROWS: &[Row] = &[
             ),
             (
                 File("wake = \"poll\"\n[run]\nlease = \"1m\""),
-                Refused("line 2 of FILE: unknown table \"run\"; settings stand in none"),
+                Refused("line 2 of FILE: unknown table \"run\"; settings belong to no table"),
             ),
             (
                 File("wake = \"poll\"\nlease = 60"),
@@ -306,7 +306,7 @@ pub(super) const ROWS: &[Row] = &[
                 Tokens("7Hk2hunter2 9fQxZw4Lp1"),
                 Refused("api_token_file: line 1: needs 16 to 512 visible ASCII characters"),
             ),
-            (Tokens("# none\n"), Refused("api_token_file: needs a token, one a line")),
+            (Tokens("# none\n"), Refused("api_token_file: needs a token, one per line")),
             (Tokens("hunter2-changeme-now"), Refused("api_token_file: line 1: is a placeholder")),
             (Tokens("an-EXAMPLE-token-hunter2"), Refused("api_token_file: line 1: is a placeholder")),
             (Tokens("xxxxxxxxxxxxxxxxxxxxxxxx"), Refused("api_token_file: line 1: is a placeholder")),

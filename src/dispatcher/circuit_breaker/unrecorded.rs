@@ -1,22 +1,27 @@
-//! What attempts said of an endpoint since its circuit was last put on record.
+//! News of an endpoint since its circuit was last recorded.
 
 use tokio::time::{Duration, Instant};
 
 use crate::store::Failures;
 
-/// What is not on record yet.
+/// The outcomes that are not in the database yet, summed up.
 #[derive(Debug, Default)]
-pub struct Unrecorded {
-    /// It took a delivery, before all that follows.
-    pub has_succeeded: bool,
+pub(crate) struct Unrecorded {
+    /// The endpoint took a delivery; everything else here came after that.
+    pub(super) has_succeeded: bool,
+    /// It refused a delivery, so it answers.
     pub(super) has_answered: bool,
+    /// Failures in a row.
     pub(super) failures: u32,
+    /// When the first of these attempts began.
     pub(super) failing_since: Option<Instant>,
-    pub(super) opening: Option<OpenReason>,
+    /// Why this dispatcher opened the circuit, if it did.
+    pub(super) open_reason: Option<OpenReason>,
+    /// How long until the next probe.
     pub(super) delay: Duration,
 }
 
-/// Why nothing more is begun.
+/// Why the circuit was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OpenReason {
     TooManyFailures,
@@ -24,13 +29,13 @@ pub(super) enum OpenReason {
 }
 
 impl Unrecorded {
-    /// Failures that came after the last success.
-    pub fn failures(&self) -> Option<Failures> {
+    /// The failures that came after the last success. `None` if there were none.
+    pub(super) fn failures(&self) -> Option<Failures> {
         Some(Failures {
             answered: self.has_answered,
             count: self.failures,
             failing_for: self.failing_since?.elapsed(),
-            probe_failed: self.opening == Some(OpenReason::FailedProbe),
+            probe_failed: self.open_reason == Some(OpenReason::FailedProbe),
             delay: self.delay,
         })
     }
@@ -39,8 +44,8 @@ impl Unrecorded {
         !self.has_succeeded && self.failing_since.is_none()
     }
 
-    /// These could not be written, and newer ones have come.
-    pub(super) fn before(self, newer: Self) -> Self {
+    /// Adds later outcomes. A success makes everything before it void.
+    pub(super) fn followed_by(self, newer: Self) -> Self {
         if newer.has_succeeded {
             return newer;
         }
@@ -49,7 +54,7 @@ impl Unrecorded {
             has_answered: self.has_answered || newer.has_answered,
             failures: newer.failures + if newer.has_answered { 0 } else { self.failures },
             failing_since: self.failing_since.or(newer.failing_since),
-            opening: newer.opening.or(self.opening),
+            open_reason: newer.open_reason.or(self.open_reason),
             delay: self.delay.max(newer.delay),
         }
     }

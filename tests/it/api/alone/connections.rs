@@ -1,4 +1,5 @@
-//! Connections of the API: none lasts for ever, there are only so many, and they keep nobody out.
+//! Connections of the API: none lasts for ever, there are only so many, and they keep nobody out. Hundreds are opened within the
+//! seconds that a dispatcher gives each of them.
 
 use std::net::SocketAddr;
 use std::time::Duration;

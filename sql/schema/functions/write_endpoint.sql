@@ -1,0 +1,150 @@
+-- The one place that checks and writes the settings of an endpoint: for postrider.put_endpoint, the command line and the API. A setting
+-- is a column of postrider.endpoint. Here it has a check, a default unless that is null, and its name in the insert and the update.
+create or replace function postrider.write_endpoint(
+    id text, settings jsonb, out endpoint_id text, out result text, out new_secret text
+) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    -- Columns that a put leaves as they are.
+    no_settings constant text[] := '{endpoint_no,id,state,reason,created_at,changed_at,disabled_at}';
+    old     postrider.endpoint;
+    given   postrider.endpoint;
+    new     postrider.endpoint;
+    unknown text;
+    wrong   text;
+    kept    text;
+begin
+    given := jsonb_populate_record(null::postrider.endpoint,
+        '{"topics": ["**"], "headers": {}, "max_in_flight": 64, "ordered": false, "format": "webhook"}' || write_endpoint.settings);
+    select min(s.name) into unknown
+    from jsonb_object_keys(write_endpoint.settings - 'new_secret_if_created') as s (name)
+    where not (to_jsonb(given) - no_settings) ? s.name;
+    if unknown is not null then
+        raise exception 'endpoint "%": unknown setting "%"', left(write_endpoint.id, 64), left(unknown, 64)
+            using errcode = 'invalid_parameter_value', detail = 'Allowed is what postrider.put_endpoint has an argument for';
+    end if;
+    wrong := case
+        when coalesce(write_endpoint.id, '') !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$' then
+            'id: 1 to 64 of [A-Za-z0-9._-], not starting with a full stop'
+        when postrider.is_endpoint_url(given.url) is not true then
+            'url: https://host/path of at most 2048 bytes, without credentials, fragment, spaces or backslashes'
+        when given.topics is null or cardinality(given.topics) > 100 or not postrider.are_topic_patterns(given.topics) then
+            'topics: up to 100 patterns of dotted words of [A-Za-z0-9_-] or * (one word), ** only at the end, 128 bytes each'
+        when given.headers is null or not postrider.are_headers_valid(given.headers) then
+            'headers: an object of strings, 8192 bytes in all; names are HTTP tokens and not reserved, values are visible ASCII'
+        when given.secret is not null and not postrider.is_signing_secret(given.secret) then
+            'secret: whsec_ followed by base64 of 24 to 64 bytes'
+        when not postrider.is_signing_secret(write_endpoint.settings ->> 'new_secret_if_created') then
+            'new_secret_if_created: whsec_ followed by base64 of 24 to 64 bytes'
+        when coalesce(given.max_in_flight, 0) not between 1 and 10000 then
+            'max_in_flight: 1 to 10000'
+        when given.rate_limit is not null and given.rate_limit !~ '^[1-9][0-9]{0,6}/[smh]$' then
+            'rate_limit: a number per s, m or h, as 50/s'
+        when given.timeout is not null and given.timeout not between interval '100 milliseconds' and interval '5 minutes' then
+            'timeout: 100 ms to 5 minutes'
+        when given.retry_schedule is not null and not postrider.is_retry_schedule(given.retry_schedule) then
+            'retry_schedule: 1 to 50 delays of 1 ms to 7 days'
+        when coalesce(given.ordered, true) then
+            'ordered: order per key is not available yet'
+        when coalesce(given.format, '') not in ('webhook', 'cloudevents-binary', 'cloudevents-structured') then
+            'format: webhook, cloudevents-binary or cloudevents-structured'
+        when given.signing_key <> 'none' and not postrider.is_signing_key(given.signing_key)
+            or postrider.is_sealed(given.signing_key) and given.public_key is null then
+            'signing_key: whsk_ followed by base64 of 64 bytes (seed and public key), or none'
+        when given.public_key !~ '^whpk_[A-Za-z0-9+/]{43}=$' then
+            'public_key: whpk_ followed by base64 of 32 bytes'
+        when given.auth <> 'none' and not postrider.is_auth(given.auth) then
+            'auth: JSON of type basic (username, password), bearer (token) or oauth2 (token_url, client_id, client_secret, scope), or none'
+        when not postrider.is_pem(given.ca_certificates) then
+            'ca_certificates: PEM of at most 64 KiB'
+        when given.client_certificate <> 'none' and not postrider.is_pem(given.client_certificate)
+            and not postrider.is_sealed(given.client_certificate) then
+            'client_certificate: PEM of at most 64 KiB, the certificate and its private key, or none'
+        when char_length(given.description) > 500 then
+            'description: at most 500 characters'
+    end;
+    if wrong is not null then
+        raise exception 'endpoint "%": invalid %', left(write_endpoint.id, 64), split_part(wrong, ':', 1)
+            using errcode = 'invalid_parameter_value', detail = 'Allowed is ' || wrong;
+    end if;
+
+    -- What refers to the row (circuit, counts) does not wait: its number stays.
+    select * into old from postrider.endpoint as e where e.id = write_endpoint.id and e.state <> 'deleted' for no key update;
+    if not found then
+        -- Two calls for one new id at once: the second waits here and then finds the row. Not before it has looked for the row, or
+        -- it would hold this lock, and wait for a transaction that has deleted the endpoint and puts it again.
+        perform pg_advisory_xact_lock(hashtextextended('postrider.endpoint.' || write_endpoint.id, 0));
+        select * into old from postrider.endpoint as e where e.id = write_endpoint.id and e.state <> 'deleted' for no key update;
+    end if;
+    endpoint_id := write_endpoint.id;
+    new := given;
+    -- These are the columns of no_settings.
+    new.endpoint_no := old.endpoint_no;
+    new.id := old.id;
+    new.state := old.state;
+    new.reason := old.reason;
+    new.created_at := old.created_at;
+    new.changed_at := old.changed_at;
+    new.disabled_at := old.disabled_at;
+    -- Secrets are shown to nobody again, so a put that does not name them keeps them: who reads, changes and puts back loses nothing.
+    new.secret := coalesce(given.secret, old.secret);
+    new.auth := nullif(coalesce(given.auth, old.auth), 'none');
+    new.client_certificate := nullif(coalesce(given.client_certificate, old.client_certificate), 'none');
+    new.signing_key := nullif(coalesce(given.signing_key, old.signing_key), 'none');
+    new.public_key := case
+        when given.signing_key is null then old.public_key
+        when new.signing_key is null then null
+        when postrider.is_sealed(new.signing_key) then given.public_key
+        else 'whpk_' || encode(substr(decode(substr(new.signing_key, 6), 'base64'), 33), 'base64') end;
+    if old.endpoint_no is null then
+        if (select s.last_value from postrider.endpoint_endpoint_no_seq as s) >= (select i.endpoints_max from postrider.installation as i)
+           and (select count(*) from postrider.endpoint as e where e.state <> 'deleted')
+               >= (select i.endpoints_max from postrider.installation as i) then
+            raise exception 'endpoint "%": the limit of % endpoints is reached', write_endpoint.id,
+                    (select i.endpoints_max from postrider.installation as i)
+                using errcode = 'program_limit_exceeded',
+                      hint = 'Delete endpoints, or raise postrider.installation.endpoints_max.';
+        end if;
+        -- Here alone: nobody is told a secret that is not this endpoint's.
+        new_secret := case when given.secret is null
+            then coalesce(write_endpoint.settings ->> 'new_secret_if_created', postrider.random_secret()) end;
+        insert into postrider.endpoint (id, url, topics, headers, secret, max_in_flight, rate_limit, timeout, retry_schedule,
+            format, signing_key, public_key, auth, ca_certificates, client_certificate, description)
+        values (write_endpoint.id, new.url, new.topics, new.headers, coalesce(new.secret, new_secret), new.max_in_flight,
+                new.rate_limit, new.timeout, new.retry_schedule, new.format, new.signing_key, new.public_key, new.auth,
+                new.ca_certificates, new.client_certificate, new.description);
+        result := 'created';
+        return;
+    end if;
+    -- Or whoever may move an endpoint, and does not know its login, would be sent it. Compared as they stand, case apart.
+    kept := case
+        when old.auth is not null and given.auth is null then 'auth'
+        when old.client_certificate is not null and given.client_certificate is null then 'client_certificate' end;
+    if kept is not null
+       and lower(substring(old.url from '^[^:]*:/*[^/?#\\]*') collate "C")
+           is distinct from lower(substring(new.url from '^[^:]*:/*[^/?#\\]*') collate "C") then
+        raise exception 'endpoint "%": % is not taken along to another host', old.id, kept
+            using errcode = 'invalid_parameter_value', detail = 'Allowed is to name ' || kept || ' again with the new url, or none';
+    end if;
+    if new is not distinct from old then
+        result := 'unchanged';
+        return;
+    end if;
+    if new.secret <> old.secret then
+        -- Whoever names a new secret wants that one: rotate_secret is the gentle way.
+        delete from postrider.old_secret as s where s.endpoint_no = old.endpoint_no;
+    end if;
+    update postrider.endpoint as e
+    set url = new.url, topics = new.topics, headers = new.headers, secret = new.secret, max_in_flight = new.max_in_flight,
+        rate_limit = new.rate_limit, timeout = new.timeout, retry_schedule = new.retry_schedule, format = new.format,
+        signing_key = new.signing_key, public_key = new.public_key, auth = new.auth,
+        ca_certificates = new.ca_certificates, client_certificate = new.client_certificate, description = new.description,
+        changed_at = now()
+    where e.endpoint_no = old.endpoint_no;
+    result := 'changed';
+end
+$$;
+comment on function postrider.write_endpoint(text, jsonb) is
+    'What postrider.put_endpoint does, its arguments as a JSON object: a name that is left out has its default. Private.';
+revoke all on function postrider.write_endpoint(text, jsonb) from public;
+grant execute on function postrider.write_endpoint(text, jsonb) to postrider_dispatcher;

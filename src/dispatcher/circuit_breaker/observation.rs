@@ -1,0 +1,28 @@
+//! One attempt as a sign of its endpoint's health.
+
+use tokio::time::{Duration, Instant};
+
+use crate::model::delivery::{Claimed, DeliveryId};
+use crate::model::outcome::Outcome;
+use crate::rules::circuit_breaker::Health;
+
+/// The health of an endpoint by one attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observation {
+    pub(super) delivery_id: DeliveryId,
+    pub(super) begun: Instant,
+    /// How the endpoint is, by its answer.
+    pub(crate) health: Health,
+    /// Whether there was an answer, good or bad.
+    pub(crate) is_answer: bool,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Observation {
+    /// Reads an outcome of an attempt that began then.
+    pub(crate) fn new(claimed: &Claimed, outcome: &Outcome, begun: Instant) -> Self {
+        let health = Health::of(&outcome.result);
+        let (is_answer, retry_after) = (outcome.is_answer(), outcome.retry_after());
+        Self { delivery_id: claimed.delivery_id, begun, health, is_answer, retry_after }
+    }
+}

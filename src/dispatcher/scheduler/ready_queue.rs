@@ -1,0 +1,68 @@
+//! The claimed deliveries of one endpoint that wait for a slot: first in, first out.
+//!
+//! Order per key belongs here: `pop` would pass over a delivery while an earlier one of its key is under way, and a new verb
+//! would say that it has ended. Nothing else in the scheduler sees more of the queue than its length.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::model::delivery::Claimed;
+use crate::model::event::Event;
+
+/// A claimed delivery with everything that its attempt needs.
+#[derive(Debug)]
+pub struct Ready {
+    /// The right to attempt it.
+    pub claimed: Claimed,
+    /// The event to send. `None` if it was deleted.
+    pub event: Option<Arc<Event>>,
+    /// The size of its payload in memory.
+    pub payload_kib: u32,
+}
+
+/// One endpoint's queue, and the places in it that are reserved for deliveries about to be claimed.
+#[derive(Debug, Default)]
+pub(super) struct ReadyQueue {
+    ready: VecDeque<Ready>,
+    reserved: usize,
+}
+
+impl ReadyQueue {
+    /// Queued and reserved.
+    pub(super) fn len(&self) -> usize {
+        self.ready.len() + self.reserved
+    }
+
+    pub(super) fn reserved(&self) -> usize {
+        self.reserved
+    }
+
+    /// Whether a delivery is queued.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.reserved += count;
+    }
+
+    pub(super) fn unreserve(&mut self, count: usize) {
+        self.reserved = self.reserved.saturating_sub(count);
+    }
+
+    /// Queues a delivery in a reserved place.
+    pub(super) fn push(&mut self, ready: Ready) {
+        self.unreserve(1);
+        self.ready.push_back(ready);
+    }
+
+    /// The next delivery to attempt.
+    pub(super) fn pop(&mut self) -> Option<Ready> {
+        self.ready.pop_front()
+    }
+
+    /// Empties the queue; reservations stay.
+    pub(super) fn take_all(&mut self) -> Vec<Ready> {
+        self.ready.drain(..).collect()
+    }
+}
