@@ -98,7 +98,7 @@ async fn deliveries_behind_an_open_circuit_are_late_neither_here_nor_in_the_metr
     database
         .execute(
             "insert into postrider.delivery (event_id, endpoint_no, status, due_at)
-             select 1, e.no, 'pending', now() - interval '3 h' from postrider.endpoint as e",
+             select 1, e.endpoint_no, 'pending', now() - interval '3 h' from postrider.endpoint as e",
         )
         .await;
     let url = DatabaseUrl::parse(&database.url, &Environment::default()).unwrap();
@@ -112,7 +112,7 @@ async fn deliveries_behind_an_open_circuit_are_late_neither_here_nor_in_the_metr
             .execute(&format!(
                 "delete from postrider.circuit;
                  insert into postrider.circuit (endpoint_no, failures, failing_since, changed_at, state, probe_at, probe_by)
-                 select e.no, 9, now(), now(), {circuit} from postrider.endpoint as e"
+                 select e.endpoint_no, 9, now(), now(), {circuit} from postrider.endpoint as e"
             ))
             .await;
 
