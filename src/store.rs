@@ -225,18 +225,6 @@ impl Store {
         self.query_opt(statement, params).await?.ok_or_else(|| missing(statement))
     }
 
-    async fn rows(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
-        self.query(statement, params).await
-    }
-
-    async fn row(
-        &self,
-        statement: &'static Statement,
-        params: Params<'_>,
-    ) -> Result<Option<Row>, StoreError> {
-        self.query_opt(statement, params).await
-    }
-
     /// Runs one statement for its effect.
     async fn execute(&self, statement: &'static Statement, params: Params<'_>) -> Result<(), StoreError> {
         self.query(statement, params).await.map(drop)
@@ -303,19 +291,6 @@ pub fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
 }
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
-
-/// Reads a column. The row knows its statement by itself.
-fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
-    _: &Statement,
-    row: &'a Row,
-    name: &str,
-) -> Result<T, StoreError> {
-    row.get(name)
-}
-
-fn json_row<T: serde::de::DeserializeOwned>(_: &Statement, row: &Row) -> Result<T, StoreError> {
-    row.json("row")
-}
 
 /// The error of a statement that returned no row where its header promises one.
 fn missing(statement: &Statement) -> StoreError {

@@ -11,7 +11,7 @@ use super::statements::{
     PAUSE_ENDPOINT, RESUME_ENDPOINT,
 };
 use super::views::DeletedEndpoint;
-use super::{Store, StoreError, Written, column, from_millis, headers, json_row, millis, missing};
+use super::{Store, StoreError, Written, from_millis, headers, millis, missing};
 use crate::model::endpoint::{
     Credentials, Destination, Endpoint, EndpointNo, EndpointState, EndpointTls, Format, FormatError,
     OldSecret, WebhookDestination, prepare_headers,
@@ -35,7 +35,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn load_endpoints(&self) -> Result<EndpointSet, StoreError> {
-        endpoint_set(&self.rows(&LOAD_ENDPOINTS, &[]).await?, &self.vault)
+        endpoint_set(&self.query(&LOAD_ENDPOINTS, &[]).await?, &self.vault)
     }
 
     /// `sql/statements/endpoints/compact_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.
@@ -43,12 +43,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: the next call goes on.
     pub async fn compact_endpoint_changes(&self, rows_max: i64) -> Result<i64, StoreError> {
-        let row = self.row(&COMPACT_ENDPOINT_CHANGES, &[&rows_max]).await?;
-        column(
-            &COMPACT_ENDPOINT_CHANGES,
-            &row.ok_or_else(|| missing(&COMPACT_ENDPOINT_CHANGES))?,
-            "compacted",
-        )
+        let row = self.query_one(&COMPACT_ENDPOINT_CHANGES, &[&rows_max]).await?;
+        row.get("compacted")
     }
 
     /// `sql/statements/circuits/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
@@ -62,12 +58,11 @@ impl Store {
         reason: &str,
         failing_for: Option<Duration>,
     ) -> Result<Written<Option<String>>, StoreError> {
-        let row = self.row(&DISABLE_ENDPOINT, &[&no.get(), &reason, &failing_for.map(millis)]).await?;
-        let row = row.ok_or_else(|| missing(&DISABLE_ENDPOINT))?;
-        if column(&DISABLE_ENDPOINT, &row, "is_locked")? {
+        let row = self.query_one(&DISABLE_ENDPOINT, &[&no.get(), &reason, &failing_for.map(millis)]).await?;
+        if row.get("is_locked")? {
             return Ok(Written::Locked);
         }
-        column(&DISABLE_ENDPOINT, &row, "endpoint_id").map(Written::Done)
+        row.get("endpoint_id").map(Written::Done)
     }
 
     /// `sql/statements/endpoints/pause_endpoint.sql`.
@@ -75,7 +70,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
     pub async fn pause_endpoint(&self, id: &str, reason: Option<&str>) -> Result<(), StoreError> {
-        self.rows(&PAUSE_ENDPOINT, &[&id, &reason]).await.map(drop)
+        self.execute(&PAUSE_ENDPOINT, &[&id, &reason]).await
     }
 
     /// `sql/statements/endpoints/resume_endpoint.sql`.
@@ -83,7 +78,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
     pub async fn resume_endpoint(&self, id: &str) -> Result<(), StoreError> {
-        self.rows(&RESUME_ENDPOINT, &[&id]).await.map(drop)
+        self.execute(&RESUME_ENDPOINT, &[&id]).await
     }
 
     /// `sql/statements/endpoints/delete_endpoint.sql`.
@@ -91,8 +86,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown id.
     pub async fn delete_endpoint(&self, id: &str) -> Result<DeletedEndpoint, StoreError> {
-        let row = self.row(&DELETE_ENDPOINT, &[&id]).await?.ok_or_else(|| missing(&DELETE_ENDPOINT))?;
-        json_row(&DELETE_ENDPOINT, &row)
+        let row = self.query_one(&DELETE_ENDPOINT, &[&id]).await?;
+        row.json("row")
     }
 
     /// `sql/statements/endpoints/forget_endpoints.sql`. Returns how many were forgotten.
@@ -100,18 +95,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn forget_endpoints(&self, deleted: Duration) -> Result<i64, StoreError> {
-        let row = self.row(&FORGET_ENDPOINTS, &[&millis(deleted)]).await?;
-        column(&FORGET_ENDPOINTS, &row.ok_or_else(|| missing(&FORGET_ENDPOINTS))?, "forgotten")
+        let row = self.query_one(&FORGET_ENDPOINTS, &[&millis(deleted)]).await?;
+        row.get("forgotten")
     }
 }
 
 /// The answer of `sql/statements/endpoints/load_endpoints.sql`.
 pub(super) fn endpoint_set(rows: &[Row], vault: &Vault) -> Result<EndpointSet, StoreError> {
     let first = rows.first().ok_or_else(|| missing(&LOAD_ENDPOINTS))?;
-    let version = column(&LOAD_ENDPOINTS, first, "endpoint_version")?;
+    let version = first.get("endpoint_version")?;
     let mut endpoints = Vec::with_capacity(rows.len());
     for row in rows {
-        let no: Option<i32> = column(&LOAD_ENDPOINTS, row, "endpoint_no")?;
+        let no: Option<i32> = row.get("endpoint_no")?;
         if let Some(no) = no {
             endpoints.push(endpoint(EndpointNo::new(no), row, vault)?);
         }
@@ -120,8 +115,8 @@ pub(super) fn endpoint_set(rows: &[Row], vault: &Vault) -> Result<EndpointSet, S
 }
 
 fn endpoint(no: EndpointNo, row: &Row, vault: &Vault) -> Result<Endpoint, StoreError> {
-    let topics: Vec<&str> = column(&LOAD_ENDPOINTS, row, "topics")?;
-    let id: String = column(&LOAD_ENDPOINTS, row, "id")?;
+    let topics: Vec<&str> = row.get("topics")?;
+    let id: String = row.get("id")?;
     let mut destination = match destination(&id, row, vault) {
         Ok(destination) => Ok(destination),
         Err(Unreadable::Sealed(fault)) => Err(fault),
@@ -131,11 +126,10 @@ fn endpoint(no: EndpointNo, row: &Row, vault: &Vault) -> Result<Endpoint, StoreE
     let mut invalid = |what: &str, fault: &dyn std::fmt::Display| {
         destination = Err(OpenError::Invalid(format!("{what}: {fault}")));
     };
-    let max_in_flight: i32 = column(&LOAD_ENDPOINTS, row, "max_in_flight")?;
-    let rate_limit: Option<&str> = column(&LOAD_ENDPOINTS, row, "rate_limit")?;
-    let timeout_ms: Option<i64> = column(&LOAD_ENDPOINTS, row, "timeout_ms")?;
-    let schedule_ms: Option<Vec<i64>> = column(&LOAD_ENDPOINTS, row, "retry_schedule_ms")?;
-    let state: &str = column(&LOAD_ENDPOINTS, row, "state")?;
+    let max_in_flight: i32 = row.get("max_in_flight")?;
+    let rate_limit: Option<&str> = row.get("rate_limit")?;
+    let schedule_ms: Option<Vec<i64>> = row.get("retry_schedule_ms")?;
+    let state: &str = row.get("state")?;
     Ok(Endpoint {
         no,
         id,
@@ -145,7 +139,7 @@ fn endpoint(no: EndpointNo, row: &Row, vault: &Vault) -> Result<Endpoint, StoreE
             invalid("rate_limit", &fault);
             None
         }),
-        timeout: timeout_ms.map(from_millis),
+        timeout: row.duration_or_null("timeout_ms")?,
         retry_schedule: schedule_ms.map(|delays| delays.into_iter().map(from_millis).collect()),
         state: match state {
             "enabled" => EndpointState::Enabled,
@@ -158,9 +152,9 @@ fn endpoint(no: EndpointNo, row: &Row, vault: &Vault) -> Result<Endpoint, StoreE
 
 /// Where deliveries go. All URLs are those of webhooks, as the CHECK of the table says.
 fn destination(id: &str, row: &Row, vault: &Vault) -> Result<Destination, Unreadable> {
-    let url: &str = column(&LOAD_ENDPOINTS, row, "url")?;
-    let format: &str = column(&LOAD_ENDPOINTS, row, "format")?;
-    let stored = headers(column(&LOAD_ENDPOINTS, row, "headers")?);
+    let url: &str = row.get("url")?;
+    let format: &str = row.get("format")?;
+    let stored = headers(row.get("headers")?);
     Ok(Destination::Webhook(WebhookDestination {
         url: url.parse().map_err(|fault| format!("url is invalid: {fault}")),
         headers: stored.and_then(|headers| prepare_headers(&headers)),
@@ -198,7 +192,7 @@ impl From<OpenError> for Unreadable {
 }
 
 fn credentials(endpoint_id: &str, url: &str, row: &Row, vault: &Vault) -> Result<Credentials, Unreadable> {
-    let text = |name| column::<Option<&str>>(&LOAD_ENDPOINTS, row, name);
+    let text = |name| row.get::<Option<&str>>(name);
     let place = |field| Place { endpoint_id, url, field };
     let open = |field: Field| {
         let stored = text(field.as_str())?;
@@ -217,8 +211,8 @@ fn credentials(endpoint_id: &str, url: &str, row: &Row, vault: &Vault) -> Result
 }
 
 fn old_secrets(place: &Place<'_>, row: &Row, vault: &Vault) -> Result<Vec<OldSecret>, Unreadable> {
-    let secrets: Option<Vec<&str>> = column(&LOAD_ENDPOINTS, row, "old_secrets")?;
-    let valid_ms: Option<Vec<i64>> = column(&LOAD_ENDPOINTS, row, "old_valid_ms")?;
+    let secrets: Option<Vec<&str>> = row.get("old_secrets")?;
+    let valid_ms: Option<Vec<i64>> = row.get("old_valid_ms")?;
     let now = Instant::now();
     let old = |(secret, ms): (&str, i64)| {
         let secret = vault.open(place, secret)?.parse().map_err(invalid)?;

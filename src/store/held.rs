@@ -8,7 +8,7 @@ use super::route_transaction::Bound;
 use super::row::{self, Row};
 use super::secrets::{Stored, stored};
 use super::statements::{LOCK_ENDPOINT, READ_SECRETS};
-use super::{Connection, Params, Statement, Store, StoreError, in_time};
+use super::{Connection, Params, Statement, Store, StoreError, in_time, missing};
 
 /// The transaction. Dropped halfway, its connection is given up, and the server rolls it back.
 pub(super) struct HeldEndpoint<'a> {
@@ -49,11 +49,11 @@ impl HeldEndpoint<'_> {
         mut self,
         statement: &'static Statement,
         params: Params<'_>,
-    ) -> Result<Option<Row>, StoreError> {
+    ) -> Result<Row, StoreError> {
         match self.run(statement, params, Bound::Commits).await {
             Ok(rows) => {
                 drop(self.connection.take());
-                Ok(rows.into_iter().next())
+                rows.into_iter().next().ok_or_else(|| missing(statement))
             }
             Err(fault) => {
                 // Sent together with its COMMIT, it has ended by now.

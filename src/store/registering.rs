@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -13,7 +13,7 @@ use super::row::Row;
 use super::secrets::Stored;
 use super::statements::{PUT_ENDPOINT, ROTATE_SECRET};
 use super::views::RotatedSecret;
-use super::{PREPARE_AGAIN_MAX, Store, StoreError, column, json_row, millis, missing};
+use super::{PREPARE_AGAIN_MAX, Store, StoreError, millis};
 use crate::model::endpoint::{SigningKey, SigningSecret};
 use crate::model::random::NoRandomness;
 use crate::rules::encryption::{Field, Place};
@@ -50,7 +50,7 @@ impl fmt::Debug for CheckedEndpoint {
 }
 
 /// What a put did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PutResult {
     /// There was no such endpoint.
@@ -61,16 +61,10 @@ pub enum PutResult {
     Unchanged,
 }
 
-impl PutResult {
-    const ALL: [Self; 3] = [Self::Created, Self::Changed, Self::Unchanged];
-
-    /// As the database says it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Changed => "changed",
-            Self::Unchanged => "unchanged",
-        }
+impl fmt::Display for PutResult {
+    /// As it stands in the answer of the database.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
@@ -97,8 +91,8 @@ impl Store {
     pub async fn put_endpoint(&self, put: &CheckedEndpoint) -> Result<WrittenEndpoint, StoreError> {
         if self.vault.key_id().is_none() && !put.is_new_key {
             let document = Document::in_the_clear(put);
-            let row = self.row(&PUT_ENDPOINT, &[&put.id, &document.text()]).await?;
-            return document.written(row, None);
+            let row = self.query_one(&PUT_ENDPOINT, &[&put.id, &document.text()]).await?;
+            return document.written(&row, None);
         }
         let known_key = if put.is_new_key { self.public_key(&put.id).await? } else { None };
         for _ in 0..PREPARE_AGAIN_MAX {
@@ -123,7 +117,7 @@ impl Store {
         let (held, stored) = self.hold_endpoint(&put.id).await?;
         let document = self.document(put, &stored, known_key, generated.as_deref())?;
         let row = held.end_with(&PUT_ENDPOINT, &[&put.id, &document.text()]).await?;
-        document.written(row, generated)
+        document.written(&row, generated)
     }
 
     /// The settings, those that are secret as they are to be stored.
@@ -168,8 +162,8 @@ impl Store {
         overlap: Duration,
     ) -> Result<RotatedSecret, StoreError> {
         if self.vault.key_id().is_none() {
-            let row = self.row(&ROTATE_SECRET, &[&id, &secret, &millis(overlap)]).await?;
-            return json_row(&ROTATE_SECRET, &row.ok_or_else(|| missing(&ROTATE_SECRET))?);
+            let row = self.query_one(&ROTATE_SECRET, &[&id, &secret, &millis(overlap)]).await?;
+            return row.json("row");
         }
         let generated = secret.is_none().then(SigningSecret::generate);
         let generated = generated.transpose().map_err(not_generated)?;
@@ -194,8 +188,7 @@ impl Store {
         let place = Place { endpoint_id: id, url: "", field: Field::Secret };
         let to_store = self.to_store(&place, Some(given), stored.of(Field::Secret))?;
         let row = held.end_with(&ROTATE_SECRET, &[&id, &to_store, &millis(overlap)]).await?;
-        let row = row.ok_or_else(|| missing(&ROTATE_SECRET))?;
-        let rotated: RotatedSecret = json_row(&ROTATE_SECRET, &row)?;
+        let rotated: RotatedSecret = row.json("row")?;
         Ok(RotatedSecret { secret: given.to_owned(), ..rotated })
     }
 }
@@ -233,14 +226,11 @@ impl Document {
     }
 
     /// The answer. `generated` is `new_secret` before it was sealed, and is told only if the endpoint has it.
-    fn written(self, row: Option<Row>, generated: Option<String>) -> Result<WrittenEndpoint, StoreError> {
-        let row = row.ok_or_else(|| missing(&PUT_ENDPOINT))?;
-        let new_secret: Option<String> = column(&PUT_ENDPOINT, &row, "new_secret")?;
-        let said: &str = column(&PUT_ENDPOINT, &row, "result")?;
-        let result = PutResult::ALL.into_iter().find(|result| result.as_str() == said);
+    fn written(self, row: &Row, generated: Option<String>) -> Result<WrittenEndpoint, StoreError> {
+        let new_secret: Option<String> = row.get("new_secret")?;
         Ok(WrittenEndpoint {
-            endpoint_id: column(&PUT_ENDPOINT, &row, "endpoint_id")?,
-            result: result.ok_or_else(|| missing(&PUT_ENDPOINT))?,
+            endpoint_id: row.get("endpoint_id")?,
+            result: row.word("result")?,
             secret: new_secret.map(|stored| generated.unwrap_or(stored)),
             public_key: self.public_key,
         })

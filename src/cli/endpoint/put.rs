@@ -26,7 +26,7 @@ pub(super) async fn run(
     if json {
         return Ok(output::json(&result)?);
     }
-    output::line(&format!("{} {}", result.endpoint_id, result.result.as_str()))?;
+    output::line(&format!("{} {}", result.endpoint_id, result.result))?;
     if let Some(secret) = result.secret {
         output::line(&format!("signing secret, shown this once: {secret}"))?;
     }
