@@ -7,19 +7,19 @@
 
 mod circuit_breaker;
 mod claimer;
-pub mod context;
+pub(crate) mod context;
 pub(crate) mod database_health;
 mod dedicated_thread;
 pub(crate) mod lease;
 mod maintenance;
-pub mod metrics;
+pub(crate) mod metrics;
 mod router;
 pub mod scheduler;
 mod sender;
 mod settler;
 mod startup_warnings;
 mod subscriptions;
-pub mod work_loop;
+mod work_loop;
 /// Hears NOTIFY and rings the bell.
 pub mod wakeup {
     pub mod bell;

@@ -43,46 +43,46 @@ pub mod model {
     pub mod header;
     mod id;
     pub mod outcome;
-    pub mod random;
+    pub(crate) mod random;
     pub mod topic;
-    pub mod unreadable;
+    pub(crate) mod unreadable;
 }
 
 /// Decisions without a database and without a network.
 pub mod rules {
-    pub mod backoff;
-    pub mod circuit_breaker;
-    pub mod clock;
+    pub(crate) mod backoff;
+    pub(crate) mod circuit_breaker;
+    pub(crate) mod clock;
     pub mod descriptors;
-    pub mod did_you_mean;
+    pub(crate) mod did_you_mean;
     pub mod encryption;
-    pub mod halves;
+    pub(crate) mod halves;
     pub mod printable;
-    pub mod redaction;
+    pub(crate) mod redaction;
     pub mod retry;
 }
 
 /// How input is checked, and how its problems are told: all at once.
-pub mod validation {
+mod validation {
     mod parse;
     mod problems;
     mod time_argument;
     mod whole;
 
-    pub use parse::{parse_address, parse_duration, parse_number};
-    pub use problems::{InvalidInput, Problems, shorten};
-    pub use time_argument::TimeArgument;
-    pub use whole::Whole;
+    pub(crate) use parse::{parse_address, parse_duration, parse_number};
+    pub(crate) use problems::{Problems, shorten};
+    pub(crate) use time_argument::TimeArgument;
+    pub(crate) use whole::Whole;
 }
 
 pub mod store;
 
 /// Sinks make attempts, each in one protocol. [`sinks::sink`] says what a new sink adds.
 pub mod sinks {
-    pub mod attempt;
-    pub mod cloudevents;
+    pub(crate) mod attempt;
+    pub(crate) mod cloudevents;
     pub mod egress;
-    pub mod sink;
+    pub(crate) mod sink;
     pub mod webhook;
 }
 
@@ -92,18 +92,18 @@ pub mod dispatcher;
 pub mod operations {
     pub(crate) mod described;
     pub mod endpoint_spec;
-    pub mod event_spec;
-    pub mod replay;
-    pub mod rotate_secret;
-    pub mod test_endpoint;
+    pub(crate) mod event_spec;
+    pub(crate) mod replay;
+    pub(crate) mod rotate_secret;
+    pub(crate) mod test_endpoint;
 }
 
 /// What the dispatcher tells about itself.
-pub mod telemetry {
-    pub mod exporter;
+mod telemetry {
+    pub(crate) mod exporter;
     mod log;
 
-    pub use log::{LogFormat, start};
+    pub(crate) use log::{LogFormat, start};
 }
 
 /// Flags, environment, file and defaults become one checked configuration.

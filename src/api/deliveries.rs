@@ -41,7 +41,8 @@ pub(super) struct DeliveryParams {
 
 /// A page of deliveries.
 #[derive(Serialize, ToSchema)]
-pub(super) struct DeliveryPage {
+#[schema(as = DeliveryPage)]
+pub(super) struct DeliveryPageBody {
     /// The rows. More pages may follow even if this is empty.
     data: Vec<DeliveryRow>,
     /// Cursor of the next page. Null on the last page.
@@ -53,7 +54,7 @@ pub(super) struct DeliveryPage {
 /// A page may have fewer rows than `limit`, even none; `next_cursor` tells whether more follow.
 #[utoipa::path(
     get, path = "/v1/deliveries", operation_id = "listDeliveries", tag = "deliveries", params(DeliveryParams),
-    responses((status = 200, description = "One page", body = DeliveryPage))
+    responses((status = 200, description = "One page", body = DeliveryPageBody))
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
@@ -74,7 +75,7 @@ pub(super) async fn list(
     let look = async {
         let page = api.store.list_deliveries(&filter, limit).await?;
         let next_cursor = page.next_before.map(|id| id.to_string());
-        Ok(DeliveryPage { data: page.deliveries, next_cursor })
+        Ok(DeliveryPageBody { data: page.deliveries, next_cursor })
     };
     api.cache.text(format!("deliveries {limit} {filter:?}"), look).await
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Id, JsonResponse, OptionalBody, QueryParams, Text};
-use super::openapi::{Secret, TopicPattern, Whole};
+use super::openapi::{Secret, TopicPatternText, Whole};
 use super::paging::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
@@ -247,7 +247,7 @@ pub(super) struct ReplayBody {
     #[schema(format = DateTime)]
     until: Option<String>,
     /// Topic patterns. Default: what the endpoint subscribes to.
-    #[schema(value_type = Option<Vec<TopicPattern>>, max_items = 100)]
+    #[schema(value_type = Option<Vec<TopicPatternText>>, max_items = 100)]
     topics: Option<Vec<String>>,
     /// `next_after` of an earlier response: continue there.
     #[schema(value_type = Option<i64>, minimum = 0)]

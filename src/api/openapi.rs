@@ -6,7 +6,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
 use super::problem::Problem;
-pub(super) use crate::operations::described::{HeaderName, HeaderValue, Secret, TopicPattern};
+pub(super) use crate::operations::described::{HeaderName, HeaderValue, Secret, TopicPatternText};
 pub(super) use crate::validation::Whole;
 
 /// The description that `super::described` fills with routes.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::extract::legible;
 use crate::operations::test_endpoint::TestError;
-use crate::store::{Refusal, StoreError, one_line, refusal};
+use crate::store::{DatabaseRefusal, StoreError, one_line, refusal};
 use crate::validation::Problems;
 
 /// Says why a request was refused.
@@ -145,10 +145,10 @@ impl From<StoreError> for Problem {
         // A refused connection says nothing about the request.
         let refused = refusal(&fault).filter(|_| !matches!(fault, StoreError::Unavailable(_)));
         match refused {
-            Some(Refusal::Unknown) => return Self::new(Code::NotFound, text),
-            Some(Refusal::Invalid) => return Self::new(Code::InvalidArgument, text),
-            Some(Refusal::WrongState) => return Self::new(Code::Conflict, text),
-            Some(Refusal::TooMany) => return Self::new(Code::LimitReached, text),
+            Some(DatabaseRefusal::Unknown) => return Self::new(Code::NotFound, text),
+            Some(DatabaseRefusal::Invalid) => return Self::new(Code::InvalidArgument, text),
+            Some(DatabaseRefusal::WrongState) => return Self::new(Code::Conflict, text),
+            Some(DatabaseRefusal::TooMany) => return Self::new(Code::LimitReached, text),
             None => {}
         }
         let problem = match &fault {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::progress::{STEP, Step, StepProgress, finish};
+use super::progress::{InterruptibleStep, STEP, StepProgress, finish};
 use super::{Failure, count, open, output, parse_id};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
@@ -213,12 +213,12 @@ async fn retry_failed(
     loop {
         let step = store.retry_failed(endpoint_id, since.as_deref(), STEP);
         let of_step = match finish(&mut signals, step).await? {
-            Step::Done(of_step) => of_step,
-            Step::Last(of_step) => {
+            InterruptibleStep::Done(of_step) => of_step,
+            InterruptibleStep::Last(of_step) => {
                 is_interrupted = true;
                 of_step
             }
-            Step::Abandoned => {
+            InterruptibleStep::Abandoned => {
                 is_interrupted = true;
                 break;
             }

@@ -16,25 +16,25 @@ use crate::store::{EndpointRow, Span, Store};
 pub(super) async fn run(
     settings: Settings,
     url: Option<String>,
-    typed: args::Endpoint,
+    typed: args::EndpointArgs,
 ) -> Result<(), Failure> {
     match typed {
-        args::Endpoint::Put(typed) => put::run(settings, url, *typed).await,
-        args::Endpoint::List(typed) => list(settings, url, typed.json).await,
-        args::Endpoint::Show(typed) => show(settings, url, &typed).await,
-        args::Endpoint::Pause(typed) => {
+        args::EndpointArgs::Put(typed) => put::run(settings, url, *typed).await,
+        args::EndpointArgs::List(typed) => list(settings, url, typed.json).await,
+        args::EndpointArgs::Show(typed) => show(settings, url, &typed).await,
+        args::EndpointArgs::Pause(typed) => {
             let (store, _) = open(settings, url)?;
             store.pause_endpoint(&typed.id, typed.reason.as_deref()).await?;
             changed(&store, &typed.id, typed.json, "is paused; its deliveries wait").await
         }
-        args::Endpoint::Resume(typed) => {
+        args::EndpointArgs::Resume(typed) => {
             let (store, _) = open(settings, url)?;
             store.resume_endpoint(&typed.id).await?;
             changed(&store, &typed.id, typed.json, "is enabled").await
         }
-        args::Endpoint::Delete(typed) => delete::run(settings, url, &typed).await,
-        args::Endpoint::RotateSecret(typed) => rotate_secret::run(settings, url, &typed).await,
-        args::Endpoint::Test(typed) => test::run(settings, url, &typed).await,
+        args::EndpointArgs::Delete(typed) => delete::run(settings, url, &typed).await,
+        args::EndpointArgs::RotateSecret(typed) => rotate_secret::run(settings, url, &typed).await,
+        args::EndpointArgs::Test(typed) => test::run(settings, url, &typed).await,
     }
 }
 

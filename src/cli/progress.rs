@@ -15,7 +15,7 @@ pub(super) const STEP: i32 = 1_000;
 pub(super) struct StepProgress(ProgressBar);
 
 /// Result of a step.
-pub(super) enum Step<T> {
+pub(super) enum InterruptibleStep<T> {
     /// The step is done.
     Done(T),
     /// The step is done, and a signal came: do not begin another.
@@ -58,14 +58,14 @@ impl Drop for StepProgress {
 pub(super) async fn finish<T>(
     signals: &mut Signals,
     step: impl Future<Output = Result<T, StoreError>>,
-) -> Result<Step<T>, Failure> {
+) -> Result<InterruptibleStep<T>, Failure> {
     let mut step = std::pin::pin!(step);
     tokio::select! {
-        done = &mut step => return Ok(Step::Done(done?)),
+        done = &mut step => return Ok(InterruptibleStep::Done(done?)),
         _ = signals.next() => {}
     }
     tokio::select! {
-        done = &mut step => Ok(Step::Last(done?)),
-        _ = signals.next() => Ok(Step::Abandoned),
+        done = &mut step => Ok(InterruptibleStep::Last(done?)),
+        _ = signals.next() => Ok(InterruptibleStep::Abandoned),
     }
 }

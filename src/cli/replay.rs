@@ -1,6 +1,6 @@
 //! `postrider replay`: sends an endpoint the events of a period again, step by step.
 
-use super::progress::{STEP, Step, StepProgress, finish};
+use super::progress::{InterruptibleStep, STEP, StepProgress, finish};
 use super::{Failure, count, open, output, parse_id};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
@@ -83,9 +83,9 @@ async fn replay_all(store: &Store, replay: &Replay, after: i64) -> Result<Reache
     let mut reached = Reached { replayed: 0, next_after: Some(after) };
     while let Some(after) = reached.next_after {
         let (step, is_last) = match finish(&mut signals, store.replay(replay, after, STEP)).await? {
-            Step::Done(step) => (step, false),
-            Step::Last(step) => (step, true),
-            Step::Abandoned => break,
+            InterruptibleStep::Done(step) => (step, false),
+            InterruptibleStep::Last(step) => (step, true),
+            InterruptibleStep::Abandoned => break,
         };
         reached = Reached { replayed: reached.replayed + step.replayed, next_after: step.next_after };
         progress.reach(reached.replayed);

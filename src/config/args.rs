@@ -17,8 +17,8 @@ pub use delivery::{Delivery, DeliveryList, DeliveryRetry, DeliveryShow, EventArg
 pub use doctor::{Completions, ConfigCommand, ConfigShow, Doctor};
 pub use egress::Egress;
 pub use endpoint::{
-    Endpoint, EndpointDelete, EndpointId, EndpointPause, EndpointPut, EndpointRotateSecret, EndpointTest,
-    Login,
+    EndpointArgs, EndpointDelete, EndpointId, EndpointPause, EndpointPut, EndpointRotateSecret, EndpointTest,
+    LoginArgs,
 };
 pub use secret::{Encryption, SecretArgs, SecretSeal};
 pub use sourced::Sourced;
@@ -101,7 +101,7 @@ pub enum Command {
     Migrate(Migrate),
     /// Register, show, pause, test and delete endpoints
     #[command(subcommand, after_help = "Example: postrider endpoint list")]
-    Endpoint(Endpoint),
+    Endpoint(EndpointArgs),
     /// Make an encryption key for the secrets of endpoints; encrypt stored secrets with it
     #[command(subcommand, after_help = "Example: postrider secret new-key")]
     Secret(SecretArgs),

@@ -16,7 +16,7 @@ use crate::store::{EndpointSet, Store, StoreError};
 
 /// How far a step looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     /// For what is new: from the positions kept in memory.
     Near,
     /// For everything that may have been passed over: before every sleep.
@@ -25,7 +25,7 @@ pub enum Look {
 
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// That many events and deliveries were claimed.
     Worked(usize),
     /// There is nothing to claim.
@@ -37,7 +37,7 @@ pub enum Progress {
 impl Progress {
     /// The result of two steps together.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Worked(a), Self::Worked(b)) => Self::Worked(a + b),
             (Self::Worked(n), Self::Idle | Self::Full) | (Self::Idle | Self::Full, Self::Worked(n)) => {

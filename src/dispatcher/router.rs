@@ -33,7 +33,7 @@ const ROOM_WANTED: usize = BATCH_MAX / 2;
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The stage.
-pub struct Router {
+pub(super) struct Router {
     context: Arc<Context>,
     watermark: Watermark,
     /// Whether pending deliveries were written, since the siblings were rung last, for which a sibling may have slots.
@@ -47,7 +47,7 @@ pub struct Router {
 }
 
 /// The result of a step.
-pub struct Routed {
+pub(super) struct Routed {
     /// How much was routed.
     pub progress: Progress,
     /// Endpoints for which pending deliveries were written that are due now.
@@ -89,7 +89,7 @@ impl From<Progress> for Routed {
 
 impl Router {
     /// A stage whose first look begins at `saved`.
-    pub fn new(context: Arc<Context>, saved: Position) -> Self {
+    pub(super) fn new(context: Arc<Context>, saved: Position) -> Self {
         Self {
             context,
             watermark: Watermark::new(saved),
@@ -104,7 +104,7 @@ impl Router {
     ///
     /// # Errors
     /// [`StoreError`]: nothing is routed, unless the commit's answer was lost.
-    pub async fn step(
+    pub(super) async fn step(
         &mut self,
         look: Look,
         subscriptions: &mut Subscriptions,
@@ -199,12 +199,12 @@ impl Router {
     }
 
     /// Whether deliveries were left pending, since the siblings were rung last, for which a sibling may have slots.
-    pub fn has_left_some(&self) -> bool {
+    pub(super) fn has_left_some(&self) -> bool {
         self.has_left_some
     }
 
     /// The siblings are rung.
-    pub fn note_rung(&mut self) {
+    pub(super) fn note_rung(&mut self) {
         self.has_left_some = false;
     }
 

@@ -45,7 +45,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// The loop.
-pub struct WorkLoop {
+pub(super) struct WorkLoop {
     context: Arc<Context>,
     subscriptions: Subscriptions,
     router: Router,
@@ -64,7 +64,7 @@ pub struct WorkLoop {
 
 impl WorkLoop {
     /// A loop that has not looked yet; `router` knows where the sweep at the start begins.
-    pub fn new(context: Arc<Context>, router: Router, poll_interval: Duration) -> Self {
+    pub(super) fn new(context: Arc<Context>, router: Router, poll_interval: Duration) -> Self {
         Self {
             claimer: Claimer::new(Arc::clone(&context)),
             looks: context.bell.looks(),
@@ -81,7 +81,7 @@ impl WorkLoop {
     }
 
     /// Steps until stopped; a step under way is finished. After a failure it waits with a jittered backoff.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         // The sweep at the start.
         let mut look = Look::Full;
@@ -130,7 +130,7 @@ impl WorkLoop {
     ///
     /// # Errors
     /// [`StoreError`]: claims whose reply was lost are released by `release_orphaned_claims`.
-    pub async fn step(&mut self, look: Look) -> Result<Progress, StoreError> {
+    pub(super) async fn step(&mut self, look: Look) -> Result<Progress, StoreError> {
         if !self.context.lease.is_renewed() {
             // Whatever is claimed now could not be begun.
             return Ok(Progress::Full);

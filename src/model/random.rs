@@ -12,7 +12,7 @@ pub struct NoRandomness;
 ///
 /// # Errors
 /// [`NoRandomness`].
-pub fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut bytes = [0; N];
     #[expect(clippy::map_err_ignore, reason = "ring tells nothing")]
     SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandomness)?;

@@ -5,13 +5,14 @@ use utoipa::ToSchema;
 /// Dotted words of `[A-Za-z0-9_-]`; `*` is exactly one word, `**` at the end one or more, `**` alone everything.
 #[derive(ToSchema)]
 #[schema(
+    as = TopicPattern,
     value_type = String,
     pattern = r"^(\*\*|([A-Za-z0-9_-]+|\*)(\.([A-Za-z0-9_-]+|\*))*(\.\*\*)?)$",
     max_length = 128,
     example = "order.*"
 )]
 #[expect(dead_code, reason = "describes a text")]
-pub(crate) struct TopicPattern(String);
+pub(crate) struct TopicPatternText(String);
 
 /// A key of Standard Webhooks: `whsec_` and base64 of 24 to 64 bytes.
 #[derive(ToSchema)]

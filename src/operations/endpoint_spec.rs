@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::described::{HeaderName, HeaderValue, Login, Secret, SigningKeyText, TopicPattern};
+use super::described::{HeaderName, HeaderValue, Login, Secret, SigningKeyText, TopicPatternText};
 use crate::model::endpoint::{Auth, EndpointTls, Format, RateLimit, SigningKey, SigningSecret};
 use crate::model::header;
 use crate::model::topic::TopicPattern as Pattern;
@@ -59,7 +59,7 @@ pub struct EndpointSpec {
     /// Patterns of dotted words: `*` is one word, `**` at the end one or more; several with commas [default: `**`, everything]
     #[arg(long, value_delimiter = ',', value_name = "PATTERNS")]
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<TopicPattern>, max_items = 100, example = json!(["order.*"]))]
+    #[schema(value_type = Vec<TopicPatternText>, max_items = 100, example = json!(["order.*"]))]
     pub topics: Option<Vec<String>>,
     /// Headers of every request; texts of visible ASCII
     #[arg(skip)]

@@ -14,8 +14,7 @@ const KEY_BYTES_MAX: usize = 256;
 
 /// An event as somebody asks for it.
 #[derive(Clone, Default)]
-#[expect(missing_docs, reason = "the columns of postrider.outbox")]
-pub struct EventSpec {
+pub(crate) struct EventSpec {
     pub topic: String,
     /// JSON, kept byte for byte.
     pub payload: String,
@@ -29,7 +28,7 @@ pub struct EventSpec {
 
 impl EventSpec {
     /// Checks the same as the outbox, except for the payload, which PostgreSQL alone reads.
-    pub fn check(self, problems: &mut Problems) -> NewEvent {
+    pub(crate) fn check(self, problems: &mut Problems) -> NewEvent {
         if let Err(fault) = check_topic(&self.topic) {
             problems.add("topic", &fault.to_string(), None);
         }

@@ -6,7 +6,7 @@ use crate::validation::{Problems, TimeArgument};
 
 /// Which events to send an endpoint again, as somebody asks for it.
 #[derive(Clone, Debug)]
-pub struct ReplaySpec {
+pub(crate) struct ReplaySpec {
     /// The endpoint.
     pub endpoint_id: String,
     /// Events created at this time or later.
@@ -24,7 +24,7 @@ impl ReplaySpec {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be asked.
-    pub async fn fix(self, store: &Store) -> Result<Replay, StoreError> {
+    pub(crate) async fn fix(self, store: &Store) -> Result<Replay, StoreError> {
         let until = match self.until {
             Some(until) => Some(resolve(store, until).await?),
             None => None,
@@ -40,7 +40,7 @@ impl ReplaySpec {
 }
 
 /// Checks that a replay ends after it begins.
-pub fn check_times(
+pub(crate) fn check_times(
     since: Option<&TimeArgument>,
     until: Option<&TimeArgument>,
     given: Option<&str>,
@@ -54,7 +54,7 @@ pub fn check_times(
 }
 
 /// Checks the topic patterns of a replay, if there are any.
-pub fn check_topics(topics: Option<&[String]>, problems: &mut Problems) {
+pub(crate) fn check_topics(topics: Option<&[String]>, problems: &mut Problems) {
     check_patterns("topics", topics.unwrap_or_default(), problems);
 }
 
@@ -62,7 +62,7 @@ pub fn check_topics(topics: Option<&[String]>, problems: &mut Problems) {
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be asked.
-pub async fn resolve(store: &Store, moment: TimeArgument) -> Result<String, StoreError> {
+pub(crate) async fn resolve(store: &Store, moment: TimeArgument) -> Result<String, StoreError> {
     match moment {
         TimeArgument::Ago(ago) => store.read_time(ago).await,
         TimeArgument::At(text) => Ok(text),

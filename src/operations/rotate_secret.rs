@@ -7,11 +7,11 @@ use crate::store::{RotatedSecret, Store, StoreError};
 use crate::validation::{Problems, parse_duration};
 
 /// How long the old secret signs too, if nothing is said.
-pub const OVERLAP_DEFAULT: &str = "24h";
+pub(crate) const OVERLAP_DEFAULT: &str = "24h";
 const OVERLAP_MAX: Duration = Duration::from_hours(30 * 24);
 
 /// A rotation that was checked.
-pub struct SecretRotation {
+pub(crate) struct SecretRotation {
     endpoint_id: String,
     secret: Option<String>,
     overlap: Duration,
@@ -20,7 +20,7 @@ pub struct SecretRotation {
 impl SecretRotation {
     /// Checks the new secret (`None`: one is generated) and how long the old one signs too, `0s` to `30days`. `None` if
     /// something is wrong with them.
-    pub fn check(
+    pub(crate) fn check(
         endpoint_id: String,
         secret: Option<String>,
         overlap: &str,
@@ -35,7 +35,7 @@ impl SecretRotation {
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown endpoint.
-    pub async fn run(&self, store: &Store) -> Result<RotatedSecret, StoreError> {
+    pub(crate) async fn run(&self, store: &Store) -> Result<RotatedSecret, StoreError> {
         store.rotate_secret(&self.endpoint_id, self.secret.as_deref(), self.overlap).await
     }
 }

@@ -25,7 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// The test event, and what became of it.
 #[derive(Debug)]
-pub struct TestedEndpoint {
+pub(crate) struct TestedEndpoint {
     /// The event that was inserted.
     pub event_id: EventId,
     /// How the wait for its first attempt ended.
@@ -34,7 +34,7 @@ pub struct TestedEndpoint {
 
 /// How the wait for the first attempt ended.
 #[derive(Debug)]
-pub enum TestOutcome {
+pub(crate) enum TestOutcome {
     /// The endpoint accepted the event.
     Accepted(Box<DeliveryDetail>),
     /// The first attempt failed; the event is cancelled.
@@ -45,7 +45,7 @@ pub enum TestOutcome {
 
 /// Why no attempt ended in time.
 #[derive(Debug, PartialEq, Eq, Error)]
-pub enum NoAttempt {
+pub(crate) enum NoAttempt {
     /// Nobody delivers.
     #[error("no dispatcher runs: start postrider run")]
     NoDispatcher,
@@ -101,7 +101,7 @@ pub enum TestError {
 ///
 /// # Cancel safety
 /// None: dropped before it ends, it leaves a test event that is not cancelled. Give it `stop` instead.
-pub async fn test_endpoint(
+pub(crate) async fn test_endpoint(
     store: &Store,
     id: &str,
     wait: Duration,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Pauses that double from one failure to the next.
 #[derive(Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     max: Duration,
     next: Duration,
@@ -12,20 +12,20 @@ pub struct Backoff {
 
 impl Backoff {
     /// Pauses of `first`, twice that, and so on up to `max`.
-    pub const fn new(first: Duration, max: Duration) -> Self {
+    pub(crate) const fn new(first: Duration, max: Duration) -> Self {
         Self { first, max, next: first }
     }
 
     /// Returns the next pause, randomised from half to one and a half of its length, so that clients that failed together do not
     /// come back together.
-    pub fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.next.mul_f64(0.5 + fastrand::f64());
         self.next = (self.next * 2).min(self.max);
         pause
     }
 
     /// Starts again from the first pause, after a success.
-    pub const fn reset(&mut self) {
+    pub(crate) const fn reset(&mut self) {
         self.next = self.first;
     }
 }

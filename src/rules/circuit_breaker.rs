@@ -7,7 +7,7 @@ use crate::model::outcome::{AttemptResult, Refusal};
 
 /// A circuit opens after this many unwell attempts in a row. The default schedule has as many attempts, so a single delivery
 /// that is never taken opens no circuit before it is given up.
-pub const OPEN_AFTER: u32 = 10;
+pub(crate) const OPEN_AFTER: u32 = 10;
 /// Time until the first probe. A restart of the receiver costs no more than this.
 const PROBE_FIRST: Duration = Duration::from_secs(1);
 /// The longest time between probes. A recovery is noticed no later than this.
@@ -15,7 +15,7 @@ const PROBE_MAX: Duration = Duration::from_mins(2);
 
 /// Health of an endpoint, as one attempt shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
+pub(crate) enum Health {
     /// The endpoint took the delivery.
     Well,
     /// The endpoint refused this delivery, and may take another.
@@ -26,7 +26,7 @@ pub enum Health {
 
 impl Health {
     /// Judges an attempt. A refusal that is about the delivery, or about the place, proves that somebody is there.
-    pub fn of(result: &AttemptResult) -> Self {
+    pub(crate) fn of(result: &AttemptResult) -> Self {
         match result {
             AttemptResult::Delivered => Self::Well,
             AttemptResult::Refused { why, .. } => match why {
@@ -40,7 +40,7 @@ impl Health {
 
 /// The time until the next probe. Each failed probe doubles it, up to two minutes; `jitter` (a random number in `0.0..=1.0`)
 /// spreads it over ±20 %. It is not shorter than the wait that the endpoint asked for, of which two minutes count at most.
-pub fn probe_delay(failed_probes: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
+pub(crate) fn probe_delay(failed_probes: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
     let doubled = PROBE_FIRST.saturating_mul(1 << failed_probes.min(20)).min(PROBE_MAX);
     let asked = retry_after.unwrap_or_default().min(PROBE_MAX);
     doubled.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0)).max(asked)

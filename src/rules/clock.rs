@@ -20,16 +20,16 @@ const AWAKE_OR_NOT: ClockId = ClockId::Monotonic;
 /// A moment that can be compared with times of the database. `Instant` would stand still while this machine is suspended:
 /// after an hour of that, a lease of a minute would seem to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(Duration);
+pub(crate) struct Moment(Duration);
 
 impl Moment {
     /// The present moment.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self(clock_gettime(AWAKE_OR_NOT).try_into().unwrap_or_default())
     }
 
     /// Time since this moment.
-    pub fn elapsed(self) -> Duration {
+    pub(crate) fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)
     }
 }
@@ -79,14 +79,14 @@ fn epoch(now_ms: i64) -> Duration {
     clippy::disallowed_methods,
     reason = "compared with the database's clock, which is the one that counts"
 )]
-pub fn machine_ms() -> i64 {
+pub(crate) fn machine_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// How much the database's clock differs from this machine's, in words. `None` if by little. `before_ms` and `after_ms` are this
 /// machine's times before the question and after the answer. A time of the database between them counts as equal.
-pub fn skew(database_ms: i64, before_ms: i64, after_ms: i64) -> Option<String> {
+pub(crate) fn skew(database_ms: i64, before_ms: i64, after_ms: i64) -> Option<String> {
     let behind = before_ms.saturating_sub(database_ms);
     let ahead = database_ms.saturating_sub(after_ms);
     let (skew_ms, than) = if behind > ahead { (behind, "behind") } else { (ahead, "ahead of") };

@@ -1,7 +1,7 @@
 //! Guesses the name that was meant by a misspelt one.
 
 /// Returns the nearest known name, if at most a quarter of the given letters are wrong.
-pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wrong_max = (given.chars().count() / 4).max(1);
     known
         .into_iter()

@@ -2,24 +2,24 @@
 
 /// Parts of a batch, in order, each to be tried by itself. At first there is one part, the whole.
 #[derive(Debug)]
-pub struct Halves<T> {
+pub(crate) struct Halves<T> {
     /// The next part is the last one.
     parts: Vec<Vec<T>>,
 }
 
 impl<T> Halves<T> {
     /// The whole batch.
-    pub fn new(batch: Vec<T>) -> Self {
+    pub(crate) fn new(batch: Vec<T>) -> Self {
         Self { parts: vec![batch] }
     }
 
     /// The next part to try; never empty.
-    pub fn next_part(&mut self) -> Option<Vec<T>> {
+    pub(crate) fn next_part(&mut self) -> Option<Vec<T>> {
         std::iter::from_fn(|| self.parts.pop()).find(|part| !part.is_empty())
     }
 
     /// Splits a part that was refused; its halves come next. If it was a single item, that is returned: it is the culprit.
-    pub fn refused(&mut self, mut part: Vec<T>) -> Option<T> {
+    pub(crate) fn refused(&mut self, mut part: Vec<T>) -> Option<T> {
         if part.len() <= 1 {
             return part.pop();
         }
@@ -30,7 +30,7 @@ impl<T> Halves<T> {
     }
 
     /// The items that were not tried yet, in order.
-    pub fn rest(self) -> Vec<T> {
+    pub(crate) fn rest(self) -> Vec<T> {
         self.parts.into_iter().rev().flatten().collect()
     }
 }

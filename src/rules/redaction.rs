@@ -12,7 +12,7 @@ const HIDDEN: &str = "(hidden)";
 
 /// Returns a text without NUL, which PostgreSQL could not store, cut between characters. It hides these header values, their
 /// words, and texts that look like signing secrets. A hostile receiver can still encode them differently.
-pub fn excerpt<'a>(body: &[u8], header_values: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn excerpt<'a>(body: &[u8], header_values: impl Iterator<Item = &'a str>) -> Option<String> {
     if body.is_empty() {
         return None;
     }

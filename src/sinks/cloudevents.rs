@@ -10,13 +10,12 @@ use serde_json::value::RawValue;
 use crate::model::event::Event;
 
 /// The `content-type` of a structured event.
-pub const STRUCTURED: &str = "application/cloudevents+json; charset=UTF-8";
+pub(crate) const STRUCTURED: &str = "application/cloudevents+json; charset=UTF-8";
 const SOURCE_BYTES_MAX: usize = 512;
 
 /// The attributes that CloudEvents gives an event. `time` is RFC 3339.
 #[derive(Serialize)]
-#[expect(missing_docs, reason = "the names of the specification")]
-pub struct Attributes<'a> {
+pub(crate) struct Attributes<'a> {
     pub specversion: &'static str,
     pub id: &'a str,
     pub source: &'a str,
@@ -35,7 +34,7 @@ struct Structured<'a> {
 
 impl<'a> Attributes<'a> {
     /// The attributes of an event: its `webhook-id`, its topic, and the time when it was inserted.
-    pub fn of(event: &'a Event, source: &'a str) -> Self {
+    pub(crate) fn of(event: &'a Event, source: &'a str) -> Self {
         Self::new(&event.webhook_id, source, &event.topic, event.created_at)
     }
 
@@ -45,7 +44,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// The attributes as headers, for binary mode.
-    pub fn headers(&self) -> [(&'static str, String); 5] {
+    pub(crate) fn headers(&self) -> [(&'static str, String); 5] {
         [
             ("ce-specversion", self.specversion.to_owned()),
             ("ce-id", encode(self.id)),
@@ -59,7 +58,7 @@ impl<'a> Attributes<'a> {
     ///
     /// # Errors
     /// When the payload is no JSON for us. PostgreSQL's `json` always is, unless it is nested deeper than we read.
-    pub fn document(self, payload: &[u8]) -> Result<Bytes, serde_json::Error> {
+    pub(crate) fn document(self, payload: &[u8]) -> Result<Bytes, serde_json::Error> {
         let data: &RawValue = serde_json::from_slice(payload)?;
         let structured = Structured { attributes: self, datacontenttype: "application/json", data };
         serde_json::to_vec(&structured).map(Bytes::from)
@@ -68,7 +67,7 @@ impl<'a> Attributes<'a> {
 
 /// Encodes the value of a header (section 3.1.3.2). Characters outside visible ASCII, `"` and `%` become a percent sign and two
 /// digits for each byte of UTF-8.
-pub fn encode(value: &str) -> String {
+pub(crate) fn encode(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes() {
         if byte.is_ascii_graphic() && byte != b'"' && byte != b'%' {
@@ -82,7 +81,7 @@ pub fn encode(value: &str) -> String {
 }
 
 /// Whether a text may be a `source`: a URI reference (RFC 3986) of 1 to 512 bytes.
-pub fn is_source(text: &str) -> bool {
+pub(crate) fn is_source(text: &str) -> bool {
     let base = url::Url::parse("https://postrider.invalid/");
     let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&b);
     (1..=SOURCE_BYTES_MAX).contains(&text.len())

@@ -148,7 +148,7 @@ pub(super) fn is_refused_setting(fault: &(dyn Error + 'static)) -> bool {
 
 /// Why the database refuses the request of a caller, as the schema's functions say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum DatabaseRefusal {
     /// There is nothing of that id (SQLSTATE P0002).
     Unknown,
     /// An argument or a value is invalid (class 22, a CHECK, or nested too deeply).
@@ -160,15 +160,15 @@ pub enum Refusal {
 }
 
 /// Why the database refused the request of a caller. `None` if something else went wrong.
-pub fn refusal(fault: &(dyn Error + 'static)) -> Option<Refusal> {
+pub fn refusal(fault: &(dyn Error + 'static)) -> Option<DatabaseRefusal> {
     let code = database_error(fault)?.code();
     match code.code() {
-        "P0002" => Some(Refusal::Unknown),
-        "55000" => Some(Refusal::WrongState),
-        "54000" => Some(Refusal::TooMany),
+        "P0002" => Some(DatabaseRefusal::Unknown),
+        "55000" => Some(DatabaseRefusal::WrongState),
+        "54000" => Some(DatabaseRefusal::TooMany),
         // 54001: JSON that is nested deeper than the server reads.
-        "23514" | "54001" => Some(Refusal::Invalid),
-        code if code.starts_with("22") => Some(Refusal::Invalid),
+        "23514" | "54001" => Some(DatabaseRefusal::Invalid),
+        code if code.starts_with("22") => Some(DatabaseRefusal::Invalid),
         _ => None,
     }
 }

@@ -23,7 +23,7 @@ use crate::dispatcher::wakeup::bell::Bell;
 use crate::store::{Store, WakeMode};
 
 /// What [`Exporter::render`] returns.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Longest reading of the database; parts that are missing by then are left out.
 const READING_MAX: Duration = Duration::from_secs(5);
 /// A reading is used for ten times as long as it took: a large backlog takes long to count.

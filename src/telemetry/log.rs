@@ -35,7 +35,7 @@ impl Write for Log {
 }
 
 /// Starts logging; a second call changes nothing.
-pub fn start(filter: EnvFilter, format: LogFormat) {
+pub(crate) fn start(filter: EnvFilter, format: LogFormat) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::fmt()
         .with_writer(move || Log(format))

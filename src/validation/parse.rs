@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Problems;
 
 /// Parses a duration with a unit, within a range.
-pub fn parse_duration(
+pub(crate) fn parse_duration(
     name: &str,
     text: &str,
     range: (Duration, Duration),
@@ -29,7 +29,7 @@ pub fn parse_duration(
 }
 
 /// Parses a whole number from 1 to `max`.
-pub fn parse_number(name: &str, text: &str, max: usize, problems: &mut Problems) -> Option<usize> {
+pub(crate) fn parse_number(name: &str, text: &str, max: usize, problems: &mut Problems) -> Option<usize> {
     let parsed = text.trim().parse().ok().filter(|n| (1..=max).contains(n));
     if parsed.is_none() {
         problems.add(name, &format!("needs a whole number, 1 to {max}"), Some(text));
@@ -38,7 +38,7 @@ pub fn parse_number(name: &str, text: &str, max: usize, problems: &mut Problems)
 }
 
 /// Parses an address and a port.
-pub fn parse_address(name: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {
+pub(crate) fn parse_address(name: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {
     let parsed = text.trim().parse().ok();
     if parsed.is_none() {
         problems.add(name, "needs an address and a port, as 127.0.0.1:7678", Some(text));

@@ -68,6 +68,6 @@ impl fmt::Display for Problems {
 }
 
 /// Shortens a value that a problem quotes.
-pub fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(100).flat_map(char::escape_debug).collect()
 }

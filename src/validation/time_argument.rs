@@ -13,7 +13,7 @@ const AGO_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A time that somebody typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TimeArgument {
+pub(crate) enum TimeArgument {
     /// An age, by the database's clock.
     Ago(Duration),
     /// An RFC 3339 timestamp, kept as it was typed.
@@ -22,7 +22,7 @@ pub enum TimeArgument {
 
 impl TimeArgument {
     /// Parses a text; `None` and a problem if it is neither.
-    pub fn parse(name: &str, text: &str, problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn parse(name: &str, text: &str, problems: &mut Problems) -> Option<Self> {
         let text = text.trim();
         // A bare 0 is a duration for humantime, and has no unit.
         let ago = humantime::parse_duration(text).ok().filter(|ago| *ago <= AGO_MAX && text != "0");
@@ -39,7 +39,7 @@ impl TimeArgument {
     }
 
     /// Whether it is later than another of the same form. Only the database can compare an age with a timestamp: `false`.
-    pub fn is_after(&self, other: &Self) -> bool {
+    pub(crate) fn is_after(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Ago(this), Self::Ago(other)) => this < other,
             (Self::At(this), Self::At(other)) => instant(this) > instant(other),

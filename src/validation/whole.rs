@@ -6,7 +6,7 @@ use serde_json::Number;
 
 /// A whole number of JSON: `35.0` is one, too.
 #[derive(Clone, Copy)]
-pub struct Whole(
+pub(crate) struct Whole(
     /// The number.
     pub i64,
 );

@@ -6,7 +6,7 @@ use super::super::{Failure, headers_json, open, output};
 use crate::config::Settings;
 use crate::config::args;
 use crate::operations::endpoint_spec::EndpointSpec;
-use crate::store::{Refusal, StoreError, one_line, refusal};
+use crate::store::{DatabaseRefusal, StoreError, one_line, refusal};
 use crate::validation::Problems;
 
 /// Creates or replaces the endpoint, and shows once the secret that was generated.
@@ -38,7 +38,11 @@ pub(super) async fn run(
 
 /// An argument that the database refuses is wrong usage, like one that we refuse.
 fn refused(fault: StoreError) -> Failure {
-    if refusal(&fault) == Some(Refusal::Invalid) { Failure::Usage(one_line(&fault)) } else { fault.into() }
+    if refusal(&fault) == Some(DatabaseRefusal::Invalid) {
+        Failure::Usage(one_line(&fault))
+    } else {
+        fault.into()
+    }
 }
 
 /// The settings, with those that the command line has another form for.
@@ -56,7 +60,7 @@ fn spec(typed: args::EndpointPut, problems: &mut Problems) -> EndpointSpec {
 }
 
 /// The login as the API has it. `None` if none was typed.
-fn auth(typed: args::Login, problems: &mut Problems) -> Option<Map<String, Value>> {
+fn auth(typed: args::LoginArgs, problems: &mut Problems) -> Option<Map<String, Value>> {
     let basic = typed.basic_auth.map(|text| {
         let (username, password) = text.split_once(':').unwrap_or((&text, ""));
         json!({ "type": "basic", "username": username, "password": password })

@@ -7,7 +7,7 @@ use crate::operations::endpoint_spec::EndpointSpec;
 
 /// `postrider endpoint …`
 #[derive(Debug, Subcommand)]
-pub enum Endpoint {
+pub enum EndpointArgs {
     /// Create or replace an endpoint; the same call twice changes nothing
     #[command(
         after_help = "Example: postrider endpoint put orders --url https://example.com/hook --topics 'order.*'"
@@ -52,7 +52,7 @@ pub struct EndpointPut {
     pub headers: Vec<String>,
     /// How to log in.
     #[command(flatten)]
-    pub login: Login,
+    pub login: LoginArgs,
     /// PEM file with the authorities that alone are trusted for this endpoint [default: those of the system]
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<String>,
@@ -72,7 +72,7 @@ pub struct EndpointPut {
 
 /// How to log in at an endpoint: one way at most.
 #[derive(Args, Debug)]
-pub struct Login {
+pub struct LoginArgs {
     /// Log in with Authorization: Basic; kept if no login is given
     #[arg(long, env = "POSTRIDER_BASIC_AUTH", hide_env_values = true, value_name = "USER:PASSWORD")]
     pub basic_auth: Option<String>,
