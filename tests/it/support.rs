@@ -18,6 +18,7 @@ mod scene;
 mod scraped;
 mod secrets;
 mod server;
+mod signal;
 mod skipping;
 mod terminal;
 mod tls;
@@ -47,6 +48,7 @@ pub(crate) use scene::{
 pub(crate) use scraped::Scraped;
 pub(crate) use secrets::TOKEN;
 pub(crate) use server::Server;
+pub(crate) use signal::send_signal;
 pub(crate) use skipping::skip;
 pub(crate) use terminal::terminal;
 pub(crate) use tls::{Authority, Tls, TlsReceiver};

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use tokio::process::Command;
-
-use crate::support::{Database, Dispatcher, Server, WatchedDispatcher, command, eventually, get};
+use crate::support::{
+    Database, Dispatcher, Server, WatchedDispatcher, command, eventually, get, send_signal,
+};
 
 #[tokio::test]
 async fn a_server_that_is_stopped_fast_is_waited_for() {
@@ -33,7 +33,7 @@ async fn a_server_that_restarts_because_a_backend_was_killed_loses_nothing() {
     let pid: i32 = stranger.value("select pg_backend_pid()").await;
     let other = Database::at(server.url()).await;
 
-    kill("KILL", pid).await;
+    assert!(send_signal(pid, "KILL").await);
     // Everybody's connection ends, and the server recovers.
     eventually("it is down", || async { other.client.is_closed() }).await;
     watched.receiver.release();
@@ -112,14 +112,14 @@ async fn backends_that_are_frozen_are_given_up_at_the_deadline_of_a_statement() 
         .collect();
 
     for pid in &frozen {
-        kill("STOP", *pid).await;
+        assert!(send_signal(pid, "STOP").await);
     }
     watched.insert_by(&database).await;
 
     watched.until_all_arrived().await;
     watched.until_ready().await;
     for pid in frozen {
-        kill("KILL", pid).await;
+        assert!(send_signal(pid, "KILL").await);
     }
 }
 
@@ -150,12 +150,6 @@ async fn survive(fault: impl AsyncFn(&Server)) {
     database.assert_counts_agree().await;
     assert_eq!(watched.probe("healthz").await, 200);
     watched.dispatcher.logged("database recovered").await;
-}
-
-/// A signal to a backend.
-async fn kill(name: &str, pid: i32) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().await;
-    assert!(sent.unwrap().success());
 }
 
 /// Starts a dispatcher whose API is at a known address: before it has a database, its log does not tell.

@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::secrets::assert_no_secret;
-use super::{Canaries, DEADLINE, Database, eventually, variable};
+use super::{Canaries, DEADLINE, Database, eventually, send_signal, variable};
 
 /// A running `postrider run`. Killed when dropped; then it must have shown no secret, and called no canary.
 pub(crate) struct Dispatcher {
@@ -126,8 +126,7 @@ impl Dispatcher {
 
     /// Sends a signal, as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status().await;
-        assert!(sent.unwrap().success());
+        assert!(send_signal(self.pid(), name).await);
     }
 
     /// Waits for its end.

@@ -7,7 +7,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{CommandOutput, DEADLINE};
+use super::{CommandOutput, DEADLINE, send_signal};
 
 /// Killed when dropped.
 pub(crate) struct RunningCommand {
@@ -45,9 +45,7 @@ impl RunningCommand {
 
     /// Sends a signal, as `TERM`.
     pub(crate) async fn signal(&self, signal: &str) {
-        let pid = self.child.id().expect("still running").to_string();
-        let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status().await;
-        assert!(sent.unwrap().success());
+        assert!(send_signal(self.child.id().expect("still running"), signal).await);
     }
 
     /// Sends a signal, as `TERM`, and waits for its end.

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use postrider::store::{DatabaseUrl, Environment, migrate};
 use tokio::process::Command;
 
-use super::{Cluster, Database, eventually, password};
+use super::{Cluster, Database, eventually, password, send_signal};
 
 /// A running one; with its data, as long as this lives.
 pub(crate) struct Server {
@@ -99,7 +99,7 @@ impl Server {
     /// A signal to the postmaster, as `STOP`.
     pub(crate) async fn signal(&self, name: &str) {
         let Some(pid) = self.pid() else { return };
-        Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
+        send_signal(pid, name).await;
     }
 
     /// The postmaster's; none: it is stopped.
