@@ -113,7 +113,7 @@ async fn a_request_that_was_let_in_keeps_its_place() {
     database
         .until(
             "select exists (select from pg_stat_activity where datname = current_database()
-                and application_name = 'postrider api' and query like '%reads how far an event is%')",
+                and application_name = 'postrider api' and query like '%select o.status::text as status from postrider.outbox%')",
         )
         .await;
 
@@ -183,7 +183,7 @@ async fn a_request_that_waits_is_answered_when_the_dispatcher_stops() {
         database
             .until(
                 "select exists (select from pg_stat_activity where datname = current_database()
-                    and application_name = 'postrider api' and query like '%reads how far an event is%')",
+                    and application_name = 'postrider api' and query like '%select o.status::text as status from postrider.outbox%')",
             )
             .await;
         dispatcher.terminate().await
