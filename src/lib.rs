@@ -9,8 +9,8 @@
 //!      │                                                ▼
 //!      │        wakeup/listener ──> wakeup/bell ──> work_loop: looks for work, else sleeps
 //!      ▼                                                │
-//!  router     unrouted events ──> one delivery per matching endpoint, claimed where there is room
 //!  claimer    waiting deliveries that are due ──> claimed, as many as the endpoint has room for
+//!  router     unrouted events ──> one delivery per matching endpoint, claimed where there is room
 //!      ▼
 //!  scheduler ──> sender ──> sinks/webhook: one signed POST ──> Outcome
 //!      ▼
@@ -19,14 +19,14 @@
 //!  views      delivery_status, endpoint_health, backlog ...
 //! ```
 //!
-//! The folders are the rooms. A room uses only rooms above it; a test reads the `use` lines and compares them with this table.
+//! Each folder is a floor. A floor uses only floors above it in this table; a test reads the `use` lines and compares them with it.
 //!
-//! | room | holds | uses |
+//! | floor | has | uses |
 //! |---|---|---|
 //! | [`model`] | events, endpoints, deliveries, outcomes: plain data | |
 //! | [`rules`] | decisions without database and network: retry, circuit breaker, encryption | model |
 //! | [`validation`] | values as people type them, and all their problems at once | |
-//! | [`store`] | the only room that speaks SQL | model, rules |
+//! | [`store`] | the only floor that speaks SQL | model, rules |
 //! | [`sinks`] | one attempt: request, signature, address rules | model, rules |
 //! | [`dispatcher`] | wake, route, claim, send, settle | model, rules, store, sinks |
 //! | [`operations`] | what command line and API both do | model, rules, validation, store, sinks |

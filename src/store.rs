@@ -1,4 +1,4 @@
-//! The only room that speaks SQL. Every statement is a file under `sql/` with its contract in a header, and a function here
+//! The only floor that speaks SQL. Every statement is a file under `sql/` with its contract in a header, and a function here
 //! has its file's name. The store uses the model and the rules, and knows nothing of HTTP or of the dispatcher.
 
 mod circuits;

@@ -76,7 +76,7 @@ impl RunConfig {
     }
 
     /// Reads everything that `postrider run` was given; what is wrong is with the settings' problems, what was read with
-    /// their readings. None: something is wrong.
+    /// their readings. `None` if something is wrong.
     pub fn read(settings: &mut Settings, database_url: Option<String>, typed: args::Run) -> Option<Self> {
         let database = settings.database(database_url);
         let listen_database = match settings.text("listen_database_url", typed.listen_database_url, None) {

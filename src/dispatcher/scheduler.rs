@@ -17,13 +17,16 @@
 //!
 //! | caller | calls |
 //! |---|---|
-//! | router | `room`, `room_under_backpressure`, `reserve`, `unreserve`, `is_enabled` |
-//! | claimer | `reserve`, `unreserve`, `take_stalled`, `claim_delay`, `is_served`, circuits: `set_circuits`, `is_probe_due`, `set_probing` |
+//! | router | `room`, `room_max`, `room_under_backpressure`, `reserve`, `unreserve`, `is_enabled` |
+//! | claimer | `reserve`, `unreserve`, `take_stalled`, `claim_delay`, `is_served`, `set_circuits`, `is_probe_due`, `set_probing`, `set_probe_refused` |
+//! | router and claimer, by `context.rs` | `set_endpoints` |
 //! | work loop | `room_changed`, `dispatcher_count`, claims: `unsettled` |
-//! | sender | `take_memory`, `enqueue`, `next`, `finish`, `unreserve_place`, claims: `add` |
-//! | settler | `note_outcome`, `settled`, `release_room`, claims: `finished_by`, `settle` |
-//! | recorder | `take_unrecorded`, `recorded`, `gone`, `set_disabled` |
+//! | sender | `take_memory`, `release_memory`, `enqueue`, `add_runners`, `next`, `finish`, `unreserve_place`, `unfinished`, `is_closed`, claims: `add` |
+//! | settler | `note_outcome`, `note_unattempted`, `endpoint`, `set_gone`, `settled`, `release_room`, claims: `finished_by`, `settle` |
+//! | circuit recorder | `unrecorded_came`, `take_unrecorded`, `restore_unrecorded`, `recorded`, `gone`, `endpoints_version`, `set_disabled`, `endpoint` |
 //! | lease | `set_partition` |
+//! | assembly, at a stop | `close`, `take_queued` |
+//! | metrics page | `load`, `consecutive_failures` |
 //!
 //! Each part is a plain struct with one subject: [`room`], [`endpoint_queue`] (made of [`ready_queue`], [`slots`], [`rate`] and
 //! a part of [`payload_memory`]), [`endpoint_queues`], [`turn`], [`requests`], [`claims`], and the circuit breakers of

@@ -1,4 +1,4 @@
-//! Words: a delivery (one event for one endpoint) and the claim that entitles to an attempt.
+//! A delivery (one event for one endpoint) and the claim that entitles to an attempt.
 
 use crate::model::endpoint::EndpointNo;
 use crate::model::event::EventId;

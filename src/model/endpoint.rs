@@ -1,4 +1,4 @@
-//! Words: an endpoint as its owner registered it, checked once when it is read.
+//! An endpoint as its owner registered it, checked once when it is read.
 //!
 //! An endpoint has two halves. The dispatcher reads limits, schedule and state; it does not look at the [`Destination`]. The
 //! sink reads its own variant of the destination, which holds everything that its protocol needs.

@@ -1,4 +1,4 @@
-//! Words: an event, as an attempt sends it. No SQL, no HTTP.
+//! An event, as an attempt sends it. No SQL, no HTTP.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};

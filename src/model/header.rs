@@ -1,4 +1,4 @@
-//! Rules: which headers a producer or an endpoint's owner may add. The same rules stand in the CHECKs of the schema
+//! Checks the headers that a producer or an endpoint's owner adds. The same rules stand in the CHECKs of the schema
 //! (`postrider.are_headers_valid`).
 
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! Words: the outcome of one attempt, in words of delivery. A refusal is a value, never an `Err`.
+//! The outcome of one attempt, in words of delivery. A refusal is a value, never an `Err`.
 //!
 //! The sink that made the attempt translates the answer of its protocol into these words, once. The retry rule, the circuit
 //! breaker and the metrics judge the words; the protocol's own code goes along for the record.

@@ -1,4 +1,4 @@
-//! Rules: which topics a pattern matches. Pure.
+//! Patterns of topics, and whether one matches a topic. Pure.
 
 use std::fmt;
 use std::str::FromStr;

@@ -2,15 +2,22 @@
 //!
 //! ```text
 //! flags of endpoint put ──┐
-//! body of PUT ────────────┴─> EndpointSpec ── check ─> CheckedEndpoint ── JSON ─> postrider.write_endpoint
+//! body of PUT ────────────┴─> EndpointSpec ── check ─> CheckedEndpoint ── store/registering ─> postrider.write_endpoint
 //! ```
 //!
-//! A new setting is a field of [`EndpointSpec`], and a check if not every text will do. What else it needs:
+//! A new setting is a field of [`EndpointSpec`], and a check if not every text will do. It touches seven files, this one among
+//! them:
 //!
-//! - a column of `postrider.endpoint` (`sql/schema/endpoint.sql`);
-//! - its check and its name in `write_endpoint`, an argument of `put_endpoint` (`sql/schema/functions/`);
-//! - a field of `EndpointRow` and a column of `list_endpoints`, to be shown; a field of `Endpoint` and a column of
-//!   `load_endpoints`, to be heeded.
+//! - `sql/schema/endpoint.sql`: a column of `postrider.endpoint`;
+//! - `sql/schema/functions/write_endpoint.sql`: its check, and its name in the insert and the update;
+//! - `sql/schema/functions/put_endpoint.sql`: an argument, for SQL users;
+//! - `sql/statements/endpoints/list_endpoints.sql`, or the view `endpoint_health` if people shall see it in SQL: a column;
+//! - `store/views.rs`: a field of `EndpointRow`;
+//! - `cli/endpoint.rs`: a line of `endpoint show`.
+//!
+//! A setting that changes deliveries also is a field of `Endpoint` (`model/endpoint.rs`), a column of `load_endpoints`, and read
+//! by `store/endpoints.rs`. `docs/reference/endpoints.md` gets a row. `scripts/update-reference` and `scripts/update-openapi`
+//! write the other pages.
 
 use std::fmt;
 use std::time::Duration;

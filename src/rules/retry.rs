@@ -1,4 +1,4 @@
-//! Rules: what follows an attempt. Pure: the caller passes the jitter in, and delays are durations.
+//! Decides what follows an attempt: complete, due later, or failed. Pure: the caller passes the jitter in, and delays are durations.
 
 use std::time::Duration;
 

@@ -202,7 +202,7 @@ impl DatabaseUrl {
     }
 
     /// Connects to the first host that takes us. In trouble, all attempts of this process wait for each other (see
-    /// `store/gate.rs`).
+    /// `connect/throttle.rs`).
     ///
     /// # Errors
     /// [`ConnectError::Refused`] or [`ConnectError::Deadline`].

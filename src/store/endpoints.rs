@@ -1,4 +1,4 @@
-//! Statements about endpoints.
+//! Statements about endpoints. `registering` has those that put one or rotate its secret, `views` those that list them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +47,8 @@ impl Store {
         row.get("compacted")
     }
 
-    /// `sql/statements/circuits/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for` (none: in any
-    /// case).
+    /// `sql/statements/circuits/disable_endpoint.sql`: its id, if it was enabled, and has done nothing but fail for `failing_for`; if
+    /// `failing_for` is `None`, in any case.
     ///
     /// # Errors
     /// [`StoreError`].

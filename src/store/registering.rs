@@ -1,5 +1,5 @@
-//! One call puts an endpoint or rotates its secret, whoever else does the same at the same time. Secrets are sealed before
-//! they are stored. The same secret counts as the same although it would be sealed differently.
+//! Puts an endpoint (`postrider.write_endpoint`), or rotates its secret, in one call, whoever else does the same at the same
+//! time. Secrets are sealed before they are stored. The same secret counts as the same although it would be sealed differently.
 
 use std::fmt;
 use std::time::Duration;

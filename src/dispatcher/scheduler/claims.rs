@@ -1,5 +1,6 @@
-//! The claims that this dispatcher holds, and how many of their deliveries are not settled yet. Whatever the database has and
-//! the ledger has not is an orphan: the reply to its claim was lost. A lock of its own, because no limit depends on it.
+//! The claims that this dispatcher holds, and how many of their deliveries are not settled yet. A claim
+//! that the database has and the ledger has not is an orphan: the reply to it was lost. The ledger has a lock of its own, because no
+//! limit depends on it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

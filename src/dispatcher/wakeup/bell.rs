@@ -9,8 +9,8 @@
 //! - It gets the lock: it looks **once more**, and only then sleeps.
 //!
 //! PostgreSQL makes a commit visible before it releases the transaction's locks. So a leader that holds the bell sees every row
-//! of every producer that did not ring. `tests/it/bell_model.rs` searches all interleavings: without the second look, or without
-//! the lock check, a wake-up is lost.
+//! of every producer that did not ring. `tests/it/events/bell_model.rs` searches all interleavings: without the second look, or
+//! without the lock check, a wake-up is lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

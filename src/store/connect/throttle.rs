@@ -1,5 +1,5 @@
-//! The gate that every attempt to connect passes: one at a time, and in trouble at most one a second with a growing,
-//! jittered pause. Whoever came for a connection while another tried in vain shares that failure, so that however many
+//! The throttle that every attempt to connect passes: one at a time, and in trouble at most one a second with a growing,
+//! jittered pause. A caller that came while another tried in vain shares that failure, so that however many
 //! stages and requests want one, a server that is down or full sees one knock at a time.
 
 use std::future::Future;

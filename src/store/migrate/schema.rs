@@ -1,4 +1,5 @@
-//! What the schema consists of: the files under `sql/schema/` and `sql/migrations/`, compiled in, and in which order they are applied.
+//! The files that make up the schema, compiled in, and the order in which they are applied: those under `sql/schema/`, and later
+//! versioned migrations.
 //!
 //! ```text
 //! roles ──> functions that tables call ──> tables: migrations, once each ──> functions and views
