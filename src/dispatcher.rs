@@ -203,7 +203,7 @@ impl Dispatcher {
         });
         let work_loop =
             WorkLoop::new(Arc::clone(&shared), Router::new(Arc::clone(&shared), floor), config.poll_interval);
-        let housekeeping = Maintenance::new(Arc::clone(&shared), config.lease, config.retention);
+        let maintenance = Maintenance::new(Arc::clone(&shared), config.lease, config.retention);
         let mut dispatcher = Self {
             config,
             shared,
@@ -219,7 +219,7 @@ impl Dispatcher {
         dispatcher.spawn_lease(Renewer { store, ..renewer })?;
         dispatcher.spawn_upkeep();
         dispatcher.intake.spawn(work_loop.run(dispatcher.stop_intake.clone()));
-        dispatcher.intake.spawn(housekeeping.run(dispatcher.stop_intake.clone()));
+        dispatcher.intake.spawn(maintenance.run(dispatcher.stop_intake.clone()));
         Ok(dispatcher)
     }
 

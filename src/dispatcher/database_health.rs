@@ -52,7 +52,7 @@ impl Stage {
             Self::WorkLoop => "events not claimed, trying again",
             Self::Settler => "outcomes not written, trying again",
             Self::Lease => "lease not renewed, trying again",
-            Self::Maintenance => "housekeeping failed, trying again",
+            Self::Maintenance => "maintenance failed, trying again",
         }
     }
 }

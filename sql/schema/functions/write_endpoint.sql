@@ -131,7 +131,7 @@ begin
         return;
     end if;
     if new.secret <> old.secret then
-        -- Whoever names a new secret wants that one: rotate_secret is the gentle way.
+        -- A put that names a new secret wants that one: rotate_secret is the gentle way.
         delete from postrider.old_secret as s where s.endpoint_no = old.endpoint_no;
     end if;
     update postrider.endpoint as e
