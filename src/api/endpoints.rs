@@ -37,7 +37,7 @@ pub(super) struct PutEndpoint {
     /// The endpoint as it is now.
     #[serde(flatten)]
     endpoint: EndpointRow,
-    /// What the request did.
+    /// The result of the request.
     result: PutResult,
     /// The generated secret, shown this once. Null if the endpoint had one, or the request gave one.
     secret: Option<String>,

@@ -42,7 +42,7 @@ pub(super) struct Problem {
 pub(super) struct FieldError {
     /// The field.
     field: String,
-    /// What is allowed, and the given value.
+    /// The allowed values, and the given value.
     detail: String,
 }
 

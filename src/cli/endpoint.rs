@@ -38,7 +38,7 @@ pub(super) async fn run(
     }
 }
 
-/// What a change left: a sentence for people, the endpoint as `show` has it for programs.
+/// Prints the endpoint after a change: a sentence for people, or the endpoint as `show` has it for programs.
 async fn changed(store: &Store, id: &str, json: bool, is: &str) -> Result<(), Failure> {
     if json {
         return Ok(output::json(&read(store, id).await?)?);
@@ -60,7 +60,7 @@ async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(),
     Ok(output::table(HEADINGS, rows.iter().map(summary))?)
 }
 
-/// What one screen can show.
+/// The columns that fit on one screen.
 pub(super) const ENDPOINTS_MAX: i64 = 10_000;
 
 pub(super) const HEADINGS: [&str; 7] =

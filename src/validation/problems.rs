@@ -16,7 +16,7 @@ pub struct Problems {
 pub struct InvalidInput {
     /// The setting, flag or field.
     pub name: String,
-    /// What is allowed, and the given value unless it may be a secret.
+    /// The allowed values, and the given value unless it may be a secret.
     pub text: String,
 }
 

@@ -11,6 +11,7 @@ mod folder;
 mod listener;
 mod login;
 mod misbehaving_server;
+mod passing_time;
 mod proxy;
 mod receiver;
 mod running_command;

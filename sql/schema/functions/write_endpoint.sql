@@ -68,7 +68,7 @@ begin
             using errcode = 'invalid_parameter_value', detail = 'Allowed is ' || wrong;
     end if;
 
-    -- What refers to the row (circuit, counts) does not wait: its number stays.
+    -- Rows that refer to this one (circuit, counts) do not wait for this lock, because its number stays.
     select * into old from postrider.endpoint as e where e.id = write_endpoint.id and e.state <> 'deleted' for no key update;
     if not found then
         -- Two calls for one new id at once: the second waits here and then finds the row. Not before it has looked for the row, or

@@ -59,7 +59,7 @@ pub struct EndpointPut {
     /// PEM file with the certificate to show, its chain and its private key; none removes it, kept if not given
     #[arg(long, value_name = "FILE|none")]
     pub client_certificate_file: Option<String>,
-    /// What may be called.
+    /// Addresses that requests may go to.
     #[command(flatten)]
     pub egress: Egress,
     /// The keys.
