@@ -31,7 +31,7 @@ async fn put_twice_makes_one_registration() {
 }
 
 #[tokio::test]
-async fn put_replaces_all_that_it_says_and_keeps_the_secret() {
+async fn put_replaces_what_it_names_and_keeps_the_secret() {
     let (database, _dispatcher, api) = api().await;
     api.send("PUT", "/v1/endpoints/one", &json!({ "url": URL, "topics": ["a"], "secret": SECRET })).await;
     let body = json!({
@@ -116,6 +116,7 @@ async fn an_unknown_field_is_refused_by_its_name() {
 
     for (method, path, body) in [
         ("PUT", "/v1/endpoints/one", json!({ "url": URL, "topicz": [] })),
+        ("PATCH", "/v1/endpoints/one", json!({ "topicz": null })),
         ("POST", "/v1/endpoints/one/pause", json!({ "topicz": "" })),
         ("POST", "/v1/endpoints/one/rotate-secret", json!({ "topicz": "" })),
         ("POST", "/v1/endpoints/one/replay", json!({ "since": "2026-01-01T00:00:00Z", "topicz": [] })),
@@ -152,6 +153,7 @@ async fn every_route_of_an_endpoint_says_when_it_does_not_exist() {
     for answered in [
         api.get("/v1/endpoints/nobody").await,
         api.delete("/v1/endpoints/nobody").await,
+        api.send("PATCH", "/v1/endpoints/nobody", &json!({})).await,
         api.post("/v1/endpoints/nobody/pause").await,
         api.post("/v1/endpoints/nobody/resume").await,
         api.post("/v1/endpoints/nobody/rotate-secret").await,
