@@ -15,10 +15,13 @@ use utoipa::ToSchema;
 #[expect(dead_code, reason = "describes a text")]
 pub(crate) struct TopicPatternText(String);
 
-/// The settings to change, as `EndpointBody` has them: JSON Merge Patch (RFC 7396). Null gives the default, in `headers` it removes
-/// one. `auth` is set as a whole.
+/// The settings to change.
 #[derive(ToSchema)]
-#[schema(as = EndpointPatchBody, value_type = Object)]
+#[schema(
+    as = EndpointPatchBody,
+    value_type = Object,
+    description = "The settings to change, as `EndpointBody` has them: JSON Merge Patch (RFC 7396). Null gives the default; in `headers` it removes one. `auth` is set as a whole."
+)]
 #[expect(dead_code, reason = "describes an object")]
 pub(crate) struct EndpointPatch(Map<String, Value>);
 

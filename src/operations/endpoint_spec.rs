@@ -7,12 +7,13 @@
 //!
 //! A setting is not named (`None`, and kept), named with its default (`Named::Default`), or named with a value.
 //!
-//! A new setting is a field of [`EndpointSpec`], and a check if not every text will do. It touches seven files, this one among
+//! A new setting is a field of [`EndpointSpec`], and a check if not every text will do. It touches eight files, this one among
 //! them:
 //!
 //! - `sql/schema/endpoint.sql`: a column of `postrider.endpoint`;
 //! - `sql/schema/functions/write_endpoint.sql`: its check, and its name in the insert and the update;
 //! - `sql/schema/functions/put_endpoint.sql`: an argument, for SQL users;
+//! - `sql/schema/functions/changed_settings.sql`: its name, if answers may show its value;
 //! - `sql/statements/endpoints/list_endpoints.sql`, or the view `endpoint_health` if people shall see it in SQL: a column;
 //! - `store/views.rs`: a field of `EndpointRow`;
 //! - `cli/endpoint.rs`: a line of `endpoint show`.
@@ -77,7 +78,7 @@ pub struct EndpointSpec {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<HashMap<HeaderName, HeaderValue>>)]
     pub headers: Option<Named<Map<String, Value>>>,
-    /// Signing secret, `whsec_` and base64 of 24 to 64 bytes; kept if not given, generated and shown once for a new endpoint
+    /// Signing secret, `whsec_` and base64 of 24 to 64 bytes [default: generated, and shown once, for a new endpoint]
     #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true, value_name = "whsec_...")]
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<Secret>, write_only)]
@@ -87,7 +88,7 @@ pub struct EndpointSpec {
     #[serde(default, deserialize_with = "whole_number")]
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 10000)]
     pub max_in_flight: Option<Named<String>>,
-    /// Requests per s, m or h over all dispatchers, as `50/s`; `none` removes the limit [default: none]
+    /// Requests per s, m or h over all dispatchers, as `50/s`; `none` removes the limit
     #[arg(long, value_name = "RATE|none")]
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<String>, pattern = "^([1-9][0-9]{0,6}/[smh]|none)$", example = "50/s")]
@@ -112,22 +113,22 @@ pub struct EndpointSpec {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<Format>)]
     pub format: Option<Named<String>>,
-    /// Sign with ed25519 (`v1a`) too: `whsk_...`, `new` to have a key made, `none` to remove it; kept if not given
+    /// Sign with ed25519 (`v1a`) too: `whsk_...`, `new` to have a key made, `none` to remove it
     #[arg(long, env = "POSTRIDER_SIGNING_KEY", hide_env_values = true, value_name = "whsk_...|new|none")]
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<SigningKeyText>, write_only)]
     pub signing_key: Option<Named<String>>,
-    /// How to log in; type `none` to do so no more; kept if not given
+    /// How to log in; type `none` to do so no more
     #[arg(skip)]
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<Login>, write_only)]
     pub auth: Option<Named<Map<String, Value>>>,
-    /// PEM: the authorities that alone are trusted; `none`: those of the system [default: those of the system]
+    /// PEM: the authorities that alone are trusted; `none`: those of the system
     #[arg(skip)]
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<String>, max_length = 65536)]
     pub ca_certificates: Option<Named<String>>,
-    /// PEM: the certificate to show, its chain and its private key; `none` to remove it; kept if not given
+    /// PEM: the certificate to show, its chain and its private key; `none` to remove it
     #[arg(skip)]
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<String>, max_length = 65536, write_only)]

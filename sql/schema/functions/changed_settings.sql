@@ -1,21 +1,22 @@
--- A line for each setting that differs, for people. Values that may be secret are not shown: of headers there is the name alone.
+-- A line for each setting that differs, for people. A setting whose value is to be shown is named here; of any other one there is only
+-- that it changed. Of headers there are the names.
 create or replace function postrider.changed_settings(old postrider.endpoint, new postrider.endpoint) returns text[]
 language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp as $$
 declare
-    unshown constant text[] := '{secret,signing_key,auth,ca_certificates,client_certificate}';
-    before  jsonb := to_jsonb(old);
-    after   jsonb := to_jsonb(new);
+    shown   constant text[] := '{url,topics,max_in_flight,rate_limit,timeout,retry_schedule,ordered,format,description}';
+    before  jsonb := to_jsonb(old) - 'headers'::text - 'public_key'::text;
+    after   jsonb := to_jsonb(new) - 'headers'::text - 'public_key'::text;
     lines   text[] := '{}';
     setting text;
 begin
     foreach setting in array
-        '{url,topics,secret,max_in_flight,rate_limit,timeout,retry_schedule,ordered,format,description}'::text[] || unshown[2:]
+        shown || array(select s.name from jsonb_object_keys(after) as s (name) where s.name <> all (shown) order by s.name)
     loop
         continue when before -> setting is not distinct from after -> setting;
         lines := lines || (setting || ': ' || case
-            when setting = any (unshown) and before ->> setting is null then 'added'
-            when setting = any (unshown) and after ->> setting is null then 'removed'
-            when setting = any (unshown) then 'changed'
+            when setting <> all (shown) and before ->> setting is null then 'added'
+            when setting <> all (shown) and after ->> setting is null then 'removed'
+            when setting <> all (shown) then 'changed'
             when setting = 'topics' then
                 coalesce(nullif(array_to_string(old.topics, ','), ''), 'none') || ' -> '
                 || coalesce(nullif(array_to_string(new.topics, ','), ''), 'none')

@@ -44,9 +44,10 @@ begin
 end
 $$;
 comment on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text) is
-    'Creates the endpoint, or changes what is named; a null argument is not named. What is not named is kept, and has its default in a new '
-    'endpoint. ''none'' removes rate_limit, signing_key, auth, ca_certificates or client_certificate; postrider.set_endpoint gives any '
-    'setting its default. auth, client_certificate and a header authorization or cookie must be named where url leads to another host. '
+    'Creates the endpoint, or changes what is named; a null argument is not named. A setting that is not named is kept. In a new endpoint '
+    'it has its default. The word none removes rate_limit, signing_key, auth, ca_certificates or client_certificate; '
+    'postrider.set_endpoint gives any setting its default. Where url leads to another host, a login must be named again: auth, '
+    'client_certificate, or a header authorization or cookie. '
     'The same call twice changes nothing, and a paused endpoint stays paused. Each change is told in a notice. '
     'Returns (endpoint_id, result: created | changed | unchanged, new_secret: only where the call created the endpoint and named no secret; it is new_secret_if_created, or else generated). Raises 22023 for an invalid argument, 54000 beyond endpoints_max.';
 revoke all on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text) from public;

@@ -56,16 +56,16 @@ pub struct EndpointPut {
     /// The settings that are typed as they are.
     #[command(flatten)]
     pub spec: EndpointSpec,
-    /// Header of every request; repeatable; the word default alone removes all [default: none]
+    /// Header of every request; repeatable; the word default alone removes all
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
     /// How to log in.
     #[command(flatten)]
     pub login: LoginArgs,
-    /// PEM file with the authorities that alone are trusted for this endpoint; none: those of the system [default: none]
+    /// PEM file with the authorities that alone are trusted for this endpoint; none: those of the system
     #[arg(long, value_name = "FILE|none")]
     pub ca_file: Option<String>,
-    /// PEM file with the certificate to show, its chain and its private key; none removes it, kept if not given
+    /// PEM file with the certificate to show, its chain and its private key; none removes it
     #[arg(long, value_name = "FILE|none")]
     pub client_certificate_file: Option<String>,
     /// Addresses that requests may go to.
@@ -96,13 +96,13 @@ pub struct EndpointSet {
 /// How to log in at an endpoint: one way at most.
 #[derive(Args, Debug)]
 pub struct LoginArgs {
-    /// Log in with Authorization: Basic; kept if no login is given
+    /// Log in with Authorization: Basic
     #[arg(long, env = "POSTRIDER_BASIC_AUTH", hide_env_values = true, value_name = "USER:PASSWORD")]
     pub basic_auth: Option<String>,
-    /// Log in with Authorization: Bearer; kept if no login is given
+    /// Log in with Authorization: Bearer
     #[arg(long, env = "POSTRIDER_BEARER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub bearer_token: Option<String>,
-    /// Log in with a token of OAuth 2 client credentials, asked for here; kept if no login is given
+    /// Log in with a token of OAuth 2 client credentials, asked for here
     #[arg(long, requires_all = ["oauth2_client_id", "oauth2_client_secret"], value_name = "URL")]
     pub oauth2_token_url: Option<String>,
     /// Our name there

@@ -237,7 +237,7 @@ async fn no_answer_shows_a_secret_or_the_value_of_a_header() {
 
     assert_eq!(
         told,
-        ["secret: changed", "signing_key: removed", "auth: changed", "headers: X-One changed, x-new added"]
+        ["auth: changed", "secret: changed", "signing_key: removed", "headers: X-One changed, x-new added"]
     );
     let put = stage.command("put", &["--url", &stage.receiver.url(), "--header", "x-new: hush5"]).await;
     assert_eq!(lines(&put.json()["changes"]), ["headers: X-One removed, x-new changed, x-two removed"]);

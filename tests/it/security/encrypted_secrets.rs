@@ -64,7 +64,7 @@ async fn the_same_call_twice_changes_nothing_although_it_would_be_sealed_differe
 
     assert_eq!(
         (first.as_str(), second.as_str()),
-        ("one changed\nsecret: changed\nauth: added\n", "one unchanged\n")
+        ("one changed\nauth: added\nsecret: changed\n", "one unchanged\n")
     );
 }
 
