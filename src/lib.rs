@@ -64,6 +64,7 @@ pub mod rules {
 
 /// How input is checked, and how its problems are told: all at once.
 mod validation {
+    pub(crate) mod named;
     mod parse;
     mod problems;
     mod time_argument;
@@ -158,6 +159,7 @@ pub mod cli {
     mod output;
     mod progress;
     mod publish;
+    mod question;
     mod receive;
     mod replay;
     mod run;

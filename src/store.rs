@@ -63,7 +63,7 @@ pub use migrate::{
     print_migrations, schema_version,
 };
 pub use refused::RefusedStage;
-pub use registering::{CheckedEndpoint, PutResult, WrittenEndpoint};
+pub use registering::{CheckedEndpoint, PutResult, Writing, WrittenEndpoint};
 pub use replay::Replay;
 pub use retention::{Deletion, DeletionRange, Retention};
 pub use rights::{BellHolder, ForeignName, ForeignRight, SharingDatabase, StrangeOwner};

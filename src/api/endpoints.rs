@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Body, Id, JsonResponse, OptionalBody, QueryParams, Text};
-use super::openapi::{Secret, TopicPatternText, Whole};
+use super::extract::{Body, Id, JsonResponse, MergePatch, OptionalBody, QueryParams, Text};
+use super::openapi::{EndpointPatch, Secret, TopicPatternText, Whole};
 use super::paging::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
@@ -21,7 +21,7 @@ use crate::operations::endpoint_spec::EndpointSpec;
 use crate::operations::replay::{ReplaySpec, check_times, check_topics};
 use crate::operations::rotate_secret::{OVERLAP_DEFAULT, SecretRotation};
 use crate::operations::test_endpoint::{TestOutcome, test_endpoint};
-use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, PutResult, RotatedSecret, Span};
+use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, PutResult, RotatedSecret, Span, Writing};
 use crate::validation::Problems;
 
 /// How long a test waits for its first attempt, if nothing is said.
@@ -31,7 +31,7 @@ const REPLAY_MAX: i32 = 10_000;
 /// Longest reason of a pause, in characters.
 const REASON_CHARS_MAX: usize = 500;
 
-/// An endpoint after a PUT.
+/// An endpoint after a PUT or a PATCH.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PutEndpoint {
     /// The endpoint as it is now.
@@ -39,13 +39,17 @@ pub(super) struct PutEndpoint {
     endpoint: EndpointRow,
     /// The result of the request.
     result: PutResult,
+    /// A line for each setting that was changed. Secrets and values of headers are not shown.
+    #[schema(example = json!(["topics: order.* -> **"]))]
+    changes: Vec<String>,
     /// The generated secret, shown this once. Null if the endpoint had one, or the request gave one.
     secret: Option<String>,
 }
 
-/// Creates or replaces an endpoint.
+/// Creates an endpoint, or changes what is named.
 ///
-/// The same request twice changes nothing: a service may send it at every start.
+/// A field that is left out is kept; null gives the default. The same request twice changes nothing: a service may send it at
+/// every start.
 #[utoipa::path(
     put, path = "/v1/endpoints/{id}", operation_id = "putEndpoint", tag = "endpoints", params(EndpointPath),
     request_body = EndpointSpec,
@@ -59,13 +63,42 @@ pub(super) async fn put(
     Id(id): Id<String>,
     Body(spec): Body<EndpointSpec>,
 ) -> Result<JsonResponse<PutEndpoint>, Problem> {
+    if spec.url.is_none() {
+        return Err(Problem::new(Code::InvalidRequest, "missing field `url`"));
+    }
+    write(&api, id, spec, Writing::Put).await
+}
+
+/// Changes an endpoint.
+///
+/// A field that is left out is kept; null gives the default. Headers are changed one by one; null removes one.
+#[utoipa::path(
+    patch, path = "/v1/endpoints/{id}", operation_id = "patchEndpoint", tag = "endpoints", params(EndpointPath),
+    request_body(content((EndpointPatch = "application/merge-patch+json"), (EndpointPatch = "application/json"))),
+    responses((status = 200, description = "Changed, or unchanged", body = PutEndpoint))
+)]
+pub(super) async fn patch(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<String>,
+    MergePatch(spec): MergePatch<EndpointSpec>,
+) -> Result<JsonResponse<PutEndpoint>, Problem> {
+    write(&api, id, spec, Writing::Set).await
+}
+
+async fn write(
+    api: &Api,
+    id: String,
+    spec: EndpointSpec,
+    writing: Writing,
+) -> Result<JsonResponse<PutEndpoint>, Problem> {
     let mut problems = Problems::default();
-    let put = spec.check(id, &api.policy, &mut problems);
+    let put = spec.check(id, writing, &api.policy, &mut problems);
     let put = problems.unless_any(put)?;
     let done = api.store.put_endpoint(&put).await?;
     let status = if done.result == PutResult::Created { StatusCode::CREATED } else { StatusCode::OK };
-    let endpoint = existing(&api, &put.id).await?;
-    Ok(JsonResponse(status, PutEndpoint { endpoint, result: done.result, secret: done.secret }))
+    let endpoint = existing(api, &put.id).await?;
+    let (result, changes, secret) = (done.result, done.changes, done.secret);
+    Ok(JsonResponse(status, PutEndpoint { endpoint, result, changes, secret }))
 }
 
 /// One endpoint and its health; never its secret.

@@ -16,6 +16,8 @@ use super::problem::{Code, Problem};
 
 /// Largest body, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
@@ -27,6 +29,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         check_media_type(&request)?;
         let bytes = read(request, state).await?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// A body that changes some fields of an object: JSON Merge Patch (RFC 7396), which may say that it is plain JSON.
+pub(super) struct MergePatch<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MergePatch<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_of_type(&request, MERGE_PATCH) && !is_of_type(&request, JSON) {
+            let needs = format!("needs the header Content-Type: {MERGE_PATCH}, or {JSON}");
+            return Err(Problem::new(Code::UnsupportedMediaType, needs));
+        }
+        parse(&read(request, state).await?).map(Self)
     }
 }
 
@@ -109,13 +126,16 @@ pub(super) fn legible<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Er
 }
 
 fn check_media_type(request: &Request) -> Result<(), Problem> {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") {
+    if is_of_type(request, JSON) {
         return Ok(());
     }
     // This also refuses every request that a page of another site may send without the browser's preflight.
     Err(Problem::new(Code::UnsupportedMediaType, "needs the header Content-Type: application/json"))
+}
+
+fn is_of_type(request: &Request, expected: &str) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(expected)
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {

@@ -1,12 +1,17 @@
 //! The description in `/openapi.json`: the parts that all routes share.
 
 use utoipa::Modify;
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{
+    Components, ContentBuilder, ObjectBuilder, OneOfBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+    Type,
+};
 
 use super::problem::Problem;
-pub(super) use crate::operations::described::{HeaderName, HeaderValue, Secret, TopicPatternText};
+pub(super) use crate::operations::described::{
+    EndpointPatch, HeaderName, HeaderValue, Secret, TopicPatternText,
+};
 pub(super) use crate::validation::Whole;
 
 /// The description that `super::described` fills with routes.
@@ -54,9 +59,10 @@ pub(super) fn complete(openapi: &mut OpenApi) {
     let components = openapi.components.get_or_insert_default();
     components.responses.insert("Refused".to_owned(), refusal("Refused: `code` says why").into());
     components.responses.insert("Unable".to_owned(), refusal("Not possible now: `code` says why").into());
+    describe_patch(components);
     require_all(components);
     for item in openapi.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        let operations = [&mut item.get, &mut item.put, &mut item.patch, &mut item.post, &mut item.delete];
         for operation in operations.into_iter().flatten() {
             let responses = &mut operation.responses.responses;
             responses.insert("4XX".to_owned(), Ref::from_response_name("Refused").into());
@@ -68,6 +74,24 @@ pub(super) fn complete(openapi: &mut OpenApi) {
 fn refusal(why: &str) -> Response {
     let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     ResponseBuilder::new().description(why).content("application/problem+json", problem).build()
+}
+
+/// A patch has the fields of a PUT, none of them required, and may remove headers.
+fn describe_patch(components: &mut Components) {
+    let Some(RefOr::T(Schema::Object(body))) = components.schemas.get("EndpointBody") else { return };
+    let mut patched = body.clone();
+    patched.required.clear();
+    let Some(RefOr::T(Schema::Object(patch))) = components.schemas.get_mut("EndpointPatchBody") else {
+        return;
+    };
+    if let Some(RefOr::T(Schema::Object(headers))) = patched.properties.get_mut("headers") {
+        let value = OneOfBuilder::new()
+            .item(ObjectBuilder::new().schema_type(Type::Null))
+            .item(Ref::from_schema_name("HeaderValue"));
+        headers.additional_properties = Some(Box::new(AdditionalProperties::RefOr(value.into())));
+    }
+    patched.description = patch.description.take();
+    *patch = patched;
 }
 
 /// Our responses write null and leave no field out. Requests may leave fields out.

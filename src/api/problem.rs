@@ -68,7 +68,7 @@ pub(super) enum Code {
     LimitReached,
     /// The body is too large.
     TooLarge,
-    /// The body is not `application/json`.
+    /// The body is not `application/json`, nor, of a PATCH, `application/merge-patch+json`.
     UnsupportedMediaType,
     /// The request did not arrive in time, or took too long.
     Timeout,

@@ -147,7 +147,7 @@ fn router(api: Arc<Api>, guard: Guard) -> Router {
 fn described() -> OpenApiRouter<Arc<Api>> {
     let mut routes = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(endpoints::list))
-        .routes(routes!(endpoints::put, endpoints::get, endpoints::delete))
+        .routes(routes!(endpoints::put, endpoints::patch, endpoints::get, endpoints::delete))
         .routes(routes!(endpoints::pause))
         .routes(routes!(endpoints::resume))
         .routes(routes!(endpoints::rotate_secret))

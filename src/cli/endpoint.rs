@@ -1,4 +1,4 @@
-//! `postrider endpoint put|list|show|pause|resume|delete|rotate-secret|test`.
+//! `postrider endpoint put|set|list|show|pause|resume|delete|rotate-secret|test`.
 
 mod delete;
 mod put;
@@ -9,8 +9,9 @@ use super::{Failure, open, output};
 use crate::config::Settings;
 use crate::config::args;
 use crate::model::endpoint::{CircuitState, EndpointState};
+use crate::rules::did_you_mean::nearest;
 use crate::rules::retry::DEFAULT_SCHEDULE;
-use crate::store::{EndpointRow, Span, Store};
+use crate::store::{DatabaseRefusal, EndpointRow, Span, Store, StoreError, refusal};
 
 /// Runs one of them.
 pub(super) async fn run(
@@ -19,17 +20,19 @@ pub(super) async fn run(
     typed: args::EndpointArgs,
 ) -> Result<(), Failure> {
     match typed {
-        args::EndpointArgs::Put(typed) => put::run(settings, url, *typed).await,
+        args::EndpointArgs::Put(typed) => put::put(settings, url, *typed).await,
+        args::EndpointArgs::Set(typed) => put::set(settings, url, *typed).await,
         args::EndpointArgs::List(typed) => list(settings, url, typed.json).await,
         args::EndpointArgs::Show(typed) => show(settings, url, &typed).await,
         args::EndpointArgs::Pause(typed) => {
             let (store, _) = open(settings, url)?;
-            store.pause_endpoint(&typed.id, typed.reason.as_deref()).await?;
+            let paused = store.pause_endpoint(&typed.id, typed.reason.as_deref()).await;
+            known(&store, &typed.id, paused).await?;
             changed(&store, &typed.id, typed.json, "is paused; its deliveries wait").await
         }
         args::EndpointArgs::Resume(typed) => {
             let (store, _) = open(settings, url)?;
-            store.resume_endpoint(&typed.id).await?;
+            known(&store, &typed.id, store.resume_endpoint(&typed.id).await).await?;
             changed(&store, &typed.id, typed.json, "is enabled").await
         }
         args::EndpointArgs::Delete(typed) => delete::run(settings, url, &typed).await,
@@ -47,8 +50,25 @@ async fn changed(store: &Store, id: &str, json: bool, is: &str) -> Result<(), Fa
 }
 
 async fn read(store: &Store, id: &str) -> Result<EndpointRow, Failure> {
-    let unknown = || Failure::Failed(format!("endpoint \"{id}\" does not exist"));
-    store.read_endpoint(id).await?.ok_or_else(unknown)
+    match store.read_endpoint(id).await? {
+        Some(row) => Ok(row),
+        None => Err(unknown(store, id).await?),
+    }
+}
+
+/// What the database did with an endpoint. If it does not know the endpoint, the failure proposes the nearest name.
+async fn known<T>(store: &Store, id: &str, done: Result<T, StoreError>) -> Result<T, Failure> {
+    match done {
+        Err(fault) if refusal(&fault) == Some(DatabaseRefusal::Unknown) => Err(unknown(store, id).await?),
+        done => Ok(done?),
+    }
+}
+
+async fn unknown(store: &Store, id: &str) -> Result<Failure, StoreError> {
+    let ids = store.list_endpoint_ids(IDS_MAX).await?;
+    let meant = nearest(id, ids.iter().map(String::as_str));
+    let proposal = meant.map(|meant| format!(", did you mean \"{meant}\"?")).unwrap_or_default();
+    Ok(Failure::Failed(format!("endpoint \"{id}\" does not exist{proposal}")))
 }
 
 async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(), Failure> {
@@ -59,6 +79,9 @@ async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(),
     }
     Ok(output::table(HEADINGS, rows.iter().map(summary))?)
 }
+
+/// Names that are looked through for one that was meant.
+const IDS_MAX: i64 = 100_000;
 
 /// The columns that fit on one screen.
 pub(super) const ENDPOINTS_MAX: i64 = 10_000;

@@ -17,8 +17,8 @@ pub use delivery::{Delivery, DeliveryList, DeliveryRetry, DeliveryShow, EventArg
 pub use doctor::{Completions, ConfigCommand, ConfigShow, Doctor};
 pub use egress::Egress;
 pub use endpoint::{
-    EndpointArgs, EndpointDelete, EndpointId, EndpointPause, EndpointPut, EndpointRotateSecret, EndpointTest,
-    LoginArgs,
+    EndpointArgs, EndpointDelete, EndpointId, EndpointPause, EndpointPut, EndpointRotateSecret, EndpointSet,
+    EndpointTest, LoginArgs,
 };
 pub use secret::{Encryption, SecretArgs, SecretSeal};
 pub use sourced::Sourced;

@@ -54,10 +54,61 @@ impl TopicPattern {
         topic_words.next().is_some() == self.open_ended
     }
 
+    /// The pattern of all topics, `**`.
+    pub const fn everything() -> Self {
+        Self { words: Vec::new(), open_ended: true }
+    }
+
+    /// Whether it matches a topic that none of the others matches. (Topics may be longer than allowed here: a pattern of 64 words
+    /// and more counts as wider than it is.)
+    pub fn is_beyond(&self, others: &[Self]) -> bool {
+        // A word that no pattern names is matched by wildcards alone: no other topic of that length is matched by fewer patterns.
+        let strange = strange_word(others);
+        let mut topic: Vec<&str> = self.words.iter().map(|word| word.literal().unwrap_or(&strange)).collect();
+        if !self.open_ended {
+            return !is_matched(&topic.join("."), others);
+        }
+        // Beyond the longest pattern, one more word makes no difference.
+        let words_max = others.iter().map(|other| other.words.len()).max().unwrap_or_default();
+        (topic.len()..=words_max.max(topic.len())).any(|_| {
+            topic.push(&strange);
+            !is_matched(&topic.join("."), others)
+        })
+    }
+
     /// The one topic that the pattern matches. `None` if it has a wildcard.
     pub fn as_topic(&self) -> Option<String> {
         let is_literal = !self.open_ended && !self.words.contains(&Word::Any);
         is_literal.then(|| self.to_string())
+    }
+}
+
+/// Whether a topic would be received that was not before.
+pub fn is_wider(new: &[TopicPattern], old: &[TopicPattern]) -> bool {
+    new.iter().any(|pattern| pattern.is_beyond(old))
+}
+
+fn is_matched(topic: &str, patterns: &[TopicPattern]) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(topic))
+}
+
+/// A word that none of the patterns names.
+fn strange_word(patterns: &[TopicPattern]) -> String {
+    let named =
+        |word: &str| patterns.iter().flat_map(|pattern| &pattern.words).any(|w| w.literal() == Some(word));
+    let mut word = "x".to_owned();
+    while named(&word) {
+        word.push('x');
+    }
+    word
+}
+
+impl Word {
+    fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Literal(literal) => Some(literal),
+            Self::Any => None,
+        }
     }
 }
 
@@ -67,9 +118,7 @@ impl FromStr for TopicPattern {
     fn from_str(text: &str) -> Result<Self, TopicError> {
         check_length(text)?;
         let (closed, open_ended) = match text.strip_suffix("**") {
-            Some("") => {
-                return Ok(Self { words: Vec::new(), open_ended: true });
-            }
+            Some("") => return Ok(Self::everything()),
             Some(rest) => (rest.strip_suffix('.').ok_or_else(|| TopicError::Word(last_word(text)))?, true),
             None => (text, false),
         };
@@ -92,10 +141,7 @@ impl FromStr for Word {
 
 impl fmt::Display for TopicPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = self.words.iter().map(|word| match word {
-            Word::Literal(literal) => literal.as_str(),
-            Word::Any => "*",
-        });
+        let words = self.words.iter().map(|word| word.literal().unwrap_or("*"));
         let all: Vec<&str> = words.chain(self.open_ended.then_some("**")).collect();
         f.write_str(&all.join("."))
     }
@@ -180,7 +226,62 @@ mod tests {
         assert_eq!(check_topic("order.*"), Err(TopicError::Word("*".to_owned())));
     }
 
+    #[test]
+    fn what_is_wider_receives_a_topic_that_was_not_received() {
+        for (old, new, expected) in [
+            ("order.*", "**", true),
+            ("order.*", "order.**", true),
+            ("order.**", "order.*", false),
+            ("**", "order.*", false),
+            ("a.*,b.*", "b.*", false),
+            ("b.*", "a.*,b.*", true),
+            ("order.created", "order.*", true),
+            ("order.*", "order.created,order.paid", false),
+            ("*,*.**", "**", false),
+            ("*,*.*,*.*.**", "**", false),
+            ("*,*.*.**", "**", true),
+            ("a.**,*.b", "*.b,a.*", false),
+            ("*.b", "a.*", true),
+            ("", "a", true),
+            ("a", "", false),
+            ("x.*,xx", "*.*", true),
+            ("order", "Order", true),
+        ] {
+            assert_eq!(is_wider(&patterns(new), &patterns(old)), expected, "{old} -> {new}");
+        }
+    }
+
+    fn patterns(list: &str) -> Vec<TopicPattern> {
+        list.split(',').filter(|text| !text.is_empty()).map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// Every topic of so many words of `a b z`; no pattern below names `z`.
+    fn topics(words_max: usize) -> Vec<String> {
+        let mut longest = vec![String::new()];
+        let mut all = Vec::new();
+        for _ in 0..words_max {
+            longest = longest
+                .iter()
+                .flat_map(|topic| ["a", "b", "z"].map(|word| format!("{topic}.{word}")))
+                .collect();
+            all.extend(longest.iter().map(|topic| topic[1..].to_owned()));
+        }
+        all
+    }
+
+    const PATTERN: &str = "(([ab*]\\.){0,2}([ab*]|\\*\\*))";
+
     proptest! {
+        #[test]
+        fn a_list_is_wider_exactly_if_one_of_all_topics_is_matched_newly(
+            old in prop::collection::vec(PATTERN, 0..5), new in prop::collection::vec(PATTERN, 0..4),
+        ) {
+            let (old, new) = (patterns(&old.join(",")), patterns(&new.join(",")));
+            let is_newly_matched = topics(4).iter().any(|topic| is_matched(topic, &new) && !is_matched(topic, &old));
+
+            prop_assert_eq!(is_wider(&new, &old), is_newly_matched);
+        }
+
         #[test]
         fn a_pattern_is_written_as_it_was_read(text in "((([a-zA-Z0-9_-]{1,5}|\\*)\\.){0,4}([a-zA-Z0-9_-]{1,5}|\\*|\\*\\*))") {
             prop_assert_eq!(text.parse::<TopicPattern>().unwrap().to_string(), text);

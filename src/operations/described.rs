@@ -1,5 +1,6 @@
 //! How the API describes the texts that people type: types without values, for `/openapi.json` alone.
 
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// Dotted words of `[A-Za-z0-9_-]`; `*` is exactly one word, `**` at the end one or more, `**` alone everything.
@@ -13,6 +14,16 @@ use utoipa::ToSchema;
 )]
 #[expect(dead_code, reason = "describes a text")]
 pub(crate) struct TopicPatternText(String);
+
+/// The settings to change.
+#[derive(ToSchema)]
+#[schema(
+    as = EndpointPatchBody,
+    value_type = Object,
+    description = "The settings to change, as `EndpointBody` has them: JSON Merge Patch (RFC 7396). Null gives the default; in `headers` it removes one. `auth` is set as a whole."
+)]
+#[expect(dead_code, reason = "describes an object")]
+pub(crate) struct EndpointPatch(Map<String, Value>);
 
 /// A key of Standard Webhooks: `whsec_` and base64 of 24 to 64 bytes.
 #[derive(ToSchema)]

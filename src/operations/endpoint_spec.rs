@@ -1,16 +1,19 @@
 //! An endpoint as its owner wants it. A setting is declared here once, for the command line, the API and the database.
 //!
 //! ```text
-//! flags of endpoint put ──┐
-//! body of PUT ────────────┴─> EndpointSpec ── check ─> CheckedEndpoint ── store/registering ─> postrider.write_endpoint
+//! flags of endpoint put, set ──┐
+//! body of PUT, PATCH ──────────┴─> EndpointSpec ── check ─> CheckedEndpoint ── store/registering ─> postrider.write_endpoint
 //! ```
 //!
-//! A new setting is a field of [`EndpointSpec`], and a check if not every text will do. It touches seven files, this one among
+//! A setting is not named (`None`, and kept), named with its default (`Named::Default`), or named with a value.
+//!
+//! A new setting is a field of [`EndpointSpec`], and a check if not every text will do. It touches eight files, this one among
 //! them:
 //!
 //! - `sql/schema/endpoint.sql`: a column of `postrider.endpoint`;
 //! - `sql/schema/functions/write_endpoint.sql`: its check, and its name in the insert and the update;
 //! - `sql/schema/functions/put_endpoint.sql`: an argument, for SQL users;
+//! - `sql/schema/functions/changed_settings.sql`: its name, if answers may show its value;
 //! - `sql/statements/endpoints/list_endpoints.sql`, or the view `endpoint_health` if people shall see it in SQL: a column;
 //! - `store/views.rs`: a field of `EndpointRow`;
 //! - `cli/endpoint.rs`: a line of `endpoint show`.
@@ -33,12 +36,13 @@ use crate::model::header;
 use crate::model::topic::TopicPattern as Pattern;
 use crate::sinks::egress::EgressPolicy;
 use crate::sinks::webhook;
-use crate::store::{CheckedEndpoint, Span};
+use crate::store::{CheckedEndpoint, Span, Writing};
+use crate::validation::named::{self, Named, named, named_list};
 use crate::validation::{Problems, Whole, parse_duration, parse_number};
 
 /// Largest `max_in_flight`.
 pub const IN_FLIGHT_MAX: usize = 10_000;
-/// This word removes what a put keeps unless it is named.
+/// This word removes a setting that an endpoint need not have.
 const NONE: &str = "none";
 /// This word asks for a new key.
 const NEW: &str = "new";
@@ -48,7 +52,7 @@ const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 const DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_hours(7 * 24));
 const DELAYS_MAX: usize = 50;
 
-/// An endpoint as its owner wants it. What is left out has its default, but the secret of an endpoint that exists is kept.
+/// An endpoint as its owner wants it. What is left out is kept, and has its default in a new endpoint; null gives the default.
 ///
 /// Values are texts and lists as people type them. The fields that clap skips have flags of a form of their own
 /// (`config::args::EndpointPut`).
@@ -56,72 +60,84 @@ const DELAYS_MAX: usize = 50;
 #[serde(deny_unknown_fields)]
 #[schema(
     as = EndpointBody,
-    description = "An endpoint as its owner wants it. What is left out has its default, but the secret of an endpoint that exists is kept."
+    description = "An endpoint as its owner wants it. What is left out is kept, and has its default in a new endpoint. Null gives the default; that of `secret` is the one that the endpoint has."
 )]
 pub struct EndpointSpec {
     /// Where to POST: `https://host/path` to a public address, unless the dispatcher allows more
     #[arg(long)]
-    #[schema(format = "uri", max_length = 2048, example = "https://orders.example/hook")]
-    pub url: String,
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = String, required = true, format = "uri", max_length = 2048, example = "https://orders.example/hook")]
+    pub url: Option<Named<String>>,
     /// Patterns of dotted words: `*` is one word, `**` at the end one or more; several with commas [default: `**`, everything]
     #[arg(long, value_delimiter = ',', value_name = "PATTERNS")]
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<TopicPatternText>, max_items = 100, example = json!(["order.*"]))]
-    pub topics: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "named_list")]
+    #[schema(value_type = Option<Vec<TopicPatternText>>, max_items = 100, example = json!(["order.*"]))]
+    pub topics: Option<Vec<Named<String>>>,
     /// Headers of every request; texts of visible ASCII
     #[arg(skip)]
-    #[serde(default)]
-    #[schema(value_type = HashMap<HeaderName, HeaderValue>)]
-    pub headers: Map<String, Value>,
-    /// Signing secret, `whsec_` and base64 of 24 to 64 bytes; kept if not given, generated and shown once for a new endpoint
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<HashMap<HeaderName, HeaderValue>>)]
+    pub headers: Option<Named<Map<String, Value>>>,
+    /// Signing secret, `whsec_` and base64 of 24 to 64 bytes [default: generated, and shown once, for a new endpoint]
     #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true, value_name = "whsec_...")]
+    #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<Secret>, write_only)]
-    pub secret: Option<String>,
+    pub secret: Option<Named<String>>,
     /// Requests under way at once over all dispatchers, 1 to 10000 [default: 64]
     #[arg(long, value_name = "N")]
     #[serde(default, deserialize_with = "whole_number")]
-    #[schema(value_type = i32, minimum = 1, maximum = 10000)]
-    pub max_in_flight: Option<String>,
-    /// Requests per s, m or h over all dispatchers, as `50/s`
-    #[arg(long, value_name = "RATE")]
-    #[schema(pattern = "^[1-9][0-9]{0,6}/[smh]$", example = "50/s")]
-    pub rate_limit: Option<String>,
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 10000)]
+    pub max_in_flight: Option<Named<String>>,
+    /// Requests per s, m or h over all dispatchers, as `50/s`; `none` removes the limit
+    #[arg(long, value_name = "RATE|none")]
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>, pattern = "^([1-9][0-9]{0,6}/[smh]|none)$", example = "50/s")]
+    pub rate_limit: Option<Named<String>>,
     /// Deadline of one attempt, 100ms to 5m [default: that of run --request-timeout]
     #[arg(long, value_name = "DURATION")]
+    #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<Span>)]
-    pub timeout: Option<String>,
+    pub timeout: Option<Named<String>>,
     /// 1 to 50 delays before the 2nd, 3rd ... attempt [default: 5s,5m,30m,2h,5h,10h,14h,20h,24h]
     #[arg(long, value_delimiter = ',', value_name = "DURATIONS")]
+    #[serde(default, deserialize_with = "named_list")]
     #[schema(value_type = Option<Vec<Span>>, min_items = 1, max_items = 50, example = json!(["5s", "5m", "30m"]))]
-    pub retry_schedule: Option<Vec<String>>,
+    pub retry_schedule: Option<Vec<Named<String>>>,
     /// Reserved: order per key is not available yet
-    #[arg(long)]
-    #[serde(default)]
-    pub ordered: bool,
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<bool>)]
+    pub ordered: Option<Named<bool>>,
     /// Form of a request: webhook (the payload), cloudevents-binary or cloudevents-structured [default: webhook]
     #[arg(long, value_name = "FORMAT")]
+    #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<Format>)]
-    pub format: Option<String>,
-    /// Sign with ed25519 (`v1a`) too: `whsk_...`, `new` to have a key made, `none` to remove it; kept if not given
+    pub format: Option<Named<String>>,
+    /// Sign with ed25519 (`v1a`) too: `whsk_...`, `new` to have a key made, `none` to remove it
     #[arg(long, env = "POSTRIDER_SIGNING_KEY", hide_env_values = true, value_name = "whsk_...|new|none")]
+    #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<SigningKeyText>, write_only)]
-    pub signing_key: Option<String>,
-    /// How to log in; type `none` to do so no more; kept if not given
+    pub signing_key: Option<Named<String>>,
+    /// How to log in; type `none` to do so no more
     #[arg(skip)]
+    #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<Login>, write_only)]
-    pub auth: Option<Map<String, Value>>,
-    /// PEM: the authorities that alone are trusted [default: those of the system]
+    pub auth: Option<Named<Map<String, Value>>>,
+    /// PEM: the authorities that alone are trusted; `none`: those of the system
     #[arg(skip)]
-    #[schema(max_length = 65536)]
-    pub ca_certificates: Option<String>,
-    /// PEM: the certificate to show, its chain and its private key; `none` to remove it; kept if not given
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>, max_length = 65536)]
+    pub ca_certificates: Option<Named<String>>,
+    /// PEM: the certificate to show, its chain and its private key; `none` to remove it
     #[arg(skip)]
-    #[schema(max_length = 65536, write_only)]
-    pub client_certificate: Option<String>,
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>, max_length = 65536, write_only)]
+    pub client_certificate: Option<Named<String>>,
     /// A note for people, at most 500 characters
     #[arg(long, value_name = "TEXT")]
-    #[schema(max_length = 500, example = "Orders team, #orders-oncall")]
-    pub description: Option<String>,
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>, max_length = 500, example = "Orders team, #orders-oncall")]
+    pub description: Option<Named<String>>,
 }
 
 impl fmt::Debug for EndpointSpec {
@@ -134,40 +150,61 @@ impl fmt::Debug for EndpointSpec {
 impl EndpointSpec {
     /// Checks everything before it gives up, so that all faults are reported. `None` if there are any.
     pub fn check(
-        self,
+        mut self,
         id: String,
+        writing: Writing,
         policy: &EgressPolicy,
         problems: &mut Problems,
     ) -> Option<CheckedEndpoint> {
         check_endpoint_id("id", &id, problems);
-        if let Err(refused) = policy.judge_text(&self.url) {
-            problems.add("url", &refused.to_string(), None);
+        match (named::text(self.url.as_ref()), writing) {
+            (Some(url), _) => check_url("url", url, policy, problems),
+            (None, Writing::Set) if self.url.is_none() => {}
+            (None, _) => problems.add("url", "is missing: it has no default", None),
         }
-        check_patterns("topics", self.topics.as_deref().unwrap_or_default(), problems);
-        check_header_set(&self.headers, problems);
-        check_secret(self.secret.as_deref(), problems);
-        check_parsed::<RateLimit>("rate_limit", self.rate_limit.as_deref(), problems);
-        check_parsed::<Format>("format", self.format.as_deref(), problems);
-        check_auth(self.auth.as_ref(), &self.headers, policy, problems);
-        check_tls(self.ca_certificates.as_deref(), self.client_certificate.as_deref(), problems);
-        if self.ordered {
+        check_patterns("topics", &named::values("topics", self.topics.as_deref(), problems), problems);
+        check_secret(named::text(self.secret.as_ref()), problems);
+        let rate_limit = named::text(self.rate_limit.as_ref()).filter(|text| *text != NONE);
+        check_parsed::<RateLimit>("rate_limit", rate_limit, problems);
+        check_parsed::<Format>("format", named::text(self.format.as_ref()), problems);
+        self.check_headers_and_auth(writing, policy, problems);
+        let pem = [named::text(self.ca_certificates.as_ref()), named::text(self.client_certificate.as_ref())];
+        check_tls(pem.map(|pem| pem.filter(|text| *text != NONE)), problems);
+        if named::value(self.ordered.as_ref()) == Some(&true) {
             problems.add("ordered", "is not available yet", None);
         }
-        check_description(self.description.as_deref(), problems);
-        let is_new_key = self.signing_key.as_deref() == Some(NEW);
+        check_description(named::text(self.description.as_ref()), problems);
+        let is_new_key = named::text(self.signing_key.as_ref()).is_some_and(|text| text == NEW);
         let settings = self.settings(problems);
-        problems.is_empty().then_some(CheckedEndpoint { id, settings, is_new_key })
+        problems.is_empty().then_some(CheckedEndpoint { id, settings, is_new_key, writing })
     }
 
-    /// The document for the database: every setting that was named. Where it reads another form than people type, that form.
+    fn check_headers_and_auth(&mut self, writing: Writing, policy: &EgressPolicy, problems: &mut Problems) {
+        let mut headers = named::value(self.headers.as_ref()).cloned().unwrap_or_default();
+        if let (Writing::Set, Some(Named::To(auth))) = (writing, &mut self.auth) {
+            // Nobody sees the login that is stored, so a patch names all of it: null is what it does not have.
+            auth.retain(|_, value| !value.is_null());
+        }
+        if writing == Writing::Set {
+            headers.retain(|_, value| !value.is_null());
+        }
+        check_header_set(&headers, problems);
+        check_auth(named::value(self.auth.as_ref()), &headers, policy, problems);
+    }
+
+    /// The document for the database: every setting that was named, and null for a default. Where it reads another form than people
+    /// type, that form.
     fn settings(self, problems: &mut Problems) -> Map<String, Value> {
-        let timeout = self.timeout.as_deref().map(|text| check_timeout(text, problems));
-        let schedule = self.retry_schedule.as_deref().map(|texts| check_schedule(texts, problems));
-        let max_in_flight = self.max_in_flight.as_deref();
+        let timeout = named::text(self.timeout.as_ref()).map(|text| check_timeout(text, problems));
+        let schedule = named::values("retry_schedule", self.retry_schedule.as_deref(), problems);
+        let schedule =
+            named::has_values(self.retry_schedule.as_deref()).then(|| check_schedule(&schedule, problems));
+        let max_in_flight = named::text(self.max_in_flight.as_ref());
         let max_in_flight =
             max_in_flight.map(|text| parse_number("max_in_flight", text, IN_FLIGHT_MAX, problems).into());
-        let signing_key = self.signing_key.as_deref().map(|text| check_signing_key(text, problems).into());
-        let auth = self.auth.as_ref().map(|auth| auth_text(auth).into());
+        let signing_key =
+            named::text(self.signing_key.as_ref()).map(|text| check_signing_key(text, problems).into());
+        let auth = named::value(self.auth.as_ref()).map(|auth| auth_text(auth).into());
         let forms = [
             ("timeout", timeout),
             ("retry_schedule", schedule),
@@ -175,26 +212,21 @@ impl EndpointSpec {
             ("signing_key", signing_key),
             ("auth", auth),
         ];
-        let mut settings = match serde_json::to_value(self) {
+        let settings = match serde_json::to_value(self) {
             Ok(Value::Object(settings)) => settings,
             // Texts and lists are always an object. Without its url, the database would refuse the document.
             Ok(_) | Err(_) => Map::new(),
         };
-        settings.retain(|_, value| !value.is_null());
+        let named = settings.into_iter().filter_map(|(name, named)| Some((name, named::plain(named)?)));
         let forms = forms.into_iter().filter_map(|(name, form)| Some((name.to_owned(), form?)));
-        settings.extend(forms);
-        settings
+        named.chain(forms).collect()
     }
 }
 
-/// A field that may be left out, but is not null.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-/// The same of a whole number, which becomes a text as the command line has it.
-fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Whole::deserialize(deserializer).map(|whole| Some(whole.0.to_string()))
+/// A whole number, which becomes a text as the command line has it.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Named<String>>, D::Error> {
+    let whole = Option::<Whole>::deserialize(deserializer)?;
+    Ok(Some(whole.map_or(Named::Default, |whole| Named::To(whole.0.to_string()))))
 }
 
 /// An endpoint's id under the name of an argument.
@@ -211,6 +243,13 @@ pub fn check_endpoint_id(name: &str, id: &str, problems: &mut Problems) {
 pub fn check_secret(secret: Option<&str>, problems: &mut Problems) {
     if let Some(Err(fault)) = secret.map(str::parse::<SigningSecret>) {
         problems.add("secret", &fault.to_string(), None);
+    }
+}
+
+/// Where to POST.
+fn check_url(name: &str, url: &str, policy: &EgressPolicy, problems: &mut Problems) {
+    if let Err(refused) = policy.judge_text(url) {
+        problems.add(name, &refused.to_string(), None);
     }
 }
 
@@ -315,8 +354,7 @@ fn check_auth(
 }
 
 /// TLS of the endpoint's own: whether a connection could be opened with it.
-fn check_tls(ca_certificates: Option<&str>, client_certificate: Option<&str>, problems: &mut Problems) {
-    let client_certificate = client_certificate.filter(|text| *text != NONE);
+fn check_tls([ca_certificates, client_certificate]: [Option<&str>; 2], problems: &mut Problems) {
     for (name, text) in [("ca_certificates", ca_certificates), ("client_certificate", client_certificate)] {
         if text.is_some_and(|text| text.len() > PEM_BYTES_MAX || !text.is_ascii() || text.contains('\0')) {
             problems.add(name, &format!("needs PEM of at most {PEM_BYTES_MAX} bytes"), None);

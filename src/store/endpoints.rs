@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::row::Row;
 use super::statements::{
-    COMPACT_ENDPOINT_CHANGES, DELETE_ENDPOINT, DISABLE_ENDPOINT, FORGET_ENDPOINTS, LOAD_ENDPOINTS,
-    PAUSE_ENDPOINT, RESUME_ENDPOINT,
+    COMPACT_ENDPOINT_CHANGES, DELETE_ENDPOINT, DISABLE_ENDPOINT, FORGET_ENDPOINTS, LIST_ENDPOINT_IDS,
+    LOAD_ENDPOINTS, PAUSE_ENDPOINT, RESUME_ENDPOINT,
 };
 use super::views::DeletedEndpoint;
 use super::{Store, StoreError, Written, from_millis, headers, millis, missing};
@@ -36,6 +36,14 @@ impl Store {
     /// [`StoreError`].
     pub async fn load_endpoints(&self) -> Result<EndpointSet, StoreError> {
         endpoint_set(&self.query(&LOAD_ENDPOINTS, &[]).await?, &self.vault)
+    }
+
+    /// `sql/statements/endpoints/list_endpoint_ids.sql`: at most `rows_max`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_endpoint_ids(&self, rows_max: i64) -> Result<Vec<String>, StoreError> {
+        self.query(&LIST_ENDPOINT_IDS, &[&rows_max]).await?.iter().map(|row| row.get("id")).collect()
     }
 
     /// `sql/statements/endpoints/compact_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.

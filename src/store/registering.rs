@@ -16,6 +16,7 @@ use super::views::RotatedSecret;
 use super::{PREPARE_AGAIN_MAX, Store, StoreError, millis};
 use crate::model::endpoint::{SigningKey, SigningSecret};
 use crate::model::random::NoRandomness;
+use crate::model::topic::TopicPattern;
 use crate::rules::encryption::{Field, Place};
 
 /// An endpoint to put, checked: by `EndpointSpec::check`, unless its author is Postrider.
@@ -23,10 +24,21 @@ use crate::rules::encryption::{Field, Place};
 pub struct CheckedEndpoint {
     /// The id that its owner chose.
     pub id: String,
-    /// Each setting that was named, as `postrider.write_endpoint` reads it. Several are secret.
+    /// Each setting that was named, as `postrider.write_endpoint` reads it; null: its default. Several are secret.
     pub settings: Map<String, Value>,
     /// Whether its signing key was made for this call: another one that came in while it waited serves as well.
     pub is_new_key: bool,
+    /// How it is written.
+    pub writing: Writing,
+}
+
+/// How an endpoint is written. Either way a setting that is not named is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// It is created if it does not exist. Headers that are named replace all others.
+    Put,
+    /// It must exist. Headers are changed one by one; null removes one.
+    Set,
 }
 
 impl CheckedEndpoint {
@@ -34,12 +46,28 @@ impl CheckedEndpoint {
     pub fn new(id: &str, url: &str, secret: &str) -> Self {
         let settings = [("url", url), ("secret", secret)];
         let settings = settings.map(|(name, text)| (name.to_owned(), text.into())).into_iter().collect();
-        Self { id: id.to_owned(), settings, is_new_key: false }
+        Self { id: id.to_owned(), settings, is_new_key: false, writing: Writing::Put }
+    }
+
+    /// The patterns that the endpoint is to subscribe to. `None` if they were not named.
+    pub fn topics(&self) -> Option<Vec<TopicPattern>> {
+        match self.settings.get("topics")? {
+            Value::Array(topics) => {
+                Some(topics.iter().filter_map(Value::as_str).filter_map(|text| text.parse().ok()).collect())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                Some(vec![TopicPattern::everything()])
+            }
+        }
     }
 
     /// A setting that is a text. `None` if it was not named.
     fn text(&self, name: &str) -> Option<&str> {
         self.settings.get(name).and_then(Value::as_str)
+    }
+
+    fn is_set(&self) -> bool {
+        self.writing == Writing::Set
     }
 }
 
@@ -81,17 +109,21 @@ pub struct WrittenEndpoint {
     /// What verifies the signatures of the key that was given or generated, or came in at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
+    /// A line for each setting that was changed, as `topics: order.* -> **`; without secrets and values of headers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
 }
 
 impl Store {
     /// `sql/statements/endpoints/put_endpoint.sql`. Where there is a key, nothing secret reaches the database in the clear.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] with SQLSTATE 22023 when an argument is invalid, 54000 when there are too many.
+    /// [`StoreError::Failed`] with SQLSTATE 22023 when an argument is invalid, 54000 when there are too many, P0002 when one that
+    /// is to be set does not exist.
     pub async fn put_endpoint(&self, put: &CheckedEndpoint) -> Result<WrittenEndpoint, StoreError> {
         if self.vault.key_id().is_none() && !put.is_new_key {
             let document = Document::in_the_clear(put);
-            let row = self.query_one(&PUT_ENDPOINT, &[&put.id, &document.text()]).await?;
+            let row = self.query_one(&PUT_ENDPOINT, &[&put.id, &document.text(), &put.is_set()]).await?;
             return document.written(&row, None);
         }
         let known_key = if put.is_new_key { self.public_key(&put.id).await? } else { None };
@@ -112,11 +144,12 @@ impl Store {
     ) -> Result<WrittenEndpoint, StoreError> {
         let has_key = self.vault.key_id().is_some();
         let is_secret_named = put.text(Field::Secret.as_str()).is_some();
-        let generated = (has_key && !is_secret_named).then(SigningSecret::generate);
+        let is_secret_new = has_key && !is_secret_named && !put.is_set();
+        let generated = is_secret_new.then(SigningSecret::generate);
         let generated = generated.transpose().map_err(not_generated)?;
         let (held, stored) = self.hold_endpoint(&put.id).await?;
         let document = self.document(put, &stored, known_key, generated.as_deref())?;
-        let row = held.end_with(&PUT_ENDPOINT, &[&put.id, &document.text()]).await?;
+        let row = held.end_with(&PUT_ENDPOINT, &[&put.id, &document.text(), &put.is_set()]).await?;
         document.written(&row, generated)
     }
 
@@ -128,7 +161,7 @@ impl Store {
         known_key: Option<&str>,
         generated: Option<&str>,
     ) -> Result<Document, StoreError> {
-        let url = put.text("url").unwrap_or_default();
+        let url = put.text("url").or(stored.url.as_deref()).unwrap_or_default();
         let to_store = |field, given: Option<&str>| {
             self.to_store(&Place { endpoint_id: &put.id, url, field }, given, stored.of(field))
         };
@@ -233,6 +266,7 @@ impl Document {
             result: row.word("result")?,
             secret: new_secret.map(|stored| generated.unwrap_or(stored)),
             public_key: self.public_key,
+            changes: row.get("changes")?,
         })
     }
 }

@@ -33,6 +33,8 @@ pub struct Sealing {
 /// The stored secrets of one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
+    /// Where the endpoint is called: its logins are bound to that host.
+    pub(super) url: Option<String>,
     /// The current one and the old ones.
     secret: Vec<String>,
     signing_key: Vec<String>,
@@ -64,6 +66,7 @@ pub(super) fn stored(row: Option<&Row>) -> Result<Stored, StoreError> {
     let mut secret = one(Field::Secret)?;
     secret.extend(row.get::<Vec<String>>("old_secrets")?);
     Ok(Stored {
+        url: row.get("url")?,
         secret,
         signing_key: one(Field::SigningKey)?,
         auth: one(Field::Auth)?,

@@ -69,6 +69,7 @@ statements! {
         DELETE_ENDPOINT "delete_endpoint"
         COMPACT_ENDPOINT_CHANGES "compact_endpoint_changes"
         FORGET_ENDPOINTS "forget_endpoints"
+        LIST_ENDPOINT_IDS "list_endpoint_ids"
         LIST_ENDPOINTS "list_endpoints"
         LOAD_ENDPOINTS "load_endpoints"
         LOCK_ENDPOINT "lock_endpoint"

@@ -1,7 +1,10 @@
 create or replace function postrider.pause_endpoint(id text, inout reason text default null, out endpoint_id text, out state text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    update postrider.endpoint as e set state = 'paused', reason = left(pause_endpoint.reason, 500), changed_at = now()
+    -- Whoever pauses it once more, and does not say why, leaves the reason.
+    update postrider.endpoint as e
+    set state = 'paused', changed_at = now(),
+        reason = coalesce(left(pause_endpoint.reason, 500), case when e.state = 'paused' then e.reason end)
     where e.id = pause_endpoint.id and e.state <> 'deleted'
     returning e.reason, e.id, e.state into pause_endpoint.reason, endpoint_id, pause_endpoint.state;
     if not found then
@@ -11,6 +14,6 @@ end
 $$;
 comment on function postrider.pause_endpoint(text, text) is
     'Stops attempts, for a reason that endpoint_health shows. Deliveries wait as pending and nothing is lost. Returns (reason, '
-    'endpoint_id, state). Raises P0002 for an unknown id.';
+    'endpoint_id, state); paused again without a reason, it keeps the one it has. Raises P0002 for an unknown id.';
 revoke all on function postrider.pause_endpoint(text, text) from public;
 grant execute on function postrider.pause_endpoint(text, text) to postrider_dispatcher;

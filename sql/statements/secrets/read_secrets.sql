@@ -1,11 +1,12 @@
--- does:   reads the secrets of one endpoint as they are stored, and locks the endpoint
+-- does:   reads the secrets of one endpoint as they are stored, with the url that they belong to, and locks the endpoint
 -- params: $1 id text
--- rows:   one: secret, signing_key, auth, client_certificate, public_key (each null if not set), old_secrets text[]; no row for
+-- rows:   one: url, secret, signing_key, auth, client_certificate, public_key (each null if not set), old_secrets text[]; no row for
 --         an unknown id
 -- locks:  the endpoint's row, until the transaction ends, so that nobody seals, rotates or replaces the secrets meanwhile;
 --         waits
 -- repeat: the same
-select e.secret,
+select e.url,
+       e.secret,
        e.signing_key,
        e.auth,
        e.client_certificate,

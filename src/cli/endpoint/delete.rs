@@ -1,9 +1,7 @@
 //! `postrider endpoint delete`: asks first, because the waiting deliveries of the endpoint are given up.
 
-use std::io::{BufRead, IsTerminal};
-
-use super::super::{Failure, count, open, output};
-use super::read;
+use super::super::{Failure, count, open, output, question};
+use super::{known, read};
 use crate::config::Settings;
 use crate::config::args;
 
@@ -14,7 +12,7 @@ pub(super) async fn run(
     typed: &args::EndpointDelete,
 ) -> Result<(), Failure> {
     let is_asked = !typed.yes;
-    if is_asked && !std::io::stdin().is_terminal() {
+    if is_asked && !question::can_be_asked() {
         settings.problems.add("yes", "is missing: stdin is no terminal, so nobody can be asked", None);
     }
     let (store, _) = open(settings, url)?;
@@ -24,7 +22,7 @@ pub(super) async fn run(
             return Err(Failure::Failed(format!("endpoint \"{}\" was not deleted", typed.id)));
         }
     }
-    let deleted = store.delete_endpoint(&typed.id).await?;
+    let deleted = known(&store, &typed.id, store.delete_endpoint(&typed.id).await).await?;
     if typed.json {
         return Ok(output::json(&deleted)?);
     }
@@ -34,8 +32,5 @@ pub(super) async fn run(
 
 fn is_meant(id: &str, pending: i64) -> std::io::Result<bool> {
     let waiting = count(pending, "delivery that waits", "deliveries that wait");
-    output::aside(&format!("Delete {id}, and give up {waiting} for it? [y/N] "))?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+    question::is_confirmed(&format!("Delete {id}, and give up {waiting} for it?"))
 }

@@ -1,62 +1,137 @@
-//! `postrider endpoint put`.
+//! `postrider endpoint put` and `set`.
 
 use serde_json::{Map, Value, json};
 
-use super::super::{Failure, headers_json, open, output};
+use super::super::{Failure, headers_json, open, output, question};
+use super::{known, read};
 use crate::config::Settings;
 use crate::config::args;
+use crate::model::topic::{TopicPattern, is_wider};
 use crate::operations::endpoint_spec::EndpointSpec;
-use crate::store::{DatabaseRefusal, StoreError, one_line, refusal};
+use crate::store::{
+    CheckedEndpoint, DatabaseRefusal, Store, StoreError, Writing, WrittenEndpoint, one_line, refusal,
+};
 use crate::validation::Problems;
+use crate::validation::named::Named;
 
-/// Creates or replaces the endpoint, and shows once the secret that was generated.
-pub(super) async fn run(
-    mut settings: Settings,
+/// This word names the default.
+const DEFAULT: &str = "default";
+
+/// Creates the endpoint or changes what is named, and shows once the secret that was generated.
+pub(super) async fn put(
+    settings: Settings,
     url: Option<String>,
     typed: args::EndpointPut,
 ) -> Result<(), Failure> {
+    write(settings, url, typed, Writing::Put, &[]).await
+}
+
+/// Changes what is named of an endpoint that exists.
+pub(super) async fn set(
+    settings: Settings,
+    url: Option<String>,
+    typed: args::EndpointSet,
+) -> Result<(), Failure> {
+    write(settings, url, typed.named, Writing::Set, &typed.no_header).await
+}
+
+async fn write(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: args::EndpointPut,
+    writing: Writing,
+    no_header: &[String],
+) -> Result<(), Failure> {
     let policy = settings.egress(&typed.egress);
     let vault = settings.vault(&typed.encryption);
-    let (id, json) = (typed.id.clone(), typed.json);
-    let put = spec(typed, &mut settings.problems).check(id, &policy, &mut settings.problems);
+    let (id, json, is_asked) = (typed.id.clone(), typed.json, !typed.yes && question::can_be_asked());
+    let spec = spec(typed, no_header, &mut settings.problems);
+    let put = spec.check(id, writing, &policy, &mut settings.problems);
     // Faults of the arguments and of the database's URL are reported together.
     let (store, _) = open(settings, url)?;
     let (Some(put), Some(vault)) = (put, vault) else { return Ok(()) };
-    let result = store.with_vault(vault).put_endpoint(&put).await.map_err(refused)?;
-    if json {
-        return Ok(output::json(&result)?);
+    if is_asked && !is_meant(&store, &put).await? {
+        return Err(Failure::Failed(format!("endpoint \"{}\" was not changed", put.id)));
     }
-    output::line(&format!("{} {}", result.endpoint_id, result.result))?;
-    if let Some(secret) = result.secret {
+    let store = store.with_vault(vault);
+    let written = match store.put_endpoint(&put).await {
+        Err(fault) if refusal(&fault) == Some(DatabaseRefusal::Invalid) => return Err(refused(&fault)),
+        done => known(&store, &put.id, done).await?,
+    };
+    if json { Ok(output::json(&written)?) } else { print(&written) }
+}
+
+fn print(written: &WrittenEndpoint) -> Result<(), Failure> {
+    output::line(&format!("{} {}", written.endpoint_id, written.result))?;
+    for change in &written.changes {
+        output::line(change)?;
+    }
+    if let Some(secret) = &written.secret {
         output::line(&format!("signing secret, shown this once: {secret}"))?;
     }
-    if let Some(public_key) = result.public_key {
+    if let Some(public_key) = &written.public_key {
         output::line(&format!("public key of v1a: {public_key}"))?;
     }
     Ok(())
 }
 
-/// An argument that the database refuses is wrong usage, like one that we refuse.
-fn refused(fault: StoreError) -> Failure {
-    if refusal(&fault) == Some(DatabaseRefusal::Invalid) {
-        Failure::Usage(one_line(&fault))
-    } else {
-        fault.into()
+/// Asks whether an endpoint may subscribe to more than it does: events of others might leave the house.
+async fn is_meant(store: &Store, put: &CheckedEndpoint) -> Result<bool, Failure> {
+    let Some(new) = put.topics() else { return Ok(true) };
+    if put.writing == Writing::Put && store.read_endpoint(&put.id).await?.is_none() {
+        return Ok(true);
     }
+    let row = read(store, &put.id).await?;
+    let old: Vec<TopicPattern> = row.topics.iter().filter_map(|text| text.parse().ok()).collect();
+    if !is_wider(&new, &old) {
+        return Ok(true);
+    }
+    let [old, new] = [old, new].map(|patterns| list(&patterns));
+    let question = format!("{} gets events of {old}, and would get more: {new}. Go on?", put.id);
+    Ok(question::is_confirmed(&question)?)
+}
+
+fn list(patterns: &[TopicPattern]) -> String {
+    let texts: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+    if texts.is_empty() { "no topic".to_owned() } else { texts.join(",") }
+}
+
+/// An argument that the database refuses is wrong usage, like one that we refuse.
+fn refused(fault: &StoreError) -> Failure {
+    Failure::Usage(one_line(fault))
 }
 
 /// The settings, with those that the command line has another form for.
-fn spec(typed: args::EndpointPut, problems: &mut Problems) -> EndpointSpec {
+fn spec(typed: args::EndpointPut, no_header: &[String], problems: &mut Problems) -> EndpointSpec {
     EndpointSpec {
-        headers: headers_json(&typed.headers, problems),
-        auth: auth(typed.login, problems),
-        ca_certificates: typed.ca_file.and_then(|path| read("ca_file", &path, problems)),
-        client_certificate: match typed.client_certificate_file {
-            Some(path) if path != "none" => read("client_certificate_file", &path, problems),
-            none => none,
-        },
+        headers: headers(&typed.headers, no_header, problems),
+        auth: auth(typed.login, problems).map(Named::To),
+        ca_certificates: typed.ca_file.and_then(|path| read_file("ca_file", path, problems)),
+        client_certificate: typed
+            .client_certificate_file
+            .and_then(|path| read_file("client_certificate_file", path, problems)),
         ..typed.spec
     }
+}
+
+/// The headers; null is one that goes. `None` if none was named.
+fn headers(
+    lines: &[String],
+    removed: &[String],
+    problems: &mut Problems,
+) -> Option<Named<Map<String, Value>>> {
+    if lines.is_empty() && removed.is_empty() {
+        return None;
+    }
+    if let [line] = lines
+        && line == DEFAULT
+        && removed.is_empty()
+    {
+        return Some(Named::Default);
+    }
+    let mut headers = headers_json(lines, problems);
+    headers.extend(removed.iter().map(|name| (name.clone(), Value::Null)));
+    Some(Named::To(headers))
 }
 
 /// The login as the API has it. `None` if none was typed.
@@ -88,7 +163,16 @@ fn auth(typed: args::LoginArgs, problems: &mut Problems) -> Option<Map<String, V
     first.and_then(|login| if let Value::Object(fields) = login { Some(fields) } else { None })
 }
 
-fn read(name: &str, path: &str, problems: &mut Problems) -> Option<String> {
-    let read = std::fs::read_to_string(path);
-    read.map_err(|fault| problems.add(name, &format!("cannot be read: {fault}"), Some(path))).ok()
+/// The text of a file. The words for it that are no files stay words.
+fn read_file(name: &str, path: String, problems: &mut Problems) -> Option<Named<String>> {
+    match path.as_str() {
+        DEFAULT => Some(Named::Default),
+        "none" => Some(Named::To(path)),
+        _ => {
+            let read = std::fs::read_to_string(&path);
+            let read =
+                read.map_err(|fault| problems.add(name, &format!("cannot be read: {fault}"), Some(&path)));
+            read.ok().map(Named::To)
+        }
+    }
 }

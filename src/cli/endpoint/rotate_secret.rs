@@ -1,6 +1,7 @@
 //! `postrider endpoint rotate-secret`.
 
 use super::super::{Failure, open, output};
+use super::known;
 use crate::config::Settings;
 use crate::config::args;
 use crate::operations::rotate_secret::SecretRotation;
@@ -16,7 +17,8 @@ pub(super) async fn run(
     let vault = settings.vault(&typed.encryption);
     let (store, _) = open(settings, url)?;
     let (Some(rotation), Some(vault)) = (rotation, vault) else { return Ok(()) };
-    let rotated = rotation.run(&store.with_vault(vault)).await?;
+    let store = store.with_vault(vault);
+    let rotated = known(&store, &typed.id, rotation.run(&store).await).await?;
     if typed.json {
         return Ok(output::json(&rotated)?);
     }

@@ -8,11 +8,20 @@ use crate::operations::endpoint_spec::EndpointSpec;
 /// `postrider endpoint …`
 #[derive(Debug, Subcommand)]
 pub enum EndpointArgs {
-    /// Create or replace an endpoint; the same call twice changes nothing
+    /// Create an endpoint, or change what is named; the same call twice changes nothing
     #[command(
-        after_help = "Example: postrider endpoint put orders --url https://example.com/hook --topics 'order.*'"
+        mut_arg("url", |url| url.required(true)),
+        after_help = "A setting that is not named is kept, and has its default in a new endpoint. The word default names the default, as in \
+        --topics default. Headers that are named replace all others.\n\n\
+        Example: postrider endpoint put orders --url https://example.com/hook --topics 'order.*'"
     )]
     Put(Box<EndpointPut>),
+    /// Change what is named of an endpoint that exists, and keep the rest
+    #[command(
+        after_help = "The word default names the default, as in --rate-limit default. Headers that are not named are kept.\n\n\
+        Example: postrider endpoint set orders --topics 'order.*,invoice.*' --timeout default"
+    )]
+    Set(Box<EndpointSet>),
     /// List endpoints and their health
     #[command(after_help = "Example: postrider endpoint list --json")]
     List(Json),
@@ -47,16 +56,16 @@ pub struct EndpointPut {
     /// The settings that are typed as they are.
     #[command(flatten)]
     pub spec: EndpointSpec,
-    /// Header of every request; repeatable
+    /// Header of every request; repeatable; the word default alone removes all
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
     /// How to log in.
     #[command(flatten)]
     pub login: LoginArgs,
-    /// PEM file with the authorities that alone are trusted for this endpoint [default: those of the system]
-    #[arg(long, value_name = "FILE")]
+    /// PEM file with the authorities that alone are trusted for this endpoint; none: those of the system
+    #[arg(long, value_name = "FILE|none")]
     pub ca_file: Option<String>,
-    /// PEM file with the certificate to show, its chain and its private key; none removes it, kept if not given
+    /// PEM file with the certificate to show, its chain and its private key; none removes it
     #[arg(long, value_name = "FILE|none")]
     pub client_certificate_file: Option<String>,
     /// Addresses that requests may go to.
@@ -65,21 +74,35 @@ pub struct EndpointPut {
     /// The keys.
     #[command(flatten)]
     pub encryption: Encryption,
+    /// Do not ask; on a terminal it is asked before an endpoint gets topics that it did not get
+    #[arg(long)]
+    pub yes: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
+/// `postrider endpoint set`
+#[derive(Args, Debug)]
+pub struct EndpointSet {
+    /// The settings, as put has them.
+    #[command(flatten)]
+    pub named: EndpointPut,
+    /// Remove this header; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub no_header: Vec<String>,
+}
+
 /// How to log in at an endpoint: one way at most.
 #[derive(Args, Debug)]
 pub struct LoginArgs {
-    /// Log in with Authorization: Basic; kept if no login is given
+    /// Log in with Authorization: Basic
     #[arg(long, env = "POSTRIDER_BASIC_AUTH", hide_env_values = true, value_name = "USER:PASSWORD")]
     pub basic_auth: Option<String>,
-    /// Log in with Authorization: Bearer; kept if no login is given
+    /// Log in with Authorization: Bearer
     #[arg(long, env = "POSTRIDER_BEARER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub bearer_token: Option<String>,
-    /// Log in with a token of OAuth 2 client credentials, asked for here; kept if no login is given
+    /// Log in with a token of OAuth 2 client credentials, asked for here
     #[arg(long, requires_all = ["oauth2_client_id", "oauth2_client_secret"], value_name = "URL")]
     pub oauth2_token_url: Option<String>,
     /// Our name there

@@ -31,7 +31,7 @@ async fn put_twice_makes_one_registration() {
 }
 
 #[tokio::test]
-async fn put_replaces_all_that_it_says_and_keeps_the_secret() {
+async fn put_replaces_what_it_names_and_keeps_the_secret() {
     let (database, _dispatcher, api) = api().await;
     api.send("PUT", "/v1/endpoints/one", &json!({ "url": URL, "topics": ["a"], "secret": SECRET })).await;
     let body = json!({

@@ -72,7 +72,7 @@ async fn a_generated_secret_is_shown_once() {
 
     let secret: String = database.value("select secret from postrider.endpoint").await;
     assert!(first.stdout.contains(&secret), "{}", first.stdout);
-    assert_eq!(second.stdout, "one changed\n");
+    assert_eq!(second.stdout, "one changed\nmax_in_flight: 64 -> 2\n");
 }
 
 #[tokio::test]

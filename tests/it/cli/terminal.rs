@@ -230,6 +230,51 @@ async fn delete_asks_and_does_what_is_answered() {
 }
 
 #[tokio::test]
+async fn put_and_set_ask_before_an_endpoint_gets_topics_that_it_did_not_get() {
+    for (verb, answer, is_changed) in
+        [("put", "y", true), ("put", "n", false), ("set", "yes", true), ("set", "", false)]
+    {
+        let database = subscribed().await;
+        let args = ["endpoint", verb, "one", "--url", "https://example.com/", "--topics", "order.**"];
+        let Some(mut screen) = terminal(&database, &args, &[]).await else { return };
+        screen.until("one gets events of order.*, and would get more: order.**. Go on? [y/N]").await;
+
+        screen.press(&format!("{answer}\r")).await;
+        let (code, shown) = screen.ended().await;
+
+        assert_eq!(code, Some(i32::from(!is_changed)), "{verb} {answer}: {shown}");
+        let topics: Vec<String> = database.value("select topics from postrider.endpoint").await;
+        assert_eq!(topics, [if is_changed { "order.**" } else { "order.*" }], "{verb} {answer}: {shown}");
+        assert_eq!(shown.contains("topics: order.* -> order.**"), is_changed, "{verb} {answer}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_where_no_new_topic_is_received_or_nobody_wants_to_be() {
+    for more in [
+        &["--topics", "order.created,order.paid"][..],
+        &["--max-in-flight", "7"],
+        &["--topics", "default", "--yes"],
+    ] {
+        let database = subscribed().await;
+        let args = [&["endpoint", "set", "one"][..], more].concat();
+        let Some(screen) = terminal(&database, &args, &[]).await else { return };
+
+        let (code, shown) = screen.ended().await;
+
+        assert_eq!(code, Some(0), "{more:?}: {shown}");
+        assert!(shown.starts_with("one changed") && !shown.contains("[y/N]"), "{more:?}: {shown}");
+    }
+}
+
+/// A database with an endpoint that subscribes to `order.*`.
+async fn subscribed() -> Database {
+    let database = Database::new().await;
+    database.put_endpoint("one", "https://example.com/", "order.*", "").await;
+    database
+}
+
+#[tokio::test]
 async fn list_says_on_a_terminal_that_there_are_more() {
     let database = database().await;
     database.insert_settled("one", "order.created", "failed", 3).await;

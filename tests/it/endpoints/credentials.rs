@@ -174,7 +174,7 @@ async fn a_login_is_kept_unless_it_is_named_and_removed_by_none() {
     assert!(run(&["--bearer-token", "hush"]).await.contains("created"));
     assert_eq!(run(&["--bearer-token", "hush"]).await, "one unchanged\n");
     assert_eq!(run(&[]).await, "one unchanged\n");
-    assert_eq!(run(&["--no-auth"]).await, "one changed\n");
+    assert_eq!(run(&["--no-auth"]).await, "one changed\nauth: removed\n");
     database.assert_row("select auth from postrider.endpoint", json!({"auth": null})).await;
 }
 

@@ -42,12 +42,13 @@ const VIEWS: [(&str, &str); 5] = [
 ];
 
 /// Functions by what callers write, and the names of what they return.
-const FUNCTIONS: [(&str, &str); 10] = [
+const FUNCTIONS: [(&str, &str); 11] = [
     ("put_endpoint('one', 'https://example.com/', array['a.*'])", "endpoint_id result new_secret"),
     (
         "put_endpoint(id => 'one', url => 'https://example.com/', topics => '{b}')",
         "endpoint_id result new_secret",
     ),
+    ("set_endpoint('one', '{\"topics\": null}')", "endpoint_id result changed"),
     ("pause_endpoint('one', 'why')", "reason endpoint_id state"),
     ("resume_endpoint('one')", "endpoint_id state"),
     ("rotate_secret('one')", "endpoint_id new_secret old_valid_until"),
@@ -59,7 +60,7 @@ const FUNCTIONS: [(&str, &str); 10] = [
 ];
 
 /// Every command of the contract with the flags that it names.
-const COMMANDS: [(&str, &str); 23] = [
+const COMMANDS: [(&str, &str); 24] = [
     (
         "run",
         "--database-url --listen-database-url --api-listen --allow-http --allow-cidr --max-in-flight --poll-interval \
@@ -70,6 +71,11 @@ const COMMANDS: [(&str, &str); 23] = [
         "endpoint put",
         "--url --topics --secret --max-in-flight --rate-limit --timeout --retry-schedule --ordered --header \
          --description --allow-http --allow-cidr --json",
+    ),
+    (
+        "endpoint set",
+        "--url --topics --secret --max-in-flight --rate-limit --timeout --retry-schedule --ordered --header \
+         --no-header --description --allow-http --allow-cidr --yes --json",
     ),
     ("endpoint list", "--json"),
     ("endpoint show", "--json"),

@@ -138,7 +138,8 @@ async fn only_what_changes_endpoints_and_the_floor_of_a_view_run_with_the_rights
     assert_eq!(
         privileged,
         "delete_endpoint endpoint_changed forget_endpoints forget_secrets has_event lagging_sequences mend_sequences note_restore \
-         pause_endpoint put_endpoint resume_endpoint rotate_secret routed_below write_endpoint"
+         pause_endpoint put_endpoint resume_endpoint rotate_secret routed_below set_endpoint \
+         write_endpoint"
     );
 }
 

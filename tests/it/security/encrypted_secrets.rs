@@ -62,7 +62,10 @@ async fn the_same_call_twice_changes_nothing_although_it_would_be_sealed_differe
     let first = CommandOutput::run(&database.url, &put).await.stdout;
     let second = CommandOutput::run(&database.url, &put).await.stdout;
 
-    assert_eq!((first.as_str(), second.as_str()), ("one changed\n", "one unchanged\n"));
+    assert_eq!(
+        (first.as_str(), second.as_str()),
+        ("one changed\nauth: added\nsecret: changed\n", "one unchanged\n")
+    );
 }
 
 #[tokio::test]

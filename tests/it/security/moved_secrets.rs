@@ -142,7 +142,8 @@ async fn a_login_stays_where_the_url_changes_and_its_host_does_not() {
     stage.database.execute("update postrider.endpoint set client_certificate = null").await;
     let url = stage.receiver.url();
 
-    assert_eq!(stage.put(&format!("{url}/other?a=b"), &[]).await.stdout, "one changed\n");
+    let put = stage.put(&format!("{url}/other?a=b"), &[]).await;
+    assert_eq!(put.stdout, format!("one changed\nurl: {url} -> {url}/other?a=b\n"));
     let _dispatcher = Dispatcher::start(&stage.database, &WITH_KEY).await;
     stage.database.insert("order.created", "{}").await;
 
@@ -155,7 +156,9 @@ async fn a_login_that_is_named_again_with_another_host_is_sealed_for_that_host()
     let url = stage.strangers.url();
     let login = ["--bearer-token", "hushhush", "--client-certificate-file", "none"];
 
-    assert_eq!(stage.put(&url, &login).await.stdout, "one changed\n");
+    let moved =
+        format!("url: {} -> {url}\nauth: changed\nclient_certificate: removed\n", stage.receiver.url());
+    assert_eq!(stage.put(&url, &login).await.stdout, format!("one changed\n{moved}"));
     assert_eq!(stage.put(&url, &login).await.stdout, "one unchanged\n");
     let _dispatcher = Dispatcher::start(&stage.database, &WITH_KEY).await;
     stage.database.insert("order.created", "{}").await;
