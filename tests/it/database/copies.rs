@@ -127,6 +127,33 @@ async fn a_database_that_is_dropped_and_restored_beneath_a_dispatcher_is_not_cla
 }
 
 #[tokio::test]
+async fn an_outcome_of_a_claim_that_a_restore_has_undone_settles_nothing_that_has_its_numbers_now() {
+    let (original, receiver) = left_with_work().await;
+    let (original, backup) = original.copied().await;
+    let waiting = Waiting::start(&original, &[]).await;
+    original.until_settled().await;
+    receiver.hold();
+    original.insert("order.created", "\"undone\"").await;
+    eventually("it is under way", || async { receiver.under_way() == 1 }).await;
+
+    let restored = original.dropped_and_restored_from(backup).await;
+    waiting.until_it_says("this is a copy").await;
+    adopt(&restored, &["--as", "original"]).await;
+    eventually("what waited is under way", || async { receiver.under_way() == 3 }).await;
+    let after = restored.insert("order.created", "\"after\"").await;
+    eventually("it is under way, too", || async { receiver.under_way() == 4 }).await;
+    receiver.let_pass(1).await;
+    waiting.dispatcher.logged("their claims were lost").await;
+
+    let is_waited_for = format!("select status = 'in_progress' from postrider.outbox where id = {after}");
+    assert!(restored.is(&is_waited_for).await);
+    receiver.release();
+    restored.until_settled().await;
+    assert_eq!(receiver.all().iter().filter(|request| request.text() == "\"after\"").count(), 1);
+    restored.assert_counts_agree().await;
+}
+
+#[tokio::test]
 async fn a_dispatcher_that_is_told_another_name_than_the_database_has_sends_nothing() {
     let (database, receiver) = left_with_work().await;
     adopt(&database, &["--as", "original", "--installation", "production"]).await;
@@ -300,11 +327,11 @@ impl Waiting {
 
     /// Waits until its probe says this, and 503.
     async fn until_it_says(&self, what: &str) {
-        eventually(&format!("/readyz says {what}; the log:\n{}", self.dispatcher.log()), || async {
+        let says = async || {
             let answer = get(&format!("http://{}/readyz", self.api)).await;
             answer.status() == 503 && answer.text().await.unwrap().contains(what)
-        })
-        .await;
+        };
+        eventually(&format!("/readyz says: {what}"), says).await;
     }
 
     async fn until_ready(&self) {

@@ -9,7 +9,9 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn every_test_that_a_page_names_exists() {
     let mut missing = Vec::new();
 
-    for page in ["README.md", "ARCHITECTURE.md", "docs/reference/reliability.md", "docs/how-to/restore-a-backup.md"] {
+    for page in
+        ["README.md", "ARCHITECTURE.md", "docs/reference/reliability.md", "docs/how-to/restore-a-backup.md"]
+    {
         let names = tests_named(&read(page));
         missing.extend(names.into_iter().filter(|name| !exists(name)).map(|name| format!("{page}: {name}")));
     }
