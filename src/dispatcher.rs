@@ -17,6 +17,7 @@ mod router;
 pub mod scheduler;
 mod sender;
 mod settler;
+mod startup;
 mod startup_warnings;
 mod subscriptions;
 mod work_loop;
@@ -26,7 +27,6 @@ pub mod wakeup {
     pub(crate) mod listener;
 }
 
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -39,6 +39,7 @@ use tracing::{info, warn};
 
 use crate::dispatcher::circuit_breaker::CircuitRecorder;
 use crate::dispatcher::context::Context;
+use crate::dispatcher::database_health::{DatabaseHealth, Stage};
 use crate::dispatcher::lease::{Lease, Renewer};
 use crate::dispatcher::maintenance::Maintenance;
 use crate::dispatcher::metrics::Metrics;
@@ -46,11 +47,11 @@ use crate::dispatcher::router::Router;
 use crate::dispatcher::scheduler::{Limits, Scheduler};
 use crate::dispatcher::sender::{Sender, SenderDeps};
 use crate::dispatcher::settler::Settler;
+use crate::dispatcher::startup::{keep_trying, prepare_schema};
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::dispatcher::wakeup::listener::{Listener, QueueWatch};
 use crate::dispatcher::work_loop::WorkLoop;
 use crate::model::delivery::DispatcherId;
-use crate::rules::backoff::Backoff;
 use crate::rules::clock::Clock;
 use crate::rules::descriptors::Descriptors;
 use crate::rules::encryption::Vault;
@@ -58,8 +59,8 @@ use crate::sinks::attempt::AttemptLimits;
 use crate::sinks::egress::EgressPolicy;
 use crate::sinks::sink::Sinks;
 use crate::store::{
-    DatabaseUrl, DispatcherInfo, MigrateError, Position, Retention, SCHEMA_VERSION, Session, Store,
-    StoreError, WakeMode, WakeState, check_schema, is_lock_timeout, is_permanent, migrate, one_line,
+    DatabaseUrl, DispatcherInfo, Position, Retention, Session, Store, StoreError, WakeMode, WakeState,
+    is_lock_timeout, one_line,
 };
 
 /// Connections to the database. Claims, settles, health and maintenance have one each. The probe of NOTIFY has some to spare.
@@ -130,11 +131,16 @@ impl Dispatcher {
 
     /// Registers the dispatcher, sweeps up what was inserted meanwhile, and starts all stages. Waits for a database that goes
     /// away, as [`Self::prepare_schema`] does. A start that is dropped halfway leaves the dispatcher's row, which goes when the
-    /// lease ends; [`Self::stop`] signs off at once.
+    /// lease ends; [`Self::stop`] signs off at once. A database that may be a copy is waited for, too, and `database_health` says
+    /// why.
     ///
     /// # Errors
     /// Errors that waiting cannot mend.
-    pub async fn start(config: DispatcherConfig, descriptors: Descriptors) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: DispatcherConfig,
+        descriptors: Descriptors,
+        database_health: Arc<DatabaseHealth>,
+    ) -> anyhow::Result<Self> {
         let store =
             Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?.with_vault(config.vault.clone());
         let bell = Arc::new(Bell::new(match config.wake {
@@ -145,17 +151,19 @@ impl Dispatcher {
         let scheduler = Arc::new(Scheduler::new(Limits::for_in_flight(descriptors.budget().in_flight)));
         let (clock, metrics) = (Arc::new(Clock::new(0)), Arc::new(Metrics::new()?));
         // A locked table is not mended now. It is mended when an id collides.
-        keep_trying(async || match store.keep_sequences_ahead().await {
+        let health = Arc::clone(&database_health);
+        keep_trying(&health, async || match store.keep_sequences_ahead().await {
             Err(fault) if is_lock_timeout(&fault) => Ok(false),
             done => done,
         })
         .await?;
-        let lease = Arc::new(keep_trying(async || Lease::start(&store, &who, &bell).await).await?);
-        let database_health = Arc::default();
+        let lease = Arc::new(keep_trying(&health, async || Lease::start(&store, &who, &bell).await).await?);
         let renewer = Renewer { store, lease, bell, clock, scheduler, who, metrics, database_health };
-        keep_trying(async || renewer.step().await).await?;
-        let floor = keep_trying(async || renewer.store.read_floor().await).await?;
-        keep_trying(async || startup_warnings::look(&renewer.store, descriptors.budget()).await).await?;
+        keep_trying(&health, async || renewer.step().await).await?;
+        let floor = keep_trying(&health, async || renewer.store.read_floor().await).await?;
+        keep_trying(&health, async || startup_warnings::look(&renewer.store, descriptors.budget()).await)
+            .await?;
+        health.succeeded(Stage::Lease);
         Self::assemble(config, renewer, floor, descriptors)
     }
 
@@ -312,54 +320,6 @@ impl Dispatcher {
 
 /// Longest time that a stop waits for the database once nothing is in flight any more.
 const LAST_WRITES: Duration = Duration::from_secs(10);
-const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
-/// Brings the schema up to date, or checks it. Waits for a database that is not there yet.
-async fn prepare_schema(config: &DispatcherConfig) -> anyhow::Result<()> {
-    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
-    loop {
-        let done = if config.no_migrate {
-            check_schema(&config.database).await.map(drop)
-        } else {
-            migrate(&config.database).await.map(|applied| {
-                if !applied.is_empty() {
-                    info!("migrated the schema to version {SCHEMA_VERSION}");
-                }
-            })
-        };
-        let Err(fault) = done else { return Ok(()) };
-        let can_wait = matches!(
-            fault,
-            MigrateError::Connect(_)
-                | MigrateError::Database(_)
-                | MigrateError::Deadline
-                | MigrateError::Busy
-                | MigrateError::Locked(_)
-        ) && !is_permanent(&fault);
-        if !can_wait {
-            return Err(fault.into());
-        }
-        wait_for_database(&mut backoff, &fault).await;
-    }
-}
-
-/// Repeats a step of the start until the database does it, or refuses for good.
-async fn keep_trying<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
-    loop {
-        match step().await {
-            Err(fault) if !is_permanent(&fault) => wait_for_database(&mut backoff, &fault).await,
-            done => return done,
-        }
-    }
-}
-
-async fn wait_for_database(backoff: &mut Backoff, fault: &(dyn Error + 'static)) {
-    let pause = backoff.pause();
-    warn!("waiting for the database, trying again in {pause:.1?}: {}", one_line(fault));
-    tokio::time::sleep(pause).await;
-}
 
 async fn all_ended(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}

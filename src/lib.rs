@@ -31,7 +31,7 @@
 //! | [`dispatcher`] | wake, route, claim, send, settle | model, rules, store, sinks |
 //! | [`operations`] | what command line and API both do | model, rules, validation, store, sinks |
 //! | [`telemetry`] | log, metrics page | rules, store, dispatcher |
-//! | [`config`] | flags, environment and file become one checked configuration | rules, validation, store, sinks, dispatcher, operations, telemetry |
+//! | [`config`] | flags, environment and file become one checked configuration | model, rules, validation, store, sinks, dispatcher, operations, telemetry |
 //! | [`api`] | the admin API and the dashboard | model, rules, validation, store, sinks, dispatcher, operations, telemetry, config |
 //! | [`cli`] | the commands, and the process of `postrider run` | model, rules, validation, store, dispatcher, operations, telemetry, config, api |
 
@@ -42,6 +42,7 @@ pub mod model {
     pub mod event;
     pub mod header;
     mod id;
+    pub(crate) mod installation;
     pub mod outcome;
     pub(crate) mod random;
     pub mod topic;
@@ -114,6 +115,7 @@ pub mod config {
     mod encryption;
     mod environment;
     mod file;
+    mod installation;
     mod reading;
     mod run;
     mod settings;
@@ -149,6 +151,7 @@ pub mod api {
 
 /// The commands.
 pub mod cli {
+    mod adopt;
     mod command;
     mod config;
     mod delivery;

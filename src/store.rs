@@ -10,6 +10,7 @@ mod errors;
 mod events;
 mod health;
 mod held;
+mod installation;
 mod leftovers;
 mod metrics;
 mod migrate;
@@ -30,6 +31,7 @@ mod views;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{BuildError, Object};
@@ -52,10 +54,11 @@ pub use dispatchers::{DispatcherInfo, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
 pub use errors::{
     DatabaseRefusal, is_data_fault, is_duplicate, is_lock_timeout, is_permanent, is_row_fault, one_line,
-    refusal,
+    refusal, waits_for_adoption,
 };
 pub use events::{InitialState, NewEvent, Position, RoutePlan, Stretch, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
+pub use installation::{Adopted, Adoption, InstallationRow};
 pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};
 pub use metrics::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{
@@ -138,7 +141,8 @@ pub struct Connection {
     object: Object<Opener>,
     /// Whether prepared statements and settings outlive a transaction. Behind a transaction pooler they do not.
     is_direct: bool,
-    session: Session,
+    /// What each transaction begins with behind a transaction pooler.
+    beginning: Arc<str>,
 }
 
 impl Connection {
@@ -154,9 +158,8 @@ impl Connection {
         }
         // A transaction has one server connection to itself, and what is prepared in it is closed before it ends. The
         // settings travel with the statement, in front of it: names are looked up under them.
-        let settings = self.session.for_transaction();
         let tx = self.object.transaction().await?;
-        let (set, prepared) = join(tx.batch_execute(&settings), tx.prepare(sql)).await;
+        let (set, prepared) = join(tx.batch_execute(&self.beginning), tx.prepare(sql)).await;
         set?;
         let prepared = prepared?;
         let rows = tx.query(&prepared, params).await;
@@ -193,8 +196,8 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn connection(&self) -> Result<Connection, StoreError> {
         let object = self.pool.get().await.map_err(|fault| StoreError::Unavailable(Box::new(fault)))?;
-        let session = self.pool.manager().session();
-        Ok(Connection { object, is_direct: self.url.is_direct(), session })
+        let beginning = self.pool.manager().beginning();
+        Ok(Connection { object, is_direct: self.url.is_direct(), beginning })
     }
 
     /// Runs one statement and returns its rows.

@@ -99,6 +99,16 @@ create trigger size_payload before insert on postrider.outbox
 alter table postrider.outbox enable always trigger size_payload;
 comment on trigger size_payload on postrider.outbox is 'Stores the size of a payload that is not small, or that arrives compressed.';
 
+-- An insert takes its own transaction by default. Rows of a backup, and those that logical replication brings, name another one.
+create trigger stamp_transaction before insert on postrider.outbox
+    for each row
+    when (new.created_xid operator(pg_catalog.<>) pg_catalog.pg_current_xact_id()
+          and new.status operator(pg_catalog.=) 'pending'::postrider.status)
+    execute function postrider.stamp_transaction();
+alter table postrider.outbox enable always trigger stamp_transaction;
+comment on trigger stamp_transaction on postrider.outbox is
+    'Gives an unrouted event that comes from elsewhere the transaction that inserts it here, so that it is found.';
+
 -- Producers may insert these columns, and read nothing. The triggers run with the producers' rights.
 grant insert (topic, payload, key, headers, idempotency_key, destination, deliver_after)
     on postrider.outbox to postrider_producer;

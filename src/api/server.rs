@@ -1,6 +1,7 @@
 //! The admin API for services and operators, over HTTP. It reads the views and calls the functions that SQL users have, on
 //! connections of its own: it takes none from claims and settles.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,14 +82,18 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     connections::listen(address)
 }
 
-/// Does the work of a start, and answers health probes meanwhile: alive, and not ready.
+/// Does the work of a start, and answers health probes meanwhile: alive, and not ready. `health` says why not.
 pub async fn serve_while<T>(
     listener: &TcpListener,
     descriptors: &Descriptors,
+    health: &Arc<DatabaseHealth>,
     work: impl Future<Output = T>,
 ) -> T {
-    let starting = || async { (StatusCode::SERVICE_UNAVAILABLE, "starting\n") };
-    let router = Router::new().route("/healthz", get(async || "ok\n")).fallback(starting);
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(metrics_before_start))
+        .fallback(starting)
+        .with_state(Arc::clone(health));
     let router = router.layer(map_response(not_sniffed));
     let mut connections = Connections::new(router, descriptors.clone(), CancellationToken::new());
     tokio::select! {
@@ -184,13 +189,24 @@ async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
     api.cache.text("status".to_owned(), look).await
 }
 
-async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
-    if !api.lease.is_renewed() {
-        (StatusCode::SERVICE_UNAVAILABLE, "database out of reach\n")
+async fn starting(State(health): State<Arc<DatabaseHealth>>) -> (StatusCode, Cow<'static, str>) {
+    let says = health.waits_because().map_or(Cow::from("starting\n"), |why| Cow::from(why + "\n"));
+    (StatusCode::SERVICE_UNAVAILABLE, says)
+}
+
+async fn metrics_before_start(State(health): State<Arc<DatabaseHealth>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, exporter::CONTENT_TYPE)], exporter::render_before_start(&health))
+}
+
+async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Cow<'static, str>) {
+    if let Some(why) = api.database_health.waits_because() {
+        (StatusCode::SERVICE_UNAVAILABLE, (why + "\n").into())
+    } else if !api.lease.is_renewed() {
+        (StatusCode::SERVICE_UNAVAILABLE, "database out of reach\n".into())
     } else if !api.database_health.is_healthy() {
-        (StatusCode::SERVICE_UNAVAILABLE, "trouble with the database: the log says more\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "trouble with the database: the log says more\n".into())
     } else {
-        (StatusCode::OK, "ready\n")
+        (StatusCode::OK, "ready\n".into())
     }
 }
 

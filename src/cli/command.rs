@@ -5,7 +5,7 @@ use std::error::Error;
 use clap::CommandFactory;
 
 use super::{
-    config, delivery, dev, doctor, endpoint, event, output, publish, receive, replay, secret, status,
+    adopt, config, delivery, dev, doctor, endpoint, event, output, publish, receive, replay, secret, status,
 };
 use crate::config::Settings;
 use crate::config::args::{Cli, Command, Completions};
@@ -72,6 +72,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Command::Replay(typed) => replay::run(settings, url, typed).await,
             Command::Status(typed) => status::run(settings, url, &typed).await,
             Command::Doctor(typed) => doctor::run(settings, url, *typed).await,
+            Command::Adopt(typed) => adopt::run(settings, url, typed).await,
             Command::Config(typed) => config::run(settings, url, typed),
             Command::Completions(typed) => print_completions(&typed),
             Command::Receive(typed) => receive::run(settings, &typed).await,

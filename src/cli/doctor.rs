@@ -2,6 +2,7 @@
 //! nothing, except sequences with `--mend`.
 
 mod endpoints;
+mod installation;
 mod machine;
 mod notify;
 mod rights;
@@ -122,6 +123,7 @@ async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Finding>, Failu
         ));
         return Ok(checks);
     }
+    checks.extend(installation::check(config, &store).await);
     checks.extend(server::row_security(&store).await);
     checks.extend(rights::check(&row, &store).await);
     checks.push(sequences::check(&store, mend).await);

@@ -15,6 +15,7 @@ use tracing::info;
 
 use crate::api::{self, Api, Guard};
 use crate::config::{ApiConfig, RunConfig};
+use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::{Dispatcher, DispatcherConfig};
 use crate::rules::descriptors::Descriptors;
 use crate::store::{SCHEMA_VERSION, Session, Store};
@@ -29,6 +30,7 @@ const API_STOP_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Prepared {
     listener: TcpListener,
     descriptors: Descriptors,
+    database_health: Arc<DatabaseHealth>,
 }
 
 /// A running process.
@@ -53,8 +55,9 @@ impl Service {
             )
         })?;
         let schema = Box::pin(Dispatcher::prepare_schema(&config.dispatcher));
-        api::serve_while(&listener, &descriptors, schema).await?;
-        Ok(Prepared { listener, descriptors })
+        let database_health = Arc::default();
+        api::serve_while(&listener, &descriptors, &database_health, schema).await?;
+        Ok(Prepared { listener, descriptors, database_health })
     }
 
     /// Starts the dispatcher, then the API.
@@ -62,17 +65,18 @@ impl Service {
     /// # Errors
     /// Errors that waiting cannot mend (see [`Dispatcher::start`]).
     pub(super) async fn start(config: RunConfig, prepared: Prepared) -> anyhow::Result<Self> {
-        let Prepared { listener, descriptors } = prepared;
+        let Prepared { listener, descriptors, database_health } = prepared;
         let RunConfig { dispatcher: settings, api } = config;
-        let starting = Box::pin(Dispatcher::start(settings.clone(), descriptors.clone()));
-        let dispatcher = api::serve_while(&listener, &descriptors, starting).await?;
+        let health = Arc::clone(&database_health);
+        let starting = Box::pin(Dispatcher::start(settings.clone(), descriptors.clone(), health));
+        let dispatcher = api::serve_while(&listener, &descriptors, &database_health, starting).await?;
         let mut service = Self {
             dispatcher,
             api: JoinSet::new(),
             stop_api: CancellationToken::new(),
             api_address: listener.local_addr()?,
         };
-        service.serve(api, settings, Prepared { listener, descriptors })?;
+        service.serve(api, settings, Prepared { listener, descriptors, database_health })?;
         let id = service.dispatcher.shared().lease.id().get();
         info!("dispatcher {id} runs, schema version {SCHEMA_VERSION}, API on http://{}", service.api_address);
         Ok(service)
@@ -84,14 +88,12 @@ impl Service {
         settings: DispatcherConfig,
         prepared: Prepared,
     ) -> anyhow::Result<()> {
-        let Prepared { listener, descriptors } = prepared;
+        let Prepared { listener, descriptors, database_health } = prepared;
         let shared = self.dispatcher.shared();
         let scrape_store = Store::new(&settings.database, Session::Scrape, 1)?;
-        let (metrics, scheduler, bell) = (&shared.metrics, &shared.scheduler, &shared.bell);
-        let exporter =
-            Exporter::new(Arc::clone(metrics), scrape_store, Arc::clone(scheduler), Arc::clone(bell));
+        let exporter = Exporter::new(shared, scrape_store);
         let store = Store::new(&settings.database, Session::Api, API_CONNECTIONS)?.with_vault(settings.vault);
-        let (lease, database_health) = (Arc::clone(&shared.lease), Arc::clone(&shared.database_health));
+        let lease = Arc::clone(&shared.lease);
         let api = Arc::new(Api::new(store, lease, database_health, settings.egress, exporter));
         let guard = Guard::new(config.tokens, config.hosts, descriptors.budget().api);
         self.api.spawn(api::serve(listener, descriptors, api, guard, self.stop_api.clone()));

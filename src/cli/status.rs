@@ -9,7 +9,7 @@ use super::{Failure, endpoint, open, output};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
-use crate::store::{BacklogRow, DispatcherRow, EndpointRow, Store};
+use crate::store::{BacklogRow, DispatcherRow, EndpointRow, InstallationRow, Store};
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -85,6 +85,7 @@ struct Now {
     backlog: BacklogRow,
     endpoints: Vec<EndpointRow>,
     dispatchers: Vec<DispatcherRow>,
+    installation: Option<InstallationRow>,
 }
 
 async fn read(store: &Store) -> Result<Now, Failure> {
@@ -92,15 +93,16 @@ async fn read(store: &Store) -> Result<Now, Failure> {
         backlog: store.read_backlog().await?,
         endpoints: store.list_endpoints(None, endpoint::ENDPOINTS_MAX).await?,
         dispatchers: store.read_dispatchers().await?,
+        installation: store.read_installation().await?,
     })
 }
 
 fn as_json(now: &Now) -> Value {
-    let Now { backlog, endpoints, dispatchers } = now;
-    json!({ "backlog": backlog, "endpoints": endpoints, "dispatchers": dispatchers })
+    let Now { backlog, endpoints, dispatchers, installation } = now;
+    json!({ "backlog": backlog, "endpoints": endpoints, "dispatchers": dispatchers, "installation": installation })
 }
 
-fn tables(now: &Now) -> [Painted; 3] {
+fn tables(now: &Now) -> Vec<Painted> {
     let backlog = &now.backlog;
     let backlog = output::rows(
         ["UNROUTED", "PENDING", "IN PROGRESS", "FAILED", "OLDEST UNROUTED", "OLDEST DUE"],
@@ -118,7 +120,10 @@ fn tables(now: &Now) -> [Painted; 3] {
         ["DISPATCHER", "HOST", "VERSION", "STATE", "WAKE", "STARTED"],
         now.dispatchers.iter().map(dispatcher),
     );
-    [backlog, endpoints, dispatchers]
+    // Only while nothing is sent: then it explains all the rest.
+    let waits = now.installation.as_ref().and_then(|installation| installation.waits_because.clone());
+    let waits = waits.map(|why| output::rows(["NOTHING IS SENT"], [[format!("{why} (postrider adopt)")]]));
+    waits.into_iter().chain([backlog, endpoints, dispatchers]).collect()
 }
 
 fn dispatcher(row: &DispatcherRow) -> [String; 6] {

@@ -1,6 +1,7 @@
 //! The command line as clap reads it; nothing is decided here. Values stay text, so that `config` can report all wrong
 //! values at once, wherever they came from.
 
+mod adopt;
 mod delivery;
 mod doctor;
 mod egress;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use adopt::Adopt;
 pub use delivery::{Delivery, DeliveryList, DeliveryRetry, DeliveryShow, EventArgs, EventIdArgs, ReplayArgs};
 pub use doctor::{Completions, ConfigCommand, ConfigShow, Doctor};
 pub use egress::Egress;
@@ -130,6 +132,13 @@ pub enum Command {
         Example: postrider doctor --database-url postgres://postrider@db/app"
     )]
     Doctor(Box<Doctor>),
+    /// Say what a database is that was copied, moved or restored, so that dispatchers send from it
+    #[command(
+        after_help = "Nothing is sent from a database that is not where it was delivered from before. As original it goes on as it was. \
+        As copy it is a new installation: what waits is cancelled, and every endpoint is paused until you resume it.\n\n\
+        Example: postrider adopt --as original"
+    )]
+    Adopt(Adopt),
     /// Show the settings that run would use
     #[command(subcommand, after_help = "Example: postrider config show")]
     Config(ConfigCommand),
@@ -152,6 +161,9 @@ pub struct Run {
     /// Direct connection for LISTEN, where --database-url goes through a transaction pooler [default: --database-url]
     #[arg(long, env = "POSTRIDER_LISTEN_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub listen_database_url: Option<String>,
+    /// Name of the installation, as the database has it; where it has another one, nothing is sent (postrider adopt)
+    #[arg(long, env = "POSTRIDER_INSTALLATION", value_name = "NAME")]
+    pub installation: Option<String>,
     /// Address of the admin API, with GET /healthz and /readyz [default: 127.0.0.1:7678]
     #[arg(long, env = "POSTRIDER_API_LISTEN", value_name = "ADDRESS")]
     pub api_listen: Option<String>,

@@ -83,6 +83,7 @@ impl RunConfig {
             Some(text) => settings.database_url("listen_database_url", &text),
             None => database.clone(),
         };
+        let installation = settings.installation(typed.installation);
         let api_listen = check_address(settings, typed.api_listen);
         let api_tokens = tokens::check(settings, typed.api_token_file, api_listen);
         let api_hosts = settings.list("api_host", typed.api_host);
@@ -114,7 +115,7 @@ impl RunConfig {
         let all = || {
             let api = ApiConfig { listen: api_listen?, tokens: api_tokens?, hosts: api_hosts };
             let dispatcher = DispatcherConfig {
-                database: database?,
+                database: database?.of_installation(installation),
                 listen_database: listen_database?,
                 egress,
                 vault: vault?,

@@ -15,9 +15,10 @@ use crate::store::{ConnectError, DatabaseUrl, Environment, exposed, is_public};
 use crate::telemetry::LogFormat;
 use crate::validation::{Problems, parse_duration, shorten};
 
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 27] = [
     "database_url",
     "listen_database_url",
+    "installation",
     "log",
     "log_format",
     "api_listen",

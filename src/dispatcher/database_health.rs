@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::store::one_line;
+use crate::store::{one_line, waits_for_adoption};
 
 /// Within this time at most two failures are logged: with the lines of stages that recover, that makes two a second.
 const BURST_SPAN: Duration = Duration::from_secs(2);
@@ -44,6 +44,8 @@ struct FailureLog {
     /// Errors that were logged, the newest last.
     logged: Vec<(String, Instant)>,
     held_back: u64,
+    /// Why nothing is sent from this database, while it may be a copy.
+    waits_because: Option<String>,
 }
 
 impl Stage {
@@ -63,7 +65,20 @@ impl DatabaseHealth {
         let mut health = self.lock();
         health.failing.insert(stage);
         health.since.get_or_insert_with(Instant::now);
+        health.note_adoption(fault);
         health.log(stage.failure(), fault);
+    }
+
+    /// A dispatcher cannot start because its database may be a copy.
+    pub fn wait_for_adoption(&self, fault: &(dyn Error + 'static)) {
+        let mut health = self.lock();
+        health.note_adoption(fault);
+        health.log("waiting", fault);
+    }
+
+    /// Why nothing is sent from this database. `None` if it is no copy, as far as is known.
+    pub fn waits_because(&self) -> Option<String> {
+        self.lock().waits_because.clone()
     }
 
     /// Logs a failure that makes no stage fail, as seldom as those of the stages.
@@ -74,6 +89,10 @@ impl DatabaseHealth {
     /// A stage did its work.
     pub fn succeeded(&self, stage: Stage) {
         let mut health = self.lock();
+        // The lease is what looks again and again. Others may go on for a while with connections that were let in before.
+        if stage == Stage::Lease && health.waits_because.take().is_some() {
+            info!("this database is the home of the installation now: going on");
+        }
         if health.failing.remove(&stage) && health.failing.is_empty() {
             health.log_recovery();
         }
@@ -90,6 +109,12 @@ impl DatabaseHealth {
 }
 
 impl FailureLog {
+    fn note_adoption(&mut self, fault: &(dyn Error + 'static)) {
+        if waits_for_adoption(fault) {
+            self.waits_because = Some(one_line(fault));
+        }
+    }
+
     /// Logs a failure, unless the same error was logged lately or too much was logged just now.
     fn log(&mut self, what: &str, fault: &(dyn Error + 'static)) {
         let now = Instant::now();

@@ -17,7 +17,7 @@ use crate::dispatcher::scheduler::{Partition, Scheduler};
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::model::delivery::DispatcherId;
 use crate::rules::clock::{Clock, Moment};
-use crate::store::{DispatcherInfo, Store, StoreError};
+use crate::store::{DispatcherInfo, Store, StoreError, waits_for_adoption};
 
 /// The lease is renewed for so many times its length without a pulse. A runtime that is busy or blocked for a while loses
 /// nothing; the claims of one that hangs for good are taken back in the end.
@@ -94,6 +94,11 @@ impl Lease {
         shown.elapsed() < self.duration * LEASES_WITHOUT_PULSE + PULSE
     }
 
+    /// Ends it at once: nothing that is claimed is begun any more.
+    fn give_up(&self) {
+        self.lock().until = Moment::now();
+    }
+
     fn set(&self, id: DispatcherId, until: Moment) {
         *self.lock() = Held { id, until };
     }
@@ -162,7 +167,12 @@ impl Renewer {
         if !self.lease.has_pulse() {
             return Err(NotRenewed::NoPulse);
         }
-        Ok(self.step().await?)
+        let done = self.step().await;
+        if done.as_ref().is_err_and(|fault| waits_for_adoption(fault)) {
+            // What is claimed is another database's.
+            self.lease.give_up();
+        }
+        Ok(done?)
     }
 
     async fn changed(&self) {
@@ -175,6 +185,9 @@ impl Renewer {
     /// # Errors
     /// [`StoreError`]: the old lease goes on until its end.
     pub(crate) async fn step(&self) -> Result<(), StoreError> {
+        // A connection was let in when it was opened. Since then somebody may have named the installation anew, or a pooler may
+        // lead to another database.
+        self.store.require_home().await?;
         let Held { id, until } = *self.lease.lock();
         let before = Moment::now();
         let wake = self.bell.wake_state();

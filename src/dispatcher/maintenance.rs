@@ -3,6 +3,7 @@
 //! so that all dispatchers may do this side by side.
 
 mod leftovers;
+mod passed_over;
 mod retention;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use self::passed_over::PassedOver;
 use self::retention::Deletions;
 use crate::dispatcher::context::{Context, Progress};
 use crate::dispatcher::database_health::Stage;
@@ -36,6 +38,7 @@ pub(super) struct Maintenance {
     interval: Duration,
     retention: Retention,
     deletions: Deletions,
+    passed_over: PassedOver,
 }
 
 impl Maintenance {
@@ -43,7 +46,8 @@ impl Maintenance {
     /// its dispatcher.
     pub(super) fn new(context: Arc<Context>, lease: Duration, retention: Retention) -> Self {
         let interval = (lease / 4).min(INTERVAL_MAX);
-        Self { context, interval, retention, deletions: Deletions::new(retention) }
+        let (deletions, passed_over) = (Deletions::new(retention), PassedOver::default());
+        Self { context, interval, retention, deletions, passed_over }
     }
 
     /// Steps until stopped, the first time at once.
@@ -90,6 +94,7 @@ impl Maintenance {
         note(self.rescue().await);
         note(self.context.store.remove_dispatchers(None).await);
         note(self.save_watermark().await);
+        note(self.passed_over.step(&self.context).await);
         let tidying = Tidying { context: &self.context, begun: Instant::now(), stop };
         note(tidying.give_up().await);
         note(tidying.compact_endpoint_changes().await);

@@ -34,7 +34,9 @@ use self::session::MARK;
 use self::throttle::ConnectThrottle;
 use self::tls::Tls;
 use super::errors::{is_read_only, is_refused_setting};
+use super::statements::REQUIRE_HOME;
 use super::{first_value, is_permanent, one_line};
+use crate::model::installation::InstallationName;
 
 pub use self::options::Environment;
 pub use self::passfile::{exposed, is_public};
@@ -57,6 +59,8 @@ pub struct DatabaseUrl {
     /// Shared by all copies but those that are apart.
     gate: Arc<ConnectThrottle>,
     has_pooler: Arc<AtomicBool>,
+    /// The installation that it should be the home of, as the operator says.
+    installation: Option<InstallationName>,
 }
 
 /// Why no connection can be had.
@@ -128,6 +132,7 @@ impl DatabaseUrl {
             warnings,
             gate: Arc::new(ConnectThrottle::new()),
             has_pooler: Arc::default(),
+            installation: None,
         })
     }
 
@@ -135,6 +140,26 @@ impl DatabaseUrl {
     #[must_use]
     pub fn apart(&self) -> Self {
         Self { gate: Arc::new(ConnectThrottle::new()), ..self.clone() }
+    }
+
+    /// The same, as the home of an installation of this name. A dispatcher does nothing in the database of another one.
+    #[must_use]
+    pub fn of_installation(self, name: Option<InstallationName>) -> Self {
+        Self { installation: name, ..self }
+    }
+
+    /// The installation that it should be the home of.
+    pub fn installation(&self) -> Option<&InstallationName> {
+        self.installation.as_ref()
+    }
+
+    fn installation_or_nothing(&self) -> &str {
+        self.installation().map(InstallationName::as_str).unwrap_or_default()
+    }
+
+    /// What each transaction of such a session begins with behind a transaction pooler.
+    pub(super) fn beginning(&self, session: Session) -> String {
+        session.for_transaction(self.installation_or_nothing())
     }
 
     /// Remarks for its owner, one a line.
@@ -220,9 +245,21 @@ impl DatabaseUrl {
             if self.is_direct() && !is_marked(&client).await? {
                 self.note_pooler();
             }
+            if session.needs_home() {
+                self.require_home(session, &client).await?;
+            }
             Ok(client)
         })
         .await
+    }
+
+    /// A dispatcher says nothing to a database before it knows that it is no copy.
+    async fn require_home(&self, session: Session, client: &Client) -> Result<(), tokio_postgres::Error> {
+        if self.is_direct() {
+            return client.batch_execute(REQUIRE_HOME.sql).await;
+        }
+        // One message is one transaction.
+        client.batch_execute(&self.beginning(session)).await
     }
 
     async fn attempt<T>(
@@ -261,7 +298,7 @@ impl DatabaseUrl {
     async fn try_host(&self, session: Session, config: &Config) -> Result<Connected, tokio_postgres::Error> {
         if self.is_direct() {
             let mut with_settings = config.clone();
-            with_settings.options(session.options(config.get_options()));
+            with_settings.options(session.options(config.get_options(), self.installation_or_nothing()));
             match Box::pin(with_settings.connect(self.tls.clone())).await {
                 Err(fault) if is_refused_setting(&fault) => self.note_pooler(),
                 done => return done,

@@ -136,6 +136,11 @@ pub(super) fn leaves_connection_usable(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| db.parsed_severity() == Some(Severity::Error))
 }
 
+/// Whether a dispatcher must send nothing from this database until somebody says what it is (`postrider.require_home`).
+pub fn waits_for_adoption(fault: &(dyn Error + 'static)) -> bool {
+    database_error(fault).is_some_and(|db| db.code().code() == "PR001")
+}
+
 /// Whether this server is no primary, for now.
 pub(super) fn is_read_only(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION)
@@ -187,7 +192,7 @@ fn from_server(db: &DbError) -> String {
     // Ours alone. The server's own quotes what was wrong: a word of the payload, a secret, or the whole row.
     let detail = db.detail().filter(|detail| is_raised(db) && detail.starts_with("Allowed "));
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
-    let hint = db.hint().filter(|_| ["54000", "55000"].contains(&db.code().code()));
+    let hint = db.hint().filter(|_| ["54000", "55000", "PR001"].contains(&db.code().code()));
     let hint = hint.map(|hint| format!(": {}", hint.trim_end_matches('.'))).unwrap_or_default();
     let place = foreign_function(db).map(|place| format!(" (in {place})")).unwrap_or_default();
     let remedy = match *db.code() {

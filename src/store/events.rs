@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::row::Row;
 use super::statements::{
     FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LIST_REFUSED_EVENTS, LIST_UNROUTED, LOAD_EVENTS, NOTE_RESTORE,
-    READ_FLOOR, RESTORE_EVENTS, SAVE_FLOOR,
+    READ_FLOOR, RESTAMP_EVENTS, RESTORE_EVENTS, SAVE_FLOOR,
 };
 use super::{Store, StoreError, headers, millis};
 use crate::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -182,6 +182,21 @@ impl Store {
     pub async fn restore_events(&self, ids: &[EventId]) -> Result<usize, StoreError> {
         let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
         Ok(self.query(&RESTORE_EVENTS, &[&ids]).await?.len())
+    }
+
+    /// `sql/statements/events/restamp_events.sql`: how many, and where the next call goes on. `None`: it came to the watermark.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing has changed.
+    pub async fn restamp_events(
+        &self,
+        after: Position,
+        floor_xid: u64,
+        events_max: i64,
+    ) -> Result<(i64, Option<Position>), StoreError> {
+        let (after_xid, floor_xid) = (after.xid.to_string(), floor_xid.to_string());
+        let row = self.query_one(&RESTAMP_EVENTS, &[&after_xid, &after.id, &floor_xid, &events_max]).await?;
+        Ok((row.get("restamped")?, place(&row, "created_xid", "id")?))
     }
 
     /// `sql/statements/events/save_floor.sql`.

@@ -1,5 +1,6 @@
 //! The pool of connections that statements run on.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use deadpool::Runtime;
@@ -16,13 +17,15 @@ pub(super) type PoolError = managed::PoolError<ConnectError>;
 pub(super) struct Opener {
     url: DatabaseUrl,
     session: Session,
+    /// What each transaction begins with behind a transaction pooler.
+    beginning: Arc<str>,
     opened: AtomicU64,
 }
 
 impl Opener {
-    /// The purpose of its connections.
-    pub(super) fn session(&self) -> Session {
-        self.session
+    /// What each transaction begins with behind a transaction pooler.
+    pub(super) fn beginning(&self) -> Arc<str> {
+        Arc::clone(&self.beginning)
     }
 
     /// How many connections were opened so far.
@@ -42,7 +45,8 @@ pub(super) fn pool(
 ) -> Result<Pool, managed::BuildError> {
     // `create` has no timeout here: `DatabaseUrl::open` has a deadline of its own.
     let timeouts = Timeouts { wait: Some(session.deadline()), create: None, recycle: None };
-    Pool::builder(Opener { url: url.clone(), session, opened: AtomicU64::new(0) })
+    let beginning = url.beginning(session).into();
+    Pool::builder(Opener { url: url.clone(), session, beginning, opened: AtomicU64::new(0) })
         .max_size(connections_max)
         .timeouts(timeouts)
         .runtime(Runtime::Tokio1)

@@ -177,7 +177,7 @@ impl Connection {
             };
         }
         if bound == Bound::Begins {
-            client.batch_execute(&format!("BEGIN; {}", self.session.for_transaction())).await?;
+            client.batch_execute(&format!("BEGIN; {}", self.beginning)).await?;
         }
         // Without a cache it is closed again before the transaction ends.
         let prepared = client.prepare(sql).await?;

@@ -90,9 +90,16 @@ statements! {
         READ_EVENT_STATUS "read_event_status"
         READ_FLOOR "read_floor"
         READ_RESTORED "read_restored"
+        RESTAMP_EVENTS "restamp_events"
         RESTORE_EVENTS "restore_events"
         ROUTE_EVENTS "route_events"
         SAVE_FLOOR "save_floor"
+    }
+    "installation" {
+        ADOPT "adopt"
+        EXPECT_MOVE "expect_move"
+        READ_INSTALLATION "read_installation"
+        REQUIRE_HOME "require_home"
     }
     "leftovers" {
         FIND_DEAD_CLAIM "find_dead_claim"

@@ -17,6 +17,8 @@ use tracing::warn;
 
 use self::database::DatabaseReading;
 use self::gauges::Gauges;
+use crate::dispatcher::context::Context;
+use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::metrics::Metrics;
 use crate::dispatcher::scheduler::Scheduler;
 use crate::dispatcher::wakeup::bell::Bell;
@@ -38,6 +40,7 @@ pub struct Exporter {
     store: Store,
     scheduler: Arc<Scheduler>,
     bell: Arc<Bell>,
+    database_health: Arc<DatabaseHealth>,
     latest: Mutex<Option<Latest>>,
 }
 
@@ -56,8 +59,15 @@ struct RenderedReading {
 
 impl Exporter {
     /// Makes an exporter; nothing is read yet. `store` must be used for nothing else, so that no claim or settle waits for it.
-    pub fn new(metrics: Arc<Metrics>, store: Store, scheduler: Arc<Scheduler>, bell: Arc<Bell>) -> Self {
-        Self { metrics, store, scheduler, bell, latest: Mutex::default() }
+    pub fn new(shared: &Context, store: Store) -> Self {
+        Self {
+            metrics: Arc::clone(&shared.metrics),
+            store,
+            scheduler: Arc::clone(&shared.scheduler),
+            bell: Arc::clone(&shared.bell),
+            database_health: Arc::clone(&shared.database_health),
+            latest: Mutex::default(),
+        }
     }
 
     /// Renders all metrics. While the database is out of reach, only those of this process.
@@ -97,6 +107,7 @@ impl Exporter {
             "mode",
             WakeMode::ALL.map(|each| (each.as_str(), each == mode)),
         )?;
+        set_waiting(gauges, &self.database_health)?;
         gauges.set("postrider_is_leader", "1 if this dispatcher arms the bell.", self.bell.is_leader())?;
         gauges.set("postrider_attempts_in_flight", "Attempts under way.", load.in_flight)?;
         gauges.set(
@@ -140,6 +151,22 @@ impl Exporter {
         };
         Latest { begun, reading: reading.boxed().shared() }
     }
+}
+
+/// The metrics of a process whose dispatcher has not started.
+pub(crate) fn render_before_start(health: &DatabaseHealth) -> String {
+    let mut gauges = Gauges::default();
+    let written = set_waiting(&mut gauges, health)
+        .and_then(|()| prometheus::TextEncoder::new().encode_to_string(&gauges.gather()));
+    written.unwrap_or_default()
+}
+
+fn set_waiting(gauges: &mut Gauges, health: &DatabaseHealth) -> prometheus::Result<()> {
+    gauges.set(
+        "postrider_waiting_for_adoption",
+        "1 while nothing is sent because this database may be a copy: postrider adopt.",
+        health.waits_because().is_some(),
+    )
 }
 
 impl Latest {

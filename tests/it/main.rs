@@ -78,6 +78,8 @@ mod database {
     mod connection_strings;
     mod connections;
     mod constraints;
+    mod copies;
+    mod copies_of_clusters;
     mod disk_full;
     mod durability;
     mod failover;
@@ -99,6 +101,7 @@ mod database {
     mod raising_triggers_in_maintenance;
     mod refusals;
     mod restored_rows;
+    mod rows_put_back;
     pub(crate) mod schema;
     mod schema_objects;
     mod tls;

@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use super::super::STATEMENT_DEADLINE;
+use super::super::statements::REQUIRE_HOME;
 
 /// A setting that says nothing but that settings have reached the server.
 pub(super) const MARK: &str = "postrider.session";
+
+/// The setting that `postrider.require_home` compares with the database's name. Set even if we were told nothing, because a role or
+/// database may have a value for it.
+const INSTALLATION: &str = "postrider.installation";
 
 /// What our statements call is PostgreSQL's own, whatever stands in the schemas that this role or database looks into first,
 /// and in the temporary one, which is first unless it is named.
@@ -117,21 +122,36 @@ impl Session {
     /// told at the start, may stand in front of it.
     pub const LISTENER_PATH: &'static str = "set search_path = pg_catalog, pg_temp";
 
-    /// The settings and [`PIN_SEARCH_PATH`] for the transaction in which it stands, and nothing beyond.
-    pub(in crate::store) fn for_transaction(self) -> String {
+    /// Whether its connections work for a dispatcher: each begins with `require_home`, and behind a transaction pooler each
+    /// transaction does.
+    pub(super) const fn needs_home(self) -> bool {
+        match self {
+            Self::Dispatcher | Self::Lease => true,
+            Self::Listener | Self::Command | Self::Api | Self::Scrape => false,
+        }
+    }
+
+    /// The settings and [`PIN_SEARCH_PATH`] for the transaction in which it stands, and nothing beyond. `installation`: the name
+    /// that we were told, or nothing.
+    pub(super) fn for_transaction(self, installation: &str) -> String {
         let ours = self.settings().iter().map(|(name, value)| {
             // That one is read when a transaction begins.
             let name = if *name == "default_transaction_read_only" { "transaction_read_only" } else { name };
             format!("; set local {name} = '{value}'")
         });
-        std::iter::once(PIN_SEARCH_PATH.to_owned()).chain(ours).collect()
+        // A pooler may go on with another database beneath the same connection.
+        let gate = self
+            .needs_home()
+            .then(|| format!("; set local {INSTALLATION} = '{installation}'; {}", REQUIRE_HOME.sql));
+        std::iter::once(PIN_SEARCH_PATH.to_owned()).chain(ours).chain(gate).collect()
     }
 
-    /// The settings as `options` of the connection, with the caller's own behind them, [`MARK`] and [`SEARCH_PATH`].
-    pub(super) fn options(self, given: Option<&str>) -> String {
-        let ours = [(MARK, "on"), SEARCH_PATH]
-            .iter()
-            .chain(self.settings())
+    /// The settings as `options` of the connection, with the caller's own behind them, [`MARK`], [`SEARCH_PATH`] and the name of
+    /// the installation that we were told, or nothing.
+    pub(super) fn options(self, given: Option<&str>, installation: &str) -> String {
+        let ours = [(MARK, "on"), SEARCH_PATH, (INSTALLATION, installation)]
+            .into_iter()
+            .chain(self.settings().iter().copied())
             .map(|(name, value)| format!("-c {name}={value}"));
         ours.chain(given.map(str::to_owned)).collect::<Vec<String>>().join(" ")
     }

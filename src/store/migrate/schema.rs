@@ -65,6 +65,7 @@ const FOUNDATIONS: &[File] = objects! {
     function "bell_key"
     function "ring"
     function "size_payload"
+    function "stamp_transaction"
     function "endpoint_changed"
     function "forget_circuit"
     function "server_identity"
@@ -100,6 +101,12 @@ const OBJECTS: &[File] = objects! {
     function "has_event"
     function "routed_below"
     function "note_restore"
+    function "why_not_at_home"
+    function "take_home"
+    function "require_home"
+    function "forsake_work"
+    function "adopt"
+    function "expect_move"
     function "lagging_sequences"
     function "mend_sequences"
     view "held_delivery"
@@ -111,6 +118,7 @@ const OBJECTS: &[File] = objects! {
     view "dispatcher_status"
     view "set_aside"
     view "endpoint_version"
+    view "installation_status"
 };
 
 /// A function or a view, and the text that makes it.

@@ -28,6 +28,7 @@ async fn a_healthy_installation_passes_every_check() {
         "queue",
         "grants",
         "schema",
+        "installation",
         "sequences",
         "tables",
         "dispatchers",

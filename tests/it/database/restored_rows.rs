@@ -1,20 +1,18 @@
 //! Rows that were brought here from another cluster: its transactions say nothing here, and its sequences may be missing.
 
-use tokio::process::Command;
-
-use crate::support::{Cluster, Database, Dispatcher, Folder, Receiver, skip};
+use crate::support::{CommandOutput, Database, Dispatcher, Installation, Receiver};
 
 /// Housekeeping steps every second.
 const SHORT_LEASE: [&str; 4] = ["--lease", "4s", "--request-timeout", "2s"];
 
 #[tokio::test]
 async fn a_dump_of_a_cluster_with_higher_transactions_is_routed_delivered_and_deleted_when_old() {
-    let (source, target) = (start().await, start().await);
+    let (source, target) = (Installation::start().await, Installation::start().await);
     if !source.can_be_dumped("database::restored_rows::a_dump_of_a_cluster_with_higher_transactions_is_routed_delivered_and_deleted_when_old").await {
         return;
     }
     let receiver = Receiver::start().await;
-    burn(&source.database, 5000).await;
+    source.burn(5000).await;
     fill(&source.database, &receiver).await;
     source.dump_into(&target).await;
 
@@ -23,7 +21,7 @@ async fn a_dump_of_a_cluster_with_higher_transactions_is_routed_delivered_and_de
 
 #[tokio::test]
 async fn a_dump_of_a_cluster_with_lower_transactions_is_routed_delivered_and_deleted_when_old() {
-    let (source, target) = (start().await, start().await);
+    let (source, target) = (Installation::start().await, Installation::start().await);
     if !source
         .can_be_dumped(
             "database::restored_rows::a_dump_of_a_cluster_with_lower_transactions_is_routed_delivered_and_deleted_when_old",
@@ -34,7 +32,7 @@ async fn a_dump_of_a_cluster_with_lower_transactions_is_routed_delivered_and_del
     }
     let receiver = Receiver::start().await;
     fill(&source.database, &receiver).await;
-    burn(&target.database, 5000).await;
+    target.burn(5000).await;
     source.dump_into(&target).await;
 
     goes_on(&target.database, &receiver).await;
@@ -42,7 +40,8 @@ async fn a_dump_of_a_cluster_with_lower_transactions_is_routed_delivered_and_del
 
 #[tokio::test]
 async fn a_dump_of_a_dump_is_routed_delivered_and_deleted_when_old() {
-    let (first, second, third) = (start().await, start().await, start().await);
+    let (first, second, third) =
+        (Installation::start().await, Installation::start().await, Installation::start().await);
     if !first
         .can_be_dumped("database::restored_rows::a_dump_of_a_dump_is_routed_delivered_and_deleted_when_old")
         .await
@@ -50,10 +49,10 @@ async fn a_dump_of_a_dump_is_routed_delivered_and_deleted_when_old() {
         return;
     }
     let receiver = Receiver::start().await;
-    burn(&first.database, 6000).await;
+    first.burn(6000).await;
     fill(&first.database, &receiver).await;
     first.dump_into(&second).await;
-    burn(&second.database, 2000).await;
+    second.burn(2000).await;
     // What the second one adds is young, and stands before what the first one left.
     second.database.insert("added.later", "\"added\"").await;
     second.dump_into(&third).await;
@@ -65,7 +64,7 @@ async fn a_dump_of_a_dump_is_routed_delivered_and_deleted_when_old() {
 
 #[tokio::test]
 async fn a_logical_copy_without_its_sequences_is_routed_delivered_and_deleted_when_old() {
-    let (source, target) = (start().await, start().await);
+    let (source, target) = (Installation::start().await, Installation::start().await);
     if !source
         .can_be_dumped(
             "database::restored_rows::a_logical_copy_without_its_sequences_is_routed_delivered_and_deleted_when_old",
@@ -75,9 +74,9 @@ async fn a_logical_copy_without_its_sequences_is_routed_delivered_and_deleted_wh
         return;
     }
     let receiver = Receiver::start().await;
-    burn(&source.database, 5000).await;
+    source.burn(5000).await;
     fill(&source.database, &receiver).await;
-    migrate(&target.database).await;
+    target.database.migrate().await;
     target.database.execute("delete from postrider.installation").await;
     source.dump(&["--data-only", "--exclude-table=postrider.schema_*"]).await;
     source.restore_into(&target, &["--data-only"]).await;
@@ -95,18 +94,18 @@ async fn a_logical_copy_without_its_sequences_is_routed_delivered_and_deleted_wh
 #[tokio::test]
 async fn events_inserted_after_a_restore_are_routed_although_the_server_has_passed_the_floor_of_the_old_one()
 {
-    let (source, target) = (start().await, start().await);
+    let (source, target) = (Installation::start().await, Installation::start().await);
     if !source.can_be_dumped("database::restored_rows::events_inserted_after_a_restore_are_routed_although_the_server_has_passed_the_floor_of_the_old_one").await {
         return;
     }
     let receiver = Receiver::start().await;
-    burn(&source.database, 3000).await;
+    source.burn(3000).await;
     fill(&source.database, &receiver).await;
     source.dump_into(&target).await;
 
     target.database.insert("after.restore", "\"early\"").await;
     assert_eq!(target.database.value::<i64>("select unrouted from postrider.backlog").await, 4);
-    burn(&target.database, 5000).await;
+    target.burn(5000).await;
     assert!(
         target
             .database
@@ -122,6 +121,7 @@ async fn events_inserted_after_a_restore_are_routed_although_the_server_has_pass
 async fn goes_on(database: &Database, receiver: &Receiver) {
     let is_old_gone = "select not exists (select from postrider.outbox where topic = 'old.event')";
     let before = receiver.count();
+    adopt_as_original(database).await;
 
     let _dispatcher = Dispatcher::start(database, &SHORT_LEASE).await;
 
@@ -143,7 +143,7 @@ async fn goes_on(database: &Database, receiver: &Receiver) {
 
 /// An installation that has run: 50 old events, one delivery that waits, and three events that are not routed yet.
 async fn fill(database: &Database, receiver: &Receiver) {
-    migrate(database).await;
+    database.migrate().await;
     database.put_endpoint("one", &receiver.url(), "**", "").await;
     database.insert_settled("one", "old.event", "complete", 50).await;
     let dispatcher = Dispatcher::start(database, &SHORT_LEASE).await;
@@ -165,83 +165,7 @@ async fn fill(database: &Database, receiver: &Receiver) {
     }
 }
 
-async fn migrate(database: &Database) {
-    let output = crate::support::CommandOutput::run(&database.url, &["migrate"]).await;
-    assert_eq!(output.code, Some(0), "{}", output.stderr);
-}
-
-/// Takes so many transaction ids.
-async fn burn(database: &Database, count: u32) {
-    database
-        .execute(&format!(
-            "do $$ begin for n in 1..{count} loop perform pg_current_xact_id(); commit; end loop; end $$"
-        ))
-        .await;
-}
-
-struct Installation {
-    cluster: Cluster,
-    database: Database,
-    folder: Folder,
-}
-
-/// A cluster of its own with an empty database.
-async fn start() -> Installation {
-    let cluster = Cluster::start(&["fsync=off"]);
-    let database = Database::at(&cluster.url).await;
-    Installation { cluster, database, folder: Folder::new() }
-}
-
-impl Installation {
-    async fn dump_into(&self, target: &Self) {
-        for role in ["postrider_producer", "postrider_reader", "postrider_dispatcher"] {
-            target.database.execute(&format!("create role {role}")).await;
-        }
-        self.dump(&[]).await;
-        self.restore_into(target, &[]).await;
-    }
-
-    async fn dump(&self, flags: &[&str]) {
-        let file = format!("--file={}", self.file());
-        let args = [&["--format=custom", "--schema=postrider", &file, &self.cluster.url], flags].concat();
-        self.run("pg_dump", &args).await;
-    }
-
-    async fn restore_into(&self, target: &Self, flags: &[&str]) {
-        let into = format!("--dbname={}", target.cluster.url);
-        self.run("pg_restore", &[&["--exit-on-error", &into, &self.file()], flags].concat()).await;
-    }
-
-    fn file(&self) -> String {
-        self.folder.path().join("dump").to_str().unwrap().to_owned()
-    }
-
-    /// Whether this machine has programs that dump and restore a server of this version; if not, a test is skipped.
-    async fn can_be_dumped(&self, test: &str) -> bool {
-        let version: i32 =
-            self.database.value("select current_setting('server_version_num')::int / 10000").await;
-        for program in ["pg_dump", "pg_restore"] {
-            let told = Command::new(self.find(program)).arg("--version").output().await;
-            let told =
-                told.map(|told| String::from_utf8_lossy(&told.stdout).into_owned()).unwrap_or_default();
-            // As "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)".
-            let major = told.split([' ', '.']).find_map(|word| word.parse::<i32>().ok()).unwrap_or_default();
-            if major < version {
-                skip(test, &format!("no {program} of PostgreSQL {version} here"));
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Some keep a client's programs apart from the server's.
-    fn find(&self, program: &str) -> String {
-        let beside = format!("{}/{program}", self.cluster.bin);
-        if std::path::Path::new(&beside).exists() { beside } else { program.to_owned() }
-    }
-
-    async fn run(&self, program: &str, args: &[&str]) {
-        let ran = Command::new(self.find(program)).args(args).output().await.unwrap();
-        assert!(ran.status.success(), "{program}: {}", String::from_utf8_lossy(&ran.stderr));
-    }
+async fn adopt_as_original(database: &Database) {
+    let adopted = CommandOutput::run(&database.url, &["adopt", "--as", "original"]).await;
+    assert_eq!(adopted.code, Some(0), "{adopted:?}");
 }

@@ -1,6 +1,6 @@
 //! The lease: what keeps it, what ends it, and what it limits.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use clap::Parser;
 use postrider::config::args::{Cli, Command};
@@ -114,7 +114,7 @@ impl Blocked {
                 let config = config(&url);
                 InProcess::prepare_schema(&config).await.unwrap();
                 let descriptors = InProcess::share_descriptors(&config);
-                InProcess::start(config, descriptors).await.unwrap()
+                InProcess::start(config, descriptors, Arc::default()).await.unwrap()
             })
         };
         let dispatcher = tokio::task::spawn_blocking(start).await.unwrap();

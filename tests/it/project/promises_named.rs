@@ -9,7 +9,9 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn every_test_that_a_page_names_exists() {
     let mut missing = Vec::new();
 
-    for page in ["README.md", "ARCHITECTURE.md", "docs/reference/reliability.md"] {
+    for page in
+        ["README.md", "ARCHITECTURE.md", "docs/reference/reliability.md", "docs/how-to/restore-a-backup.md"]
+    {
         let names = tests_named(&read(page));
         missing.extend(names.into_iter().filter(|name| !exists(name)).map(|name| format!("{page}: {name}")));
     }
@@ -24,6 +26,20 @@ fn every_promise_names_a_test() {
     assert!(rows.len() >= 10, "{rows:?}");
     for row in rows {
         assert!(!tests_named(&row).is_empty(), "{row}");
+    }
+}
+
+#[test]
+fn every_kind_of_copy_and_restore_names_a_test() {
+    let page = read("docs/how-to/restore-a-backup.md");
+    let (_, table) = page.split_once("## What happens to events").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+
+    assert!(rows.len() >= 12, "{rows:?}");
+    for row in rows {
+        assert!(!tests_named(row).is_empty(), "{row}");
     }
 }
 

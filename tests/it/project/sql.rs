@@ -125,7 +125,8 @@ async fn no_function_means_something_else_under_another_search_path() {
 }
 
 #[tokio::test]
-async fn only_what_changes_endpoints_and_the_floor_of_a_view_run_with_the_rights_of_their_owner() {
+async fn only_what_changes_endpoints_or_the_home_and_the_facts_of_a_view_run_with_the_rights_of_their_owner()
+{
     let database = Database::new().await;
 
     let privileged: String = database
@@ -137,8 +138,8 @@ async fn only_what_changes_endpoints_and_the_floor_of_a_view_run_with_the_rights
 
     assert_eq!(
         privileged,
-        "delete_endpoint endpoint_changed forget_endpoints forget_secrets has_event lagging_sequences mend_sequences note_restore \
-         pause_endpoint put_endpoint resume_endpoint rotate_secret routed_below set_endpoint \
+        "adopt delete_endpoint endpoint_changed forget_endpoints forget_secrets has_event lagging_sequences mend_sequences note_restore \
+         pause_endpoint put_endpoint require_home resume_endpoint rotate_secret routed_below set_endpoint why_not_at_home \
          write_endpoint"
     );
 }
@@ -149,7 +150,7 @@ async fn producers_and_readers_may_call_only_what_their_inserts_and_views_call()
 
     for (role, functions) in [
         ("postrider_producer", "{are_headers_valid,bell_key,has_event,ring}"),
-        ("postrider_reader", "{routed_below,server_identity,webhook_id}"),
+        ("postrider_reader", "{routed_below,server_identity,webhook_id,why_not_at_home}"),
         ("public", "{}"),
     ] {
         let may = database

@@ -56,6 +56,31 @@ impl Database {
         Self::open(&create("template template0").await).await
     }
 
+    /// Brings it to the schema, as an operator does.
+    pub(crate) async fn migrate(&self) {
+        migrate(&DatabaseUrl::parse(&self.url, &Environment::default()).unwrap()).await.unwrap();
+    }
+
+    /// A copy by `create database … template`, and the database itself, to which nobody may be connected else.
+    pub(crate) async fn copied(self) -> (Self, Self) {
+        let url = self.url;
+        drop(self.client);
+        let (_, name) = url.rsplit_once('/').unwrap();
+        let copy = create(&format!("template {name}")).await;
+        (Self::at(&url).await, Self::open(&copy).await)
+    }
+
+    /// Drops it under whoever is connected, and makes it again under the same name, from a copy.
+    pub(crate) async fn dropped_and_restored_from(self, copy: Self) -> Self {
+        let name = |url: &str| url.rsplit_once('/').unwrap().1.to_owned();
+        let (url, from) = (self.url, name(&copy.url));
+        drop((self.client, copy.client));
+        let server = connect(superuser_url()).await;
+        server.batch_execute(&format!("drop database {} with (force)", name(&url))).await.unwrap();
+        server.batch_execute(&format!("create database {} template {from}", name(&url))).await.unwrap();
+        Self::at(&url).await
+    }
+
     /// A database that there is.
     pub(crate) async fn at(url: &str) -> Self {
         Self { client: connect(url).await, url: url.to_owned() }

@@ -42,21 +42,13 @@ impl Server {
 
     /// A running standby of this one, which may not live longer. This one is stopped for the copy.
     pub(crate) async fn standby(&self) -> Self {
-        let data = self.data.with_file_name("standby");
-        let (place, port) = self.url.rsplit_once(':').unwrap();
+        let (_, port) = self.url.rsplit_once(':').unwrap();
         let primary = format!(
             "primary_conninfo = 'host=127.0.0.1 port={} user=postgres password={}'",
             port.split_once('/').unwrap().0,
             password(&self.url).unwrap()
         );
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let standby = Self {
-            url: format!("{place}:{port}/postgres"),
-            bin: self.bin.clone(),
-            data,
-            cluster: None,
-            turn: tokio::sync::Mutex::default(),
-        };
+        let standby = self.beside("standby");
         self.stop("fast").await;
         let (from, to) = (self.data.to_str().unwrap(), standby.data.to_str().unwrap());
         assert!(self.as_owner("cp", &["-a", from, to]).await);
@@ -66,6 +58,30 @@ impl Server {
         self.start_again().await;
         standby.start_again().await;
         standby
+    }
+
+    /// A copy of its files, which runs beside it, as a snapshot or a branch of it does. This one is stopped for the copy.
+    pub(crate) async fn physical_copy(&self) -> Self {
+        let copy = self.beside("copy");
+        self.stop("fast").await;
+        let (from, to) = (self.data.to_str().unwrap(), copy.data.to_str().unwrap());
+        assert!(self.as_owner("cp", &["-a", from, to]).await);
+        self.start_again().await;
+        copy.start_again().await;
+        copy
+    }
+
+    /// Another server in the folder of this one, which may not live longer.
+    fn beside(&self, folder: &str) -> Self {
+        let (place, _) = self.url.rsplit_once(':').unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self {
+            url: format!("{place}:{port}/postgres"),
+            bin: self.bin.clone(),
+            data: self.data.with_file_name(folder),
+            cluster: None,
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Its database, migrated.

@@ -1,0 +1,36 @@
+-- Nobody works on a copy yet: what is in progress there was in progress at the original. So no claim is waited for.
+create or replace function postrider.forsake_work(out events_cancelled bigint, out endpoints_paused bigint)
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    unrouted bigint;
+begin
+    update postrider.endpoint as e
+    set state = 'paused', reason = 'copied from another installation', changed_at = now()
+    where e.state = 'enabled';
+    get diagnostics endpoints_paused = row_count;
+    with given_up as (
+        update postrider.delivery as d
+        set status = 'failed', due_at = null, claim_id = null, completed_at = clock_timestamp(), failed_at = clock_timestamp(),
+            cancelled_at = clock_timestamp(), last_error = 'cancelled: this is a copy'
+        where d.status in ('pending', 'in_progress')
+        returning d.event_id
+    )
+    update postrider.outbox as o
+    set status = 'failed', open_deliveries = 0, failed = o.failed + g.deliveries,
+        completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
+    from (select u.event_id, count(*)::int as deliveries from given_up as u group by u.event_id) as g
+    where o.id = g.event_id;
+    get diagnostics events_cancelled = row_count;
+    update postrider.outbox as o
+    set status = 'failed', deliveries = 0, open_deliveries = 0, failed = 0,
+        completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
+    where o.status = 'pending';
+    get diagnostics unrouted = row_count;
+    events_cancelled := events_cancelled + unrouted;
+    delete from postrider.claim;
+    delete from postrider.dispatcher;
+end
+$$;
+comment on function postrider.forsake_work() is
+    'Cancels every event that is not settled and pauses every endpoint; returns how many. Private: adopt calls it.';
+revoke all on function postrider.forsake_work() from public;

@@ -1,0 +1,41 @@
+//! Unrouted events below the watermark, where no look for new ones comes. They were put back from a backup while a trigger was
+//! disabled. A walk through the history finds them, a part of it in each step.
+
+use std::sync::atomic::Ordering;
+
+use tracing::warn;
+
+use crate::dispatcher::context::Context;
+use crate::store::{Position, StoreError};
+
+/// Events looked at in one step: some milliseconds.
+const EVENTS_MAX: i64 = 10_000;
+
+/// How far the walk is.
+#[derive(Debug, Default)]
+pub(super) struct PassedOver {
+    after: Position,
+}
+
+impl PassedOver {
+    /// Goes on with the walk, and begins anew where it ends. What it finds is routed by the next look.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the next step tries the same part again.
+    pub(super) async fn step(&mut self, context: &Context) -> Result<(), StoreError> {
+        let floor = context.routed_below.load(Ordering::Relaxed);
+        if floor == 0 {
+            // Not known, so that everything is looked at anyway.
+            return Ok(());
+        }
+        let (restamped, last) = context.store.restamp_events(self.after, floor, EVENTS_MAX).await?;
+        self.after = last.unwrap_or_default();
+        if restamped > 0 {
+            warn!(
+                "found {restamped} events that were put back with transactions of before, while triggers were disabled: routing them"
+            );
+            context.bell.look_now();
+        }
+        Ok(())
+    }
+}
