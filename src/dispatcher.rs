@@ -59,7 +59,8 @@ use crate::sinks::egress::EgressPolicy;
 use crate::sinks::sink::Sinks;
 use crate::store::{
     DatabaseUrl, DispatcherInfo, MigrateError, Position, Retention, SCHEMA_VERSION, Session, Store,
-    StoreError, WakeMode, WakeState, check_schema, is_lock_timeout, is_permanent, migrate, one_line,
+    StoreError, WakeMode, WakeState, check_schema, is_lock_timeout, is_outage, is_permanent, migrate,
+    one_line,
 };
 
 /// Connections to the database. Claims, settles, health and maintenance have one each. The probe of NOTIFY has some to spare.
@@ -329,14 +330,23 @@ async fn prepare_schema(config: &DispatcherConfig) -> anyhow::Result<()> {
             })
         };
         let Err(fault) = done else { return Ok(()) };
-        let can_wait = matches!(
-            fault,
+        let can_wait = match fault {
             MigrateError::Connect(_)
-                | MigrateError::Database(_)
-                | MigrateError::Deadline
-                | MigrateError::Busy
-                | MigrateError::Locked(_)
-        ) && !is_permanent(&fault);
+            | MigrateError::Database(_)
+            | MigrateError::Deadline
+            | MigrateError::Busy
+            | MigrateError::Locked(_) => !is_permanent(&fault),
+            MigrateError::Migration(_) => is_outage(&fault),
+            MigrateError::Newer { .. }
+            | MigrateError::Older { .. }
+            | MigrateError::Emptied
+            | MigrateError::Unversioned
+            | MigrateError::Differ { .. }
+            | MigrateError::NewerObjects { .. }
+            | MigrateError::Pooler
+            | MigrateError::ForeignHistory { .. }
+            | MigrateError::Foreign { .. } => false,
+        };
         if !can_wait {
             return Err(fault.into());
         }

@@ -74,11 +74,13 @@ mod endpoints {
 
 /// PostgreSQL: connections, outages, locks, other people's triggers, plans, migrations.
 mod database {
+    mod bent_settings;
     mod connection_strings;
     mod connections;
     mod constraints;
     mod disk_full;
     mod durability;
+    mod emptied_tables;
     mod failover;
     mod faulty_network;
     mod foreign_owners;
@@ -87,6 +89,7 @@ mod database {
     mod large_history;
     mod locked_rows;
     mod locked_rows_in_maintenance;
+    mod lost_grants;
     pub(crate) mod manual_changes;
     pub(crate) mod migration_by_hand;
     mod migration_locks;
@@ -94,12 +97,15 @@ mod database {
     mod outage;
     pub(crate) mod pgbouncer;
     mod plans;
+    mod publications;
     mod raising_triggers;
     mod raising_triggers_in_maintenance;
+    mod read_only;
     mod refusals;
     mod restored_rows;
     pub(crate) mod schema;
     mod schema_objects;
+    mod silent_triggers;
     mod tls;
     mod uncommitted_calls;
     mod unusable_databases;

@@ -121,8 +121,9 @@ begin
         when old.auth is not null and given.auth is null then 'auth'
         when old.client_certificate is not null and given.client_certificate is null then 'client_certificate' end;
     if kept is not null
-       and lower(substring(old.url from '^[^:]*:/*[^/?#\\]*') collate "C")
-           is distinct from lower(substring(new.url from '^[^:]*:/*[^/?#\\]*') collate "C") then
+       -- E, because the caller's standard_conforming_strings may be off.
+       and lower(substring(old.url from E'^[^:]*:/*[^/?#\\\\]*') collate "C")
+           is distinct from lower(substring(new.url from E'^[^:]*:/*[^/?#\\\\]*') collate "C") then
         raise exception 'endpoint "%": % is not taken along to another host', old.id, kept
             using errcode = 'invalid_parameter_value', detail = 'Allowed is to name ' || kept || ' again with the new url, or none';
     end if;
