@@ -100,9 +100,7 @@ impl Session {
     /// A dispatcher that is frozen or cut off would keep the bell and the leadership. It beats once a second, and gives a
     /// beat up after 5 s (`listener.rs`): after 8 s of silence nobody is there any more, however busy the machine, and
     /// the server ends the session.
-    pub const LISTENER_GUARD: &'static str = "set idle_session_timeout = '8s'; set statement_timeout = '10s'; \
-        select case when pg_catalog.current_setting('transaction_timeout', true) is not null \
-                    then pg_catalog.set_config('transaction_timeout', '0', false) end";
+    pub const LISTENER_GUARD: &'static str = "set idle_session_timeout = '8s'; set statement_timeout = '10s'";
 
     /// What the server shows of it; `given` stands in for our own name.
     pub(super) fn application_name(self, given: Option<&str>) -> String {
@@ -191,7 +189,8 @@ impl Session {
 
     /// The same for a listening session that notifications come back to: a pooler that keeps sessions, and drops what they are
     /// told at the start, may stand in front of it.
-    pub const LISTENER_PATH: &'static str = "set search_path = pg_catalog, pg_temp";
+    pub const LISTENER_PATH: &'static str = "set search_path = pg_catalog, pg_temp; \
+        select case when current_setting('transaction_timeout', true) is not null then set_config('transaction_timeout', '0', false) end";
 
     /// The settings and [`PIN_SEARCH_PATH`] for the transaction in which it stands, and nothing beyond. It comes before the
     /// first query: later the server does not change the isolation any more.
