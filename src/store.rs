@@ -53,8 +53,8 @@ pub use deliveries::{
 pub use dispatchers::{DispatcherInfo, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
 pub use errors::{
-    DatabaseRefusal, is_data_fault, is_duplicate, is_lock_timeout, is_permanent, is_row_fault, one_line,
-    refusal, waits_for_adoption,
+    DatabaseRefusal, is_data_fault, is_duplicate, is_lock_timeout, is_outage, is_permanent, is_read_only,
+    is_row_fault, one_line, refusal, waits_for_adoption,
 };
 pub use events::{InitialState, NewEvent, Position, RoutePlan, Stretch, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
@@ -69,7 +69,9 @@ pub use refused::RefusedStage;
 pub use registering::{CheckedEndpoint, PutResult, Writing, WrittenEndpoint};
 pub use replay::Replay;
 pub use retention::{Deletion, DeletionRange, Retention};
-pub use rights::{BellHolder, ForeignName, ForeignRight, SharingDatabase, StrangeOwner};
+pub use rights::{
+    BellHolder, ForeignName, ForeignRight, RefusingPublication, SharingDatabase, SilentTrigger, StrangeOwner,
+};
 pub use route_transaction::RouteTx;
 pub use secrets::{Sealing, ToSeal};
 pub use sequences::LaggingSequence;
@@ -126,6 +128,11 @@ pub enum StoreError {
         "event not inserted: the sequence postrider.outbox_id_seq lies behind the ids of postrider.outbox; run \"postrider doctor --mend\""
     )]
     IdTaken,
+    /// The table of one row is empty: a copy without rows, or somebody emptied the tables.
+    #[error(
+        "the one row of postrider.installation is missing (were the tables emptied, or copied without rows?): run \"postrider migrate\""
+    )]
+    Emptied,
     /// A row is not what its statement's header says.
     #[error("{statement} returned an unexpected row: {fault}")]
     Row {
@@ -202,12 +209,14 @@ impl Store {
 
     /// Runs one statement and returns its rows.
     ///
-    /// It is run again after a failure of which nothing was done: the plan was older than the schema, or the new id was
-    /// taken.
+    /// It is run again after a failure of which nothing was done: the plan was older than the schema, the new id was taken, or
+    /// the session began while the database was read-only. The last is tried once.
     async fn query(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+        let mut was_read_only = false;
         for _ in 0..PREPARE_AGAIN_MAX {
             match self.query_once(statement, params).await {
                 Err(fault) if is_stale_plan(&fault) => {}
+                Err(fault) if is_read_only(&fault) && !was_read_only => was_read_only = true,
                 Err(fault) if self.is_mended_after(&fault).await => {}
                 done => return done,
             }
@@ -257,14 +266,15 @@ impl Store {
     /// A connection on which the server merely refused a statement is kept: a row that is refused again and again must not
     /// cost a connection each time.
     pub fn take_back(&self, connection: Connection, fault: &StoreError) {
-        let is_usable = leaves_connection_usable(fault) && !self.url.leads_elsewhere_after(fault);
-        if is_usable {
+        let is_read_only = is_read_only(fault);
+        if leaves_connection_usable(fault) && !is_read_only {
             drop(connection);
         } else {
             drop(Object::take(connection.object));
         }
-        if matches!(fault, StoreError::Deadline { .. }) {
-            // The idle connections may be frozen, too. Without this, each of them would wait for a whole deadline again.
+        if is_read_only || matches!(fault, StoreError::Deadline { .. }) {
+            // A session stays read-only although its database, or another host, is not any more: a new one finds out. After a
+            // deadline the idle connections may be frozen, too: each of them would wait for a whole deadline again.
             self.pool.retain(|_, _| false);
         }
         if is_stale_plan(fault) {
@@ -292,6 +302,12 @@ pub fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
     answer
         .iter()
         .find_map(|message| if let SimpleQueryMessage::Row(row) = message { row.get(0) } else { None })
+}
+
+/// The first value of the last query of several. `None` if it is null, or if there is no row.
+fn last_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
+    let last = answer.iter().rposition(|message| matches!(message, SimpleQueryMessage::RowDescription(_)));
+    first_value(answer.get(last.unwrap_or_default()..)?)
 }
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];

@@ -1,10 +1,41 @@
 -- does:   begins a transaction that migrates, by "migrate" and "migrate --print" alike. Unqualified names mean PostgreSQL's own, and
 --         waits for locks are short. Refuses objects of the schema that another role owns. Keeps the existing objects, and what an
 --         operator granted on them, in the setting postrider.before for end.sql. Makes the schema if it does not exist.
+--         Settings of role and database that would bend the schema are off until the transaction ends.
 -- locks:  none for long; later statements wait 200 ms for a lock, so an INSERT that queues behind one waits no longer
 -- repeat: the same
+set local transaction_isolation = 'read committed';
 set local search_path = pg_catalog, pg_temp;
 set local lock_timeout = '200ms';
+-- What a role or a database may have set otherwise, and that would change the schema or end its making.
+set local standard_conforming_strings = on;
+set local backslash_quote = safe_encoding;
+set local transform_null_equals = off;
+set local array_nulls = on;
+set local quote_all_identifiers = off;
+set local check_function_bodies = on;
+set local plpgsql.extra_errors = 'none';
+set local plpgsql.extra_warnings = 'none';
+set local default_table_access_method = heap;
+set local datestyle = iso, mdy;
+set local intervalstyle = postgres;
+set local timezone = 'UTC';
+set local statement_timeout = '5min';
+set local idle_in_transaction_session_timeout = '5min';
+set local client_min_messages = warning;
+-- Shows how this script was read.
+set local postrider.backslashes = '\\';
+do $$
+begin
+    if octet_length(current_setting('postrider.backslashes')) <> 2 then
+        raise exception 'this script was read with standard_conforming_strings off'
+            using hint = 'Set it to on before, or apply the script with psql.';
+    end if;
+    if current_setting('transaction_timeout', true) is not null then
+        perform set_config('transaction_timeout', '0', true);
+    end if;
+end
+$$;
 do $$
 declare
     -- Goes into a setting of this transaction. Nobody else may rely on it.

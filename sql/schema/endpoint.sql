@@ -80,11 +80,14 @@ create unique index endpoint_by_id on postrider.endpoint (id) where state <> 'de
 -- Dispatchers route by a copy of the endpoints. The version tells them that the copy is old. The ring makes them look at once.
 create trigger endpoint_changed after insert or update or delete or truncate on postrider.endpoint
     for each statement execute function postrider.endpoint_changed();
+-- Sessions that load rows as a replica does change endpoints, too.
+alter table postrider.endpoint enable always trigger endpoint_changed;
 comment on trigger endpoint_changed on postrider.endpoint is 'Makes every dispatcher read the endpoints again.';
 
 -- An operator who resumes or changes an endpoint wants to see the effect now. A deleted endpoint needs no circuit.
 create trigger forget_circuit after update on postrider.endpoint
     for each row when (new.state in ('enabled', 'deleted')) execute function postrider.forget_circuit();
+alter table postrider.endpoint enable always trigger forget_circuit;
 comment on trigger forget_circuit on postrider.endpoint is 'Closes the circuit of an endpoint that was resumed, changed or deleted.';
 
 -- Functions that run with the rights of their owner change endpoints. Dispatchers themselves write state and reason.

@@ -85,6 +85,8 @@ create trigger ring after insert on postrider.outbox
     for each statement
     when (pg_catalog.current_setting('postrider.ring', true) is distinct from 'off')
     execute function postrider.ring();
+-- Sessions that load rows as a replica does (session_replication_role) ring too.
+alter table postrider.outbox enable always trigger ring;
 comment on trigger ring on postrider.outbox is
     'Wakes a sleeping dispatcher. `set postrider.ring = off` silences it for one session, because PREPARE TRANSACTION refuses a '
     'transaction that used NOTIFY.';

@@ -8,6 +8,8 @@ create table postrider.endpoint_stat (
     last_success_at timestamptz,
     last_failure_at timestamptz
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+-- It has no key. Where somebody publishes all tables, PostgreSQL deletes only from tables whose rows it can tell apart.
+alter table postrider.endpoint_stat replica identity full;
 comment on table postrider.endpoint_stat is
     'Counts of one settled batch for one endpoint, until they are aggregated by the hour. The table is append-only, so that no two '
     'batches compete for a row. Private.';

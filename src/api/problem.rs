@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::extract::legible;
 use crate::operations::test_endpoint::TestError;
-use crate::store::{DatabaseRefusal, StoreError, one_line, refusal};
+use crate::store::{DatabaseRefusal, StoreError, is_read_only, one_line, refusal};
 use crate::validation::Problems;
 
 /// Says why a request was refused.
@@ -159,7 +159,13 @@ impl From<StoreError> for Problem {
             StoreError::Failed { source, .. } if source.as_db_error().is_none() && is_io(source) => {
                 Self::new(Code::Unavailable, "the connection to the database broke")
             }
-            StoreError::Failed { .. } | StoreError::Row { .. } | StoreError::IdTaken => {
+            StoreError::Failed { .. } if is_read_only(&fault) => {
+                Self::new(Code::Unavailable, "the database is read-only for now")
+            }
+            StoreError::Failed { .. }
+            | StoreError::Row { .. }
+            | StoreError::IdTaken
+            | StoreError::Emptied => {
                 Self::new(Code::Internal, "internal error; the log of the dispatcher says more")
             }
         };

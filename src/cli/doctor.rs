@@ -111,6 +111,7 @@ async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Finding>, Failu
         notify::queue(&row),
         server::old_transactions(&row, &store).await,
     ];
+    checks.extend(server::encoding(&row));
     let grants = server::grants(&row, &store).await;
     let schema = schema(config, row.has_schema).await;
     let is_readable = [&grants, &schema].iter().all(|check| check.result != Severity::Fail);

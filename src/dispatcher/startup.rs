@@ -9,7 +9,7 @@ use crate::dispatcher::DispatcherConfig;
 use crate::dispatcher::database_health::DatabaseHealth;
 use crate::rules::backoff::Backoff;
 use crate::store::{
-    MigrateError, SCHEMA_VERSION, StoreError, check_schema, is_permanent, migrate, one_line,
+    MigrateError, SCHEMA_VERSION, StoreError, check_schema, is_outage, is_permanent, migrate, one_line,
     waits_for_adoption,
 };
 
@@ -30,14 +30,23 @@ pub(super) async fn prepare_schema(config: &DispatcherConfig) -> anyhow::Result<
             })
         };
         let Err(fault) = done else { return Ok(()) };
-        let can_wait = matches!(
-            fault,
+        let can_wait = match fault {
             MigrateError::Connect(_)
-                | MigrateError::Database(_)
-                | MigrateError::Deadline
-                | MigrateError::Busy
-                | MigrateError::Locked(_)
-        ) && !is_permanent(&fault);
+            | MigrateError::Database(_)
+            | MigrateError::Deadline
+            | MigrateError::Busy
+            | MigrateError::Locked(_) => !is_permanent(&fault),
+            MigrateError::Migration(_) => is_outage(&fault),
+            MigrateError::Newer { .. }
+            | MigrateError::Older { .. }
+            | MigrateError::Emptied
+            | MigrateError::Unversioned
+            | MigrateError::Differ { .. }
+            | MigrateError::NewerObjects { .. }
+            | MigrateError::Pooler
+            | MigrateError::ForeignHistory { .. }
+            | MigrateError::Foreign { .. } => false,
+        };
         if !can_wait {
             return Err(fault.into());
         }

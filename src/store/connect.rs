@@ -12,7 +12,6 @@ mod session;
 mod throttle;
 mod tls;
 
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -30,17 +29,16 @@ use tracing::{debug, warn};
 use self::host::DatabaseHost;
 use self::options::Options;
 use self::passfile::Wanted;
-use self::session::MARK;
+use self::session::{MARK, pin_if_known};
 use self::throttle::ConnectThrottle;
 use self::tls::Tls;
-use super::errors::{is_read_only, is_refused_setting};
+use super::errors::is_refused_setting;
 use super::statements::REQUIRE_HOME;
 use super::{first_value, is_permanent, one_line};
 use crate::model::installation::InstallationName;
 
 pub use self::options::Environment;
 pub use self::passfile::{exposed, is_public};
-pub(super) use self::session::PIN_SEARCH_PATH;
 pub use self::session::Session;
 
 /// A connection string, with what the service file, the environment and the password file add to it. Its password shows
@@ -54,7 +52,6 @@ pub struct DatabaseUrl {
     tls: MakeRustlsConnect,
     in_random_order: bool,
     host_deadline: Duration,
-    wants_primary: bool,
     warnings: Vec<String>,
     /// Shared by all copies but those that are apart.
     gate: Arc<ConnectThrottle>,
@@ -123,7 +120,6 @@ impl DatabaseUrl {
             plaintext_warning(&tls, &places).into_iter().chain(passed_over).chain(exposed).collect();
         Ok(Self {
             host_deadline: driver::host_deadline(&options)?,
-            wants_primary: config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite,
             in_random_order: config.get_load_balance_hosts() == LoadBalanceHosts::Random,
             tls: tls.connector,
             options,
@@ -206,6 +202,9 @@ impl DatabaseUrl {
         let mut configs = self.configs.clone();
         for config in &mut configs {
             config.application_name(&name);
+            if session.writes() && config.get_target_session_attrs() == TargetSessionAttrs::Any {
+                config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+            }
         }
         configs
     }
@@ -219,11 +218,6 @@ impl DatabaseUrl {
     /// and its settings are in force.
     pub fn is_direct(&self) -> bool {
         !self.has_pooler.load(Ordering::Relaxed)
-    }
-
-    /// Whether a new connection would lead to another server after this refusal: the primary is somewhere else by now.
-    pub(super) fn leads_elsewhere_after(&self, fault: &(dyn Error + 'static)) -> bool {
-        self.wants_primary && is_read_only(fault)
     }
 
     /// Connects to the first host that takes us. In trouble, all attempts of this process wait for each other (see
@@ -317,10 +311,11 @@ impl DatabaseUrl {
     }
 }
 
-/// Whether the settings of the session have reached the server.
+/// Whether the settings of the session have reached the server. Then those follow that only some versions know.
 async fn is_marked(client: &Client) -> Result<bool, tokio_postgres::Error> {
     // Qualified: where they have not, a function of that name may come first.
-    let answer = client.simple_query(&format!("select pg_catalog.current_setting('{MARK}', true)")).await?;
+    let query = format!("select pg_catalog.current_setting('{MARK}', true), {}", pin_if_known(false));
+    let answer = client.simple_query(&query).await?;
     Ok(first_value(&answer) == Some("on"))
 }
 

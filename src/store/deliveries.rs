@@ -150,7 +150,7 @@ impl Store {
         let mut found = DueSet::default();
         for row in &rows {
             let endpoint_no = EndpointNo::new(row.get("endpoint_no")?);
-            found.endpoint_version = Some(row.get("endpoint_version")?);
+            found.endpoint_version = Some(row.endpoint_version()?);
             found.has_refused |= row.get::<bool>("has_refused")?;
             match row.duration_or_null("delay_ms")? {
                 Some(delay) => found.due.push(Due { endpoint_no, delay }),
@@ -286,6 +286,6 @@ fn due_claim(held_by: DispatcherId, row: &Row) -> Result<DueClaim, StoreError> {
         },
         due_us: row.get("due_us")?,
         payload_bytes: payload_bytes.map(|bytes| u64::try_from(bytes).unwrap_or_default()),
-        endpoint_version: row.get("endpoint_version")?,
+        endpoint_version: row.endpoint_version()?,
     })
 }

@@ -11,7 +11,7 @@ use super::statements::{
     LOAD_ENDPOINTS, PAUSE_ENDPOINT, RESUME_ENDPOINT,
 };
 use super::views::DeletedEndpoint;
-use super::{Store, StoreError, Written, from_millis, headers, millis, missing};
+use super::{Store, StoreError, Written, from_millis, headers, millis};
 use crate::model::endpoint::{
     Credentials, Destination, Endpoint, EndpointNo, EndpointState, EndpointTls, Format, FormatError,
     OldSecret, WebhookDestination, prepare_headers,
@@ -110,8 +110,8 @@ impl Store {
 
 /// The answer of `sql/statements/endpoints/load_endpoints.sql`.
 pub(super) fn endpoint_set(rows: &[Row], vault: &Vault) -> Result<EndpointSet, StoreError> {
-    let first = rows.first().ok_or_else(|| missing(&LOAD_ENDPOINTS))?;
-    let version = first.get("endpoint_version")?;
+    let first = rows.first().ok_or(StoreError::Emptied)?;
+    let version = first.endpoint_version()?;
     let mut endpoints = Vec::with_capacity(rows.len());
     for row in rows {
         let no: Option<i32> = row.get("endpoint_no")?;

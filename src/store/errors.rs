@@ -16,6 +16,11 @@ const REFUSALS: [(&str, &str); 4] = [
     ("invalid configuration", ""),
 ];
 
+/// What the driver says of a session that cannot write.
+const NO_WRITES: &str = "does not allow writes";
+const READ_ONLY: &str = "; this server is a standby, or it, the database or the role is read-only for now \
+    (default_transaction_read_only): use the primary, or switch that off";
+
 /// Messages of the driver about an answer that no PostgreSQL gives. Waiting may help: a proxy in between may answer for it.
 const NONSENSE: [&str; 3] = ["bytes remaining on stream", "invalid message length", "unknown message tag"];
 
@@ -31,7 +36,6 @@ pub fn is_permanent(fault: &(dyn Error + 'static)) -> bool {
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
         SqlState::INVALID_CATALOG_NAME,
         SqlState::INSUFFICIENT_PRIVILEGE,
-        SqlState::READ_ONLY_SQL_TRANSACTION,
         SqlState::UNDEFINED_TABLE,
         SqlState::INVALID_SCHEMA_NAME,
     ]
@@ -69,7 +73,7 @@ pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
     let is_damaged = ["XX001", "XX002"].contains(&code) || is_of_a_value(db);
     // A trigger of somebody else may raise whatever it likes.
     foreign_function(db).is_some()
-        || (is_of_a_row && !is_taken_id(fault))
+        || (is_of_a_row && !is_taken_id(fault) && !is_lost_dispatcher(db))
         || is_damaged
         || is_wait_for_a_row(db)
 }
@@ -80,6 +84,11 @@ pub fn is_row_fault(fault: &(dyn Error + 'static)) -> bool {
 fn is_wait_for_a_row(db: &DbError) -> bool {
     let is_a_row = |place: &str| place.contains(" tuple (") && !place.contains("in relation \"dispatcher\"");
     *db.code() == SqlState::LOCK_NOT_AVAILABLE && db.where_().is_some_and(is_a_row)
+}
+
+/// Whether the row of this dispatcher is gone. The next renewal of its lease registers it anew.
+fn is_lost_dispatcher(db: &DbError) -> bool {
+    db.schema() == Some("postrider") && db.constraint() == Some("claim_dispatcher_id_fkey")
 }
 
 /// Whether the fault may be over soon.
@@ -142,8 +151,29 @@ pub fn waits_for_adoption(fault: &(dyn Error + 'static)) -> bool {
 }
 
 /// Whether this server is no primary, for now.
-pub(super) fn is_read_only(fault: &(dyn Error + 'static)) -> bool {
+pub fn is_read_only(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION)
+}
+
+/// Whether the database is out of order for now: it shuts down or recovers, has no room, is read-only, or is not there. What
+/// was begun is undone.
+pub fn is_outage(fault: &(dyn Error + 'static)) -> bool {
+    const CLASSES: [&str; 4] = ["08", "53", "57", "58"]; // Connections, resources, operators, the system below.
+    match database_error(fault) {
+        Some(db) => is_read_only(fault) || CLASSES.iter().any(|class| db.code().code().starts_with(class)),
+        None => chain(fault).contains("connection closed") || io_error(fault),
+    }
+}
+
+fn io_error(fault: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(fault);
+    while let Some(layer) = next {
+        if layer.is::<io::Error>() {
+            return true;
+        }
+        next = layer.source();
+    }
+    false
 }
 
 /// Whether something in between takes nothing but the most common settings of a session.
@@ -195,12 +225,32 @@ fn from_server(db: &DbError) -> String {
     let hint = db.hint().filter(|_| ["54000", "55000", "PR001"].contains(&db.code().code()));
     let hint = hint.map(|hint| format!(": {}", hint.trim_end_matches('.'))).unwrap_or_default();
     let place = foreign_function(db).map(|place| format!(" (in {place})")).unwrap_or_default();
-    let remedy = match *db.code() {
+    format!("{said}{detail}{place}{hint}{}", remedy(db))
+}
+
+/// What can be done about it. Empty if that is not known.
+fn remedy(db: &DbError) -> &'static str {
+    let said = db.message();
+    if is_foreign(db) {
+        return "; that function is not Postrider's: it needs rights of its own, and qualified names or a search_path of its own";
+    }
+    match *db.code() {
+        // By what raised it, because messages speak the server's language.
+        SqlState::INSUFFICIENT_PRIVILEGE if db.routine() == Some("CreateRole") => {
+            "; a role with createrole makes them once: create role postrider_producer nologin; create role postrider_reader \
+             nologin; create role postrider_dispatcher nologin; then migrate again"
+        }
         SqlState::INSUFFICIENT_PRIVILEGE if said.contains("for database") => {
             "; to migrate, the role needs: grant create on database, and createrole for the three postrider roles"
         }
         SqlState::INSUFFICIENT_PRIVILEGE => {
-            "; the role lacks a grant: grant postrider_dispatcher (to publish only: postrider_producer; to read only: postrider_reader) to it"
+            "; the role lacks a grant: grant postrider_dispatcher (to publish only: postrider_producer; to read only: \
+             postrider_reader) to it; if it is a member, the schema's owner runs \"postrider migrate\", which puts lost grants back"
+        }
+        SqlState::INVALID_COLUMN_REFERENCE
+            if ["CheckCmdReplicaIdentity"].map(Some).contains(&db.routine()) =>
+        {
+            "; a publication of the database names columns or rows of it without its key: \"postrider doctor\" says which"
         }
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION if said.contains("client certificate") => {
             "; give sslcert=FILE and sslkey=FILE"
@@ -212,14 +262,25 @@ fn from_server(db: &DbError) -> String {
             "; the JSON is nested deeper than the server's max_stack_depth allows"
         }
         SqlState::INVALID_CATALOG_NAME => "; create it first: createdb",
-        SqlState::READ_ONLY_SQL_TRANSACTION => "; this server is a standby or read-only: use the primary",
+        SqlState::READ_ONLY_SQL_TRANSACTION => READ_ONLY,
         SqlState::UNIQUE_VIOLATION if is_taken_id(db) => {
             "; the sequence of these ids lies behind the table: run \"postrider doctor --mend\""
         }
         SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => "; run \"postrider migrate\" first",
         _ => "",
-    };
-    format!("{said}{detail}{place}{hint}{remedy}")
+    }
+}
+
+/// Whether somebody's function failed over a name or a right, in a statement of ours.
+fn is_foreign(db: &DbError) -> bool {
+    let names = [
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_FUNCTION,
+        SqlState::UNDEFINED_OBJECT,
+        SqlState::INVALID_SCHEMA_NAME,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+    ];
+    names.contains(db.code()) && foreign_function(db).is_some() && !is_raised(db)
 }
 
 /// The server's message without the value that it quotes, which may be a secret. The message of a function that raises is
@@ -252,13 +313,17 @@ fn foreign_function(db: &DbError) -> Option<&str> {
     // As "PL/pgSQL function audit() line 3 at RAISE", whatever the language; what a function calls stands above it.
     let mut functions = db.where_()?.lines().filter(|line| line.contains("PL/"));
     let function = functions.find_map(|line| line.find("function ").and_then(|at| line.get(at..)))?;
-    (!function.starts_with("function postrider.")).then_some(function)
+    // A block is the migrator's.
+    let is_ours =
+        ["function postrider.", "function inline_code_block"].iter().any(|ours| function.starts_with(ours));
+    (!is_ours).then_some(function)
 }
 
 fn from_driver(fault: &(dyn Error + 'static)) -> String {
     let said = chain(fault);
     let remedy = match tls_error(fault) {
         Some(fault) => certificate_remedy(fault),
+        None if said.contains(NO_WRITES) => READ_ONLY,
         None if NONSENSE.iter().any(|part| said.contains(part)) => "; is it PostgreSQL that answers there?",
         None => REFUSALS.iter().find(|(part, _)| said.contains(part)).map_or("", |(_, remedy)| remedy),
     };

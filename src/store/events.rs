@@ -171,7 +171,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn read_floor(&self) -> Result<Position, StoreError> {
         self.execute(&NOTE_RESTORE, &[]).await?;
-        let row = self.query_one(&READ_FLOOR, &[]).await?;
+        let row = self.query_opt(&READ_FLOOR, &[]).await?.ok_or(StoreError::Emptied)?;
         Ok(Position { xid: xid(&row, "routed_below")?, id: 0 })
     }
 
@@ -299,7 +299,7 @@ pub(super) fn unrouted_event(row: &Row) -> Result<UnroutedEvent, StoreError> {
         destination: row.get("destination")?,
         delay: row.duration_or_null("delay_ms")?.filter(|delay| !delay.is_zero()),
         payload_bytes: u64::try_from(payload_bytes).unwrap_or_default(),
-        endpoint_version: row.get("endpoint_version")?,
+        endpoint_version: row.endpoint_version()?,
         event: if row.is_null("payload")? { None } else { Some(event(row)?) },
     })
 }

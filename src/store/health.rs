@@ -24,6 +24,8 @@ pub struct ServerRow {
     pub version_no: i32,
     pub is_standby: bool,
     pub is_read_only: bool,
+    /// Encoding of the database, as `UTF8`.
+    pub encoding: String,
     pub synchronous_commit: String,
     pub is_autovacuum_on: bool,
     pub role: String,

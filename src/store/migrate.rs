@@ -4,6 +4,7 @@
 //! applied.
 
 mod apply;
+mod grants;
 mod schema;
 mod script;
 mod state;
@@ -13,10 +14,9 @@ use thiserror::Error;
 use tokio_postgres::Client;
 
 use self::apply::{Migrator, is_lock_fault};
-use self::state::State;
-use super::connect::PIN_SEARCH_PATH;
+use self::state::{Lost, State};
 use super::statements::{LIST_LOCK_HOLDERS, READ_OWNER};
-use super::{ConnectError, DatabaseUrl, OldTransaction, STATEMENT_DEADLINE, Session, first_value};
+use super::{ConnectError, DatabaseUrl, OldTransaction, STATEMENT_DEADLINE, Session, last_value};
 
 pub use self::schema::{SCHEMA_VERSION, Schema, SchemaObject};
 
@@ -55,6 +55,17 @@ pub enum MigrateError {
         /// The database's version; 0: no schema at all.
         found: i32,
     },
+    /// Tables are there, and rows that a migration inserts are not.
+    #[error(
+        "the tables of the schema are there, and rows that belong to them are not (were they emptied, or copied without rows?): run \"postrider migrate\""
+    )]
+    Emptied,
+    /// The same, and nothing tells which version the tables are of.
+    #[error(
+        "the tables of the schema are there, their history is empty, and nothing tells their version: if no event in them is \
+         needed, drop schema postrider cascade, then run \"postrider migrate\"; else copy the rows of postrider.schema_history"
+    )]
+    Unversioned,
     /// The tables are as they should be, and some functions or views are not.
     #[error("functions and views of the schema are not this binary's ({objects}): run \"postrider migrate\"")]
     Differ {
@@ -146,6 +157,13 @@ impl Schema {
         if before.is(self) {
             return Ok(Vec::new());
         }
+        if let Some(Lost::History(version)) = before.lost {
+            let version = version.ok_or(MigrateError::Unversioned)?;
+            if version > self.version() {
+                return Err(MigrateError::Newer { found: version });
+            }
+            client.batch_execute(&script::record(self, version)).await.map_err(MigrateError::Database)?;
+        }
         let mut runner = refinery::Runner::new(self.migrations()).set_grouped(true);
         runner.set_migration_table_name(HISTORY_TABLE);
         match runner.run_async(&mut Migrator::new(&mut client, self)).await {
@@ -153,7 +171,8 @@ impl Schema {
                 let migrations = report.applied_migrations().iter().map(ToString::to_string);
                 let objects =
                     if before.version == self.version() { before.differences(self) } else { Vec::new() };
-                Ok(migrations.chain(objects).collect())
+                let put_back = before.put_back().into_iter().map(|what| format!("again: {what}"));
+                Ok(migrations.chain(objects).chain(put_back).collect())
             }
             Err(fault) if is_locked_out(&fault) => Err(MigrateError::Locked(lock_holders(&client).await)),
             Err(fault) => Err(MigrateError::Migration(Box::new(fault))),
@@ -171,6 +190,8 @@ impl Schema {
         let found = state.version;
         let owner = value_of(&client, READ_OWNER.sql).await?;
         match owner {
+            _ if state.lost == Some(Lost::History(None)) => Err(MigrateError::Unversioned),
+            _ if state.lost.is_some() => Err(MigrateError::Emptied),
             Some(owner) if found == 0 => Err(MigrateError::Foreign { owner }),
             _ if found < self.version() => Err(MigrateError::Older { found }),
             owner => match state.differences(self) {
@@ -178,6 +199,11 @@ impl Schema {
                 objects => Err(MigrateError::Differ { objects: enumerate(&objects) }),
             },
         }
+    }
+
+    /// What the three roles should have, as JSON (`sql/statements/rights/list_missing_grants.sql`).
+    pub(super) fn wanted_grants(&self) -> String {
+        grants::wanted(self)
     }
 
     /// This schema as SQL, for a database that has the tables of a version (0: none): one transaction, which refuses a database
@@ -236,13 +262,14 @@ async fn lock_holders(client: &Client) -> String {
     format!("{}; end it or try again", holders.join("; "))
 }
 
-/// The one value of a query. `None` if it is null, or if there is no row. One message is one transaction: so the search path is
+/// The one value of a query. `None` if it is null, or if there is no row. One message is one transaction: so the settings are
 /// pinned for this query, and not for another client behind a pooler.
 async fn value_of(client: &Client, query: &str) -> Result<Option<String>, MigrateError> {
-    let query = format!("{PIN_SEARCH_PATH}; {query}");
+    let query = format!("{}; {query}", Session::Command.for_transaction(""));
     let answer = tokio::time::timeout(STATEMENT_DEADLINE, client.simple_query(&query));
     let answer = answer.await.map_err(|_elapsed| MigrateError::Deadline)?.map_err(MigrateError::Database)?;
-    Ok(first_value(&answer).map(str::to_owned))
+    // Settings answer with rows, too.
+    Ok(last_value(&answer).map(str::to_owned))
 }
 
 fn busy(fault: tokio_postgres::Error) -> MigrateError {

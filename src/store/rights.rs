@@ -1,9 +1,11 @@
 //! Statements of `postrider doctor` about strangers in the schema: names, owners, rights, roles, locks. They read PostgreSQL's
 //! own catalogs.
 
+use super::migrate::Schema;
 use super::row::Row;
 use super::statements::{
-    LIST_BELL_HOLDERS, LIST_FOREIGN_NAMES, LIST_FOREIGN_RIGHTS, LIST_SHARING_DATABASES, LIST_STRANGE_OWNERS,
+    LIST_BELL_HOLDERS, LIST_FOREIGN_NAMES, LIST_FOREIGN_RIGHTS, LIST_MISSING_GRANTS,
+    LIST_REFUSING_PUBLICATIONS, LIST_SHARING_DATABASES, LIST_SILENT_TRIGGERS, LIST_STRANGE_OWNERS,
     READ_OWNER,
 };
 use super::{Store, StoreError};
@@ -63,7 +65,65 @@ pub struct BellHolder {
     pub application: String,
 }
 
+/// A trigger of ours that does not fire, or not in every session.
+#[derive(Clone, Debug)]
+pub struct SilentTrigger {
+    /// The trigger and its table.
+    pub trigger: String,
+    /// Whether somebody dropped it.
+    pub is_missing: bool,
+}
+
+/// A table of ours that a publication keeps from being updated or deleted from, or would keep.
+#[derive(Clone, Debug)]
+pub struct RefusingPublication {
+    /// The table.
+    pub table: String,
+    /// The publication. `None` if nobody publishes the table yet.
+    pub publication: Option<String>,
+    /// `identity`, `columns` or `filter`.
+    pub reason: String,
+}
+
 impl Store {
+    /// `sql/statements/rights/list_missing_grants.sql`, compared with the schema of this binary: in words.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_missing_grants(&self) -> Result<Vec<String>, StoreError> {
+        let wanted = Schema::of_this_binary().wanted_grants();
+        let rows = self.query(&LIST_MISSING_GRANTS, &[&wanted]).await?;
+        rows.iter().map(|row| row.get("missing")).collect()
+    }
+
+    /// `sql/statements/database/list_silent_triggers.sql`
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_silent_triggers(&self) -> Result<Vec<SilentTrigger>, StoreError> {
+        let rows = self.query(&LIST_SILENT_TRIGGERS, &[]).await?;
+        let silent = |row: &Row| {
+            Ok(SilentTrigger { trigger: row.get("trigger")?, is_missing: row.get("is_missing")? })
+        };
+        rows.iter().map(silent).collect()
+    }
+
+    /// `sql/statements/database/list_refusing_publications.sql`
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_refusing_publications(&self) -> Result<Vec<RefusingPublication>, StoreError> {
+        let rows = self.query(&LIST_REFUSING_PUBLICATIONS, &[]).await?;
+        let refusing = |row: &Row| {
+            Ok(RefusingPublication {
+                table: row.get("table_name")?,
+                publication: row.get("publication")?,
+                reason: row.get("reason")?,
+            })
+        };
+        rows.iter().map(refusing).collect()
+    }
+
     /// `sql/statements/rights/read_owner.sql`
     ///
     /// # Errors

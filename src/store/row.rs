@@ -28,6 +28,11 @@ impl Row {
         self.row.try_get(column).map_err(|fault| self.fault(fault))
     }
 
+    /// Reads the version of the endpoints. It is null where the table of the installation is empty.
+    pub(super) fn endpoint_version(&self) -> Result<i64, StoreError> {
+        self.get::<Option<i64>>("endpoint_version")?.ok_or(StoreError::Emptied)
+    }
+
     /// Whether a text column is null.
     pub(super) fn is_null(&self, column: &str) -> Result<bool, StoreError> {
         Ok(self.get::<Option<&str>>(column)?.is_none())

@@ -33,11 +33,14 @@ statements! {
     }
     "database" {
         FIND_HISTORY "find_history"
+        FIND_TABLES "find_tables"
         LIST_LAGGING_SEQUENCES "list_lagging_sequences"
         LIST_LOCK_HOLDERS "list_lock_holders"
         LIST_OBJECTS "list_objects"
         LIST_OLD_TRANSACTIONS "list_old_transactions"
+        LIST_REFUSING_PUBLICATIONS "list_refusing_publications"
         LIST_SHARING_DATABASES "list_sharing_databases"
+        LIST_SILENT_TRIGGERS "list_silent_triggers"
         LIST_TABLES "list_tables"
         MEND_SEQUENCES "mend_sequences"
         READ_SERVER "read_server"
@@ -122,6 +125,7 @@ statements! {
         LIST_FOREIGN_RIGHTS "list_foreign_rights"
         LIST_HIDDEN_TABLES "list_hidden_tables"
         LIST_LACKING_GRANTS "list_lacking_grants"
+        LIST_MISSING_GRANTS "list_missing_grants"
         LIST_STRANGE_OWNERS "list_strange_owners"
         READ_OWNER "read_owner"
     }

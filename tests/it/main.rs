@@ -75,6 +75,7 @@ mod endpoints {
 
 /// PostgreSQL: connections, outages, locks, other people's triggers, plans, migrations.
 mod database {
+    mod bent_settings;
     mod connection_strings;
     mod connections;
     mod constraints;
@@ -82,6 +83,7 @@ mod database {
     mod copies_of_clusters;
     mod disk_full;
     mod durability;
+    mod emptied_tables;
     mod failover;
     mod faulty_network;
     mod foreign_owners;
@@ -90,6 +92,7 @@ mod database {
     mod large_history;
     mod locked_rows;
     mod locked_rows_in_maintenance;
+    mod lost_grants;
     pub(crate) mod manual_changes;
     pub(crate) mod migration_by_hand;
     mod migration_locks;
@@ -97,13 +100,16 @@ mod database {
     mod outage;
     pub(crate) mod pgbouncer;
     mod plans;
+    mod publications;
     mod raising_triggers;
     mod raising_triggers_in_maintenance;
+    mod read_only;
     mod refusals;
     mod restored_rows;
     mod rows_put_back;
     pub(crate) mod schema;
     mod schema_objects;
+    mod silent_triggers;
     mod tls;
     mod uncommitted_calls;
     mod unusable_databases;

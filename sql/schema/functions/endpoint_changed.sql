@@ -1,6 +1,12 @@
 create or replace function postrider.endpoint_changed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    -- The first copy of a logical replication fires triggers. It brings the rows of endpoint_change, too.
+    if current_setting('session_replication_role') = 'replica' and exists (
+        select from pg_stat_get_activity(pg_backend_pid()) as a where a.backend_type like 'logical replication%')
+    then
+        return null;
+    end if;
     insert into postrider.endpoint_change default values;
     perform pg_notify('postrider', '');
     return null;

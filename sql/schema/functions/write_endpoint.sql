@@ -163,8 +163,9 @@ begin
         else (select 'header ' || min(h.name) from jsonb_object_keys(new.headers) as h (name)
               where lower(h.name collate "C") = any (logins) and (not named ? 'headers' or not given.headers ? h.name)) end;
     if kept is not null
-       and lower(substring(old.url from '^[^:]*:/*[^/?#\\]*') collate "C")
-           is distinct from lower(substring(new.url from '^[^:]*:/*[^/?#\\]*') collate "C") then
+       -- E, because the caller's standard_conforming_strings may be off.
+       and lower(substring(old.url from E'^[^:]*:/*[^/?#\\\\]*') collate "C")
+           is distinct from lower(substring(new.url from E'^[^:]*:/*[^/?#\\\\]*') collate "C") then
         raise exception 'endpoint "%": % is not taken along to another host', old.id, kept
             using errcode = 'invalid_parameter_value', detail = 'Allowed is to name ' || kept || ' again with the new url, or none';
     end if;

@@ -9,6 +9,7 @@ from (
            current_setting('server_version_num')::int as version_no,
            pg_is_in_recovery() as is_standby,
            current_setting('transaction_read_only')::boolean as is_read_only,
+           current_setting('server_encoding') as encoding,
            current_setting('synchronous_commit') as synchronous_commit,
            current_setting('autovacuum')::boolean as is_autovacuum_on,
            current_user::text as role,

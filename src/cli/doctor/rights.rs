@@ -3,12 +3,17 @@
 
 use super::Finding;
 use super::endpoints::{some, some_by};
-use crate::store::{BellHolder, ForeignName, ForeignRight, ServerRow, SharingDatabase, Store, StoreError};
+use crate::store::{
+    BellHolder, ForeignName, ForeignRight, RefusingPublication, ServerRow, SharingDatabase, SilentTrigger,
+    Store, StoreError,
+};
 
 /// One check for each thing that was found.
 pub(super) async fn check(row: &ServerRow, store: &Store) -> Vec<Finding> {
     let checks = [
         owners(row, store).await,
+        found("triggers", store.list_silent_triggers().await, |silent| judge_triggers(&silent)),
+        found("publications", store.list_refusing_publications().await, |tables| judge_publications(&tables)),
         found("names", store.list_foreign_names().await, |names| judge_names(&names)),
         found("rights", store.list_foreign_rights().await, |rights| judge_rights(&rights)),
         found("roles", store.list_sharing_databases().await, |databases| judge_databases(&databases)),
@@ -57,6 +62,59 @@ async fn owners(row: &ServerRow, store: &Store) -> Option<Finding> {
             "run as a role with postrider_dispatcher alone, or: alter schema postrider owner to another role",
         )),
     }
+}
+
+/// A trigger that does not fire: dispatchers hear of nothing, or go on with endpoints as they were.
+fn judge_triggers(silent: &[SilentTrigger]) -> Option<Finding> {
+    const NAME: &str = "triggers";
+    let missing: Vec<String> = silent.iter().filter(|s| s.is_missing).map(|s| s.trigger.clone()).collect();
+    if let Some(names) = some(&missing) {
+        return Some(Finding::fail(
+            NAME,
+            format!("triggers of the schema are missing: {names}"),
+            "make them anew, as postrider migrate --print has them",
+        ));
+    }
+    let disabled: Vec<String> = silent.iter().map(|s| s.trigger.clone()).collect();
+    Some(Finding::fail(
+        NAME,
+        format!("triggers of the schema do not fire, or not in every session: {}", some(&disabled)?),
+        "postrider migrate, as the schema's owner (those of foreign keys: as a superuser)",
+    ))
+}
+
+/// Such a table lets nobody update or delete a row.
+fn judge_publications(tables: &[RefusingPublication]) -> Option<Finding> {
+    const NAME: &str = "publications";
+    let named: Vec<String> = tables
+        .iter()
+        .filter_map(|RefusingPublication { table, publication, reason }| {
+            let publication = publication.as_ref()?;
+            let why = match reason.as_str() {
+                "identity" => "the table has no replica identity",
+                "columns" => "its list of columns leaves out the table's key",
+                _ => "its row filter uses a column that is not of the table's key",
+            };
+            Some(format!("{publication} keeps rows of postrider.{table} from being changed ({why})"))
+        })
+        .collect();
+    if let Some(names) = some(&named) {
+        return Some(Finding::fail(
+            NAME,
+            names,
+            "alter publication ... drop table, or publish all columns and rows of it; where a table has no replica identity: alter \
+             table ... replica identity full",
+        ));
+    }
+    let first = tables.first()?;
+    Some(Finding::warn(
+        NAME,
+        format!(
+            "postrider.{} has no replica identity: a publication of all tables would stop it",
+            first.table
+        ),
+        format!("alter table postrider.{} replica identity full", first.table),
+    ))
 }
 
 fn judge_names(names: &[ForeignName]) -> Option<Finding> {

@@ -31,7 +31,8 @@ pub(super) fn connection(row: &ServerRow) -> Finding {
         return Finding::fail(
             NAME,
             format!("{message}; transactions are read-only"),
-            "give the primary's address, or alter role ... reset default_transaction_read_only",
+            "give the primary's address, or wait until the server's read-only mode is over: alter system, database or role ... \
+             reset default_transaction_read_only (a dispatcher waits for it)",
         );
     }
     if major < MAJOR_MIN {
@@ -49,6 +50,20 @@ pub(super) fn connection(row: &ServerRow) -> Finding {
         );
     }
     Finding::ok(NAME, message)
+}
+
+/// A text that is no UTF-8 sends its own event to the set-aside ones. `None` if the database takes no such text.
+pub(super) fn encoding(row: &ServerRow) -> Option<Finding> {
+    (row.encoding != "UTF8").then(|| {
+        Finding::warn(
+            "encoding",
+            format!(
+                "the database's encoding is {}: an event with a character that UTF-8 does not have is set aside, alone",
+                row.encoding
+            ),
+            "see postrider.set_aside now and then; a new database: createdb --encoding UTF8 --template template0",
+        )
+    })
 }
 
 pub(super) fn durability(row: &ServerRow) -> Finding {
@@ -82,6 +97,11 @@ pub(super) async fn grants(row: &ServerRow, store: &Store) -> Finding {
     if !row.has_schema {
         return Finding::ok(NAME, "none to check: there is no schema yet");
     }
+    match store.list_missing_grants().await {
+        Ok(missing) if !missing.is_empty() => return missing_grants(&missing, store).await,
+        Ok(_) => {}
+        Err(fault) => return Finding::broken(NAME, &fault),
+    }
     let lacking = match store.list_lacking_grants().await {
         Ok(lacking) => lacking,
         Err(fault) => return Finding::broken(NAME, &fault),
@@ -96,6 +116,23 @@ pub(super) async fn grants(row: &ServerRow, store: &Store) -> Finding {
         format!("{} lacks {number} of those that run needs, as {}", row.role, shown.join(", ")),
         format!("grant postrider_dispatcher to \"{}\"", row.role),
     )
+}
+
+/// The three roles lack grants, whoever is a member of them: a restore without privileges leaves that. The schema's owner needs
+/// none of them.
+async fn missing_grants(missing: &[String], store: &Store) -> Finding {
+    const NAME: &str = "grants";
+    let number = count(i64::try_from(missing.len()).unwrap_or(i64::MAX), "grant", "grants");
+    let shown: Vec<&str> = missing.iter().take(LACKING_SHOWN).map(String::as_str).collect();
+    let message = format!(
+        "the schema lacks {number} that it is made with (restored without privileges?), as {}",
+        shown.join("; ")
+    );
+    match store.read_owner().await {
+        Ok(None) => Finding::warn(NAME, message, "postrider migrate"),
+        Ok(Some(owner)) => Finding::fail(NAME, message, format!("postrider migrate, as role \"{owner}\"")),
+        Err(fault) => Finding::broken(NAME, &fault),
+    }
 }
 
 /// Rows that a policy hides from a dispatcher are never delivered. `None` if no table hides rows.
@@ -157,6 +194,7 @@ pub(super) fn server() -> ServerRow {
         version_no: 170_002,
         is_standby: false,
         is_read_only: false,
+        encoding: "UTF8".to_owned(),
         synchronous_commit: "on".to_owned(),
         is_autovacuum_on: true,
         role: "postrider".to_owned(),

@@ -16,7 +16,70 @@ const INSTALLATION: &str = "postrider.installation";
 /// and in the temporary one, which is first unless it is named.
 const SEARCH_PATH: (&str, &str) = ("search_path", "pg_catalog,pg_temp");
 /// The same for one transaction, or for what a simple query has behind it.
-pub(in crate::store) const PIN_SEARCH_PATH: &str = "set local search_path = pg_catalog, pg_temp";
+const PIN_SEARCH_PATH: &str = "set local search_path = pg_catalog, pg_temp";
+
+/// Settings that anybody may set for a database or a role, and that would change what our statements mean, what a value looks
+/// like, what a failure does, or how long something may take. Every session pins them; those of [`Session::settings`] come
+/// behind. `tests/it/database/bent_settings.rs` walks through all settings of a server and knows why the others may stay.
+///
+/// Not pinned on purpose: `default_transaction_read_only`. Providers and switch-overs protect a database by it, so a
+/// dispatcher waits until it is off. `synchronous_commit` is the operator's choice, and is warned about.
+const PINNED: [(&str, &str); 24] = [
+    // How transactions see each other. Serializable dispatchers would make serializable producers fail.
+    (ISOLATION, "read committed"),
+    ("default_transaction_deferrable", "off"),
+    // How a statement is read.
+    ("standard_conforming_strings", "on"),
+    ("backslash_quote", "safe_encoding"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
+    ("check_function_bodies", "on"),
+    ("quote_all_identifiers", "off"),
+    ("plpgsql.extra_errors", "none"),
+    ("plpgsql.extra_warnings", "none"),
+    // What a value looks like as a text, and in which zone an hour begins.
+    ("datestyle", "ISO,MDY"),
+    ("intervalstyle", "postgres"),
+    ("timezone", "UTC"),
+    ("bytea_output", "hex"),
+    ("extra_float_digits", "1"),
+    // Which rows are seen, and how tables are stored.
+    ("row_security", "on"),
+    ("default_table_access_method", "heap"),
+    // What a failure does. Values of ours do not go to the server's log.
+    ("exit_on_error", "off"),
+    ("client_min_messages", "warning"),
+    ("log_parameter_max_length_on_error", "0"),
+    // How long something may take.
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "1min"),
+    (IDLE_SESSION, "0"),
+];
+const ISOLATION: &str = "default_transaction_isolation";
+const IDLE_SESSION: &str = "idle_session_timeout";
+
+/// The same for settings that not every version of PostgreSQL has. A session cannot begin with one that the server does not
+/// know.
+const PINNED_IF_KNOWN: [(&str, &str); 2] =
+    [("transaction_timeout", "0"), ("restrict_nonsystem_relation_kind", "")];
+
+/// A query whose column pins what is known of [`PINNED_IF_KNOWN`]: for the transaction, or for the session if it is one of
+/// ours. Names are qualified: the search path may not be pinned.
+pub(super) fn pin_if_known(is_local: bool) -> String {
+    let pins = PINNED_IF_KNOWN.map(|(name, value)| {
+        format!(
+            "case when pg_catalog.current_setting('{name}', true) is not null{} \
+             then pg_catalog.set_config('{name}', '{value}', {is_local}) end",
+            if is_local {
+                String::new()
+            } else {
+                format!(" and pg_catalog.current_setting('{MARK}', true) is not null")
+            }
+        )
+    });
+    pins.join(", ")
+}
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +120,15 @@ impl Session {
         }
     }
 
+    /// Whether it is of no use where nothing can be written: on a standby, or in a database that is read-only for a while. The
+    /// server says so when such a session begins, and keeps to it as long as the session lives.
+    pub(super) const fn writes(self) -> bool {
+        match self {
+            Self::Dispatcher | Self::Lease => true,
+            Self::Listener | Self::Command | Self::Api | Self::Scrape => false,
+        }
+    }
+
     /// The longest one statement may take, in the server and on the way.
     pub const fn deadline(self) -> Duration {
         match self {
@@ -69,8 +141,7 @@ impl Session {
     }
 
     /// What the server is told of it at the start. Not by SET: a transaction pooler in between would leave that behind
-    /// in a connection that it gives to others, so there each transaction begins with [`Self::for_transaction`]. Values have
-    /// no spaces.
+    /// in a connection that it gives to others, so there each transaction begins with [`Self::for_transaction`].
     pub const fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             // Planned while a table was empty, a cached plan with a scan or a hash join is kept until the next
@@ -82,6 +153,11 @@ impl Session {
                 ("enable_mergejoin", "off"),
                 ("enable_bitmapscan", "off"),
                 ("enable_sort", "off"),
+                // Those paths are there, whatever a role says.
+                ("enable_indexscan", "on"),
+                ("enable_indexonlyscan", "on"),
+                ("enable_nestloop", "on"),
+                ("max_parallel_workers_per_gather", "0"),
                 ("jit", "off"),
                 ("plan_cache_mode", "force_generic_plan"),
                 ("statement_timeout", "25s"),
@@ -98,13 +174,11 @@ impl Session {
                 ("tcp_keepalives_count", "3"),
             ],
             Self::Lease => &[("statement_timeout", "4s"), ("lock_timeout", "4s")],
-            // Times are shown as RFC 3339 in UTC, wherever the server is.
-            Self::Command => &[("statement_timeout", "5min"), ("lock_timeout", "30s"), ("timezone", "UTC")],
+            Self::Command => &[("statement_timeout", "5min"), ("lock_timeout", "30s")],
             // A request takes one process of the server, and no time to compile what runs for a millisecond.
             Self::Api => &[
                 ("statement_timeout", "10s"),
                 ("lock_timeout", "5s"),
-                ("timezone", "UTC"),
                 ("jit", "off"),
                 ("max_parallel_workers_per_gather", "0"),
             ],
@@ -120,7 +194,8 @@ impl Session {
 
     /// The same for a listening session that notifications come back to: a pooler that keeps sessions, and drops what they are
     /// told at the start, may stand in front of it.
-    pub const LISTENER_PATH: &'static str = "set search_path = pg_catalog, pg_temp";
+    pub const LISTENER_PATH: &'static str = "set search_path = pg_catalog, pg_temp; \
+        select case when current_setting('transaction_timeout', true) is not null then set_config('transaction_timeout', '0', false) end";
 
     /// Whether its connections work for a dispatcher: each begins with `require_home`, and behind a transaction pooler each
     /// transaction does.
@@ -131,19 +206,29 @@ impl Session {
         }
     }
 
-    /// The settings and [`PIN_SEARCH_PATH`] for the transaction in which it stands, and nothing beyond. `installation`: the name
-    /// that we were told, or nothing.
-    pub(super) fn for_transaction(self, installation: &str) -> String {
-        let ours = self.settings().iter().map(|(name, value)| {
-            // That one is read when a transaction begins.
-            let name = if *name == "default_transaction_read_only" { "transaction_read_only" } else { name };
-            format!("; set local {name} = '{value}'")
+    /// The settings and [`PIN_SEARCH_PATH`] for the transaction in which it stands, and nothing beyond. It comes before the
+    /// first query: later the server does not change the isolation any more. `installation`: the name that we were told, or
+    /// nothing.
+    pub(in crate::store) fn for_transaction(self, installation: &str) -> String {
+        let ours = PINNED.iter().chain(self.settings()).filter_map(|(name, value)| {
+            // Some defaults are read when a transaction begins, and some settings mean nothing within one.
+            let name = match *name {
+                ISOLATION => "transaction_isolation",
+                "default_transaction_read_only" => "transaction_read_only",
+                "default_transaction_deferrable" | IDLE_SESSION => return None,
+                name => name,
+            };
+            Some(format!("; set local {name} = {}", quoted(name, value)))
         });
-        // A pooler may go on with another database beneath the same connection.
-        let gate = self
-            .needs_home()
-            .then(|| format!("; set local {INSTALLATION} = '{installation}'; {}", REQUIRE_HOME.sql));
-        std::iter::once(PIN_SEARCH_PATH.to_owned()).chain(ours).chain(gate).collect()
+        let mut settings: String = std::iter::once(PIN_SEARCH_PATH.to_owned()).chain(ours).collect();
+        settings.push_str("; select ");
+        settings.push_str(&pin_if_known(true));
+        if self.needs_home() {
+            // A pooler may go on with another database beneath the same connection.
+            settings
+                .push_str(&format!("; set local {INSTALLATION} = '{installation}'; {}", REQUIRE_HOME.sql));
+        }
+        settings
     }
 
     /// The settings as `options` of the connection, with the caller's own behind them, [`MARK`], [`SEARCH_PATH`] and the name of
@@ -151,8 +236,14 @@ impl Session {
     pub(super) fn options(self, given: Option<&str>, installation: &str) -> String {
         let ours = [(MARK, "on"), SEARCH_PATH, (INSTALLATION, installation)]
             .into_iter()
+            .chain(PINNED)
             .chain(self.settings().iter().copied())
-            .map(|(name, value)| format!("-c {name}={value}"));
+            .map(|(name, value)| format!("-c {name}={}", value.replace(' ', "\\ ")));
         ours.chain(given.map(str::to_owned)).collect::<Vec<String>>().join(" ")
     }
+}
+
+/// A value as SET takes it. A list is not one word.
+fn quoted(name: &str, value: &str) -> String {
+    if name == "datestyle" { value.to_owned() } else { format!("'{value}'") }
 }

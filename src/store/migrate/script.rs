@@ -3,8 +3,8 @@
 
 use refinery::Migration;
 
-use super::HISTORY_TABLE;
 use super::schema::{Schema, SchemaObject};
+use super::{HISTORY_TABLE, grants};
 
 /// Stands in front of a migration, in one transaction with it.
 const BEGIN: &str = include_str!("../../../sql/migrator/begin.sql");
@@ -12,8 +12,12 @@ const BEGIN: &str = include_str!("../../../sql/migrator/begin.sql");
 const END: &str = include_str!("../../../sql/migrator/end.sql");
 /// Makes the bookkeeping of functions and views, and what applies them.
 const OBJECTS: &str = include_str!("../../../sql/migrator/objects.sql");
+/// Puts back what a copy without rows or privileges lacks.
+const MEND: &str = include_str!("../../../sql/migrator/mend.sql");
 const DROP_PROCEDURES: &str = include_str!("../../../sql/migrator/drop_procedures.sql");
 const ROLES: &str = include_str!("../../../sql/schema/roles.sql");
+/// How the comment begins that ends with the version of the tables.
+pub(super) const STAMP: &str = "Applied migrations of the tables. Private. Version of the tables: ";
 /// The version of Postrider that applies.
 pub(super) const APPLIED_BY: &str = env!("CARGO_PKG_VERSION");
 
@@ -51,8 +55,22 @@ fn body(schema: &Schema, tables: Vec<String>) -> Vec<String> {
     script.extend(tables);
     script.extend(schema.objects().iter().map(apply));
     script.push(drop_others(schema));
+    script.push(MEND.to_owned());
+    script.push(grants::statements(schema).join(";\n") + ";\n");
+    script.push(stamp(schema));
     script.push(DROP_PROCEDURES.to_owned());
     script
+}
+
+/// The version of the tables, where a copy without rows has it too.
+fn stamp(schema: &Schema) -> String {
+    format!("comment on table {HISTORY_TABLE} is '{STAMP}{}';\n", schema.version())
+}
+
+/// The history that a copy without rows lacks, up to a version.
+pub(super) fn record(schema: &Schema, version: i32) -> String {
+    let known = schema.migrations().iter().filter(|migration| migration.version() <= version);
+    known.map(|migration| history_row(migration, " on conflict do nothing")).collect()
 }
 
 /// Does nothing if this very text was applied before.
@@ -71,11 +89,15 @@ fn drop_others(schema: &Schema) -> String {
 
 /// A migration as refinery applies it, with its row of the history.
 fn migrate(migration: &Migration) -> String {
-    let (version, name, checksum) = (migration.version(), migration.name(), migration.checksum());
     let sql = migration.sql().unwrap_or_default();
+    format!("\n-- {migration}\n{sql}\n{}", history_row(migration, ""))
+}
+
+fn history_row(migration: &Migration, behind: &str) -> String {
+    let (version, name, checksum) = (migration.version(), migration.name(), migration.checksum());
     format!(
-        "\n-- {migration}\n{sql}\ninsert into {HISTORY_TABLE} (version, name, applied_on, checksum) values \
-         ({version}, '{name}', to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '{checksum}');\n"
+        "insert into {HISTORY_TABLE} (version, name, applied_on, checksum) values \
+         ({version}, '{name}', to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '{checksum}'){behind};\n"
     )
 }
 
@@ -85,6 +107,9 @@ fn check_version(after: i32) -> String {
         "create table if not exists {HISTORY_TABLE} (\n    \
          version int4 primary key, name varchar(255), applied_on varchar(255), checksum varchar(255));\n\
          do $$\ndeclare\n    newer text;\nbegin\n    \
+         if to_regclass('postrider.outbox') is not null and not exists (select from {HISTORY_TABLE}) then\n        \
+         raise exception 'the tables are there, and their history is empty'\n            \
+         using hint = 'Run \"postrider migrate\", which mends a copy without rows and emptied tables.';\n    end if;\n    \
          if (select coalesce(max(version), 0) from {HISTORY_TABLE}) <> {after} then\n        \
          raise exception 'database has schema version %, this script is for version {after}', \
          (select coalesce(max(version), 0) from {HISTORY_TABLE});\n    end if;\n    \

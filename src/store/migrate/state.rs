@@ -3,9 +3,11 @@
 use serde::Deserialize;
 
 use super::schema::Schema;
-use super::script::APPLIED_BY;
-use super::{HISTORY_TABLE, MigrateError, value_of};
-use crate::store::statements::{FIND_HISTORY, LIST_OBJECTS};
+use super::script::{APPLIED_BY, STAMP};
+use super::{HISTORY_TABLE, MigrateError, grants, value_of};
+use crate::store::statements::{
+    FIND_HISTORY, FIND_TABLES, LIST_MISSING_GRANTS, LIST_OBJECTS, LIST_SILENT_TRIGGERS, READ_OWNER,
+};
 use tokio_postgres::Client;
 
 /// Everything that tells whether there is something to migrate.
@@ -14,6 +16,26 @@ pub(super) struct State {
     /// Of the tables; 0: there is no schema.
     pub(super) version: i32,
     objects: Vec<AppliedObject>,
+    /// Rows that a migration inserts and that are missing. `None` if they are there.
+    pub(super) lost: Option<Lost>,
+    /// What is missing beside rows. Empty if this role could not put it back.
+    flaws: Vec<Flaw>,
+}
+
+/// A grant, or a trigger that fires, that a migration made and that is missing.
+#[derive(Debug, Deserialize)]
+struct Flaw {
+    what: String,
+    is_grant: bool,
+}
+
+/// What a copy without rows, or emptied tables, lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The history: the tables are of this version. `None` if nothing tells their version.
+    History(Option<i32>),
+    /// The one row of the installation.
+    Installation,
 }
 
 /// A function or view that is there, and what made it.
@@ -30,18 +52,39 @@ impl State {
     /// are of the schema's version.
     pub(super) async fn read(client: &Client, schema: &Schema) -> Result<Self, MigrateError> {
         let version = version_of(client).await?;
-        let objects = if version == schema.version() {
+        let mut state = Self { version, objects: Vec::new(), lost: None, flaws: Vec::new() };
+        if version == 0 {
+            state.lost = lost_history(client).await?;
+        } else if version == schema.version() {
             let text = value_of(client, LIST_OBJECTS.sql).await?;
-            text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        Ok(Self { version, objects })
+            state.objects = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            let row = value_of(client, "select 1 from postrider.installation").await?;
+            state.lost = row.is_none().then_some(Lost::Installation);
+            state.flaws = flaws(client, schema).await?;
+        }
+        Ok(state)
     }
 
     /// Whether nothing is to be done.
     pub(super) fn is(&self, schema: &Schema) -> bool {
-        self.version == schema.version() && self.differences(schema).is_empty()
+        self.version == schema.version()
+            && self.lost.is_none()
+            && self.flaws.is_empty()
+            && self.differences(schema).is_empty()
+    }
+
+    /// What a migration puts back, in words, one a line.
+    pub(super) fn put_back(&self) -> Vec<String> {
+        let rows = match self.lost {
+            Some(Lost::History(_)) => Some("rows of the history and of the installation that were missing"),
+            Some(Lost::Installation) => Some("the row of the installation, which was missing"),
+            None => None,
+        };
+        let grants = self.flaws.iter().filter(|flaw| flaw.is_grant).count();
+        let grants = (grants > 0).then(|| format!("grants that were missing ({grants})"));
+        let triggers = self.flaws.iter().filter(|flaw| !flaw.is_grant);
+        let triggers = triggers.map(|flaw| format!("trigger {}, which did not fire", flaw.what));
+        rows.map(str::to_owned).into_iter().chain(grants).chain(triggers).collect()
     }
 
     /// Functions and views that are not as the schema has them: other ones, missing ones, and those that it has no more.
@@ -92,6 +135,33 @@ pub(super) async fn version_of(client: &Client) -> Result<i32, MigrateError> {
     }
     let version = value_of(client, &format!("select max(version) from {HISTORY_TABLE}")).await?;
     Ok(version.and_then(|version| version.parse().ok()).unwrap_or_default())
+}
+
+/// Whether there are tables without a history, and of which version they are.
+async fn lost_history(client: &Client) -> Result<Option<Lost>, MigrateError> {
+    let stamp = value_of(client, FIND_TABLES.sql).await?;
+    Ok(stamp.map(|stamp| {
+        Lost::History(stamp.strip_prefix(STAMP).and_then(|version| version.trim().parse().ok()))
+    }))
+}
+
+/// Grants and triggers that are missing, if the schema is this role's.
+async fn flaws(client: &Client, schema: &Schema) -> Result<Vec<Flaw>, MigrateError> {
+    if value_of(client, READ_OWNER.sql).await?.is_some() {
+        return Ok(Vec::new());
+    }
+    let wanted = format!("$wanted${}$wanted$", grants::wanted(schema));
+    let grants = LIST_MISSING_GRANTS.sql.replace("$1", &wanted);
+    // A trigger that somebody dropped comes back with a migration of its own, and not here.
+    let triggers = LIST_SILENT_TRIGGERS.sql;
+    let query = format!(
+        "select json_agg(f) from (select m.missing as what, true as is_grant from (\n{grants}\n) as m union all \
+         select s.trigger, false from (\n{triggers}\n) as s where not s.is_missing \
+         and (s.trigger not like 'foreign key %' \
+              or (select r.rolsuper from pg_roles as r where r.rolname = current_user))) as f"
+    );
+    let text = value_of(client, &query).await?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
 /// A version as numbers that can be compared, without what is behind a hyphen.

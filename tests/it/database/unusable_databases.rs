@@ -101,7 +101,7 @@ async fn a_migrated_database_that_is_read_only_is_said_to_be() {
     let database = Database::new().await;
     make_read_only(&database).await;
 
-    for args in COMMANDS.iter().filter(|args| !["migrate", "status"].contains(&args[0])) {
+    for args in COMMANDS.iter().filter(|args| !["migrate", "status", "run"].contains(&args[0])) {
         let output = failed(&database.url, args).await;
 
         assert!(output.complaint().contains("read-only transaction"), "{args:?}: {}", output.stderr);
@@ -114,11 +114,9 @@ async fn an_empty_database_that_is_read_only_is_said_to_be() {
     let database = Database::without_schema().await;
     make_read_only(&database).await;
 
-    for args in [&["migrate"][..], &["run", "--api-listen", "127.0.0.1:0"]] {
-        let output = failed(&database.url, args).await;
+    let output = failed(&database.url, &["migrate"]).await;
 
-        assert!(output.complaint().contains("use the primary"), "{args:?}: {}", output.stderr);
-    }
+    assert!(output.complaint().contains("use the primary"), "{}", output.stderr);
 }
 
 #[tokio::test]
