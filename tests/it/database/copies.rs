@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use serde_json::json;
 
 use crate::support::{
-    CommandOutput, Database, Dispatcher, Receiver, SHORT_LEASE, command, eventually, get, one_endpoint,
+    CommandOutput, DEADLINE, Database, Dispatcher, Receiver, SHORT_LEASE, command, eventually, get,
+    http_client, one_endpoint,
 };
 
 #[tokio::test]
@@ -327,18 +328,19 @@ impl Waiting {
 
     /// Waits until its probe says this, and 503.
     async fn until_it_says(&self, what: &str) {
-        let says = async || {
-            let answer = get(&format!("http://{}/readyz", self.api)).await;
-            answer.status() == 503 && answer.text().await.unwrap().contains(what)
-        };
+        let says = async || self.probe().await.is_some_and(|(code, says)| code == 503 && says.contains(what));
         eventually(&format!("/readyz says: {what}"), says).await;
     }
 
     async fn until_ready(&self) {
-        eventually("it is ready", || async {
-            get(&format!("http://{}/readyz", self.api)).await.status() == 200
-        })
-        .await;
+        eventually("it is ready", || async { self.probe().await.is_some_and(|(code, _)| code == 200) }).await;
+    }
+
+    /// What `/readyz` says. `None`: the connection was cut, as in the moment in which a start ends.
+    async fn probe(&self) -> Option<(u16, String)> {
+        let client = http_client().timeout(DEADLINE).build().unwrap();
+        let answer = client.get(format!("http://{}/readyz", self.api)).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
     async fn metrics(&self) -> String {
