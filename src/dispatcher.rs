@@ -89,6 +89,8 @@ pub struct DispatcherConfig {
     pub grace_period: Duration,
     /// Whether to LISTEN.
     pub wake: WakeMode,
+    /// Maintenance comes no more often than this: a database that sleeps when it is idle may sleep.
+    pub idle_pause: Duration,
     /// Deadline of one attempt, 100 ms to 5 min.
     pub request_timeout: Duration,
     /// Bytes of a payload, 1 KiB to 32 MiB.
@@ -211,7 +213,7 @@ impl Dispatcher {
         });
         let work_loop =
             WorkLoop::new(Arc::clone(&shared), Router::new(Arc::clone(&shared), floor), config.poll_interval);
-        let maintenance = Maintenance::new(Arc::clone(&shared), config.lease, config.retention);
+        let maintenance = Maintenance::new(Arc::clone(&shared), &config);
         let mut dispatcher = Self {
             config,
             shared,

@@ -195,8 +195,9 @@ pub struct Run {
     /// When stopped, wait at most this long for requests under way, 0s to 1h [default: 20s]
     #[arg(long, env = "POSTRIDER_GRACE_PERIOD", value_name = "DURATION")]
     pub grace_period: Option<String>,
-    /// Wake-up: notify (LISTEN/NOTIFY, with the poll as a fallback) or poll (the poll alone) [default: notify]
-    #[arg(long, env = "POSTRIDER_WAKE", value_name = "notify|poll")]
+    /// Wake-up: notify (LISTEN/NOTIFY, with the poll as a fallback), poll (the poll alone) or sleep (the poll alone, and while
+    /// idle the database is left alone in between) [default: notify]
+    #[arg(long, env = "POSTRIDER_WAKE", value_name = "notify|poll|sleep")]
     pub wake: Option<String>,
     /// Deadline of one attempt, body included, 100ms to 5m [default: 15s]
     #[arg(long, env = "POSTRIDER_REQUEST_TIMEOUT", value_name = "DURATION")]

@@ -124,7 +124,8 @@ impl RunConfig {
                 poll_interval: poll_interval?,
                 lease: lease?,
                 grace_period: grace_period?,
-                wake: wake?,
+                wake: wake?.0,
+                idle_pause: if wake?.1 { poll_interval? } else { Duration::ZERO },
                 request_timeout: request_timeout?,
                 max_payload: max_payload?,
                 disable_after: disable_after?,
@@ -201,11 +202,15 @@ fn check_retention(
     Some(Retention { complete: complete?, failed: failed? })
 }
 
-fn check_wake(settings: &mut Settings, typed: Option<String>) -> Option<WakeMode> {
+/// The mode, and whether an idle dispatcher leaves the database alone between two polls.
+fn check_wake(settings: &mut Settings, typed: Option<String>) -> Option<(WakeMode, bool)> {
     let text = settings.text("wake", typed, Some(defaults::WAKE))?;
+    if text == "sleep" {
+        return Some((WakeMode::Poll, true));
+    }
     let mode = WakeMode::ALL.into_iter().find(|mode| mode.as_str() == text);
     if mode.is_none() {
-        settings.problems.add("wake", "needs notify or poll", Some(&text));
+        settings.problems.add("wake", "needs notify, poll or sleep", Some(&text));
     }
-    mode
+    mode.map(|mode| (mode, false))
 }

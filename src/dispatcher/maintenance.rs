@@ -16,6 +16,7 @@ use tracing::info;
 
 use self::passed_over::PassedOver;
 use self::retention::Deletions;
+use crate::dispatcher::DispatcherConfig;
 use crate::dispatcher::context::{Context, Progress};
 use crate::dispatcher::database_health::Stage;
 use crate::rules::backoff::Backoff;
@@ -43,9 +44,10 @@ pub(super) struct Maintenance {
 
 impl Maintenance {
     /// Steps four times per lease, and at least every 12 s: no delivery stays in progress for more than 15 s after the lease of
-    /// its dispatcher.
-    pub(super) fn new(context: Arc<Context>, lease: Duration, retention: Retention) -> Self {
-        let interval = (lease / 4).min(INTERVAL_MAX);
+    /// its dispatcher. An `idle_pause` makes that longer.
+    pub(super) fn new(context: Arc<Context>, config: &DispatcherConfig) -> Self {
+        let interval = (config.lease / 4).min(INTERVAL_MAX).max(config.idle_pause);
+        let retention = config.retention;
         let (deletions, passed_over) = (Deletions::new(retention), PassedOver::default());
         Self { context, interval, retention, deletions, passed_over }
     }

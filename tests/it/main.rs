@@ -83,7 +83,8 @@ mod database {
     mod copies_of_clusters;
     mod disk_full;
     mod durability;
-    mod emptied_tables;
+    pub(crate) mod emptied_tables;
+    mod encodings;
     mod failover;
     mod faulty_network;
     mod foreign_owners;

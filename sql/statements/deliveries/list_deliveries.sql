@@ -52,7 +52,7 @@ with endpoint as materialized (
     limit $6::bigint
 )
 select coalesce((
-           select json_agg(to_json(r) order by r.id desc)
+           select json_agg(postrider.readable(to_json(r)::text)::json order by r.id desc)
            from (select s.delivery_id as id, s.event_id, s.webhook_id, s.endpoint_id, s.topic, s.key, s.status, s.attempts,
                         s.next_attempt_at, s.last_status_code, s.last_error, s.created_at, s.completed_at, s.failed_at,
                         s.cancelled_at

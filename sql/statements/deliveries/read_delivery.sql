@@ -4,7 +4,7 @@
 --         order; no row if there is no such delivery
 -- locks:  none
 -- repeat: the same
-select to_json(r)::text as row
+select postrider.readable(to_json(r)::text) as row
 from (
     select s.delivery_id as id, s.event_id, s.webhook_id, s.endpoint_id, s.topic, s.key, s.status, s.attempts,
            s.next_attempt_at, s.last_status_code, s.last_error, s.created_at, s.completed_at, s.failed_at, s.cancelled_at,

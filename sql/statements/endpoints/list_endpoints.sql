@@ -3,7 +3,7 @@
 -- rows:   row text: a JSON object of the columns below and those of postrider.endpoint_health; by id
 -- locks:  none
 -- repeat: the same
-select to_json(r)::text as row
+select postrider.readable(to_json(r)::text) as row
 from (
     select e.id,
            e.topics,

@@ -9,7 +9,8 @@
 select v.version as endpoint_version,
        e.endpoint_no,
        e.id,
-       e.url,
+       -- One that UTF-8 does not have costs its own endpoint: nobody calls an empty URL.
+       case when postrider.readable(e.url) = e.url then e.url else '' end as url,
        e.topics,
        e.headers::text as headers,
        e.secret,
@@ -23,7 +24,7 @@ select v.version as endpoint_version,
        e.state,
        e.format,
        e.signing_key,
-       e.auth,
+       case when postrider.readable(e.auth) = e.auth then e.auth when e.auth is not null then '' end as auth,
        e.ca_certificates,
        e.client_certificate
 from postrider.endpoint_version as v

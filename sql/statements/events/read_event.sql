@@ -4,7 +4,7 @@
 --         event
 -- locks:  none
 -- repeat: the same
-select to_json(r)::text as row
+select postrider.readable(to_json(r)::text) as row
 from (
     select o.id,
            postrider.webhook_id(i.code, o.id, o.created_at) as webhook_id,

@@ -74,6 +74,7 @@ const FOUNDATIONS: &[File] = objects! {
 /// The other functions and the views. One that is built on another comes after it.
 const OBJECTS: &[File] = objects! {
     function "leader_key"
+    function "readable"
     function "is_payload_small"
     function "payload_size"
     function "webhook_id"

@@ -3,7 +3,7 @@
 
 use futures_util::future::join_all;
 
-use crate::support::{Database, Dispatcher, Listener, one_endpoint, skip};
+use crate::support::{Database, Dispatcher, Listener, Receiver, one_endpoint, skip};
 
 /// Notifications, and a fallback poll that comes too late for any test.
 const RING_ALONE: [&str; 4] = ["--wake", "notify", "--poll-interval", "1h"];
@@ -76,6 +76,26 @@ async fn a_dispatcher_told_to_poll_does_not_listen() {
     receiver.next().await;
 
     database.assert_rows(LISTENER, vec![]).await;
+}
+
+#[tokio::test]
+async fn a_dispatcher_told_to_sleep_leaves_the_database_alone_between_two_polls() {
+    let flags = ["--wake", "sleep", "--poll-interval", "20s", "--lease", "1h"];
+    let (database, receiver) = (Database::new().await, Receiver::start().await);
+    database.put_endpoint("one", &receiver.url(), "**", "").await;
+    let _dispatcher = Dispatcher::spawn(&database.url, &flags);
+    database.until("select count(*) = 1 from postrider.dispatcher_status where wake_mode = 'poll'").await;
+
+    // Longer than maintenance otherwise lets it be.
+    database
+        .until(
+            "select now() - max(state_change) > interval '14 s' from pg_stat_activity
+             where datname = current_database() and application_name like 'postrider%'",
+        )
+        .await;
+    database.insert("order.created", "1").await;
+
+    assert_eq!(receiver.next().await.text(), "1");
 }
 
 #[tokio::test]

@@ -51,6 +51,18 @@ impl Database {
         Some(Self::open(&name).await)
     }
 
+    /// A fresh, migrated database of an encoding; none: this server has it not.
+    pub(crate) async fn encoded(encoding: &str) -> Option<Self> {
+        let known = format!("select pg_char_to_encoding('{encoding}') >= 0");
+        if !connect(superuser_url()).await.query_one(&known, &[]).await.unwrap().get::<_, bool>(0) {
+            return None;
+        }
+        let name =
+            create(&format!("template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'")).await;
+        migrate(&DatabaseUrl::parse(&url_of(&name), &Environment::default()).unwrap()).await.unwrap();
+        Some(Self::open(&name).await)
+    }
+
     /// A fresh database without the schema.
     pub(crate) async fn without_schema() -> Self {
         Self::open(&create("template template0").await).await

@@ -147,7 +147,10 @@ pub(super) const ROWS: &[Row] = &[
                 File("listen_database_url = 'postgres://me:hunter2@h:port/x'"),
                 Refused("listen_database_url: line 1 of FILE: "),
             ),
-            (File("wake = \"notfy\""), Refused("wake: line 1 of FILE: needs notify or poll, got \"notfy\"")),
+            (
+                File("wake = \"notfy\""),
+                Refused("wake: line 1 of FILE: needs notify, poll or sleep, got \"notfy\""),
+            ),
             (File("\u{feff}wake = \"poll\"\r\n\tlease\t=\t\"1m\"\r\n"), Taken),
             (
                 File("\u{feff}wake = \"poll\"\r\n\r\nleese = \"1m\"\r\n"),
@@ -168,7 +171,7 @@ pub(super) const ROWS: &[Row] = &[
             (Variable("POSTRIDER_TEST_ANYTHING", "1"), Taken),
             (Variable("POSTRIDER_SERVICE_HOST", "10.0.0.11"), Taken),
             (Variable("POSTRIDER_LEASE", "60"), Refused("lease: needs a duration with a unit, ")),
-            (Flags(&["--wake", "notfy"]), Refused("wake: needs notify or poll, got \"notfy\"")),
+            (Flags(&["--wake", "notfy"]), Refused("wake: needs notify, poll or sleep, got \"notfy\"")),
         ],
         tested: &[
             "cli::hostile_settings::a_misspelt_flag_is_refused_with_the_nearest_one",
