@@ -54,7 +54,7 @@ pub use errors::{
     DatabaseRefusal, is_data_fault, is_duplicate, is_lock_timeout, is_permanent, is_row_fault, one_line,
     refusal,
 };
-pub use events::{InitialState, NewEvent, Position, RoutePlan, Stretch, Unrouted, UnroutedEvent};
+pub use events::{InitialState, NewEvent, Position, Published, RoutePlan, Stretch, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};
 pub use metrics::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};

@@ -94,7 +94,10 @@ const OBJECTS: &[File] = objects! {
     function "replay"
     function "cancel"
     function "retry_set_aside"
-    function "has_event"
+    function "webhook_id_of"
+    function "event_with_key"
+    function "publish"
+    function "insert_new_event"
     function "routed_below"
     function "note_restore"
     function "lagging_sequences"
@@ -107,6 +110,7 @@ const OBJECTS: &[File] = objects! {
     view "backlog"
     view "dispatcher_status"
     view "set_aside"
+    view "new_event"
     view "endpoint_version"
 };
 
