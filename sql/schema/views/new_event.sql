@@ -10,7 +10,7 @@ create or replace trigger insert_new_event instead of insert on postrider.new_ev
     for each row execute function postrider.insert_new_event();
 comment on view postrider.new_event is
     'Always empty. A row that is inserted here becomes an event of postrider.outbox. Made for COPY and for clients that write '
-    '"returning *". It does not take "on conflict".';
+    '"returning *", or "default" for every column that the database fills. It does not take "on conflict".';
 comment on column postrider.new_event.id is 'Event id.';
 comment on column postrider.new_event.topic is 'As postrider.outbox.topic.';
 comment on column postrider.new_event.payload is 'As postrider.outbox.payload.';
@@ -23,5 +23,4 @@ comment on column postrider.new_event.status is 'pending.';
 comment on column postrider.new_event.created_at is 'When the inserting transaction began.';
 comment on trigger insert_new_event on postrider.new_event is 'Inserts the row into postrider.outbox, with the rights of the caller.';
 revoke all on postrider.new_event from public;
-grant select, insert (topic, payload, key, headers, idempotency_key, destination, deliver_after)
-    on postrider.new_event to postrider_producer, postrider_dispatcher;
+grant select, insert on postrider.new_event to postrider_producer, postrider_dispatcher;

@@ -45,7 +45,7 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
                 "execute on function publish",
                 "execute on function ring",
                 "execute on function webhook_id_of",
-                "insert on table new_event (deliver_after destination headers idempotency_key key payload topic)",
+                "insert on table new_event",
                 "insert on table outbox (deliver_after destination headers idempotency_key key payload topic)",
                 "select on table new_event",
                 "select on table outbox (created_at id idempotency_key status)",
