@@ -56,7 +56,7 @@ pub use errors::{
     DatabaseRefusal, is_data_fault, is_duplicate, is_lock_timeout, is_outage, is_permanent, is_read_only,
     is_row_fault, one_line, refusal, waits_for_adoption,
 };
-pub use events::{InitialState, NewEvent, Position, RoutePlan, Stretch, Unrouted, UnroutedEvent};
+pub use events::{InitialState, NewEvent, Position, Published, RoutePlan, Stretch, Unrouted, UnroutedEvent};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use installation::{Adopted, Adoption, InstallationRow};
 pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};

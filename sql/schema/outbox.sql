@@ -18,6 +18,9 @@ create table postrider.outbox (
     payload         json             not null,
     cancelled_at    timestamptz,
     payload_bytes   integer,
+    -- Whole, and not only where a key is set: "on conflict (idempotency_key)" finds no partial index without its predicate, and
+    -- libraries write none. An event without a key has an entry here, too (docs/design/schema.md, "What a producer may see").
+    constraint outbox_idempotency_key unique (idempotency_key),
     -- PostgreSQL checks a row again at each update. A check of the topic costs 1.5 us of server CPU per event, and one of headers
     -- many times that. So both are checked only while an event is pending, as it is when inserted.
     constraint topic_is_dotted_words_of_letters_digits_underscore_hyphen check (
@@ -66,7 +69,7 @@ comment on column postrider.outbox.status is
     'cancelled.';
 comment on column postrider.outbox.topic is 'Event type: dotted words of [A-Za-z0-9_-], at most 128 bytes.';
 comment on column postrider.outbox.key is 'Ordering key, at most 256 bytes; order is not kept yet.';
-comment on column postrider.outbox.idempotency_key is 'Unique where set, at most 256 bytes: insert ... on conflict do nothing.';
+comment on column postrider.outbox.idempotency_key is 'Unique where set, at most 256 bytes: insert ... on conflict (idempotency_key) do nothing.';
 comment on column postrider.outbox.destination is 'Endpoint id. The event goes to that endpoint alone, whatever its topics.';
 comment on column postrider.outbox.headers is 'Object of strings, sent as HTTP headers; reserved names are refused.';
 comment on column postrider.outbox.payload is 'The body of the event, sent and signed byte for byte as inserted.';
@@ -77,7 +80,6 @@ comment on column postrider.outbox.payload_bytes is
 -- The queue of unrouted events. Its columns never change, so that routing an event touches no index. A search starts at the
 -- watermark, so it skips events that are routed (ARCHITECTURE.md, "The watermark").
 create index outbox_by_transaction on postrider.outbox (created_xid, id);
-create unique index outbox_idempotency_key on postrider.outbox (idempotency_key) where idempotency_key is not null;
 -- A replay finds events by time here. A block range costs an insert next to nothing.
 create index outbox_by_time on postrider.outbox using brin (created_at) with (pages_per_range = 32);
 
@@ -111,10 +113,21 @@ alter table postrider.outbox enable always trigger stamp_transaction;
 comment on trigger stamp_transaction on postrider.outbox is
     'Gives an unrouted event that comes from elsewhere the transaction that inserts it here, so that it is found.';
 
--- Producers may insert these columns, and read nothing. The triggers run with the producers' rights.
+-- Producers may insert these columns. The triggers run with the producers' rights.
 grant insert (topic, payload, key, headers, idempotency_key, destination, deliver_after)
     on postrider.outbox to postrider_producer;
--- Producers learn the id of an inserted row by currval(), not by reading the table.
+-- "returning" needs the right to read what it returns, and "on conflict (idempotency_key)" the right to read that column.
+grant select (id, created_at, status, idempotency_key) on postrider.outbox to postrider_producer;
+-- So the first policy lets everybody do what they were granted, and the second lets a producer see rows of its own transaction alone.
+-- It holds back nothing from a role that may read the outbox anyway.
+alter table postrider.outbox enable row level security;
+create policy everybody on postrider.outbox using (true) with check (true);
+create policy producers on postrider.outbox as restrictive for select to postrider_producer
+    using (created_xid = pg_current_xact_id_if_assigned()
+        or pg_has_role('postrider_reader', 'usage') or pg_has_role('postrider_dispatcher', 'usage'));
+comment on policy everybody on postrider.outbox is 'Grants say who may do what. Further policies must be restrictive.';
+comment on policy producers on postrider.outbox is
+    'A producer sees no row but those of its own transaction. A role that is a reader or a dispatcher too sees all.';
 grant usage on sequence postrider.outbox_id_seq to postrider_producer, postrider_dispatcher;
 grant select (id, created_at, completed_at, deliver_after, deliveries, open_deliveries, failed, status, topic, key, idempotency_key,
     destination, cancelled_at, payload_bytes) on postrider.outbox to postrider_reader;

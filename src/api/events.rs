@@ -15,12 +15,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Id, JsonResponse, QueryParams};
 use super::openapi;
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::wait::{self, Wait};
 use super::{Api, time};
 use crate::model::event::EventId;
 use crate::operations::event_spec::EventSpec;
-use crate::store::{Cancelled, EventRow, NewEvent};
+use crate::store::{Cancelled, EventRow, Published};
 use crate::validation::Problems;
 
 /// An event.
@@ -53,6 +53,8 @@ pub(super) struct EventBody {
 pub(super) struct PublishedEvent {
     /// The event's id.
     id: i64,
+    /// The `webhook-id` of its requests.
+    webhook_id: String,
     /// Whether an event with this idempotency key existed before.
     is_repeat: bool,
 }
@@ -85,25 +87,11 @@ pub(super) async fn publish(
     };
     let event = publication.check(&mut problems);
     let event = problems.unless_any(Some(event))?;
-    let (id, is_repeat) = insert(&api, &event).await?;
+    let Published { event_id, webhook_id, is_repeat } = api.store.publish(&event).await?;
     let status = if is_repeat { StatusCode::OK } else { StatusCode::CREATED };
-    let location = [(LOCATION, format!("/v1/events/{}", id.get()))];
-    Ok((location, JsonResponse(status, PublishedEvent { id: id.get(), is_repeat })))
-}
-
-/// Inserts an event, or finds the one with its idempotency key. Returns whether it existed before.
-async fn insert(api: &Api, event: &NewEvent) -> Result<(EventId, bool), Problem> {
-    // Twice: retention may delete the first event between our insert and our lookup.
-    for _ in 0..2 {
-        if let Some(id) = api.store.insert_event(event).await? {
-            return Ok((id, false));
-        }
-        let key = event.idempotency_key.as_deref().unwrap_or_default();
-        if let Some(id) = api.store.find_event(key).await? {
-            return Ok((id, true));
-        }
-    }
-    Err(Problem::new(Code::Conflict, "the event of this idempotency key is being deleted; try again"))
+    let id = event_id.get();
+    let location = [(LOCATION, format!("/v1/events/{id}"))];
+    Ok((location, JsonResponse(status, PublishedEvent { id, webhook_id, is_repeat })))
 }
 
 /// One event with its deliveries.

@@ -185,7 +185,6 @@ impl From<TestError> for Problem {
         match fault {
             TestError::UnknownEndpoint(_) => Self::new(Code::NotFound, text),
             TestError::NotEnabled { .. } => Self::new(Code::Conflict, format!("{text}; resume it first")),
-            TestError::NotInserted => Self::new(Code::Internal, text),
             TestError::Store(fault) => fault.into(),
         }
     }

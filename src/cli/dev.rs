@@ -142,7 +142,7 @@ async fn publish(store: &Store, every: Duration, events: Option<u32>) -> Result<
             payload: format!("{{\"sample\": {number}}}"),
             ..NewEvent::default()
         };
-        store.insert_event(&event).await?;
+        store.publish(&event).await?;
         tokio::time::sleep(every).await;
     }
     // A stop finishes only the requests under way. The other deliveries would wait for the next start.

@@ -7,12 +7,13 @@ use super::{Failure, headers_json, open, output};
 use crate::config::Settings;
 use crate::config::args;
 use crate::operations::event_spec::EventSpec;
+use crate::store::{DatabaseRefusal, Published, StoreError, one_line, refusal};
 use crate::validation::parse_duration;
 
 /// PostgreSQL holds no longer text.
 const PAYLOAD_BYTES_MAX: u64 = 1_000_000_000;
 
-/// Inserts one event and prints its id.
+/// Inserts one event and prints its id. If its idempotency key is known, prints the id of the first event.
 pub(super) async fn run(
     mut settings: Settings,
     url: Option<String>,
@@ -37,12 +38,25 @@ pub(super) async fn run(
     if event.payload == "-" {
         event.payload = read_payload()?;
     }
-    let id = store.insert_event(&event).await?.map(crate::model::event::EventId::get);
+    let Published { event_id, webhook_id, is_repeat } = store.publish(&event).await.map_err(refused)?;
+    let id = event_id.get();
     if typed.json {
-        return Ok(output::json(&serde_json::json!({ "id": id }))?);
+        let published = serde_json::json!({ "id": id, "webhook_id": webhook_id, "is_repeat": is_repeat });
+        return Ok(output::json(&published)?);
     }
-    let known = || "known: an event with this idempotency key was inserted before".to_owned();
-    Ok(output::line(&id.map_or_else(known, |id| id.to_string()))?)
+    // A script reads the id from stdout, repeat or not.
+    if is_repeat {
+        output::aside(&format!("repeat: event {id} has this idempotency key; nothing was inserted\n"))?;
+    }
+    Ok(output::line(&id.to_string())?)
+}
+
+/// A value that the database refuses is wrong usage, like one that we refuse.
+fn refused(fault: StoreError) -> Failure {
+    match refusal(&fault) {
+        Some(DatabaseRefusal::Invalid) => Failure::Usage(one_line(&fault)),
+        _ => fault.into(),
+    }
 }
 
 /// The payload, from stdin.

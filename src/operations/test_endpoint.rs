@@ -86,9 +86,6 @@ pub enum TestError {
         /// The reason that was given for it.
         reason: Option<String>,
     },
-    /// The outbox took no event.
-    #[error("the test event was not inserted")]
-    NotInserted,
     /// The database did not do what was asked; a test event that was inserted may not be cancelled.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -140,7 +137,7 @@ async fn insert(store: &Store, endpoint_id: &str) -> Result<EventId, TestError> 
         ..NewEvent::default()
     };
     store.hasten_probe(endpoint_id).await?;
-    store.insert_event(&event).await?.ok_or(TestError::NotInserted)
+    Ok(store.publish(&event).await?.event_id)
 }
 
 /// Looks until there is an attempt, ever less often.

@@ -188,7 +188,7 @@ pub enum DatabaseRefusal {
     Unknown,
     /// An argument or a value is invalid (class 22, a CHECK, or nested too deeply).
     Invalid,
-    /// It is not in a state that allows this (55000).
+    /// It is not in a state that allows this (55000, 40001).
     WrongState,
     /// There are as many as there may be (54000).
     TooMany,
@@ -199,7 +199,8 @@ pub fn refusal(fault: &(dyn Error + 'static)) -> Option<DatabaseRefusal> {
     let code = database_error(fault)?.code();
     match code.code() {
         "P0002" => Some(DatabaseRefusal::Unknown),
-        "55000" => Some(DatabaseRefusal::WrongState),
+        // 40001: it is being deleted.
+        "55000" | "40001" => Some(DatabaseRefusal::WrongState),
         "54000" => Some(DatabaseRefusal::TooMany),
         // 54001: JSON that is nested deeper than the server reads.
         "23514" | "54001" => Some(DatabaseRefusal::Invalid),

@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::errors::is_taken_id;
 use super::row::Row;
 use super::statements::{
-    FIND_EVENT, FIND_UNROUTED, INSERT_EVENT, LIST_REFUSED_EVENTS, LIST_UNROUTED, LOAD_EVENTS, NOTE_RESTORE,
-    READ_FLOOR, RESTAMP_EVENTS, RESTORE_EVENTS, SAVE_FLOOR,
+    FIND_UNROUTED, LIST_REFUSED_EVENTS, LIST_UNROUTED, LOAD_EVENTS, NOTE_RESTORE, PUBLISH, READ_FLOOR,
+    RESTAMP_EVENTS, RESTORE_EVENTS, SAVE_FLOOR,
 };
 use super::{Store, StoreError, headers, millis};
 use crate::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -75,6 +76,17 @@ pub struct NewEvent {
     pub destination: Option<String>,
     pub delay: Option<Duration>,
     pub deliver_after: Option<String>,
+}
+
+/// An event that was published, or the first one if its idempotency key was known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The event.
+    pub event_id: EventId,
+    /// As its requests carry it.
+    pub webhook_id: String,
+    /// Whether an event with this idempotency key existed before, so that nothing was inserted.
+    pub is_repeat: bool,
 }
 
 impl InitialState {
@@ -217,32 +229,28 @@ impl Store {
         rows.iter().map(event).collect()
     }
 
-    /// `sql/statements/events/insert_event.sql`: the new event. `None` if its idempotency key is known.
+    /// `sql/statements/events/publish.sql`: the new event, or the first one with its idempotency key.
     ///
     /// # Errors
-    /// [`StoreError`]; a violated CHECK is a [`StoreError::Failed`], a sequence that lies behind and that this role may not
+    /// [`StoreError`]; an invalid value is a [`StoreError::Failed`], a sequence that lies behind and that this role may not
     /// mend is a [`StoreError::IdTaken`].
-    pub async fn insert_event(&self, new: &NewEvent) -> Result<Option<EventId>, StoreError> {
-        let mut is_mended = false;
-        loop {
-            match self.insert_event_once(new).await {
-                Err(StoreError::IdTaken) if !is_mended => {
-                    is_mended = true;
-                    // A role that may not is told so by the same error.
-                    if !self.keep_sequences_ahead().await.unwrap_or_default() {
-                        return Err(StoreError::IdTaken);
-                    }
-                }
-                done => return done,
-            }
+    pub async fn publish(&self, new: &NewEvent) -> Result<Published, StoreError> {
+        match self.publish_once(new).await {
+            Err(fault) if is_taken_id(&fault) => {}
+            done => return done,
         }
+        // A role that may not is told so by the same error.
+        if !self.keep_sequences_ahead().await.unwrap_or_default() {
+            return Err(StoreError::IdTaken);
+        }
+        self.publish_once(new).await
     }
 
-    async fn insert_event_once(&self, new: &NewEvent) -> Result<Option<EventId>, StoreError> {
+    async fn publish_once(&self, new: &NewEvent) -> Result<Published, StoreError> {
         let delay_ms = new.delay.map(millis);
         let row = self
             .query_one(
-                &INSERT_EVENT,
+                &PUBLISH,
                 &[
                     &new.topic,
                     &new.payload,
@@ -255,19 +263,11 @@ impl Store {
                 ],
             )
             .await?;
-        if row.get("is_taken")? {
-            return Err(StoreError::IdTaken);
-        }
-        Ok(row.get::<Option<i64>>("id")?.map(EventId::new))
-    }
-
-    /// `sql/statements/events/find_event.sql`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn find_event(&self, idempotency_key: &str) -> Result<Option<EventId>, StoreError> {
-        let row = self.query_opt(&FIND_EVENT, &[&idempotency_key]).await?;
-        row.map(|row| row.get("id").map(EventId::new)).transpose()
+        Ok(Published {
+            event_id: EventId::new(row.get("event_id")?),
+            webhook_id: row.get("webhook_id")?,
+            is_repeat: row.get("is_repeat")?,
+        })
     }
 }
 

@@ -83,12 +83,11 @@ statements! {
     "events" {
         CANCEL "cancel"
         CLAIM_EVENTS "claim_events"
-        FIND_EVENT "find_event"
         FIND_UNROUTED "find_unrouted"
-        INSERT_EVENT "insert_event"
         LIST_UNROUTED "list_unrouted"
         LOAD_EVENTS "load_events"
         NOTE_RESTORE "note_restore"
+        PUBLISH "publish"
         READ_EVENT "read_event"
         READ_EVENT_STATUS "read_event_status"
         READ_FLOOR "read_floor"

@@ -15,6 +15,7 @@ mod events {
     mod large_payloads;
     mod large_transactions;
     mod listen_connection;
+    mod publish_function;
     pub(crate) mod replay;
     mod retention;
     mod retention_obstacles;
@@ -126,6 +127,7 @@ mod security {
     mod missing_grants;
     mod moved_secrets;
     mod privileges;
+    mod producers;
     mod properties;
     mod receiver_tls;
     mod roles;

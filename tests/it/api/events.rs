@@ -56,8 +56,10 @@ async fn a_repeat_of_an_idempotency_key_returns_the_first_event() {
         api.send("POST", "/v1/topics/b/events", &json!({ "payload": 2, "idempotency_key": "k" })).await;
 
     let id: i64 = database.value("select id from postrider.outbox").await;
-    assert_eq!((first.status, first.json()), (201, json!({ "id": id, "is_repeat": false })));
-    assert_eq!((second.status, second.json()), (200, json!({ "id": id, "is_repeat": true })));
+    let webhook_id: String = database.value("select (postrider.event_with_key('k')).webhook_id").await;
+    let said = |is_repeat| json!({ "id": id, "webhook_id": webhook_id, "is_repeat": is_repeat });
+    assert_eq!((first.status, first.json()), (201, said(false)));
+    assert_eq!((second.status, second.json()), (200, said(true)));
 }
 
 #[tokio::test]

@@ -84,7 +84,25 @@ async fn publish_inserts_an_idempotency_key_once() {
     let second = CommandOutput::run(&database.url, &args).await;
 
     let id: i64 = database.value("select id from postrider.outbox").await;
-    assert_eq!((first.json(), second.json()), (json!({ "id": id }), json!({ "id": null })));
+    let webhook_id: String = database.value("select (postrider.event_with_key('once')).webhook_id").await;
+    let said = |is_repeat| json!({ "id": id, "webhook_id": webhook_id, "is_repeat": is_repeat });
+    assert_eq!((first.json(), second.json()), (said(false), said(true)));
+}
+
+#[tokio::test]
+async fn publish_prints_the_id_of_the_first_event_and_says_aside_that_this_is_a_repeat() {
+    let database = Database::new().await;
+    let args = ["publish", "order.created", "{}", "--idempotency-key", "once"];
+    let first = CommandOutput::run(&database.url, &args).await;
+    CommandOutput::run(&database.url, &["publish", "order.created"]).await;
+
+    let second = CommandOutput::run(&database.url, &args).await;
+
+    assert_eq!((second.code, &second.stdout), (Some(0), &first.stdout));
+    assert_eq!(first.stderr, "");
+    let id = first.stdout.trim();
+    assert_eq!(second.stderr, format!("repeat: event {id} has this idempotency key; nothing was inserted\n"));
+    database.assert_row("select count(*) from postrider.outbox", json!({"count": 2})).await;
 }
 
 #[tokio::test]
@@ -94,7 +112,7 @@ async fn publish_refuses_what_is_not_json() {
     for payload in ["", "{", "{'a': 1}", "nothing", "{\"a\": 1} x"] {
         let output = CommandOutput::run(&database.url, &["publish", "order.created", payload]).await;
 
-        assert_eq!(output.code, Some(1), "{payload}");
+        assert_eq!(output.code, Some(64), "{payload}");
         assert!(output.complaint().contains("json"), "{payload}: {}", output.stderr);
     }
 }

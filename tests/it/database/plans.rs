@@ -4,7 +4,7 @@ use postrider::store::{STATEMENTS, Session};
 use serde_json::Value;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::support::{Database, Dispatcher, Receiver, set_up};
+use crate::support::{Database, Dispatcher, Receiver, connect, set_up};
 
 /// Statements of the hot path, and the one that all events meet when they are old; arguments for them.
 const HOT_PATH: [(&str, &str); 9] = [
@@ -194,19 +194,41 @@ async fn fill(database: &Database) {
         .await;
 }
 
-/// Every sequential scan of a table that grows, and every sort of its rows, in the plans of the hot path: planned by a
-/// dispatcher's session without knowing the arguments.
+/// Every sequential scan of a table that grows, and every sort of its rows, in the plans of the hot path: for the owner of the
+/// schema, and for a dispatcher's role, which the policies of the outbox let see everything.
 async fn scans_and_sorts(database: &Database) -> Vec<String> {
-    let client = database.connect().await;
-    set_up(&client, Session::Dispatcher).await;
-    client.batch_execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+    let dispatcher = connect(&database.login(Some("postrider_dispatcher")).await).await;
+    let (of_owner, of_dispatcher) = (plans(&database.connect().await).await, plans(&dispatcher).await);
     let mut faults = Vec::new();
-    for (name, arguments) in HOT_PATH {
-        client.batch_execute(&format!("prepare {name} as {}", sql(name))).await.unwrap();
-        let plan = explain(&client, &format!("execute {name} {arguments}")).await;
+    for (name, plan) in of_owner.iter().chain(&of_dispatcher) {
         judge(&plan[0]["Plan"], name, &mut faults);
     }
+    for ((name, plan), (_, other)) in of_owner.iter().zip(&of_dispatcher) {
+        let (plan, other) = (shape(&plan[0]["Plan"]), shape(&other[0]["Plan"]));
+        if plan != other {
+            faults.push(format!("{name}: {plan} for the owner, {other} for a dispatcher"));
+        }
+    }
     faults
+}
+
+/// What a plan does in which order, without its estimates.
+fn shape(node: &Value) -> String {
+    let text = |name: &str| node[name].as_str().unwrap_or_default().to_owned();
+    let below: Vec<String> = children(node).map(shape).collect();
+    format!("{} {} {}({})", text("Node Type"), text("Relation Name"), text("Index Name"), below.join(", "))
+}
+
+/// The plans of the hot path, as a dispatcher's session makes them without knowing the arguments.
+async fn plans(client: &Client) -> Vec<(&'static str, Value)> {
+    set_up(client, Session::Dispatcher).await;
+    client.batch_execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+    let mut plans = Vec::new();
+    for (name, arguments) in HOT_PATH {
+        client.batch_execute(&format!("prepare {name} as {}", sql(name))).await.unwrap();
+        plans.push((name, explain(client, &format!("execute {name} {arguments}")).await));
+    }
+    plans
 }
 
 async fn explain(client: &Client, statement: &str) -> Value {

@@ -42,13 +42,20 @@ const VIEWS: [(&str, &str); 5] = [
 ];
 
 /// Functions by what callers write, and the names of what they return.
-const FUNCTIONS: [(&str, &str); 11] = [
+const FUNCTIONS: [(&str, &str); 14] = [
     ("put_endpoint('one', 'https://example.com/', array['a.*'])", "endpoint_id result new_secret"),
     (
         "put_endpoint(id => 'one', url => 'https://example.com/', topics => '{b}')",
         "endpoint_id result new_secret",
     ),
     ("set_endpoint('one', '{\"topics\": null}')", "endpoint_id result changed"),
+    ("publish('a.b', '{}')", "event_id webhook_id is_repeat"),
+    ("publish('a.b', '{}', 'key', '{}', 'once', 'one', now())", "event_id webhook_id is_repeat"),
+    (
+        "publish(topic => 'a.b', payload => '{}', key => 'key', headers => '{}', idempotency_key => 'once', \
+         destination => 'one', deliver_after => now())",
+        "event_id webhook_id is_repeat",
+    ),
     ("pause_endpoint('one', 'why')", "reason endpoint_id state"),
     ("resume_endpoint('one')", "endpoint_id state"),
     ("rotate_secret('one')", "endpoint_id new_secret old_valid_until"),

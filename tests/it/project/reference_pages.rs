@@ -17,7 +17,8 @@ with relation as (
     select c.oid, c.relname::text as name
     from pg_class as c
     where c.relnamespace = 'postrider'::regnamespace and c.relkind in ('r', 'v')
-        and (c.relname = 'outbox' or has_table_privilege('postrider_reader', c.oid, 'select'))
+        and (c.relname = 'outbox' or has_table_privilege('postrider_reader', c.oid, 'select')
+            or has_table_privilege('postrider_producer', c.oid, 'select'))
         and obj_description(c.oid, 'pg_class') not like '%Private%'
 ), chapter as (
     select 1 as part, r.name <> 'outbox' as is_view, r.name, obj_description(r.oid, 'pg_class') as comment,

@@ -40,9 +40,15 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
             &[
                 "execute on function are_headers_valid",
                 "execute on function bell_key",
-                "execute on function has_event",
+                "execute on function event_with_key",
+                "execute on function insert_new_event",
+                "execute on function publish",
                 "execute on function ring",
+                "execute on function webhook_id_of",
+                "insert on table new_event",
                 "insert on table outbox (deliver_after destination headers idempotency_key key payload topic)",
+                "select on table new_event",
+                "select on table outbox (created_at id idempotency_key status)",
                 "usage on schema postrider",
                 "usage on sequence outbox_id_seq",
             ],
@@ -159,6 +165,9 @@ async fn nothing_of_a_callers_own_schemas_is_run_by_what_it_calls() {
         "select postrider.resume_endpoint('one')",
         "select postrider.replay('one', '-infinity')",
         "select postrider.retry_failed('one')",
+        "select postrider.publish('a.b', '{}', headers => '{\"x-a\": \"b\"}', idempotency_key => 'c', destination => 'one')",
+        "select postrider.publish('a.b', '{}', idempotency_key => 'c')",
+        "insert into postrider.new_event (topic, payload, headers) values ('a.b', '{}', '{\"x-a\": \"b\"}')",
         "select postrider.cancel(1)",
         "select postrider.delete_endpoint('one')",
         "select postrider.forget_endpoints('infinity')",
@@ -168,5 +177,5 @@ async fn nothing_of_a_callers_own_schemas_is_run_by_what_it_calls() {
     ] {
         caller.batch_execute(call).await.unwrap_or_else(|fault| panic!("{call}: {fault:?}"));
     }
-    database.assert_row("select count(*) from postrider.outbox", json!({"count": 1})).await;
+    database.assert_row("select count(*) from postrider.outbox", json!({"count": 3})).await;
 }

@@ -76,8 +76,11 @@ async fn a_producer_may_do_nothing_but_insert() {
     let producer = connect(&database.login(Some("postrider_producer")).await).await;
 
     for statement in [
-        "select id from postrider.outbox",
         "select payload from postrider.outbox",
+        "select headers from postrider.outbox",
+        "select from postrider.outbox where topic = 'a'",
+        "select * from postrider.outbox",
+        "select id from postrider.outbox for update",
         "update postrider.outbox set topic = 'b'",
         "delete from postrider.outbox",
         "truncate postrider.outbox",

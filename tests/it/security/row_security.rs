@@ -42,6 +42,19 @@ async fn a_tenant_inserts_nothing_for_another() {
         let refused = tenants.one.insert(&values).await.unwrap_err();
 
         assert_eq!(refused.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{values}");
+        for way in [
+            format!(
+                "insert into postrider.new_event (topic, payload, idempotency_key, destination) values ({values})"
+            ),
+            format!(
+                "select from (values ({values})) as v (topic, payload, idempotency_key, destination),
+                     lateral postrider.publish(v.topic, v.payload::json, idempotency_key => v.idempotency_key,
+                         destination => v.destination)"
+            ),
+        ] {
+            let refused = tenants.one.client.execute(&way, &[]).await.unwrap_err();
+            assert_eq!(refused.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{way}");
+        }
     }
     tenants.database.assert_row("select count(*) from postrider.outbox", json!({"count": 0})).await;
 }
@@ -61,7 +74,9 @@ async fn a_tenant_sees_what_became_of_its_own_events_alone() {
 
         let seen: Vec<(&str, &str)> = seen.iter().map(|row| (row.get(0), row.get(1))).collect();
         assert_eq!(seen, [(format!("{}.order.created", tenant.name).as_str(), "complete")]);
-        for table in ["outbox", "delivery_status", "attempt_log"] {
+        let rows = tenant.client.query("select id, status from postrider.outbox", &[]).await.unwrap();
+        assert!(rows.is_empty(), "{rows:?}");
+        for table in ["delivery_status", "attempt_log"] {
             let refused =
                 tenant.client.query(&format!("select from postrider.{table}"), &[]).await.unwrap_err();
             assert_eq!(refused.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{table}");
@@ -134,7 +149,7 @@ async fn a_dispatcher_that_a_policy_hides_rows_from_says_so() {
     let says = "policies may hide rows from this role, which then are not delivered: outbox";
 
     for (change, is_hidden) in [
-        ("drop policy dispatcher on postrider.outbox", true),
+        ("drop policy everybody on postrider.outbox", true),
         (
             "create policy a_few on postrider.outbox to postrider_dispatcher using (id > 7) with check (true)",
             true,
@@ -168,7 +183,7 @@ async fn a_dispatcher_that_a_policy_hides_rows_from_says_so() {
 #[tokio::test]
 async fn what_doctor_says_of_hidden_rows_mends_it() {
     let tenants = Tenants::new().await;
-    tenants.database.execute("drop policy dispatcher on postrider.outbox").await;
+    tenants.database.execute("drop policy everybody on postrider.outbox").await;
     let checked = doctor(&tenants.login, &[]).await;
     let mend = text(&found(&checked, "row security"), "remedy").to_owned();
 
