@@ -37,6 +37,13 @@ impl CheckedEndpoint {
         Self { id: id.to_owned(), settings, is_new_key: false }
     }
 
+    /// The same with one more setting.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.settings.insert(name.to_owned(), value);
+        self
+    }
+
     /// A setting that is a text. `None` if it was not named.
     fn text(&self, name: &str) -> Option<&str> {
         self.settings.get(name).and_then(Value::as_str)
