@@ -4,6 +4,7 @@
 mod circuits;
 mod connect;
 mod deliveries;
+mod dev;
 mod dispatchers;
 mod endpoints;
 mod errors;
@@ -48,13 +49,16 @@ pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, ex
 pub use deliveries::{
     Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, NextStatus, Settled,
 };
+pub use dev::{Contents, Samples};
 pub use dispatchers::{DispatcherInfo, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
 pub use errors::{
     DatabaseRefusal, is_data_fault, is_duplicate, is_lock_timeout, is_permanent, is_row_fault, one_line,
     refusal,
 };
-pub use events::{InitialState, NewEvent, Position, RoutePlan, Stretch, Unrouted, UnroutedEvent};
+pub use events::{
+    InitialState, NewEvent, Position, ReachedNobody, RoutePlan, Stretch, Unrouted, UnroutedEvent,
+};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};
 pub use metrics::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Failure, headers_json, open, output};
 use crate::config::Settings;
 use crate::config::args;
+use crate::operations::destination::{DestinationError, check_destination};
 use crate::operations::event_spec::EventSpec;
 use crate::validation::parse_duration;
 
@@ -37,12 +38,22 @@ pub(super) async fn run(
     if event.payload == "-" {
         event.payload = read_payload()?;
     }
+    check_destination(&store, &event).await?;
     let id = store.insert_event(&event).await?.map(crate::model::event::EventId::get);
     if typed.json {
         return Ok(output::json(&serde_json::json!({ "id": id }))?);
     }
     let known = || "known: an event with this idempotency key was inserted before".to_owned();
     Ok(output::line(&id.map_or_else(known, |id| id.to_string()))?)
+}
+
+impl From<DestinationError> for Failure {
+    fn from(fault: DestinationError) -> Self {
+        match fault {
+            DestinationError::Unknown { .. } => Self::Failed(format!("destination: {fault}")),
+            DestinationError::Store(fault) => fault.into(),
+        }
+    }
 }
 
 /// The payload, from stdin.

@@ -52,6 +52,17 @@ pub struct RoutePlan {
     pub events: Vec<(EventId, usize)>,
     /// Every delivery.
     pub births: Vec<(EventId, EndpointNo, InitialState)>,
+    /// Events that no endpoint gets, among the above.
+    pub reached_nobody: ReachedNobody,
+}
+
+/// How many events no endpoint gets, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReachedNobody {
+    /// The destination does not exist.
+    pub destination: i32,
+    /// Nobody subscribes to the topic.
+    pub topic: i32,
 }
 
 /// The state in which a delivery is inserted.

@@ -94,6 +94,7 @@ const OBJECTS: &[File] = objects! {
     function "replay"
     function "cancel"
     function "retry_set_aside"
+    function "has_endpoint"
     function "has_event"
     function "routed_below"
     function "note_restore"

@@ -40,6 +40,7 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
             &[
                 "execute on function are_headers_valid",
                 "execute on function bell_key",
+                "execute on function has_endpoint",
                 "execute on function has_event",
                 "execute on function ring",
                 "insert on table outbox (deliver_after destination headers idempotency_key key payload topic)",
