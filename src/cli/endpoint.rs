@@ -9,6 +9,7 @@ use super::{Failure, open, output};
 use crate::config::Settings;
 use crate::config::args;
 use crate::model::endpoint::{CircuitState, EndpointState};
+use crate::operations::endpoint_spec::check_reason;
 use crate::rules::retry::DEFAULT_SCHEDULE;
 use crate::store::{EndpointRow, Span, Store};
 
@@ -23,6 +24,8 @@ pub(super) async fn run(
         args::EndpointArgs::List(typed) => list(settings, url, typed.json).await,
         args::EndpointArgs::Show(typed) => show(settings, url, &typed).await,
         args::EndpointArgs::Pause(typed) => {
+            let mut settings = settings;
+            check_reason(typed.reason.as_deref(), &mut settings.problems);
             let (store, _) = open(settings, url)?;
             store.pause_endpoint(&typed.id, typed.reason.as_deref()).await?;
             changed(&store, &typed.id, typed.json, "is paused; its deliveries wait").await

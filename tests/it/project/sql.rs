@@ -137,8 +137,8 @@ async fn only_what_changes_endpoints_and_the_floor_of_a_view_run_with_the_rights
 
     assert_eq!(
         privileged,
-        "delete_endpoint endpoint_changed forget_endpoints forget_secrets has_event lagging_sequences mend_sequences note_restore \
-         pause_endpoint put_endpoint resume_endpoint rotate_secret routed_below write_endpoint"
+        "delete_endpoint endpoint_changed forget_endpoints forget_secrets has_endpoint has_event lagging_sequences mend_sequences \
+         note_restore pause_endpoint put_endpoint resume_endpoint rotate_secret routed_below write_endpoint"
     );
 }
 
@@ -147,7 +147,7 @@ async fn producers_and_readers_may_call_only_what_their_inserts_and_views_call()
     let database = Database::new().await;
 
     for (role, functions) in [
-        ("postrider_producer", "{are_headers_valid,bell_key,has_event,ring}"),
+        ("postrider_producer", "{are_headers_valid,bell_key,has_endpoint,has_event,ring}"),
         ("postrider_reader", "{routed_below,server_identity,webhook_id}"),
         ("public", "{}"),
     ] {
