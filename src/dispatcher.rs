@@ -101,6 +101,9 @@ pub struct DispatcherConfig {
     pub retention: Retention,
     /// Whether to leave the schema alone.
     pub no_migrate: bool,
+    /// Route and deliver only events whose destination is this endpoint, and maintain nothing: the database is somebody else's
+    /// (`postrider dev`). `None`: everything.
+    pub only_endpoint: Option<String>,
 }
 
 /// A running dispatcher.
@@ -149,7 +152,8 @@ impl Dispatcher {
             WakeMode::Poll => WakeState::ASKED_FOR,
             WakeMode::Notify => "starting",
         }));
-        let who = DispatcherInfo { host: host(), lease: config.lease };
+        let who =
+            DispatcherInfo { host: host(), lease: config.lease, only_endpoint: config.only_endpoint.clone() };
         let scheduler = Arc::new(Scheduler::new(Limits::for_in_flight(descriptors.budget().in_flight)));
         let (clock, metrics) = (Arc::new(Clock::new(0)), Arc::new(Metrics::new()?));
         // A locked table is not mended now. It is mended when an id collides.
@@ -210,6 +214,7 @@ impl Dispatcher {
             database_health,
             routed_below,
             routed_as_of,
+            only_endpoint: config.only_endpoint.clone(),
         });
         let work_loop =
             WorkLoop::new(Arc::clone(&shared), Router::new(Arc::clone(&shared), floor), config.poll_interval);
@@ -229,7 +234,9 @@ impl Dispatcher {
         dispatcher.spawn_lease(Renewer { store, ..renewer })?;
         dispatcher.spawn_upkeep();
         dispatcher.intake.spawn(work_loop.run(dispatcher.stop_intake.clone()));
-        dispatcher.intake.spawn(maintenance.run(dispatcher.stop_intake.clone()));
+        if dispatcher.config.only_endpoint.is_none() {
+            dispatcher.intake.spawn(maintenance.run(dispatcher.stop_intake.clone()));
+        }
         Ok(dispatcher)
     }
 
@@ -334,7 +341,7 @@ async fn sign_off(store: &Store, id: DispatcherId) -> Result<(), StoreError> {
 }
 
 /// Host name and process id, as they stand in `postrider.dispatcher_status`.
-fn host() -> String {
+pub(crate) fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = if name.trim().is_empty() { "localhost" } else { name.trim() };
     format!("{name}:{}", std::process::id())

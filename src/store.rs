@@ -4,6 +4,7 @@
 mod circuits;
 mod connect;
 mod deliveries;
+mod dev;
 mod dispatchers;
 mod endpoints;
 mod errors;
@@ -50,13 +51,16 @@ pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, ex
 pub use deliveries::{
     Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, NextStatus, Settled,
 };
+pub use dev::{Contents, Samples};
 pub use dispatchers::{DispatcherInfo, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
 pub use errors::{
     DatabaseRefusal, is_data_fault, is_duplicate, is_lock_timeout, is_outage, is_permanent, is_read_only,
     is_row_fault, one_line, refusal, waits_for_adoption,
 };
-pub use events::{InitialState, NewEvent, Position, Published, RoutePlan, Stretch, Unrouted, UnroutedEvent};
+pub use events::{
+    InitialState, NewEvent, Position, Published, ReachedNobody, RoutePlan, Stretch, Unrouted, UnroutedEvent,
+};
 pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
 pub use installation::{Adopted, Adoption, InstallationRow};
 pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};

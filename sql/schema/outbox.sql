@@ -30,7 +30,9 @@ create table postrider.outbox (
         when 'pending' then deliveries is null
         when 'in_progress' then deliveries is not null and open_deliveries > 0
         when 'complete' then deliveries is not null and open_deliveries = 0 and failed = 0
-        when 'failed' then deliveries is not null and open_deliveries = 0 and (failed > 0 or cancelled_at is not null)
+        when 'failed' then deliveries is not null and open_deliveries = 0
+            -- The last: its destination did not exist.
+            and (failed > 0 or cancelled_at is not null or (deliveries = 0 and destination is not null))
     end),
     constraint finished_has_a_time check ((status in ('complete', 'failed')) = (completed_at is not null)),
     constraint counts_are_kept_together check (
@@ -61,16 +63,19 @@ comment on column postrider.outbox.completed_at is
     'When the last delivery was settled; null again while a delivery is retried or replayed.';
 comment on column postrider.outbox.deliver_after is 'The first attempt comes no earlier; null: at once.';
 comment on column postrider.outbox.deliveries is
-    'How many endpoints get the event; null until routed; 0: no endpoint subscribed, or the event was cancelled before.';
+    'How many endpoints get the event; null until routed; 0: no endpoint subscribed, the destination did not exist, or the event was '
+    'cancelled before.';
 comment on column postrider.outbox.open_deliveries is 'How many deliveries are neither complete nor failed yet.';
 comment on column postrider.outbox.failed is 'How many deliveries were given up or cancelled.';
 comment on column postrider.outbox.status is
     'pending; in_progress from routing until the last delivery is settled; then complete, or failed if a delivery was given up or '
-    'cancelled.';
+    'cancelled. An event that no endpoint subscribes to is complete; one whose destination does not exist is failed.';
 comment on column postrider.outbox.topic is 'Event type: dotted words of [A-Za-z0-9_-], at most 128 bytes.';
 comment on column postrider.outbox.key is 'Ordering key, at most 256 bytes; order is not kept yet.';
 comment on column postrider.outbox.idempotency_key is 'Unique where set, at most 256 bytes: insert ... on conflict (idempotency_key) do nothing.';
-comment on column postrider.outbox.destination is 'Endpoint id. The event goes to that endpoint alone, whatever its topics.';
+comment on column postrider.outbox.destination is
+    'Endpoint id. The event goes to that endpoint alone, whatever its topics. Nobody gets it if there is no such endpoint when it is '
+    'routed; postrider.backlog counts such events.';
 comment on column postrider.outbox.headers is 'Object of strings, sent as HTTP headers; reserved names are refused.';
 comment on column postrider.outbox.payload is 'The body of the event, sent and signed byte for byte as inserted.';
 comment on column postrider.outbox.cancelled_at is 'When the event was cancelled. Deliveries that were complete by then stay complete.';

@@ -39,3 +39,20 @@ comment on column postrider.endpoint_stat_hourly.failed is 'Deliveries given up.
 comment on column postrider.endpoint_stat_hourly.last_success_at is 'When the last successful request began.';
 comment on column postrider.endpoint_stat_hourly.last_failure_at is 'When the last failed request began.';
 grant select, insert, update, delete on postrider.endpoint_stat_hourly to postrider_dispatcher;
+
+-- Events that no endpoint got. Each routed batch that has such events leaves one row, and maintenance makes one row of those of an
+-- hour.
+create table postrider.reached_nobody (
+    hour        timestamptz not null,
+    destination bigint      not null,
+    topic       bigint      not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+-- It has no key, and a publication of all tables still lets rows be deleted.
+alter table postrider.reached_nobody replica identity full;
+comment on table postrider.reached_nobody is
+    'How many events no endpoint got, of the last day; several rows may have one hour. The table is append-only, so that no two batches '
+    'compete for a row. Private; read postrider.backlog.';
+comment on column postrider.reached_nobody.hour is 'Beginning of the hour in which the events were routed.';
+comment on column postrider.reached_nobody.destination is 'Events whose destination did not exist.';
+comment on column postrider.reached_nobody.topic is 'Events whose topic no endpoint subscribed to.';
+grant select, insert, update, delete on postrider.reached_nobody to postrider_dispatcher;

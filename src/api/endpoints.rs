@@ -17,7 +17,7 @@ use super::paging::PageParams;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
-use crate::operations::endpoint_spec::EndpointSpec;
+use crate::operations::endpoint_spec::{EndpointSpec, check_reason};
 use crate::operations::replay::{ReplaySpec, check_times, check_topics};
 use crate::operations::rotate_secret::{OVERLAP_DEFAULT, SecretRotation};
 use crate::operations::test_endpoint::{TestOutcome, test_endpoint};
@@ -28,8 +28,6 @@ use crate::validation::Problems;
 const TEST_WAIT: Duration = Duration::from_secs(20);
 /// Events looked up by one call of replay, unless the caller says less.
 const REPLAY_MAX: i32 = 10_000;
-/// Longest reason of a pause, in characters.
-const REASON_CHARS_MAX: usize = 500;
 
 /// An endpoint after a PUT or a PATCH.
 #[derive(Serialize, ToSchema)]
@@ -177,10 +175,9 @@ pub(super) async fn pause(
     Id(id): Id<String>,
     OptionalBody(body): OptionalBody<PauseBody>,
 ) -> Result<JsonResponse<EndpointRow>, Problem> {
-    if body.reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
-        let expected = format!("reason: needs at most {REASON_CHARS_MAX} characters");
-        return Err(Problem::new(Code::InvalidArgument, expected));
-    }
+    let mut problems = Problems::default();
+    check_reason(body.reason.as_deref(), &mut problems);
+    problems.unless_any(Some(()))?;
     api.store.pause_endpoint(&id, body.reason.as_deref()).await?;
     Ok(JsonResponse(StatusCode::OK, existing(&api, &id).await?))
 }
@@ -232,8 +229,8 @@ pub(super) async fn rotate_secret(
 
 /// Sends a test event to this endpoint alone, and waits for its first attempt.
 ///
-/// Its topic is `postrider.test`. If the attempt fails, or none ends in time, the event is cancelled, so that it is not
-/// retried for days. A paused or disabled endpoint is refused with 409.
+/// Its topic is `postrider.test`. It has one attempt. If that fails, the delivery is failed, and its `last_error` says why. If no
+/// attempt ends in time, the event is cancelled. A paused or disabled endpoint is refused with 409.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/test", operation_id = "testEndpoint", tag = "endpoints", params(EndpointPath, Wait),
     responses(

@@ -19,6 +19,7 @@ use super::problem::Problem;
 use super::wait::{self, Wait};
 use super::{Api, time};
 use crate::model::event::EventId;
+use crate::operations::destination::check_destination;
 use crate::operations::event_spec::EventSpec;
 use crate::store::{Cancelled, EventRow, Published};
 use crate::validation::Problems;
@@ -40,7 +41,7 @@ pub(super) struct EventBody {
     /// Unique key: a repeat inserts nothing and returns the first event.
     #[schema(min_length = 1, max_length = 256)]
     idempotency_key: Option<String>,
-    /// Deliver to this endpoint alone, regardless of its topics.
+    /// Deliver to this endpoint alone, regardless of its topics. An endpoint that does not exist is refused with 422.
     #[schema(pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
     destination: Option<String>,
     /// Not before this time.
@@ -87,6 +88,7 @@ pub(super) async fn publish(
     };
     let event = publication.check(&mut problems);
     let event = problems.unless_any(Some(event))?;
+    check_destination(&api.store, &event).await?;
     let Published { event_id, webhook_id, is_repeat } = api.store.publish(&event).await?;
     let status = if is_repeat { StatusCode::OK } else { StatusCode::CREATED };
     let id = event_id.get();

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 use utoipa::ToSchema;
 
 use super::extract::legible;
+use crate::operations::destination::DestinationError;
 use crate::operations::test_endpoint::TestError;
 use crate::store::{DatabaseRefusal, StoreError, is_read_only, one_line, refusal};
 use crate::validation::Problems;
@@ -176,6 +177,20 @@ impl From<StoreError> for Problem {
             debug!("a request to the API failed: {text}");
         }
         problem
+    }
+}
+
+impl From<DestinationError> for Problem {
+    fn from(fault: DestinationError) -> Self {
+        let text = fault.to_string();
+        match fault {
+            DestinationError::Unknown { .. } => {
+                let mut problems = Problems::default();
+                problems.add("destination", &text, None);
+                problems.into()
+            }
+            DestinationError::Store(fault) => fault.into(),
+        }
     }
 }
 

@@ -131,6 +131,7 @@ async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Finding>, Failu
     checks.push(work::tables(&row, &store).await);
     checks.push(work::dispatchers(&store).await);
     checks.push(work::backlog(&store).await);
+    checks.push(work::reached_nobody(&store).await);
     checks.extend(endpoints::check(config, &store).await);
     checks.push(endpoints::secrets(&store).await);
     checks.push(machine::descriptors(config, &store).await);

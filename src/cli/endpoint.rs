@@ -9,7 +9,8 @@ use super::{Failure, open, output};
 use crate::config::Settings;
 use crate::config::args;
 use crate::model::endpoint::{CircuitState, EndpointState};
-use crate::rules::did_you_mean::nearest;
+use crate::operations::destination::guess_endpoint;
+use crate::operations::endpoint_spec::check_reason;
 use crate::rules::retry::DEFAULT_SCHEDULE;
 use crate::store::{DatabaseRefusal, EndpointRow, Span, Store, StoreError, refusal};
 
@@ -25,6 +26,8 @@ pub(super) async fn run(
         args::EndpointArgs::List(typed) => list(settings, url, typed.json).await,
         args::EndpointArgs::Show(typed) => show(settings, url, &typed).await,
         args::EndpointArgs::Pause(typed) => {
+            let mut settings = settings;
+            check_reason(typed.reason.as_deref(), &mut settings.problems);
             let (store, _) = open(settings, url)?;
             let paused = store.pause_endpoint(&typed.id, typed.reason.as_deref()).await;
             known(&store, &typed.id, paused).await?;
@@ -52,23 +55,22 @@ async fn changed(store: &Store, id: &str, json: bool, is: &str) -> Result<(), Fa
 async fn read(store: &Store, id: &str) -> Result<EndpointRow, Failure> {
     match store.read_endpoint(id).await? {
         Some(row) => Ok(row),
-        None => Err(unknown(store, id).await?),
+        None => Err(unknown(store, id).await),
     }
 }
 
 /// What the database did with an endpoint. If it does not know the endpoint, the failure proposes the nearest name.
 async fn known<T>(store: &Store, id: &str, done: Result<T, StoreError>) -> Result<T, Failure> {
     match done {
-        Err(fault) if refusal(&fault) == Some(DatabaseRefusal::Unknown) => Err(unknown(store, id).await?),
+        Err(fault) if refusal(&fault) == Some(DatabaseRefusal::Unknown) => Err(unknown(store, id).await),
         done => Ok(done?),
     }
 }
 
-async fn unknown(store: &Store, id: &str) -> Result<Failure, StoreError> {
-    let ids = store.list_endpoint_ids(IDS_MAX).await?;
-    let meant = nearest(id, ids.iter().map(String::as_str));
+async fn unknown(store: &Store, id: &str) -> Failure {
+    let meant = guess_endpoint(store, id).await;
     let proposal = meant.map(|meant| format!(", did you mean \"{meant}\"?")).unwrap_or_default();
-    Ok(Failure::Failed(format!("endpoint \"{id}\" does not exist{proposal}")))
+    Failure::Failed(format!("endpoint \"{id}\" does not exist{proposal}"))
 }
 
 async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(), Failure> {
@@ -79,9 +81,6 @@ async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(),
     }
     Ok(output::table(HEADINGS, rows.iter().map(summary))?)
 }
-
-/// Names that are looked through for one that was meant.
-const IDS_MAX: i64 = 100_000;
 
 /// The columns that fit on one screen.
 pub(super) const ENDPOINTS_MAX: i64 = 10_000;

@@ -43,6 +43,7 @@ fn details(row: &EventRow) -> Vec<(&'static str, String)> {
         ("deliveries", output::or_dash(row.deliveries.as_ref())),
         ("open deliveries", output::or_dash(row.open_deliveries.as_ref())),
         ("failed", output::or_dash(row.failed.as_ref())),
+        ("reached nobody", output::or_dash(row.reached_nobody.as_ref())),
         ("key", output::or_dash(row.key.as_ref())),
         ("idempotency key", output::or_dash(row.idempotency_key.as_ref())),
         ("destination", output::or_dash(row.destination.as_ref())),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Failure, headers_json, open, output};
 use crate::config::Settings;
 use crate::config::args;
+use crate::operations::destination::{DestinationError, check_destination};
 use crate::operations::event_spec::EventSpec;
 use crate::store::{DatabaseRefusal, Published, StoreError, one_line, refusal};
 use crate::validation::parse_duration;
@@ -38,6 +39,7 @@ pub(super) async fn run(
     if event.payload == "-" {
         event.payload = read_payload()?;
     }
+    check_destination(&store, &event).await?;
     let Published { event_id, webhook_id, is_repeat } = store.publish(&event).await.map_err(refused)?;
     let id = event_id.get();
     if typed.json {
@@ -56,6 +58,15 @@ fn refused(fault: StoreError) -> Failure {
     match refusal(&fault) {
         Some(DatabaseRefusal::Invalid) => Failure::Usage(one_line(&fault)),
         _ => fault.into(),
+    }
+}
+
+impl From<DestinationError> for Failure {
+    fn from(fault: DestinationError) -> Self {
+        match fault {
+            DestinationError::Unknown { .. } => Self::Failed(format!("destination: {fault}")),
+            DestinationError::Store(fault) => fault.into(),
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Behaviour {
     pub(super) fail_rate: f64,
     pub(super) delay: Duration,
     pub(super) json: bool,
+    /// Whether a body may be printed.
+    pub(super) shows: fn(&[u8]) -> bool,
 }
 
 /// One request, as it is printed.
@@ -93,7 +95,7 @@ async fn receive(State(behaviour): State<Arc<Behaviour>>, headers: HeaderMap, bo
         topic: text("postrider-topic"),
         attempt: text("postrider-attempt"),
         at,
-        body: &String::from_utf8_lossy(&body),
+        body: &if (behaviour.shows)(&body) { String::from_utf8_lossy(&body) } else { "(not shown)".into() },
     };
     let printed = if behaviour.json {
         output::json_line(&received).map(drop)
@@ -144,7 +146,14 @@ fn check(mut settings: Settings, typed: &args::Receive) -> Result<(SocketAddr, B
     let all = || {
         Some((
             address?,
-            Behaviour { secret, status: status?, fail_rate: fail_rate?, delay: delay?, json: typed.json },
+            Behaviour {
+                secret,
+                status: status?,
+                fail_rate: fail_rate?,
+                delay: delay?,
+                json: typed.json,
+                shows: |_| true,
+            },
         ))
     };
     let checked = all();

@@ -2,10 +2,11 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT as they come.
+/// SIGTERM and SIGINT as they come, and SIGHUP if it was asked for.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -14,7 +15,20 @@ impl Signals {
     /// # Errors
     /// When the system refuses.
     pub(super) fn install() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: None,
+        })
+    }
+
+    /// The same, and SIGHUP too: the command has something to take away when its terminal is closed. Others leave SIGHUP alone,
+    /// because `nohup` has it ignored.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn install_with_hangup() -> std::io::Result<Self> {
+        Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::install()? })
     }
 
     /// Waits for the next one and names it.
@@ -22,9 +36,16 @@ impl Signals {
     /// # Cancel safety
     /// A signal is kept for the next call.
     pub(super) async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = hangup => "SIGHUP",
         }
     }
 }

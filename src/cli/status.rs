@@ -105,7 +105,15 @@ fn as_json(now: &Now) -> Value {
 fn tables(now: &Now) -> Vec<Painted> {
     let backlog = &now.backlog;
     let backlog = output::rows(
-        ["UNROUTED", "PENDING", "IN PROGRESS", "FAILED", "OLDEST UNROUTED", "OLDEST DUE"],
+        [
+            "UNROUTED",
+            "PENDING",
+            "IN PROGRESS",
+            "FAILED",
+            "OLDEST UNROUTED",
+            "OLDEST DUE",
+            "REACHED NOBODY 24H",
+        ],
         [[
             backlog.unrouted.to_string(),
             backlog.pending.to_string(),
@@ -113,6 +121,7 @@ fn tables(now: &Now) -> Vec<Painted> {
             backlog.failed.to_string(),
             output::time_or_dash(backlog.oldest_unrouted_at.as_ref()),
             output::time_or_dash(backlog.oldest_due_at.as_ref()),
+            reached_nobody(backlog),
         ]],
     );
     let endpoints = output::rows(endpoint::HEADINGS, now.endpoints.iter().map(endpoint::summary));
@@ -124,6 +133,16 @@ fn tables(now: &Now) -> Vec<Painted> {
     let waits = now.installation.as_ref().and_then(|installation| installation.waits_because.clone());
     let waits = waits.map(|why| output::rows(["NOTHING IS SENT"], [[format!("{why} (postrider adopt)")]]));
     waits.into_iter().chain([backlog, endpoints, dispatchers]).collect()
+}
+
+/// How many events no endpoint got, and how many of them were for an endpoint that does not exist.
+fn reached_nobody(backlog: &BacklogRow) -> String {
+    let BacklogRow { unmatched_24h, unknown_destination_24h, .. } = backlog;
+    let all = (unmatched_24h + unknown_destination_24h).to_string();
+    match unknown_destination_24h {
+        0 => all,
+        some => format!("{all} ({some} unknown destination)"),
+    }
 }
 
 fn dispatcher(row: &DispatcherRow) -> [String; 6] {

@@ -147,9 +147,14 @@ pub enum Command {
         after_help = "Example: postrider receive --listen 127.0.0.1:9000 --secret whsec_... --fail-rate 0.1"
     )]
     Receive(Receive),
-    /// Try everything on this machine: a database if none is given, a dispatcher, a receiver, sample events
-    #[command(after_help = "Example: postrider dev --events 3")]
-    Dev(Dev),
+    /// Try everything on this machine: a private database, a dispatcher, a receiver, sample events
+    #[command(
+        after_help = "Uses a database of yours only if --database-url stands on the command line: DATABASE_URL, the PG... variables and \
+        the file with settings are ignored. In such a database it routes and delivers only events for its own endpoint, dev, and takes \
+        that endpoint and its samples away at the end.\n\n\
+        Example: postrider dev --events 3"
+    )]
+    Dev(Sourced<Dev>),
     /// Print a completion script for a shell
     #[command(after_help = "Example: postrider completions bash > /etc/bash_completion.d/postrider")]
     Completions(Completions),
@@ -258,7 +263,7 @@ pub struct Publish {
     /// Unique key: a repeat inserts nothing
     #[arg(long)]
     pub idempotency_key: Option<String>,
-    /// Deliver to this endpoint alone
+    /// Deliver to this endpoint alone, which must exist
     #[arg(long, value_name = "ENDPOINT")]
     pub destination: Option<String>,
     /// Deliver after this time, not before
@@ -318,6 +323,9 @@ pub struct Dev {
     /// Stop after this many sample events were delivered
     #[arg(long, value_name = "N")]
     pub events: Option<u32>,
+    /// Do not ask before using a database, named by --database-url, that has endpoints or events
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[cfg(test)]

@@ -131,6 +131,7 @@ impl RunConfig {
                 disable_after: disable_after?,
                 retention: retention?,
                 no_migrate,
+                only_endpoint: None,
             };
             Some(Self { dispatcher, api })
         };

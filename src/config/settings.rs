@@ -64,6 +64,25 @@ impl Settings {
         settings
     }
 
+    /// For `postrider dev`: without anything of the environment or the file that names a database or bends the way to one. Returns
+    /// the names of what would have named a database. A database that was named by flag (`is_typed`) keeps the variables that
+    /// log in to it. `has_url` says that `--database-url` or its variable is set.
+    pub fn for_dev(mut self, has_url: bool, is_typed: bool) -> (Self, Vec<String>) {
+        let mut ignored = Vec::new();
+        if has_url && !is_typed {
+            ignored.push("POSTRIDER_DATABASE_URL".to_owned());
+        }
+        let variables = ["DATABASE_URL", "PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"];
+        let is_set = |name: &&str| self.environment.get(name).is_some_and(|value| !value.is_empty());
+        ignored.extend(variables.into_iter().filter(is_set).map(str::to_owned));
+        if self.file.get("database_url").is_some() {
+            ignored.push(format!("database_url in {}", self.file.path().display()));
+        }
+        self.environment = self.environment.without_place(is_typed);
+        self.file = File::default();
+        (self, ignored)
+    }
+
     /// Warns of unknown variables in the environment, once the log is open.
     pub fn warn_of_unknown_variables(&self) {
         for line in environment::unknown_variables() {

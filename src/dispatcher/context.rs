@@ -69,6 +69,8 @@ pub struct Context {
     pub routed_below: AtomicU64,
     /// How many connections had been opened when that was confirmed. A newer one may lead to a server that does not know of it.
     pub routed_as_of: AtomicU64,
+    /// The one endpoint that this dispatcher serves. `None`: all of them.
+    pub only_endpoint: Option<String>,
 }
 
 impl Context {
@@ -90,7 +92,10 @@ impl Context {
     }
 
     /// Goes on with these endpoints. Releases what is queued for endpoints that are not attempted any more.
-    pub async fn use_endpoints(&self, subscriptions: &mut Subscriptions, endpoints: EndpointSet) {
+    pub async fn use_endpoints(&self, subscriptions: &mut Subscriptions, mut endpoints: EndpointSet) {
+        if let Some(only) = &self.only_endpoint {
+            endpoints.endpoints.retain(|endpoint| endpoint.id == *only);
+        }
         *subscriptions = Subscriptions::new(endpoints);
         let unreadable = subscriptions.endpoints().iter().filter_map(|e| Some((&e.id, e.unreadable()?)));
         if let Some((id, fault)) = unreadable.clone().next() {

@@ -28,6 +28,8 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Rows in one statement of tidying.
 const ROWS_MAX: i64 = 1_000;
+/// Fewer rows of events that nobody got cost nothing. A day has 25 hours at most.
+const NOBODY_ROWS_MIN: i64 = 100;
 /// A deleted endpoint's name is kept a day longer than the last of its deliveries.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
 /// A step tidies no longer than this: the deliveries of dead dispatchers do not wait for it. Each statement runs at least once.
@@ -102,6 +104,7 @@ impl Maintenance {
         note(tidying.compact_endpoint_changes().await);
         note(tidying.tally(Tally::Sum).await);
         note(tidying.tally(Tally::Fold).await);
+        note(tidying.compact_reached_nobody().await);
         note(self.seal().await);
         note(self.context.store.forget_secrets().await);
         note(self.context.store.forget_refused().await);
@@ -171,6 +174,14 @@ impl Tidying<'_> {
 
     async fn compact_endpoint_changes(&self) -> Result<(), StoreError> {
         while self.context.store.compact_endpoint_changes(ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+        Ok(())
+    }
+
+    /// Keeps the counts of events that nobody got few.
+    async fn compact_reached_nobody(&self) -> Result<(), StoreError> {
+        let store = &self.context.store;
+        while store.compact_reached_nobody(ROWS_MAX, NOBODY_ROWS_MIN).await? >= ROWS_MAX && self.may_go_on() {
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 
 use crate::model::endpoint::CircuitState;
 use crate::model::outcome::{AttemptResult, NoAnswer, Outcome, Refusal};
+use crate::store::ReachedNobody;
 
 /// From one event on an idle machine to an event that was retried for days.
 const LATENCY_SECONDS: [f64; 20] = [
@@ -28,6 +29,8 @@ pub struct Metrics {
     attempt_duration: Histogram,
     delivery_latency: Histogram,
     routed: Histogram,
+    unknown_destinations: IntCounter,
+    unmatched: IntCounter,
     dispatched: Histogram,
     settled: Histogram,
     lost_claims: IntCounter,
@@ -68,6 +71,7 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let make = Maker(Registry::new());
         let claimed = make.batch_sizes()?;
+        let nobody = make.reached_nobody()?;
         Ok(Self {
             attempts: make.attempts()?,
             attempt_duration: make.histogram(
@@ -82,6 +86,8 @@ impl Metrics {
                 &LATENCY_SECONDS,
             )?,
             routed: claimed.with_label_values(&["route"]),
+            unknown_destinations: nobody.with_label_values(&["destination"]),
+            unmatched: nobody.with_label_values(&["topic"]),
             dispatched: claimed.with_label_values(&["claim"]),
             settled: make.histogram(
                 "postrider_settled_batch_size",
@@ -135,9 +141,11 @@ impl Metrics {
         }
     }
 
-    /// Counts one statement that routed `events`.
-    pub fn routed(&self, events: usize) {
+    /// Counts one statement that routed `events`, some of which no endpoint gets.
+    pub fn routed(&self, events: usize, nobody: ReachedNobody) {
         self.routed.observe(size(events));
+        self.unknown_destinations.inc_by(u64::try_from(nobody.destination).unwrap_or_default());
+        self.unmatched.inc_by(u64::try_from(nobody.topic).unwrap_or_default());
     }
 
     /// Counts one statement that claimed waiting `deliveries`.
@@ -239,6 +247,16 @@ impl Maker {
         let sizes = HistogramVec::new(opts.buckets(BATCH_SIZES.to_vec()), &["stage"])?;
         self.0.register(Box::new(sizes.clone()))?;
         Ok(sizes)
+    }
+
+    fn reached_nobody(&self) -> prometheus::Result<IntCounterVec> {
+        let opts = Opts::new(
+            "postrider_events_reached_nobody_total",
+            "Events that this dispatcher routed and that no endpoint gets: their destination does not exist, or nobody subscribes to their topic.",
+        );
+        let events = IntCounterVec::new(opts, &["why"])?;
+        self.0.register(Box::new(events.clone()))?;
+        Ok(events)
     }
 
     fn circuits(&self) -> prometheus::Result<Circuits> {

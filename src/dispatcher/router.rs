@@ -117,14 +117,15 @@ impl Router {
         let begun = Instant::now();
         let is_safe = self.watermark.is_safe_look(look);
         let found = if is_safe { self.find_unrouted().await? } else { Found::PERHAPS };
-        if found.is_retry_due {
+        let serves_all = self.context.only_endpoint.is_none();
+        if found.is_retry_due && serves_all {
             self.try_refused(subscriptions).await?;
         }
         let plan = if found.is_any {
             let from = self.watermark.start(is_safe);
             let batch_max = (room / self.receivers).clamp(1, BATCH_MAX);
             match self.route_batch(Stretch::from(from), batch_max, subscriptions).await {
-                Err(fault) if is_row_fault(&fault) => {
+                Err(fault) if is_row_fault(&fault) && serves_all => {
                     return Ok(self.route_in_halves(from, batch_max, subscriptions).await?.into());
                 }
                 routed => routed?,
@@ -216,7 +217,8 @@ impl Router {
         subscriptions: &mut Subscriptions,
     ) -> Result<Option<Plan>, StoreError> {
         let store = &self.context.store;
-        let claimed = RouteTx::claim_events(store, stretch, batch_max, self.has_refused).await?;
+        let only = self.context.only_endpoint.as_deref();
+        let claimed = RouteTx::claim_events(store, stretch, batch_max, self.has_refused, only).await?;
         self.route_claimed(claimed, subscriptions).await
     }
 
@@ -226,7 +228,7 @@ impl Router {
         stretch: Stretch,
         subscriptions: &mut Subscriptions,
     ) -> Result<Option<Plan>, StoreError> {
-        let claimed = RouteTx::claim_events(&self.context.store, stretch, 1, false).await?;
+        let claimed = RouteTx::claim_events(&self.context.store, stretch, 1, false, None).await?;
         self.route_claimed(claimed, subscriptions).await
     }
 
@@ -255,7 +257,7 @@ impl Router {
                 return Err(fault);
             }
         };
-        self.context.metrics.routed(plan.rows.events.len());
+        self.context.metrics.routed(plan.rows.events.len(), plan.rows.reached_nobody);
         let bytes = |id| plan.payload_bytes.get(&id).copied().unwrap_or_default();
         let claimed = claimed.into_iter().map(|claimed| (claimed, bytes(claimed.event_id))).collect();
         let loaded = events.iter_mut().filter_map(|event| event.event.take());
@@ -289,6 +291,12 @@ impl Router {
                 if may_wait && !plan.rows.events.is_empty() {
                     break;
                 }
+            }
+            if receivers.is_empty() {
+                let nobody = &mut plan.rows.reached_nobody;
+                let why =
+                    if event.destination.is_some() { &mut nobody.destination } else { &mut nobody.topic };
+                *why += 1;
             }
             plan.payload_bytes.insert(event.id, event.payload_bytes);
             plan.rows.events.push((event.id, receivers.len()));

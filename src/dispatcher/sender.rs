@@ -276,6 +276,9 @@ impl Sender {
         let Some(event) = event else {
             return Report::Unsendable { claimed, why: Unsendable::Deleted };
         };
+        if event.is_test() && claimed.attempt_of_schedule() > 1 {
+            return Report::Unsendable { claimed, why: Unsendable::Tested };
+        }
         let Some((begun, outcome)) = self.ask(&claimed, &endpoint, &event).await else {
             return Report::Released { claimed, begun: false };
         };
@@ -288,7 +291,7 @@ impl Sender {
             "attempt ended: {}",
             outcome.error().unwrap_or("success"),
         );
-        Report::Attempted { claimed, outcome, begun }
+        Report::Attempted { claimed, outcome, begun, is_last: event.is_test() }
     }
 
     /// Sends the request; returns when it began, and its outcome. `None` if it was not begun.

@@ -43,6 +43,8 @@ pub enum Report {
         outcome: Outcome,
         /// When it began.
         begun: Instant,
+        /// Whether there is no further attempt, however this one ended.
+        is_last: bool,
     },
     /// There is nothing to send, or too much: it fails.
     Unsendable {
@@ -157,12 +159,13 @@ impl Settler {
                     batch.has_pending |= unread.status.delay().is_some();
                     batch.attempted.push(unread);
                 }
-                Report::Attempted { claimed, outcome, begun } => {
+                Report::Attempted { claimed, outcome, begun, is_last } => {
                     let verdict = self.verdict(&claimed, &outcome, begun);
-                    batch.has_pending |= matches!(verdict, DeliveryVerdict::RetryIn(_));
                     if matches!(verdict, DeliveryVerdict::Gone(_)) {
                         self.scheduler.set_gone(claimed.endpoint_no);
                     }
+                    let verdict = if is_last { verdict.without_retry() } else { verdict };
+                    batch.has_pending |= matches!(verdict, DeliveryVerdict::RetryIn(_));
                     batch.attempted.push(attempted(&claimed, outcome, begun, verdict));
                 }
             }
@@ -189,8 +192,7 @@ impl Settler {
 /// Judges by the endpoint's retry schedule, or the default one.
 fn verdict(endpoint: Option<&Endpoint>, claimed: &Claimed, outcome: &Outcome) -> DeliveryVerdict {
     let schedule = endpoint.and_then(|e| e.retry_schedule.as_deref()).unwrap_or(&DEFAULT_SCHEDULE);
-    let attempt = claimed.attempt.saturating_sub(claimed.attempts_before);
-    judge(outcome, attempt, schedule, fastrand::f64())
+    judge(outcome, claimed.attempt_of_schedule(), schedule, fastrand::f64())
 }
 
 fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: DeliveryVerdict) -> Attempted {

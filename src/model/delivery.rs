@@ -39,3 +39,10 @@ pub struct Claimed {
     /// Whether the statement that routed its event claimed it at once.
     pub is_newborn: bool,
 }
+
+impl Claimed {
+    /// Number of this attempt, from 1, since the last retry or replay.
+    pub fn attempt_of_schedule(&self) -> u32 {
+        self.attempt.saturating_sub(self.attempts_before)
+    }
+}

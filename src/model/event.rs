@@ -14,6 +14,9 @@ id! {
     EventId(i64)
 }
 
+/// The topic of tests of an endpoint. An event of this topic is attempted once, and never retried by a schedule.
+pub const TEST_TOPIC: &str = "postrider.test";
+
 /// The parts of an event that every attempt sends, whatever the endpoint.
 pub struct Event {
     /// The event.
@@ -37,6 +40,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whether it tests an endpoint: then its first attempt is its last.
+    pub fn is_test(&self) -> bool {
+        self.topic == TEST_TOPIC
+    }
+
     /// How long ago it was inserted, or was to be delivered at the earliest.
     pub fn age(&self) -> Duration {
         self.age_at_load + self.loaded.elapsed()

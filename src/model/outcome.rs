@@ -93,6 +93,9 @@ pub enum Unsendable {
     /// Somebody deleted it.
     #[error("the event was deleted")]
     Deleted,
+    /// It is a test, and had its one attempt, whose outcome was lost.
+    #[error("a test is attempted once, and the outcome of that attempt was lost")]
+    Tested,
     /// Its payload is larger than the operator allows.
     #[error("the payload is too large: {bytes} bytes, --max-payload allows {bytes_max}")]
     TooLarge {

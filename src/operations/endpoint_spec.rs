@@ -48,6 +48,8 @@ const NONE: &str = "none";
 const NEW: &str = "new";
 const PEM_BYTES_MAX: usize = 64 * 1024;
 const DESCRIPTION_CHARS_MAX: usize = 500;
+/// The database cuts off what is longer.
+const REASON_CHARS_MAX: usize = 500;
 const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(5));
 const DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_hours(7 * 24));
 const DELAYS_MAX: usize = 50;
@@ -288,6 +290,17 @@ fn check_description(text: Option<&str>, problems: &mut Problems) {
     if text.is_some_and(|text| text.chars().count() > DESCRIPTION_CHARS_MAX || text.contains('\0')) {
         let expected = format!("needs at most {DESCRIPTION_CHARS_MAX} characters, none of them NUL");
         problems.add("description", &expected, None);
+    }
+}
+
+/// Why an endpoint is paused: any text that the database can store.
+pub fn check_reason(text: Option<&str>, problems: &mut Problems) {
+    if text.is_some_and(|text| text.chars().count() > REASON_CHARS_MAX || text.contains('\0')) {
+        problems.add(
+            "reason",
+            &format!("needs at most {REASON_CHARS_MAX} characters, none of them NUL"),
+            None,
+        );
     }
 }
 

@@ -1,11 +1,13 @@
 //! Tests an endpoint: one event for it alone, through everything that real events go through.
 //!
 //! ```text
-//!  enabled? ──> insert ──> first attempt ── accepted ──> stays, complete
-//!                               └── refused, or none in time ──> event cancelled
+//!  enabled? ──> insert ──> the one attempt ── accepted ──> complete
+//!                               ├── refused ──> failed, with the error that it met
+//!                               └── none in time ──> event cancelled
 //! ```
 //!
-//! A test that does not succeed is cancelled: otherwise it would be retried by the whole schedule, for days.
+//! An event of topic `postrider.test` has one attempt, whoever inserts it and however the caller of the test ends. So it is
+//! never retried for days. The cancelling keeps a test that nobody waits for any more from being sent hours later.
 
 use std::future::Future;
 use std::time::Duration;
@@ -15,11 +17,10 @@ use thiserror::Error;
 
 use crate::model::delivery::DeliveryId;
 use crate::model::endpoint::EndpointState;
-use crate::model::event::EventId;
+use crate::model::event::{EventId, TEST_TOPIC};
 use crate::rules::printable::printable;
 use crate::store::{DeliveryDetail, EndpointRow, EventRow, NewEvent, Status, Store, StoreError};
 
-const TOPIC: &str = "postrider.test";
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
@@ -37,7 +38,7 @@ pub(crate) struct TestedEndpoint {
 pub(crate) enum TestOutcome {
     /// The endpoint accepted the event.
     Accepted(Box<DeliveryDetail>),
-    /// The first attempt failed; the event is cancelled.
+    /// The attempt failed, and so did the event.
     Refused(Box<DeliveryDetail>),
     /// No attempt ended in time; the event is cancelled.
     NoAttempt(NoAttempt),
@@ -112,7 +113,7 @@ pub(crate) async fn test_endpoint(
         () = tokio::time::sleep(wait) => TestOutcome::NoAttempt(why_no_attempt(store, &endpoint, event_id).await?),
         () = stop => TestOutcome::NoAttempt(NoAttempt::Interrupted),
     };
-    if !matches!(outcome, TestOutcome::Accepted(_)) {
+    if matches!(outcome, TestOutcome::NoAttempt(_)) {
         store.cancel(event_id).await?;
     }
     Ok(TestedEndpoint { event_id, outcome })
@@ -131,7 +132,7 @@ fn refuse_unless_enabled(endpoint: &EndpointRow) -> Result<(), TestError> {
 
 async fn insert(store: &Store, endpoint_id: &str) -> Result<EventId, TestError> {
     let event = NewEvent {
-        topic: TOPIC.to_owned(),
+        topic: TEST_TOPIC.to_owned(),
         payload: json!({ "test": true, "endpoint_id": endpoint_id }).to_string(),
         destination: Some(endpoint_id.to_owned()),
         ..NewEvent::default()

@@ -34,6 +34,17 @@ pub enum DeliveryVerdict {
     Gone(Duration),
 }
 
+impl DeliveryVerdict {
+    /// The same where no further attempt is allowed.
+    #[must_use]
+    pub fn without_retry(self) -> Self {
+        match self {
+            Self::Complete => Self::Complete,
+            Self::RetryIn(_) | Self::Gone(_) | Self::Failed => Self::Failed,
+        }
+    }
+}
+
 /// Judges attempt number `attempt` (from 1) by the endpoint's schedule.
 ///
 /// `jitter` is a random number in `0.0..=1.0`; it spreads the scheduled delay over ±20 %. A wait that the endpoint asks for is

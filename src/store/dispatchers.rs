@@ -60,12 +60,14 @@ pub struct DispatcherInfo {
     pub host: String,
     /// How long its lease lasts without renewal.
     pub lease: Duration,
+    /// The one endpoint that it serves. `None`: all of them.
+    pub only_endpoint: Option<String>,
 }
 
 /// The answer to a renewal.
 #[derive(Clone, Copy, Debug)]
 pub struct Renewal {
-    /// Dispatchers with a valid lease, this one included.
+    /// Dispatchers with a valid lease that serve all endpoints, and this one.
     pub live_dispatchers: u32,
     /// Those of them that registered before this one.
     pub earlier_dispatchers: u32,
@@ -92,6 +94,7 @@ impl Store {
                     &millis(who.lease),
                     &wake.mode.as_str(),
                     &wake.reason,
+                    &who.only_endpoint,
                 ],
             )
             .await?;

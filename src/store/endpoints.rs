@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::row::Row;
 use super::statements::{
-    COMPACT_ENDPOINT_CHANGES, DELETE_ENDPOINT, DISABLE_ENDPOINT, FORGET_ENDPOINTS, LIST_ENDPOINT_IDS,
-    LOAD_ENDPOINTS, PAUSE_ENDPOINT, RESUME_ENDPOINT,
+    COMPACT_ENDPOINT_CHANGES, DELETE_ENDPOINT, DISABLE_ENDPOINT, FIND_ENDPOINT, FORGET_ENDPOINTS,
+    LIST_SIMILAR_ENDPOINTS, LOAD_ENDPOINTS, PAUSE_ENDPOINT, RESUME_ENDPOINT,
 };
 use super::views::DeletedEndpoint;
 use super::{Store, StoreError, Written, from_millis, headers, millis};
@@ -38,12 +38,25 @@ impl Store {
         endpoint_set(&self.query(&LOAD_ENDPOINTS, &[]).await?, &self.vault)
     }
 
-    /// `sql/statements/endpoints/list_endpoint_ids.sql`: at most `rows_max`.
+    /// `sql/statements/endpoints/find_endpoint.sql`: whether it exists.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn list_endpoint_ids(&self, rows_max: i64) -> Result<Vec<String>, StoreError> {
-        self.query(&LIST_ENDPOINT_IDS, &[&rows_max]).await?.iter().map(|row| row.get("id")).collect()
+    pub async fn find_endpoint(&self, id: &str) -> Result<bool, StoreError> {
+        self.query_one(&FIND_ENDPOINT, &[&id]).await?.get("is_known")
+    }
+
+    /// `sql/statements/endpoints/list_similar_endpoints.sql`: ids about as long as this one.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a producer may not read them.
+    pub async fn list_similar_endpoints(
+        &self,
+        id: &str,
+        endpoints_max: i64,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = self.query(&LIST_SIMILAR_ENDPOINTS, &[&id, &endpoints_max]).await?;
+        rows.iter().map(|row| row.get("endpoint_id")).collect()
     }
 
     /// `sql/statements/endpoints/compact_endpoint_changes.sql`: how many; as many as `rows_max`: there may be more.

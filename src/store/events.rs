@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::errors::is_taken_id;
 use super::row::Row;
 use super::statements::{
-    FIND_UNROUTED, LIST_REFUSED_EVENTS, LIST_UNROUTED, LOAD_EVENTS, NOTE_RESTORE, PUBLISH, READ_FLOOR,
-    RESTAMP_EVENTS, RESTORE_EVENTS, SAVE_FLOOR,
+    FIND_EVENT, FIND_UNROUTED, LIST_REFUSED_EVENTS, LIST_UNROUTED, LOAD_EVENTS, NOTE_RESTORE, PUBLISH,
+    READ_FLOOR, RESTAMP_EVENTS, RESTORE_EVENTS, SAVE_FLOOR,
 };
 use super::{Store, StoreError, headers, millis};
 use crate::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -53,6 +53,17 @@ pub struct RoutePlan {
     pub events: Vec<(EventId, usize)>,
     /// Every delivery.
     pub births: Vec<(EventId, EndpointNo, InitialState)>,
+    /// Events that no endpoint gets, among the above.
+    pub reached_nobody: ReachedNobody,
+}
+
+/// How many events no endpoint gets, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReachedNobody {
+    /// The destination does not exist.
+    pub destination: i32,
+    /// Nobody subscribes to the topic.
+    pub topic: i32,
 }
 
 /// The state in which a delivery is inserted.
@@ -227,6 +238,14 @@ impl Store {
         let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
         let rows = self.query(&LOAD_EVENTS, &[&ids]).await?;
         rows.iter().map(event).collect()
+    }
+
+    /// `sql/statements/events/find_event.sql`: whether there is an event with this idempotency key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_event(&self, idempotency_key: &str) -> Result<bool, StoreError> {
+        self.query_one(&FIND_EVENT, &[&idempotency_key]).await?.get("is_known")
     }
 
     /// `sql/statements/events/publish.sql`: the new event, or the first one with its idempotency key.

@@ -61,6 +61,13 @@ impl CheckedEndpoint {
         }
     }
 
+    /// The same with one more setting.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.settings.insert(name.to_owned(), value);
+        self
+    }
+
     /// A setting that is a text. `None` if it was not named.
     fn text(&self, name: &str) -> Option<&str> {
         self.settings.get(name).and_then(Value::as_str)

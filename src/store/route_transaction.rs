@@ -21,7 +21,8 @@ pub struct RouteTx<'a> {
 
 impl<'a> RouteTx<'a> {
     /// `sql/statements/events/claim_events.sql`, in a new transaction. `None` if there is nothing to claim; then the transaction has
-    /// ended. With `passes_over` it leaves out events that were refused alone.
+    /// ended. With `passes_over` it leaves out events that were refused alone. With `only_destination` it takes only events for
+    /// that endpoint.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is locked any more.
@@ -30,12 +31,14 @@ impl<'a> RouteTx<'a> {
         stretch: Stretch,
         batch_max: usize,
         passes_over: bool,
+        only_destination: Option<&str>,
     ) -> Result<Option<(Self, Vec<UnroutedEvent>)>, StoreError> {
         let batch_max = i64::try_from(batch_max).unwrap_or(i64::MAX);
         let Stretch { from, until } = stretch;
         let (from_xid, until_xid) = (from.xid.to_string(), until.xid.to_string());
         let tx = Self { store, connection: Some(store.connection().await?) };
-        let params: Params<'_> = &[&from_xid, &from.id, &until_xid, &until.id, &batch_max, &passes_over];
+        let params: Params<'_> =
+            &[&from_xid, &from.id, &until_xid, &until.id, &batch_max, &passes_over, &only_destination];
         let rows = tx.run(&CLAIM_EVENTS, params, Bound::Begins).await;
         let events = rows.and_then(|rows| rows.iter().map(unrouted_event).collect::<Result<Vec<_>, _>>());
         match events {
@@ -72,8 +75,17 @@ impl<'a> RouteTx<'a> {
         let birth_events: Vec<i64> = plan.births.iter().map(|(id, _, _)| id.get()).collect();
         let endpoint_nos: Vec<i32> = plan.births.iter().map(|(_, no, _)| no.get()).collect();
         let delays_ms: Vec<Option<i64>> = plan.births.iter().map(|(_, _, birth)| birth.delay_ms()).collect();
-        let params: Params<'_> =
-            &[&dispatcher.get(), &event_ids, &counts, &birth_events, &endpoint_nos, &delays_ms];
+        let nobody = plan.reached_nobody;
+        let params: Params<'_> = &[
+            &dispatcher.get(),
+            &event_ids,
+            &counts,
+            &birth_events,
+            &endpoint_nos,
+            &delays_ms,
+            &nobody.destination,
+            &nobody.topic,
+        ];
         match self.run(&ROUTE_EVENTS, params, Bound::Commits).await {
             Ok(rows) => {
                 drop(self.connection.take());

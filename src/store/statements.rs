@@ -60,6 +60,11 @@ statements! {
         RETRY_FAILED "retry_failed"
         SETTLE_DELIVERIES "settle_deliveries"
     }
+    "dev" {
+        COUNT_CONTENTS "count_contents"
+        DELETE_SAMPLES "delete_samples"
+        REMOVE_DEAD_DISPATCHERS "remove_dead_dispatchers"
+    }
     "dispatchers" {
         COUNT_HOSTS "count_hosts"
         READ_DISPATCHERS "read_dispatchers"
@@ -71,9 +76,10 @@ statements! {
     "endpoints" {
         DELETE_ENDPOINT "delete_endpoint"
         COMPACT_ENDPOINT_CHANGES "compact_endpoint_changes"
+        FIND_ENDPOINT "find_endpoint"
         FORGET_ENDPOINTS "forget_endpoints"
-        LIST_ENDPOINT_IDS "list_endpoint_ids"
         LIST_ENDPOINTS "list_endpoints"
+        LIST_SIMILAR_ENDPOINTS "list_similar_endpoints"
         LOAD_ENDPOINTS "load_endpoints"
         LOCK_ENDPOINT "lock_endpoint"
         PAUSE_ENDPOINT "pause_endpoint"
@@ -83,6 +89,7 @@ statements! {
     "events" {
         CANCEL "cancel"
         CLAIM_EVENTS "claim_events"
+        FIND_EVENT "find_event"
         FIND_UNROUTED "find_unrouted"
         LIST_UNROUTED "list_unrouted"
         LOAD_EVENTS "load_events"
@@ -136,6 +143,7 @@ statements! {
         SEAL_SECRETS "seal_secrets"
     }
     "statistics" {
+        COMPACT_REACHED_NOBODY "compact_reached_nobody"
         COMPACT_STATS "compact_stats"
         LIST_ENDPOINTS_WITH_STATS "list_endpoints_with_stats"
         MEASURE_BACKLOG "measure_backlog"

@@ -1,6 +1,6 @@
 //! Statements that keep the stored statistics of endpoints few.
 
-use super::statements::{AGGREGATE_STATS, COMPACT_STATS, LIST_ENDPOINTS_WITH_STATS};
+use super::statements::{AGGREGATE_STATS, COMPACT_REACHED_NOBODY, COMPACT_STATS, LIST_ENDPOINTS_WITH_STATS};
 use super::{Statement, Store, StoreError};
 use crate::model::endpoint::EndpointNo;
 
@@ -45,6 +45,14 @@ impl Store {
         endpoints: StatEndpoints<'_>,
     ) -> Result<StatStep, StoreError> {
         self.stat_step(&COMPACT_STATS, rows_max, endpoints).await
+    }
+
+    /// `sql/statements/statistics/compact_reached_nobody.sql`: how many rows it looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the next call goes on.
+    pub async fn compact_reached_nobody(&self, rows_max: i64, rows_min: i64) -> Result<i64, StoreError> {
+        self.query_one(&COMPACT_REACHED_NOBODY, &[&rows_max, &rows_min]).await?.get("looked_at")
     }
 
     /// `sql/statements/statistics/list_endpoints_with_stats.sql`.

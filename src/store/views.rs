@@ -188,6 +188,26 @@ pub struct DeliveryDetail {
     pub attempt_log: Vec<AttemptRow>,
 }
 
+/// Why no endpoint gets an event.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NobodyReason {
+    /// Its destination did not exist.
+    Destination,
+    /// Nobody subscribed to its topic.
+    Topic,
+}
+
+impl fmt::Display for NobodyReason {
+    /// In words, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Destination => "the destination did not exist",
+            Self::Topic => "no endpoint subscribed to the topic",
+        })
+    }
+}
+
 /// An event with its deliveries.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[schema(as = Event)]
@@ -206,6 +226,8 @@ pub struct EventRow {
     pub deliveries: Option<i32>,
     pub open_deliveries: Option<i32>,
     pub failed: Option<i32>,
+    /// Why no endpoint gets it; null if one does, or if it is not routed or was cancelled.
+    pub reached_nobody: Option<NobodyReason>,
     #[schema(format = DateTime)]
     pub created_at: String,
     #[schema(format = DateTime)]
@@ -264,6 +286,10 @@ pub struct BacklogRow {
     pub oldest_unrouted_at: Option<String>,
     #[schema(format = DateTime)]
     pub oldest_due_at: Option<String>,
+    /// Events of the last 24 hours that reached nobody, because no endpoint subscribes to their topic.
+    pub unmatched_24h: i64,
+    /// Events of the last 24 hours that reached nobody, because their destination does not exist.
+    pub unknown_destination_24h: i64,
 }
 
 /// A row of `postrider.dispatcher_status`.

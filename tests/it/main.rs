@@ -16,6 +16,7 @@ mod events {
     mod large_transactions;
     mod listen_connection;
     mod publish_function;
+    mod reached_nobody;
     pub(crate) mod replay;
     mod retention;
     mod retention_obstacles;
@@ -139,14 +140,17 @@ mod security {
 /// Every command and setting, as people use them.
 mod cli {
     mod commands;
+    mod compose;
     mod config_show;
     mod delivery;
     mod dev;
+    mod dev_named;
     pub(crate) mod doctor;
     mod doctor_strangers;
     mod doctor_work;
     mod endpoint;
     mod endpoint_put;
+    mod endpoint_test;
     mod event;
     mod hostile_settings;
     mod receive;
@@ -178,6 +182,7 @@ mod chaos {
 
 /// The project itself: its public contract, its pages, its SQL.
 mod project {
+    mod bounds;
     mod contract;
     mod layers;
     mod metrics_named;

@@ -19,7 +19,8 @@ begin
     perform from postrider.delivery as d where d.event_id = cancel.event_id order by d.id for update;
     update postrider.delivery as d
     set status = 'failed', due_at = null, completed_at = clock_timestamp(), failed_at = clock_timestamp(),
-        cancelled_at = clock_timestamp(), last_error = 'cancelled'
+        -- The error of the last attempt stays.
+        cancelled_at = clock_timestamp(), last_error = coalesce(d.last_error, 'cancelled')
     where d.event_id = cancel.event_id and d.status = 'pending';
     get diagnostics cancelled = row_count;
     update postrider.delivery as d set cancelled_at = clock_timestamp()

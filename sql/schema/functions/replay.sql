@@ -34,6 +34,7 @@ begin
         where o.id > greatest(after_event_id, first_id - 1) and o.id <= coalesce(last_id, 9223372036854775807)
           and o.created_at >= replay.since and o.created_at < replay.until
           and o.status <> 'pending' and o.cancelled_at is null
+          and (o.topic <> 'postrider.test' or replay.topics is not null)
           and case when o.destination is null then o.topic ~ regex
                    else o.destination = target.id and (replay.topics is null or o.topic ~ regex) end
         order by o.id
@@ -79,7 +80,7 @@ end
 $$;
 comment on function postrider.replay(text, timestamptz, timestamptz, text[], bigint, integer, boolean) is
     'Sends an endpoint again every event created from since until before until whose topic matches (topics null: the endpoint''s own). '
-    'Events that it never got are sent too. Deliveries that wait or are under way stay as they are, and so do cancelled ones. Returns '
+    'Events that it never got are sent too. Deliveries that wait or are under way stay as they are, and so do cancelled ones. Tests are sent only where topics asks for them. Returns '
     '(replayed, next_after). If next_after is not null, up_to (10000) events were found: call again with after_event_id => next_after, '
     'each step in a transaction of its own. dry_run only counts. Raises P0002 for an unknown id, 22023 for an invalid argument.';
 revoke all on function postrider.replay(text, timestamptz, timestamptz, text[], bigint, integer, boolean) from public;

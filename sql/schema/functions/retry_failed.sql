@@ -12,12 +12,13 @@ begin
         select d.id
         from postrider.delivery as d
         where d.endpoint_no = target.endpoint_no and d.failed_at >= retry_failed.since and d.cancelled_at is null
+          and not exists (select from postrider.outbox as o where o.id = d.event_id and o.topic = 'postrider.test')
         order by d.failed_at
         limit up_to));
 end
 $$;
 comment on function postrider.retry_failed(text, timestamptz, integer) is
-    'Retries deliveries of an endpoint that failed since a time, the oldest first, except cancelled ones. Returns how many. If it '
+    'Retries deliveries of an endpoint that failed since a time, the oldest first, except cancelled ones and tests. Returns how many. If it '
     'returns up_to (10000), there may be more: call again, in a transaction of its own. Raises P0002 for an unknown id, 22023 for an '
     'invalid argument.';
 revoke all on function postrider.retry_failed(text, timestamptz, integer) from public;

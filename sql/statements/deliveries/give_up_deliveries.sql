@@ -23,7 +23,9 @@ with free as materialized (
         due_at = null,
         completed_at = clock_timestamp(),
         failed_at = clock_timestamp(),
-        last_error = case when f.is_cancelled then 'cancelled' else 'the endpoint was deleted' end
+        -- The error of the last attempt stays.
+        last_error = case when f.is_cancelled then coalesce(d.last_error, 'cancelled')
+                          else coalesce(d.last_error || '; then ', '') || 'the endpoint was deleted' end
     from free as f
     where d.id = f.id
       and (f.event_id in (select e.id from free_event as e)

@@ -1,7 +1,7 @@
 -- does:   locks the first unrouted events of a stretch of the order, for the transaction that routes them
 -- params: $1 from_xid text (an xid8), $2 from_id bigint, $3 until_xid text (an xid8), $4 until_id bigint: both ends are
 --         included; $5 batch_max bigint 1..=1000; $6 passes_over boolean: leaves out events that the database refused (false if
---         there are none)
+--         there are none); $7 only_destination text or null: only events for this endpoint
 -- rows:   id, created_xid text, topic, destination, delay_ms (bigint, null: at once), payload_bytes int, endpoint_version
 --         bigint; webhook_id, headers, payload, created_at, since, now: as in load_events; webhook_id and payload are null
 --         where the payload is not small; in order of (created_xid, id), at most batch_max; served by outbox_by_transaction
@@ -17,6 +17,7 @@ with claimed as materialized (
       and o.status = 'pending'
       and (not $6::boolean or not exists (
             select from postrider.refused as r where r.stage = 'route' and r.id = o.id))
+      and ($7::text is null or o.destination = $7)
     order by o.created_xid, o.id
     limit $5::bigint
     for update skip locked

@@ -17,6 +17,8 @@ from (
            o.deliveries,
            o.open_deliveries,
            o.failed,
+           case when o.deliveries = 0 and o.cancelled_at is null then
+               case when o.destination is null then 'topic' else 'destination' end end as reached_nobody,
            o.created_at,
            o.completed_at,
            o.cancelled_at,

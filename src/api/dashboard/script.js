@@ -66,6 +66,8 @@ function showBacklog(backlog) {
     ["In progress", count(backlog.in_progress)],
     ["Failed", count(backlog.failed), backlog.failed > 0 ? "bad" : ""],
     ["Oldest due", ago(backlog.oldest_due_at)],
+    ["Reached nobody 24 h", count(backlog.unmatched_24h + backlog.unknown_destination_24h)],
+    ["Unknown destination 24 h", count(backlog.unknown_destination_24h), backlog.unknown_destination_24h > 0 ? "bad" : ""],
   ].map(([name, value, kind]) => element("div", "", element("dt", "", name), element("dd", kind || "", value))));
 }
 
@@ -84,6 +86,12 @@ function showEndpoints({ data, next_cursor }) {
   ])), 7, "none yet");
 }
 
+// The error of the last attempt is worth more than that the event was cancelled after it.
+function why(d) {
+  const error = d.last_error ?? (d.cancelled_at ? "cancelled" : "–");
+  return d.cancelled_at && error !== "cancelled" ? `${error}; then cancelled` : error;
+}
+
 function showFailures(deliveries) {
   fill("failures", deliveries.map((d) => row([
     moment(d.failed_at || d.cancelled_at),
@@ -92,7 +100,7 @@ function showFailures(deliveries) {
     cell(d.event_id, "number"),
     cell(d.id, "number"),
     cell(count(d.attempts), "number"),
-    cell(d.cancelled_at ? "cancelled" : d.last_error ?? "–", "text"),
+    cell(why(d), "text"),
   ])), 7, "none");
 }
 

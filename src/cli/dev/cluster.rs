@@ -1,20 +1,16 @@
 //! A private PostgreSQL cluster for as long as this process lives. `scripts/cluster` guards it. It takes the cluster down when its
 //! stdin closes, however this process ends.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
+use super::token;
 use crate::cli::Failure;
-use crate::model::random::random;
 
 const GUARD: &str = include_str!("../../../scripts/cluster");
 const START_DEADLINE: Duration = Duration::from_secs(90);
@@ -35,7 +31,12 @@ impl Cluster {
                     .to_owned(),
             ));
         };
-        let mut guard = Command::new("sh")
+        let mut command = Command::new("sh");
+        // Variables of libpq would lead its programs elsewhere, or set them up otherwise.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
+            command.env_remove(name);
+        }
+        let mut guard = command
             .args(["-c", GUARD, "cluster"])
             .arg(&binaries)
             .stdin(Stdio::piped())
@@ -64,9 +65,7 @@ impl Cluster {
         let url = Url::parse(&self.url).map_err(anyhow::Error::from)?;
         let passfile = url.query_pairs().find(|(name, _)| name == "passfile").map(|(_, path)| path);
         let path = Path::new(passfile.as_deref().unwrap_or_default()).with_file_name("api-token");
-        let token = BASE64.encode(random::<32>().map_err(anyhow::Error::from)?);
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        writeln!(file, "{token}")?;
+        token::write_token(&path)?;
         Ok(path.display().to_string())
     }
 

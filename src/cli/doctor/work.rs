@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Finding;
 use crate::cli::count;
-use crate::store::{DispatcherRow, Lateness, ServerRow, Store, TableRow, WakeMode, WakeState};
+use crate::store::{BacklogRow, DispatcherRow, Lateness, ServerRow, Store, TableRow, WakeMode, WakeState};
 
 const TABLES: &str = "tables";
 /// Fewer dead rows cost nothing, whatever their share.
@@ -106,6 +106,29 @@ pub(super) async fn backlog(store: &Store) -> Finding {
         );
     }
     Finding::ok(NAME, "nothing is late")
+}
+
+/// Events that no endpoint got. One that names its endpoint was meant for somebody; a topic may be for nobody on purpose.
+pub(super) async fn reached_nobody(store: &Store) -> Finding {
+    const NAME: &str = "events without receiver";
+    let BacklogRow { unmatched_24h, unknown_destination_24h, .. } = match store.read_backlog().await {
+        Ok(backlog) => backlog,
+        Err(fault) => return Finding::broken(NAME, &fault),
+    };
+    let unmatched = match unmatched_24h {
+        0 => "every topic of the last 24 hours has a subscriber".to_owned(),
+        some => format!("{} of the last 24 hours matched no endpoint", count(some, "event", "events")),
+    };
+    if unknown_destination_24h == 0 {
+        return Finding::ok(NAME, unmatched);
+    }
+    let number = count(unknown_destination_24h, "event", "events");
+    Finding::warn(
+        NAME,
+        format!("{number} of the last 24 hours named a destination that does not exist; {unmatched}"),
+        "select id, topic, destination from postrider.outbox where deliveries = 0 and destination is not null and created_at > \
+         now() - interval '1 day'; put the endpoint, then: postrider replay ENDPOINT --since 24h",
+    )
 }
 
 fn whole_seconds(age: Duration) -> humantime::FormattedDuration {

@@ -45,6 +45,28 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Without the variables that say where a database is or how its sessions are set up. Those that log in stay `with_login`.
+    #[must_use]
+    pub fn without_place(&self, with_login: bool) -> Self {
+        const OF_THE_USER: [&str; 3] = ["HOME", "USER", "LOGNAME"];
+        const OF_A_LOGIN: [&str; 11] = [
+            "PGUSER",
+            "PGPASSWORD",
+            "PGPASSFILE",
+            "PGSERVICEFILE",
+            "PGSYSCONFDIR",
+            "PGCONNECT_TIMEOUT",
+            "PGSSLMODE",
+            "PGSSLROOTCERT",
+            "PGSSLCERT",
+            "PGSSLKEY",
+            "PGCHANNELBINDING",
+        ];
+        let stays = |name: &str| OF_THE_USER.contains(&name) || (with_login && OF_A_LOGIN.contains(&name));
+        let kept = self.0.iter().filter(|(name, _)| stays(name));
+        kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// The home directory.
     pub(super) fn home(&self) -> Option<&str> {
         self.get("HOME").filter(|home| !home.is_empty())

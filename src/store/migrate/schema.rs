@@ -103,6 +103,7 @@ const OBJECTS: &[File] = objects! {
     function "event_with_key"
     function "publish"
     function "insert_new_event"
+    function "has_endpoint"
     function "routed_below"
     function "note_restore"
     function "why_not_at_home"

@@ -293,20 +293,6 @@ async fn a_test_shows_what_the_endpoint_answered() {
 }
 
 #[tokio::test]
-async fn a_test_that_fails_is_not_retried() {
-    let (database, receiver, dispatcher) = one_endpoint("", &[]).await;
-    receiver.answer(503);
-    let api = Api::of(&dispatcher).await;
-
-    let tested = api.post("/v1/endpoints/one/test?wait=50s").await.json();
-
-    assert_eq!(tested["attempt_log"][0]["error"], "status 503");
-    database
-        .assert_row("select distinct status from postrider.delivery_status", json!({"status": "failed"}))
-        .await;
-}
-
-#[tokio::test]
 async fn a_test_without_an_attempt_in_time_says_why_and_is_not_retried() {
     let (database, receiver, dispatcher) = one_endpoint("", &[]).await;
     receiver.hold();

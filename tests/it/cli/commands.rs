@@ -44,6 +44,7 @@ async fn publish_reads_stdin_for_a_dash() {
 #[tokio::test]
 async fn publish_stores_all_that_is_said_of_an_event() {
     let database = Database::new().await;
+    database.put_endpoint("one", "https://example.com/", "", "").await;
     let args = [
         "publish",
         "order.created",
@@ -239,7 +240,7 @@ async fn status_shows_backlog_endpoints_and_dispatchers_as_json() {
     assert!(matches!(times, (Some(Value::String(_)), Some(Value::String(_)))), "{times:?}");
     assert_eq!(
         status["backlog"],
-        json!({ "unrouted": 1, "pending": 0, "in_progress": 0, "failed": 0, "oldest_unrouted_at": null, "oldest_due_at": null })
+        json!({ "unrouted": 1, "pending": 0, "in_progress": 0, "failed": 0, "oldest_unrouted_at": null, "unmatched_24h": 0, "unknown_destination_24h": 0, "oldest_due_at": null })
     );
     assert_eq!(
         status["dispatchers"],

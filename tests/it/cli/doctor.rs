@@ -33,6 +33,7 @@ async fn a_healthy_installation_passes_every_check() {
         "tables",
         "dispatchers",
         "backlog",
+        "events without receiver",
         "endpoints",
         "secrets",
         "file descriptors",

@@ -187,11 +187,11 @@ async fn a_test_that_is_refused_is_a_failure_and_is_not_retried() {
     assert!(output.stdout.contains("503") && output.stdout.contains("busy"), "{}", output.stdout);
     database
         .assert_row(
-            "select status, cancelled_at is not null as is_cancelled from postrider.outbox",
-            json!({"status": "failed", "is_cancelled": true}),
+            "select status, attempts, last_error from postrider.delivery_status",
+            json!({"status": "failed", "attempts": 1, "last_error": "status 503"}),
         )
         .await;
-    assert_eq!(database.count("pending").await, 0);
+    database.assert_row("select status from postrider.outbox", json!({"status": "failed"})).await;
 }
 
 #[tokio::test]

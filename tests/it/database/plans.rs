@@ -8,8 +8,8 @@ use crate::support::{Database, Dispatcher, Receiver, connect, set_up};
 
 /// Statements of the hot path, and the one that all events meet when they are old; arguments for them.
 const HOT_PATH: [(&str, &str); 9] = [
-    ("claim_events", "('0', 0, '18446744073709551615', 9223372036854775807, 500, true)"),
-    ("route_events", "(1, '{20001}', '{1}', '{20001}', '{1}', '{null}')"),
+    ("claim_events", "('0', 0, '18446744073709551615', 9223372036854775807, 500, true, null)"),
+    ("route_events", "(1, '{20001}', '{1}', '{20001}', '{1}', '{null}', 1, 1)"),
     ("find_unrouted", "('0', 0)"),
     ("find_due", ""),
     ("claim_deliveries", "(1, '{1}', '{500}', '{0}', true)"),
@@ -116,8 +116,8 @@ async fn a_batch_of_one_claims_one_event_under_every_plan() {
         client.batch_execute(forced).await.unwrap();
         let tx = client.transaction().await.unwrap();
 
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [&"0", &0_i64, &"18446744073709551615", &i64::MAX, &1_i64, &true];
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+            [&"0", &0_i64, &"18446744073709551615", &i64::MAX, &1_i64, &true, &None::<&str>];
         let claimed = tx.query(sql("claim_events"), &params).await.unwrap();
 
         let free = "select count(*) from (

@@ -50,7 +50,7 @@ async fn a_waiting_delivery_of_a_cancelled_event_is_given_up() {
                     o.cancelled_at is not null as is_event_cancelled
              from postrider.delivery_status as d join postrider.outbox as o on o.id = d.event_id",
             json!({
-                "delivery_status": "failed", "is_delivery_cancelled": true, "last_error": "cancelled",
+                "delivery_status": "failed", "is_delivery_cancelled": true, "last_error": "status 500",
                 "event_status": "failed", "failed": 1, "is_event_cancelled": true
             }),
         )

@@ -50,8 +50,8 @@ enum Expected {
     Arrives,
     /// It is given up without an attempt, for this reason.
     GivenUp(&'static str),
-    /// It is complete, and nobody was to receive it.
-    Nobody,
+    /// It is failed, because the endpoint that it was for does not exist.
+    Nowhere,
     /// It is not due for a long time.
     Waits,
 }
@@ -171,7 +171,7 @@ fn is_so(
         Expected::GivenUp(why) => {
             status == "failed" && *attempts == 0 && error.as_deref() == Some(why) && received.is_none()
         }
-        Expected::Nobody => (status.as_str(), *deliveries) == ("complete", 0) && received.is_none(),
+        Expected::Nowhere => (status.as_str(), *deliveries) == ("failed", 0) && received.is_none(),
         Expected::Waits => status == "in_progress" && *attempts == 0 && received.is_none(),
     }
 }

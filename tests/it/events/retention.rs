@@ -77,7 +77,8 @@ async fn failed_events_are_kept_longer_and_unfinished_ones_for_ever() {
 
 #[tokio::test]
 async fn an_event_that_was_not_finished_when_it_was_looked_at_is_deleted_later() {
-    let (database, _receiver, _dispatcher) = one_endpoint("", &SHORT_RETENTION).await;
+    let flags = [&SHORT_RETENTION[..], &["--retain-failed", "1m"]].concat();
+    let (database, _receiver, _dispatcher) = one_endpoint("", &flags).await;
     database.execute("select postrider.pause_endpoint('one')").await;
     let waiting = database.insert("waiting", "{}").await;
     database

@@ -41,6 +41,7 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
                 "execute on function are_headers_valid",
                 "execute on function bell_key",
                 "execute on function event_with_key",
+                "execute on function has_endpoint",
                 "execute on function insert_new_event",
                 "execute on function publish",
                 "execute on function ring",

@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::Expected::{Arrives, GivenUp, Nobody, Refused, Waits};
+use super::Expected::{Arrives, GivenUp, Nowhere, Refused, Waits};
 use super::{Hostile, Kind, PAYLOAD_BYTES_MAX, Row};
 
 pub(super) fn kinds() -> Vec<Kind> {
@@ -208,10 +208,11 @@ fn states() -> Vec<Kind> {
         Kind {
             number: "H16",
             trials: vec![
-                (Hostile::Row(Row { destination: Some("no-such-endpoint"), ..row() }), Nobody),
+                (Hostile::Row(Row { destination: Some("no-such-endpoint"), ..row() }), Nowhere),
                 (Hostile::Row(Row { destination: Some(""), ..row() }), Refused(SqlState::CHECK_VIOLATION)),
             ],
-            note: "what nobody is to receive is complete, with deliveries = 0: a producer may be deployed before the endpoint is put. \
+            note: "what was for an endpoint that does not exist is failed, with deliveries = 0, and counted: \
+                   `events::reached_nobody::an_event_whose_destination_does_not_exist_is_failed_and_counted_whatever_the_reason`; a producer may be deployed before the endpoint is put, and a replay sends it then. \
                    What waits for a deleted one is given up: `endpoints::deletion::what_waits_for_a_deleted_endpoint_is_given_up`",
         },
     ]
