@@ -43,19 +43,19 @@ use self::pool::{Opener, Pool, PoolError};
 use self::row::Row;
 use crate::rules::encryption::Vault;
 
-pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures, Written};
+pub use circuits::{Circuit, CircuitRow, ClosedCircuit, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{
     Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, NextStatus, Settled,
 };
-pub use dispatchers::{DispatcherInfo, Renewal, WakeMode, WakeState};
+pub use dispatchers::{DispatcherInfo, DispatcherState, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
 pub use errors::{
     DatabaseRefusal, is_data_fault, is_duplicate, is_lock_timeout, is_permanent, is_row_fault, one_line,
     refusal,
 };
 pub use events::{InitialState, NewEvent, Position, RoutePlan, Stretch, Unrouted, UnroutedEvent};
-pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
+pub use health::{Lateness, OldTransaction, Overdue, ServerRow, TableRow};
 pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};
 pub use metrics::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
 pub use migrate::{
@@ -75,7 +75,7 @@ pub use stats::{StatEndpoints, StatStep};
 pub use status::DeliveryFilter;
 pub use views::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
-    DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
+    DispatcherRow, EndpointCounts, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
 };
 
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.

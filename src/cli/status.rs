@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::ago::Now;
 use super::output::Painted;
 use super::{Failure, endpoint, open, output};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
-use crate::store::{BacklogRow, DispatcherRow, EndpointRow, Store};
+use crate::model::endpoint::EndpointHealth;
+use crate::store::{BacklogRow, DispatcherRow, DispatcherState, EndpointCounts, EndpointRow, Store};
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -81,27 +83,32 @@ impl Drop for Screen {
 }
 
 /// Everything that is shown.
-struct Now {
+struct Picture {
     backlog: BacklogRow,
+    counts: EndpointCounts,
+    /// Those that somebody has to look at come first.
     endpoints: Vec<EndpointRow>,
     dispatchers: Vec<DispatcherRow>,
+    now: Now,
 }
 
-async fn read(store: &Store) -> Result<Now, Failure> {
-    Ok(Now {
+async fn read(store: &Store) -> Result<Picture, Failure> {
+    Ok(Picture {
         backlog: store.read_backlog().await?,
-        endpoints: store.list_endpoints(None, endpoint::ENDPOINTS_MAX).await?,
+        counts: store.count_endpoints().await?,
+        endpoints: store.list_endpoints_by_trouble(endpoint::ENDPOINTS_MAX).await?,
         dispatchers: store.read_dispatchers().await?,
+        now: Now::read(store).await?,
     })
 }
 
-fn as_json(now: &Now) -> Value {
-    let Now { backlog, endpoints, dispatchers } = now;
-    json!({ "backlog": backlog, "endpoints": endpoints, "dispatchers": dispatchers })
+fn as_json(picture: &Picture) -> Value {
+    let Picture { backlog, counts, endpoints, dispatchers, now: _ } = picture;
+    json!({ "backlog": backlog, "endpoint_counts": counts, "endpoints": endpoints, "dispatchers": dispatchers })
 }
 
-fn tables(now: &Now) -> [Painted; 3] {
-    let backlog = &now.backlog;
+fn tables(picture: &Picture) -> [Painted; 4] {
+    let Picture { backlog, counts, endpoints, dispatchers, now } = picture;
     let backlog = output::rows(
         ["UNROUTED", "PENDING", "IN PROGRESS", "FAILED", "OLDEST UNROUTED", "OLDEST DUE"],
         [[
@@ -109,23 +116,27 @@ fn tables(now: &Now) -> [Painted; 3] {
             backlog.pending.to_string(),
             backlog.in_progress.to_string(),
             backlog.failed.to_string(),
-            output::time_or_dash(backlog.oldest_unrouted_at.as_ref()),
-            output::time_or_dash(backlog.oldest_due_at.as_ref()),
+            now.relative(backlog.oldest_unrouted_at.as_ref()),
+            now.relative(backlog.oldest_due_at.as_ref()),
         ]],
     );
-    let endpoints = output::rows(endpoint::HEADINGS, now.endpoints.iter().map(endpoint::summary));
-    let dispatchers = output::rows(
-        ["DISPATCHER", "HOST", "VERSION", "STATE", "WAKE", "STARTED"],
-        now.dispatchers.iter().map(dispatcher),
+    let counts = output::rows(
+        ["HEALTHY", "FAILING", "DOWN", "PAUSED", "DISABLED"],
+        [EndpointHealth::ALL.map(|health| counts.of(health).to_string())],
     );
-    [backlog, endpoints, dispatchers]
+    let endpoints = output::rows(endpoint::HEADINGS, endpoints.iter().map(|row| endpoint::summary(row, now)));
+    let dispatchers = output::rows(
+        ["DISPATCHER", "HOST", "VERSION", "STATE", "LAST SEEN", "WAKE", "STARTED"],
+        dispatchers.iter().map(|row| dispatcher(row, now)),
+    );
+    [backlog, counts, endpoints, dispatchers]
 }
 
-fn dispatcher(row: &DispatcherRow) -> [String; 6] {
-    let state = match (row.is_live, row.is_leader) {
-        (false, _) => "dead",
-        (true, true) => "leads",
-        (true, false) => "runs",
+fn dispatcher(row: &DispatcherRow, now: &Now) -> [String; 7] {
+    let state = match row.state {
+        DispatcherState::Live if row.is_leader => "leads".to_owned(),
+        DispatcherState::Live => "runs".to_owned(),
+        state @ (DispatcherState::Silent | DispatcherState::Gone) => state.to_string(),
     };
     let wake = match &row.wake_reason {
         Some(why) => format!("{}: {why}", row.wake_mode),
@@ -135,8 +146,9 @@ fn dispatcher(row: &DispatcherRow) -> [String; 6] {
         row.id.to_string(),
         row.host.clone(),
         row.version.clone(),
-        state.to_owned(),
+        state,
+        now.relative(Some(&row.last_seen_at)),
         wake,
-        output::time(&row.started_at),
+        now.relative(Some(&row.started_at)),
     ]
 }

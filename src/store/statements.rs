@@ -69,6 +69,7 @@ statements! {
         DELETE_ENDPOINT "delete_endpoint"
         COMPACT_ENDPOINT_CHANGES "compact_endpoint_changes"
         FORGET_ENDPOINTS "forget_endpoints"
+        COUNT_ENDPOINTS "count_endpoints"
         LIST_ENDPOINTS "list_endpoints"
         LOAD_ENDPOINTS "load_endpoints"
         LOCK_ENDPOINT "lock_endpoint"

@@ -1,7 +1,9 @@
 create or replace function postrider.pause_endpoint(id text, inout reason text default null, out endpoint_id text, out state text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    update postrider.endpoint as e set state = 'paused', reason = left(pause_endpoint.reason, 500), changed_at = now()
+    update postrider.endpoint as e
+    set state = 'paused', reason = left(pause_endpoint.reason, 500), changed_at = now(),
+        paused_at = case when e.state = 'paused' then e.paused_at else clock_timestamp() end
     where e.id = pause_endpoint.id and e.state <> 'deleted'
     returning e.reason, e.id, e.state into pause_endpoint.reason, endpoint_id, pause_endpoint.state;
     if not found then

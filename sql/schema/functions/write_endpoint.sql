@@ -6,7 +6,7 @@ create or replace function postrider.write_endpoint(
 #variable_conflict use_column
 declare
     -- Columns that a put leaves as they are.
-    no_settings constant text[] := '{endpoint_no,id,state,reason,created_at,changed_at,disabled_at}';
+    no_settings constant text[] := '{endpoint_no,id,state,reason,created_at,changed_at,disabled_at,paused_at}';
     old     postrider.endpoint;
     given   postrider.endpoint;
     new     postrider.endpoint;
@@ -86,6 +86,7 @@ begin
     new.created_at := old.created_at;
     new.changed_at := old.changed_at;
     new.disabled_at := old.disabled_at;
+    new.paused_at := old.paused_at;
     -- Secrets are shown to nobody again, so a put that does not name them keeps them: who reads, changes and puts back loses nothing.
     new.secret := coalesce(given.secret, old.secret);
     new.auth := nullif(coalesce(given.auth, old.auth), 'none');

@@ -8,7 +8,7 @@ select unrouted.unrouted,
 from (select count(*) as unrouted, min(o.created_at) as oldest_unrouted_at
       from postrider.outbox as o
       where o.created_xid >= postrider.routed_below() and o.status = 'pending') as unrouted
-cross join (select count(*) as pending, min(d.due_at) as oldest_due_at
+cross join (select count(*) as pending, (select min(v.due_at) from postrider.overdue as v) as oldest_due_at
             from postrider.delivery as d where d.due_at is not null) as waiting;
 comment on view postrider.backlog is 'One row: the remaining work.';
 comment on column postrider.backlog.unrouted is 'Events not yet routed.';
@@ -16,6 +16,8 @@ comment on column postrider.backlog.pending is 'Deliveries that wait, for a slot
 comment on column postrider.backlog.in_progress is 'Deliveries that a dispatcher holds.';
 comment on column postrider.backlog.failed is 'Deliveries given up or cancelled, until their retention ends.';
 comment on column postrider.backlog.oldest_unrouted_at is 'When the oldest unrouted event was inserted.';
-comment on column postrider.backlog.oldest_due_at is 'When the first waiting delivery was or will be due.';
+comment on column postrider.backlog.oldest_due_at is
+    'Since when the most overdue delivery is due; null if none is overdue. A delivery that waits on purpose is not overdue: for a retry, '
+    'for deliver_after, for a paused or disabled endpoint, for a probe.';
 revoke all on postrider.backlog from public;
 grant select on postrider.backlog to postrider_reader, postrider_dispatcher;

@@ -132,6 +132,10 @@ impl CircuitBreaker {
     /// An attempt ended.
     pub(super) fn note(&mut self, seen: &Observation) {
         let is_probe = self.take_probe(seen.delivery_id);
+        if seen.health != Health::Well {
+            self.unrecorded.attempts = self.unrecorded.attempts.saturating_add(1);
+            self.unrecorded.error.clone_from(&seen.error);
+        }
         match seen.health {
             Health::Well => self.note_success(),
             Health::Answers => {
@@ -282,6 +286,7 @@ mod tests {
             health,
             is_answer,
             retry_after: None,
+            error: None,
         });
     }
 
