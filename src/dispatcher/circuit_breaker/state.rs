@@ -133,8 +133,7 @@ impl CircuitBreaker {
     pub(super) fn note(&mut self, seen: &Observation) {
         let is_probe = self.take_probe(seen.delivery_id);
         if seen.health != Health::Well {
-            self.unrecorded.attempts = self.unrecorded.attempts.saturating_add(1);
-            self.unrecorded.error.clone_from(&seen.error);
+            self.unrecorded.count_failure(seen.error.as_ref());
         }
         match seen.health {
             Health::Well => self.note_success(),

@@ -45,6 +45,12 @@ impl Unrecorded {
         })
     }
 
+    /// Counts a failed attempt, whatever the answer, and keeps why it failed.
+    pub(super) fn count_failure(&mut self, error: Option<&String>) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.error = error.cloned();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         !self.has_succeeded && self.failing_since.is_none()
     }
