@@ -37,7 +37,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::dispatcher::circuit_breaker::CircuitRecorder;
+use crate::dispatcher::circuit_breaker::{CircuitRecorder, HealthLog};
 use crate::dispatcher::context::Context;
 use crate::dispatcher::database_health::{DatabaseHealth, Stage};
 use crate::dispatcher::lease::{Lease, Renewer};
@@ -320,6 +320,7 @@ impl Dispatcher {
             metrics: Arc::clone(metrics),
             database_health: Arc::clone(database_health),
             disable_after: self.config.disable_after,
+            health_log: HealthLog::new(),
         };
         // The recorder stops after the settler, which reports the last outcomes.
         let stop = self.stop_upkeep.clone();

@@ -30,7 +30,7 @@
 //! | [`sinks`] | one attempt: request, signature, address rules | model, rules |
 //! | [`dispatcher`] | wake, route, claim, send, settle | model, rules, store, sinks |
 //! | [`operations`] | what command line and API both do | model, rules, validation, store, sinks |
-//! | [`telemetry`] | log, metrics page | rules, store, dispatcher |
+//! | [`telemetry`] | log, metrics page | model, rules, store, dispatcher |
 //! | [`config`] | flags, environment and file become one checked configuration | model, rules, validation, store, sinks, dispatcher, operations, telemetry |
 //! | [`api`] | the admin API and the dashboard | model, rules, validation, store, sinks, dispatcher, operations, telemetry, config |
 //! | [`cli`] | the commands, and the process of `postrider run` | model, rules, validation, store, dispatcher, operations, telemetry, config, api |
@@ -153,6 +153,7 @@ pub mod api {
 /// The commands.
 pub mod cli {
     mod adopt;
+    mod ago;
     mod command;
     mod config;
     mod delivery;

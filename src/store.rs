@@ -46,13 +46,13 @@ use self::pool::{Opener, Pool, PoolError};
 use self::row::Row;
 use crate::rules::encryption::Vault;
 
-pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures, Written};
+pub use circuits::{Circuit, CircuitRow, ClosedCircuit, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{
     Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, NextStatus, Settled,
 };
 pub use dev::{Contents, Samples};
-pub use dispatchers::{DispatcherInfo, Renewal, WakeMode, WakeState};
+pub use dispatchers::{DispatcherInfo, DispatcherState, Renewal, WakeMode, WakeState};
 pub use endpoints::EndpointSet;
 pub use errors::{
     DatabaseRefusal, is_data_fault, is_duplicate, is_lock_timeout, is_outage, is_permanent, is_read_only,
@@ -61,7 +61,7 @@ pub use errors::{
 pub use events::{
     InitialState, NewEvent, Position, Published, ReachedNobody, RoutePlan, Stretch, Unrouted, UnroutedEvent,
 };
-pub use health::{Lateness, OldTransaction, ServerRow, TableRow};
+pub use health::{Lateness, OldTransaction, Overdue, ServerRow, TableRow};
 pub use installation::{Adopted, Adoption, InstallationRow};
 pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};
 pub use metrics::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
@@ -84,7 +84,7 @@ pub use stats::{StatEndpoints, StatStep};
 pub use status::DeliveryFilter;
 pub use views::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
-    DispatcherRow, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
+    DispatcherRow, EndpointCounts, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
 };
 
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.

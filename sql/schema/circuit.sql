@@ -1,17 +1,18 @@
 -- The circuit breakers. They have no foreign key to the endpoint, because an insert would wait for a transaction that has locked the
 -- endpoint's row. forget_endpoints deletes orphaned rows instead.
 create table postrider.circuit (
-    endpoint_no   integer     primary key,
-    state         text        not null default 'closed' check (state in (
+    endpoint_no     integer     primary key,
+    state           text        not null default 'closed' check (state in (
         'closed',      -- deliveries are attempted
         'open',        -- too many attempts in a row got no answer: deliveries wait for probe_at
         'half_open')), -- a dispatcher probes it with one delivery
-    failures      integer     not null check (failures >= 0),
-    failed_probes integer     not null default 0 check (failed_probes >= 0),
-    failing_since timestamptz not null,
-    changed_at    timestamptz not null,
-    probe_at      timestamptz,
-    probe_by      bigint,
+    failures        integer     not null check (failures >= 0),
+    failed_probes   integer     not null default 0 check (failed_probes >= 0),
+    failing_since   timestamptz not null,
+    changed_at      timestamptz not null,
+    probe_at        timestamptz,
+    probe_by        bigint,
+    failed_attempts bigint      not null default 0 check (failed_attempts >= 0),
     constraint open_is_probed check ((state = 'closed') = (probe_at is null)),
     constraint half_open_has_a_prober check ((state = 'half_open') = (probe_by is not null))
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0);
@@ -28,4 +29,5 @@ comment on column postrider.circuit.changed_at is 'When the state last changed.'
 comment on column postrider.circuit.probe_at is
     'Open: the next probe comes no earlier. Half open: until then only probe_by may probe, afterwards any dispatcher.';
 comment on column postrider.circuit.probe_by is 'The dispatcher that probes.';
+comment on column postrider.circuit.failed_attempts is 'Attempts that failed since the last success, whatever the answer.';
 grant select, insert, update, delete on postrider.circuit to postrider_dispatcher;

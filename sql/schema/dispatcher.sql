@@ -1,14 +1,15 @@
 -- Running dispatchers, and the batches that they hold.
 create table postrider.dispatcher (
-    id          bigint      generated always as identity primary key,
-    host        text        not null,
-    version     text        not null,
-    started_at  timestamptz not null default now(),
-    lease_until timestamptz not null,
-    is_leader   boolean     not null default false,
-    wake_mode   text        not null check (wake_mode in ('notify', 'poll')),
-    wake_reason text,
-    only_endpoint text
+    id            bigint      generated always as identity primary key,
+    host          text        not null,
+    version       text        not null,
+    started_at    timestamptz not null default now(),
+    lease_until   timestamptz not null,
+    is_leader     boolean     not null default false,
+    wake_mode     text        not null check (wake_mode in ('notify', 'poll')),
+    wake_reason   text,
+    only_endpoint text,
+    last_seen_at  timestamptz not null default clock_timestamp()
 ) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 comment on table postrider.dispatcher is
     'One row per running dispatcher. Its lease covers all its claims. Private; read postrider.dispatcher_status.';
@@ -22,6 +23,7 @@ comment on column postrider.dispatcher.is_leader is 'Whether this dispatcher arm
 comment on column postrider.dispatcher.wake_mode is 'notify: LISTEN/NOTIFY wakes the dispatcher; poll: it looks at every poll interval.';
 comment on column postrider.dispatcher.wake_reason is 'Why the dispatcher polls.';
 comment on column postrider.dispatcher.only_endpoint is 'The one endpoint that it serves (postrider dev); null: all of them.';
+comment on column postrider.dispatcher.last_seen_at is 'When the dispatcher last renewed its lease.';
 grant select, insert, update, delete on postrider.dispatcher to postrider_dispatcher;
 
 create table postrider.claim (

@@ -30,6 +30,7 @@ create table postrider.endpoint (
     ca_certificates    text        check (postrider.is_pem(ca_certificates)),
     client_certificate text        check (postrider.is_sealed(client_certificate) or postrider.is_pem(client_certificate)),
     description        text        check (char_length(description) <= 500),
+    paused_at          timestamptz,
     constraint signing_key_has_a_public_key check ((signing_key is null) = (public_key is null))
 );
 comment on table postrider.endpoint is
@@ -73,6 +74,7 @@ comment on column postrider.endpoint.ca_certificates is
 comment on column postrider.endpoint.client_certificate is
     'PEM: the certificate that Postrider shows this endpoint, its chain and its private key, or sealed; null: no certificate.';
 comment on column postrider.endpoint.description is 'A note for people, at most 500 characters.';
+comment on column postrider.endpoint.paused_at is 'When somebody last paused the endpoint, while it was not paused.';
 
 -- A deleted endpoint leaves its row behind, so that its history keeps its name. The id is free again.
 create unique index endpoint_by_id on postrider.endpoint (id) where state <> 'deleted';

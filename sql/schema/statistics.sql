@@ -6,7 +6,8 @@ create table postrider.endpoint_stat (
     complete        integer     not null,
     failed          integer     not null,
     last_success_at timestamptz,
-    last_failure_at timestamptz
+    last_failure_at timestamptz,
+    failed_attempts integer     not null default 0
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 -- It has no key. Where somebody publishes all tables, PostgreSQL deletes only from tables whose rows it can tell apart.
 alter table postrider.endpoint_stat replica identity full;
@@ -19,6 +20,7 @@ comment on column postrider.endpoint_stat.complete is 'Deliveries completed.';
 comment on column postrider.endpoint_stat.failed is 'Deliveries given up.';
 comment on column postrider.endpoint_stat.last_success_at is 'When the last successful request of the batch began.';
 comment on column postrider.endpoint_stat.last_failure_at is 'When the last failed request of the batch began.';
+comment on column postrider.endpoint_stat.failed_attempts is 'Attempts that failed, whether they are tried again or not.';
 grant select, insert, update, delete on postrider.endpoint_stat to postrider_dispatcher;
 
 create table postrider.endpoint_stat_hourly (
@@ -28,6 +30,7 @@ create table postrider.endpoint_stat_hourly (
     failed          bigint      not null,
     last_success_at timestamptz,
     last_failure_at timestamptz,
+    failed_attempts bigint      not null default 0,
     primary key (endpoint_no, hour)
 ) with (fillfactor = 50);
 comment on table postrider.endpoint_stat_hourly is
@@ -38,6 +41,7 @@ comment on column postrider.endpoint_stat_hourly.complete is 'Deliveries complet
 comment on column postrider.endpoint_stat_hourly.failed is 'Deliveries given up.';
 comment on column postrider.endpoint_stat_hourly.last_success_at is 'When the last successful request began.';
 comment on column postrider.endpoint_stat_hourly.last_failure_at is 'When the last failed request began.';
+comment on column postrider.endpoint_stat_hourly.failed_attempts is 'Attempts that failed, whether they are tried again or not.';
 grant select, insert, update, delete on postrider.endpoint_stat_hourly to postrider_dispatcher;
 
 -- Events that no endpoint got. Each routed batch that has such events leaves one row, and maintenance makes one row of those of an

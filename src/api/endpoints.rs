@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Id, JsonResponse, MergePatch, OptionalBody, QueryParams, Text};
 use super::openapi::{EndpointPatch, Secret, TopicPatternText, Whole};
-use super::paging::PageParams;
+use super::paging::check_limit;
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
@@ -131,18 +131,57 @@ pub(super) struct EndpointPage {
     next_cursor: Option<String>,
 }
 
-/// Endpoints in order of their ids.
+/// Selects a page of endpoints.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EndpointParams {
+    /// Rows of a page, at most. Default: 50.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before; only with the sort `id`.
+    cursor: Option<String>,
+    /// The order. Default: `id`.
+    #[param(inline)]
+    sort: Option<EndpointSort>,
+}
+
+/// An order of endpoints.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum EndpointSort {
+    /// By id: all pages together have each endpoint once.
+    #[default]
+    Id,
+    /// Those that somebody has to look at first: disabled, down, failing, paused, healthy. There is one page.
+    Trouble,
+}
+
+/// Endpoints in order of their ids, or those in trouble first.
 #[utoipa::path(
-    get, path = "/v1/endpoints", operation_id = "listEndpoints", tag = "endpoints", params(PageParams),
+    get, path = "/v1/endpoints", operation_id = "listEndpoints", tag = "endpoints", params(EndpointParams),
     responses((status = 200, description = "One page", body = EndpointPage))
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    QueryParams(params): QueryParams<PageParams>,
+    QueryParams(params): QueryParams<EndpointParams>,
 ) -> Result<Text, Problem> {
-    let limit = params.limit()?;
-    let cursor = params.cursor.as_deref();
-    api.cache.text(format!("endpoints {limit} {cursor:?}"), page(&api, cursor, limit)).await
+    let limit = check_limit(params.limit)?;
+    let (cursor, sort) = (params.cursor.as_deref(), params.sort.unwrap_or_default());
+    if cursor.is_some() && sort == EndpointSort::Trouble {
+        let expected = "cursor: needs sort=id; sort=trouble has one page";
+        return Err(Problem::new(Code::InvalidArgument, expected));
+    }
+    let look = async {
+        match sort {
+            EndpointSort::Id => page(&api, cursor, limit).await,
+            EndpointSort::Trouble => {
+                let data = api.store.list_endpoints_by_trouble(limit).await?;
+                Ok(EndpointPage { data, next_cursor: None })
+            }
+        }
+    };
+    api.cache.text(format!("endpoints {limit} {sort:?} {cursor:?}"), look).await
 }
 
 async fn page(api: &Api, cursor: Option<&str>, limit: i64) -> Result<EndpointPage, Problem> {

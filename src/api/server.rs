@@ -34,7 +34,7 @@ use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::lease::Lease;
 use crate::rules::descriptors::Descriptors;
 use crate::sinks::egress::EgressPolicy;
-use crate::store::{BacklogRow, DispatcherRow, Store};
+use crate::store::{BacklogRow, DispatcherRow, EndpointCounts, Store};
 use crate::telemetry::exporter::{self, Exporter};
 
 /// The state of the routes.
@@ -169,14 +169,15 @@ fn described() -> OpenApiRouter<Arc<Api>> {
     routes
 }
 
-/// Backlog and dispatchers.
+/// Backlog, endpoints by their health, and dispatchers.
 #[derive(Serialize, ToSchema)]
 struct StatusAnswer {
     backlog: BacklogRow,
+    endpoint_counts: EndpointCounts,
     dispatchers: Vec<DispatcherRow>,
 }
 
-/// The backlog, and the dispatchers that work on it.
+/// The backlog, how many endpoints are well, and the dispatchers.
 #[utoipa::path(
     get, path = "/v1/status", operation_id = "getStatus", tag = "status",
     responses((status = 200, description = "As it is now", body = StatusAnswer))
@@ -184,7 +185,8 @@ struct StatusAnswer {
 async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
     let look = async {
         let (backlog, dispatchers) = (api.store.read_backlog().await?, api.store.read_dispatchers().await?);
-        Ok(StatusAnswer { backlog, dispatchers })
+        let endpoint_counts = api.store.count_endpoints().await?;
+        Ok(StatusAnswer { backlog, endpoint_counts, dispatchers })
     };
     api.cache.text("status".to_owned(), look).await
 }

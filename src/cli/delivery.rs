@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use super::ago::Now;
 use super::progress::{InterruptibleStep, STEP, StepProgress, finish};
 use super::{Failure, count, open, output, parse_id};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
-use crate::model::delivery::DeliveryId;
+use crate::model::delivery::{DeliveryId, WaitsFor};
 use crate::operations::replay::resolve;
 use crate::store::{
     AttemptRow, DeliveryDetail, DeliveryFilter, DeliveryPage, DeliveryRow, Status, Store, one_line,
@@ -18,8 +19,18 @@ const LIMIT_MAX: usize = 10_000;
 /// The statement's own limit.
 const PAGE_MAX: usize = 1_000;
 
-pub(super) const HEADINGS: [&str; 9] =
-    ["DELIVERY", "EVENT", "ENDPOINT", "TOPIC", "STATUS", "ATTEMPTS", "NEXT ATTEMPT", "CODE", "ERROR"];
+pub(super) const HEADINGS: [&str; 10] = [
+    "DELIVERY",
+    "EVENT",
+    "ENDPOINT",
+    "TOPIC",
+    "STATUS",
+    "ATTEMPTS",
+    "WAITS FOR",
+    "NEXT ATTEMPT",
+    "CODE",
+    "ERROR",
+];
 
 /// Runs one of them.
 pub(super) async fn run(
@@ -46,7 +57,8 @@ async fn list(mut settings: Settings, url: Option<String>, typed: args::Delivery
     if json {
         return Ok(output::json(&page)?);
     }
-    output::table(HEADINGS, page.deliveries.iter().map(summary))?;
+    let now = Now::read(&store).await?;
+    output::table(HEADINGS, page.deliveries.iter().map(|row| summary(row, &now)))?;
     if let Some(before) = page.next_before
         && output::is_aside_watched()
     {
@@ -98,7 +110,7 @@ async fn read_pages(
     }
 }
 
-pub(super) fn summary(row: &DeliveryRow) -> [String; 9] {
+pub(super) fn summary(row: &DeliveryRow, now: &Now) -> [String; 10] {
     [
         row.id.to_string(),
         row.event_id.to_string(),
@@ -106,10 +118,20 @@ pub(super) fn summary(row: &DeliveryRow) -> [String; 9] {
         output::or_dash(row.topic.as_ref()),
         row.status.to_string(),
         row.attempts.to_string(),
-        output::time_or_dash(row.next_attempt_at.as_ref()),
+        output::or_dash(row.waits_for.as_ref()),
+        now.relative(next_attempt(row)),
         output::or_dash(row.last_status_code.as_ref()),
         output::or_dash(row.last_error.as_ref()),
     ]
+}
+
+/// When the next attempt may come. `None` if that depends on something else than time.
+fn next_attempt(row: &DeliveryRow) -> Option<&String> {
+    match row.waits_for? {
+        WaitsFor::Circuit => row.next_probe_at.as_ref(),
+        WaitsFor::Pause => None,
+        WaitsFor::Due | WaitsFor::Retry | WaitsFor::Slot | WaitsFor::Later => row.next_attempt_at.as_ref(),
+    }
 }
 
 async fn show(
@@ -140,7 +162,8 @@ fn print(detail: &DeliveryDetail) -> Result<(), Failure> {
         ("key", output::or_dash(row.key.as_ref())),
         ("status", row.status.to_string()),
         ("attempts", row.attempts.to_string()),
-        ("next attempt", output::time_or_dash(row.next_attempt_at.as_ref())),
+        ("waits for", output::or_dash(row.waits_for.as_ref())),
+        ("next attempt", output::time_or_dash(next_attempt(row))),
         ("last error", output::or_dash(row.last_error.as_ref())),
         ("created", output::time(&row.created_at)),
         ("completed", output::time_or_dash(row.completed_at.as_ref())),

@@ -5,10 +5,11 @@ mod put;
 mod rotate_secret;
 mod test;
 
+use super::ago::Now;
 use super::{Failure, open, output};
 use crate::config::Settings;
 use crate::config::args;
-use crate::model::endpoint::{CircuitState, EndpointState};
+use crate::model::endpoint::EndpointHealth;
 use crate::operations::destination::guess_endpoint;
 use crate::operations::endpoint_spec::check_reason;
 use crate::rules::retry::DEFAULT_SCHEDULE;
@@ -79,29 +80,49 @@ async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(),
     if json {
         return Ok(output::json(&rows)?);
     }
-    Ok(output::table(HEADINGS, rows.iter().map(summary))?)
+    let now = Now::read(&store).await?;
+    Ok(output::table(HEADINGS, rows.iter().map(|row| summary(row, &now)))?)
 }
 
 /// The columns that fit on one screen.
 pub(super) const ENDPOINTS_MAX: i64 = 10_000;
 
-pub(super) const HEADINGS: [&str; 7] =
-    ["ENDPOINT", "STATE", "PENDING", "IN PROGRESS", "FAILED 24H", "COMPLETE 24H", "URL"];
+pub(super) const HEADINGS: [&str; 9] = [
+    "ENDPOINT",
+    "HEALTH",
+    "SINCE",
+    "PENDING",
+    "FAILED ATTEMPTS 24H",
+    "FAILED 24H",
+    "COMPLETE 24H",
+    "CAUSE",
+    "URL",
+];
 
-pub(super) fn summary(row: &EndpointRow) -> [String; 7] {
+pub(super) fn summary(row: &EndpointRow, now: &Now) -> [String; 9] {
     [
         row.id.clone(),
-        if row.state == EndpointState::Enabled && row.circuit != CircuitState::Closed {
-            format!("{} ({})", row.state, row.circuit)
-        } else {
-            row.state.to_string()
-        },
+        row.health.to_string(),
+        now.relative(row.health_since.as_ref()),
         row.pending.to_string(),
-        row.in_progress.to_string(),
+        row.failed_attempts_24h.to_string(),
         row.failed_24h.to_string(),
         row.complete_24h.to_string(),
+        cause(row, now),
         row.url.clone(),
     ]
+}
+
+/// Why it is not healthy, and when it is tried again.
+fn cause(row: &EndpointRow, now: &Now) -> String {
+    let cause = output::or_dash(row.cause.as_ref());
+    match row.health {
+        EndpointHealth::Down => format!("{cause}; next probe {}", now.relative(row.next_probe_at.as_ref())),
+        EndpointHealth::Healthy
+        | EndpointHealth::Failing
+        | EndpointHealth::Paused
+        | EndpointHealth::Disabled => cause,
+    }
 }
 
 async fn show(settings: Settings, url: Option<String>, typed: &args::EndpointId) -> Result<(), Failure> {
@@ -110,19 +131,27 @@ async fn show(settings: Settings, url: Option<String>, typed: &args::EndpointId)
     if typed.json {
         return Ok(output::json(&row)?);
     }
-    Ok(output::details(&details(&row))?)
+    let now = Now::read(&store).await?;
+    Ok(output::details(&details(&row, &now))?)
 }
 
-fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
+fn details(row: &EndpointRow, now: &Now) -> Vec<(&'static str, String)> {
     let default = || DEFAULT_SCHEDULE.map(Span).to_vec();
     let schedule: Vec<String> =
         row.retry_schedule.clone().unwrap_or_else(default).iter().map(ToString::to_string).collect();
     let text = |value: &Option<String>| output::or_dash(value.as_ref());
-    let time = |value: &Option<String>| output::time_or_dash(value.as_ref());
+    let time = |value: &Option<String>| match value {
+        Some(text) => format!("{} ({})", output::time(text), now.relative(value.as_ref())),
+        None => output::or_dash(None::<&String>),
+    };
     vec![
         ("endpoint", row.id.clone()),
         ("description", text(&row.description)),
         ("url", row.url.clone()),
+        ("health", row.health.to_string()),
+        ("cause", text(&row.cause)),
+        ("since", time(&row.health_since)),
+        ("next probe", time(&row.next_probe_at)),
         ("state", row.state.to_string()),
         ("reason", text(&row.reason)),
         ("topics", row.topics.join(",")),
@@ -140,6 +169,7 @@ fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
         ("client certificate", yes_or_dash(row.has_client_certificate)),
         ("pending", row.pending.to_string()),
         ("in progress", row.in_progress.to_string()),
+        ("failed attempts 24h", row.failed_attempts_24h.to_string()),
         ("failed 24h", row.failed_24h.to_string()),
         ("complete 24h", row.complete_24h.to_string()),
         ("oldest pending", time(&row.oldest_pending_at)),
@@ -147,7 +177,6 @@ fn details(row: &EndpointRow) -> Vec<(&'static str, String)> {
         ("last failure", time(&row.last_failure_at)),
         ("consecutive failures", row.consecutive_failures.to_string()),
         ("circuit", row.circuit.to_string()),
-        ("next probe", time(&row.next_probe_at)),
         ("failing since", time(&row.failing_since)),
         ("disabled", time(&row.disabled_at)),
     ]

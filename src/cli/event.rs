@@ -1,5 +1,6 @@
 //! `postrider event show|cancel`.
 
+use super::ago::Now;
 use super::{Failure, count, delivery, open, output, parse_id};
 use crate::config::Settings;
 use crate::config::args;
@@ -30,7 +31,9 @@ async fn show(mut settings: Settings, url: Option<String>, typed: &args::EventId
     }
     output::details(&details(&row))?;
     output::line("")?;
-    Ok(output::table(delivery::HEADINGS, row.delivery_list.iter().map(delivery::summary))?)
+    let now = Now::read(&store).await?;
+    let deliveries = row.delivery_list.iter().map(|row| delivery::summary(row, &now));
+    Ok(output::table(delivery::HEADINGS, deliveries)?)
 }
 
 fn details(row: &EventRow) -> Vec<(&'static str, String)> {

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::ago::Now;
 use super::output::Painted;
 use super::{Failure, endpoint, open, output};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
-use crate::store::{BacklogRow, DispatcherRow, EndpointRow, InstallationRow, Store};
+use crate::model::endpoint::EndpointHealth;
+use crate::store::{
+    BacklogRow, DispatcherRow, DispatcherState, EndpointCounts, EndpointRow, InstallationRow, Store,
+};
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -81,29 +85,40 @@ impl Drop for Screen {
 }
 
 /// Everything that is shown.
-struct Now {
+struct Picture {
     backlog: BacklogRow,
+    counts: EndpointCounts,
+    /// Those that somebody has to look at come first.
     endpoints: Vec<EndpointRow>,
     dispatchers: Vec<DispatcherRow>,
     installation: Option<InstallationRow>,
+    now: Now,
 }
 
-async fn read(store: &Store) -> Result<Now, Failure> {
-    Ok(Now {
+async fn read(store: &Store) -> Result<Picture, Failure> {
+    Ok(Picture {
         backlog: store.read_backlog().await?,
-        endpoints: store.list_endpoints(None, endpoint::ENDPOINTS_MAX).await?,
+        counts: store.count_endpoints().await?,
+        endpoints: store.list_endpoints_by_trouble(endpoint::ENDPOINTS_MAX).await?,
         dispatchers: store.read_dispatchers().await?,
         installation: store.read_installation().await?,
+        now: Now::read(store).await?,
     })
 }
 
-fn as_json(now: &Now) -> Value {
-    let Now { backlog, endpoints, dispatchers, installation } = now;
-    json!({ "backlog": backlog, "endpoints": endpoints, "dispatchers": dispatchers, "installation": installation })
+fn as_json(picture: &Picture) -> Value {
+    let Picture { backlog, counts, endpoints, dispatchers, installation, now: _ } = picture;
+    json!({
+        "backlog": backlog,
+        "endpoint_counts": counts,
+        "endpoints": endpoints,
+        "dispatchers": dispatchers,
+        "installation": installation,
+    })
 }
 
-fn tables(now: &Now) -> Vec<Painted> {
-    let backlog = &now.backlog;
+fn tables(picture: &Picture) -> Vec<Painted> {
+    let Picture { backlog, counts, endpoints, dispatchers, installation, now } = picture;
     let backlog = output::rows(
         [
             "UNROUTED",
@@ -119,20 +134,24 @@ fn tables(now: &Now) -> Vec<Painted> {
             backlog.pending.to_string(),
             backlog.in_progress.to_string(),
             backlog.failed.to_string(),
-            output::time_or_dash(backlog.oldest_unrouted_at.as_ref()),
-            output::time_or_dash(backlog.oldest_due_at.as_ref()),
+            now.relative(backlog.oldest_unrouted_at.as_ref()),
+            now.relative(backlog.oldest_due_at.as_ref()),
             reached_nobody(backlog),
         ]],
     );
-    let endpoints = output::rows(endpoint::HEADINGS, now.endpoints.iter().map(endpoint::summary));
+    let counts = output::rows(
+        ["HEALTHY", "FAILING", "DOWN", "PAUSED", "DISABLED"],
+        [EndpointHealth::ALL.map(|health| counts.of(health).to_string())],
+    );
+    let endpoints = output::rows(endpoint::HEADINGS, endpoints.iter().map(|row| endpoint::summary(row, now)));
     let dispatchers = output::rows(
-        ["DISPATCHER", "HOST", "VERSION", "STATE", "WAKE", "STARTED"],
-        now.dispatchers.iter().map(dispatcher),
+        ["DISPATCHER", "HOST", "VERSION", "STATE", "LAST SEEN", "WAKE", "STARTED"],
+        dispatchers.iter().map(|row| dispatcher(row, now)),
     );
     // Only while nothing is sent: then it explains all the rest.
-    let waits = now.installation.as_ref().and_then(|installation| installation.waits_because.clone());
+    let waits = installation.as_ref().and_then(|installation| installation.waits_because.clone());
     let waits = waits.map(|why| output::rows(["NOTHING IS SENT"], [[format!("{why} (postrider adopt)")]]));
-    waits.into_iter().chain([backlog, endpoints, dispatchers]).collect()
+    waits.into_iter().chain([backlog, counts, endpoints, dispatchers]).collect()
 }
 
 /// How many events no endpoint got, and how many of them were for an endpoint that does not exist.
@@ -145,11 +164,11 @@ fn reached_nobody(backlog: &BacklogRow) -> String {
     }
 }
 
-fn dispatcher(row: &DispatcherRow) -> [String; 6] {
-    let state = match (row.is_live, row.is_leader) {
-        (false, _) => "dead",
-        (true, true) => "leads",
-        (true, false) => "runs",
+fn dispatcher(row: &DispatcherRow, now: &Now) -> [String; 7] {
+    let state = match row.state {
+        DispatcherState::Live if row.is_leader => "leads".to_owned(),
+        DispatcherState::Live => "runs".to_owned(),
+        state @ (DispatcherState::Silent | DispatcherState::Gone) => state.to_string(),
     };
     let wake = match &row.wake_reason {
         Some(why) => format!("{}: {why}", row.wake_mode),
@@ -159,8 +178,9 @@ fn dispatcher(row: &DispatcherRow) -> [String; 6] {
         row.id.to_string(),
         row.host.clone(),
         row.version.clone(),
-        state.to_owned(),
+        state,
+        now.relative(Some(&row.last_seen_at)),
         wake,
-        output::time(&row.started_at),
+        now.relative(Some(&row.started_at)),
     ]
 }

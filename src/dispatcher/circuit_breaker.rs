@@ -13,16 +13,19 @@
 //! - `breakers`: the breakers of all endpoints; a part of the scheduler, behind its lock.
 //! - `unrecorded`: what a breaker has learnt since it was last recorded.
 //! - `recorder`: the stage that writes it to the database. It is the only one here that knows the scheduler.
+//! - `health_log`: what the log tells of it, within bounds.
 //!
 //! The limits and delays themselves are rules: [`crate::rules::circuit_breaker`].
 
 mod breakers;
+mod health_log;
 mod observation;
 mod recorder;
 mod state;
 mod unrecorded;
 
 pub(crate) use self::breakers::CircuitBreakers;
+pub(super) use self::health_log::HealthLog;
 pub(crate) use self::observation::Observation;
 pub(super) use self::recorder::CircuitRecorder;
 pub(crate) use self::state::CircuitBreaker;

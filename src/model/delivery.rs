@@ -1,5 +1,10 @@
 //! A delivery (one event for one endpoint) and the claim that entitles to an attempt.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 use crate::model::endpoint::EndpointNo;
 use crate::model::event::EventId;
 use crate::model::id::id;
@@ -44,5 +49,30 @@ impl Claimed {
     /// Number of this attempt, from 1, since the last retry or replay.
     pub fn attempt_of_schedule(&self) -> u32 {
         self.attempt.saturating_sub(self.attempts_before)
+    }
+}
+
+/// What a pending delivery waits for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// Nothing: a dispatcher takes it next.
+    Due,
+    /// The time of its next attempt, after a failure.
+    Retry,
+    /// A probe: its endpoint is down.
+    Circuit,
+    /// Somebody who resumes its endpoint, which is paused or disabled.
+    Pause,
+    /// Its endpoint's `max_in_flight` or `rate_limit`.
+    Slot,
+    /// The time before which its event is not to be delivered.
+    Later,
+}
+
+impl fmt::Display for WaitsFor {
+    /// As it stands in `postrider.delivery_status`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }

@@ -72,6 +72,44 @@ pub enum EndpointState {
     Disabled,
 }
 
+/// How an endpoint is, in one word. `postrider.endpoint_condition` defines it, and every surface shows it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointHealth {
+    /// Its last attempt succeeded, or there was none.
+    Healthy,
+    /// Attempts failed since the last success. Others are made.
+    Failing,
+    /// Its circuit is open: deliveries wait for a probe.
+    Down,
+    /// Somebody paused it.
+    Paused,
+    /// Postrider gave up on it.
+    Disabled,
+}
+
+impl EndpointHealth {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Healthy, Self::Failing, Self::Down, Self::Paused, Self::Disabled];
+
+    /// As it stands in `postrider.endpoint_health`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Failing => "failing",
+            Self::Down => "down",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl fmt::Display for EndpointHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Whether an enabled endpoint is believed to answer.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -45,6 +45,8 @@ pub struct Failures {
     pub probe_failed: bool,
     /// Time until the next probe, if these failures open the circuit.
     pub delay: Duration,
+    /// How many attempts failed, whatever the answer.
+    pub attempts: u32,
 }
 
 /// The result of changing one row that another transaction may have locked.
@@ -64,6 +66,19 @@ pub struct NotedFailures {
     /// Whether this changed its state.
     pub is_changed: bool,
     /// How long the endpoint has done nothing but fail, over all dispatchers.
+    pub failing_for: Duration,
+    /// How many attempts failed since the last success, over all dispatchers, whatever the answer.
+    pub failed_attempts: u64,
+}
+
+/// The record that a success deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosedCircuit {
+    /// The circuit's state before.
+    pub state: CircuitState,
+    /// How many attempts had failed since the success before.
+    pub failed_attempts: u64,
+    /// Time since the first of them began.
     pub failing_for: Duration,
 }
 
@@ -92,6 +107,7 @@ impl Store {
                     &failures.probe_failed,
                     &millis(failures.delay),
                     &i32::try_from(open_after).unwrap_or(i32::MAX),
+                    &i64::from(failures.attempts),
                 ],
             )
             .await?;
@@ -105,19 +121,22 @@ impl Store {
             circuit: circuit(&row)?,
             is_changed: row.get("is_changed")?,
             failing_for: row.duration("failing_ms")?,
+            failed_attempts: attempts(&row)?,
         })))
     }
 
-    /// `sql/statements/circuits/close_circuit.sql`: the state before. `Done(None)` if no failure was on record.
+    /// `sql/statements/circuits/close_circuit.sql`: the record before. `Done(None)` if no failure was on record.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
-    pub async fn close_circuit(&self, no: EndpointNo) -> Result<Written<Option<CircuitState>>, StoreError> {
+    pub async fn close_circuit(&self, no: EndpointNo) -> Result<Written<Option<ClosedCircuit>>, StoreError> {
         let row = self.query_one(&CLOSE_CIRCUIT, &[&no.get()]).await?;
         if row.get("is_locked")? {
             return Ok(Written::Locked);
         }
-        row.word_or_null("state").map(Written::Done)
+        let Some(state) = row.word_or_null("state")? else { return Ok(Written::Done(None)) };
+        let (failed_attempts, failing_for) = (attempts(&row)?, row.duration("failing_ms")?);
+        Ok(Written::Done(Some(ClosedCircuit { state, failed_attempts, failing_for })))
     }
 
     /// `sql/statements/circuits/hasten_probe.sql`.
@@ -159,4 +178,8 @@ pub(super) fn circuit(row: &Row) -> Result<Circuit, StoreError> {
         probe_in: row.duration_or_null("probe_ms")?.unwrap_or_default(),
         probe_by: probe_by.map(DispatcherId::new),
     })
+}
+
+fn attempts(row: &Row) -> Result<u64, StoreError> {
+    Ok(u64::try_from(row.get::<i64>("failed_attempts")?).unwrap_or_default())
 }

@@ -39,6 +39,25 @@ impl fmt::Display for WakeMode {
     }
 }
 
+/// Whether a dispatcher is still there.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DispatcherState {
+    /// It renews its lease in time.
+    Live,
+    /// A renewal is missing: it died, is cut off, or stands still.
+    Silent,
+    /// Its lease has ended: others take its deliveries.
+    Gone,
+}
+
+impl fmt::Display for DispatcherState {
+    /// As it stands in `postrider.dispatcher_status`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// The wake mode and, while it polls, why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WakeState {

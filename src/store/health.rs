@@ -11,6 +11,7 @@ use super::statements::{
     READ_SERVER, READ_TIME,
 };
 use super::{Store, StoreError, millis};
+use crate::model::delivery::WaitsFor;
 
 /// The server and this session.
 #[derive(Clone, Debug, Deserialize)]
@@ -75,12 +76,23 @@ pub struct TableRow {
 pub struct Lateness {
     /// Age of the oldest unrouted event.
     pub unrouted: Option<Duration>,
-    /// How long the most overdue delivery of an enabled endpoint has waited.
-    pub overdue: Option<Duration>,
+    /// The most overdue delivery.
+    pub overdue: Option<Overdue>,
     /// Events and deliveries that the database refused.
     pub set_aside: i64,
     /// Why the first of them was refused.
     pub reason: Option<String>,
+}
+
+/// The most overdue delivery. What waits on purpose is not overdue.
+#[derive(Clone, Debug)]
+pub struct Overdue {
+    /// How long it has been due.
+    pub age: Duration,
+    /// Its endpoint.
+    pub endpoint_id: String,
+    /// What it waits for. `None` if it was taken meanwhile.
+    pub waits_for: Option<WaitsFor>,
 }
 
 impl Store {
@@ -157,9 +169,17 @@ impl Store {
     /// [`StoreError`].
     pub async fn read_lateness(&self) -> Result<Lateness, StoreError> {
         let row = self.query_one(&READ_LATENESS, &[]).await?;
+        let overdue = match row.duration_or_null("overdue_ms")? {
+            Some(age) => Some(Overdue {
+                age,
+                endpoint_id: row.get("endpoint_id")?,
+                waits_for: row.word_or_null("waits_for")?,
+            }),
+            None => None,
+        };
         Ok(Lateness {
             unrouted: row.duration_or_null("unrouted_ms")?,
-            overdue: row.duration_or_null("overdue_ms")?,
+            overdue,
             set_aside: row.get("set_aside")?,
             reason: row.get("reason")?,
         })

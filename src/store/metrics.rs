@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::row::Row;
 use super::statements::{MEASURE_BACKLOG, MEASURE_ENDPOINTS, MEASURE_SERVER, MEASURE_TABLES};
+use super::views::EndpointCounts;
 use super::{Store, StoreError};
-use crate::model::endpoint::EndpointNo;
+use crate::model::endpoint::{EndpointHealth, EndpointNo};
 
 /// The row of `sql/statements/statistics/measure_backlog.sql`.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ pub struct EndpointMeasures {
     pub endpoints: Vec<EndpointMeasure>,
     /// How many more endpoints there are.
     pub omitted: i64,
+    /// All endpoints by their health. `None` if there is no endpoint.
+    pub counts: Option<EndpointCounts>,
 }
 
 /// A row of `sql/statements/statistics/measure_endpoints.sql`.
@@ -37,8 +40,10 @@ pub struct EndpointMeasure {
     pub no: EndpointNo,
     pub id: String,
     pub is_enabled: bool,
+    pub health: EndpointHealth,
     pub pending: i64,
     pub failed_24h: i64,
+    pub failed_attempts_24h: i64,
     pub oldest_pending_age: Duration,
 }
 
@@ -88,7 +93,8 @@ impl Store {
         let rows = self.query(&MEASURE_ENDPOINTS, &[&endpoints_max]).await?;
         let omitted = rows.first().map(|row| row.get("omitted")).transpose()?;
         let endpoints = rows.iter().map(endpoint).collect::<Result<_, _>>()?;
-        Ok(EndpointMeasures { endpoints, omitted: omitted.unwrap_or_default() })
+        let counts = rows.first().map(counts).transpose()?;
+        Ok(EndpointMeasures { endpoints, omitted: omitted.unwrap_or_default(), counts })
     }
 
     /// `sql/statements/statistics/measure_server.sql`.
@@ -126,8 +132,20 @@ fn endpoint(row: &Row) -> Result<EndpointMeasure, StoreError> {
         no: EndpointNo::new(row.get("endpoint_no")?),
         id: row.get("endpoint_id")?,
         is_enabled: row.get("is_enabled")?,
+        health: row.word("health")?,
         pending: row.get("pending")?,
         failed_24h: row.get("failed_24h")?,
+        failed_attempts_24h: row.get("failed_attempts_24h")?,
         oldest_pending_age: row.duration("oldest_pending_age_ms")?,
+    })
+}
+
+fn counts(row: &Row) -> Result<EndpointCounts, StoreError> {
+    Ok(EndpointCounts {
+        healthy: row.get("healthy")?,
+        failing: row.get("failing")?,
+        down: row.get("down")?,
+        paused: row.get("paused")?,
+        disabled: row.get("disabled")?,
     })
 }

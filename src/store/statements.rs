@@ -78,6 +78,7 @@ statements! {
         COMPACT_ENDPOINT_CHANGES "compact_endpoint_changes"
         FIND_ENDPOINT "find_endpoint"
         FORGET_ENDPOINTS "forget_endpoints"
+        COUNT_ENDPOINTS "count_endpoints"
         LIST_ENDPOINTS "list_endpoints"
         LIST_SIMILAR_ENDPOINTS "list_similar_endpoints"
         LOAD_ENDPOINTS "load_endpoints"

@@ -1,10 +1,12 @@
 //! Reads of the public views: the same rows that SQL users see.
 
 use super::statements::{
-    LIST_DELIVERIES, LIST_ENDPOINTS, READ_BACKLOG, READ_DELIVERY, READ_DISPATCHERS, READ_EVENT,
-    READ_EVENT_STATUS,
+    COUNT_ENDPOINTS, LIST_DELIVERIES, LIST_ENDPOINTS, READ_BACKLOG, READ_DELIVERY, READ_DISPATCHERS,
+    READ_EVENT, READ_EVENT_STATUS,
 };
-use super::views::{BacklogRow, DeliveryDetail, DeliveryPage, DispatcherRow, EndpointRow, EventRow, Status};
+use super::views::{
+    BacklogRow, DeliveryDetail, DeliveryPage, DispatcherRow, EndpointCounts, EndpointRow, EventRow, Status,
+};
 use super::{Store, StoreError};
 use crate::model::delivery::DeliveryId;
 use crate::model::event::EventId;
@@ -54,8 +56,27 @@ impl Store {
         after: Option<&str>,
         rows_max: i64,
     ) -> Result<Vec<EndpointRow>, StoreError> {
-        let rows = self.query(&LIST_ENDPOINTS, &[&None::<&str>, &after, &rows_max]).await?;
+        let rows = self.query(&LIST_ENDPOINTS, &[&None::<&str>, &after, &rows_max, &false]).await?;
         rows.iter().map(|row| row.json("row")).collect()
+    }
+
+    /// `sql/statements/endpoints/list_endpoints.sql`: up to `rows_max` of all endpoints, those that somebody has to look at
+    /// first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_endpoints_by_trouble(&self, rows_max: i64) -> Result<Vec<EndpointRow>, StoreError> {
+        let rows = self.query(&LIST_ENDPOINTS, &[&None::<&str>, &None::<&str>, &rows_max, &true]).await?;
+        rows.iter().map(|row| row.json("row")).collect()
+    }
+
+    /// `sql/statements/endpoints/count_endpoints.sql`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count_endpoints(&self) -> Result<EndpointCounts, StoreError> {
+        let row = self.query_one(&COUNT_ENDPOINTS, &[]).await?;
+        row.json("row")
     }
 
     /// `sql/statements/endpoints/list_endpoints.sql`: one endpoint, if it exists.
@@ -63,7 +84,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_endpoint(&self, id: &str) -> Result<Option<EndpointRow>, StoreError> {
-        let row = self.query_opt(&LIST_ENDPOINTS, &[&id, &None::<&str>, &1_i64]).await?;
+        let row = self.query_opt(&LIST_ENDPOINTS, &[&id, &None::<&str>, &1_i64, &false]).await?;
         row.map(|row| row.json("row")).transpose()
     }
 

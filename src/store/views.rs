@@ -9,8 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::WakeMode;
-use crate::model::endpoint::{CircuitState, EndpointState, Format};
+use super::{DispatcherState, WakeMode};
+use crate::model::delivery::WaitsFor;
+use crate::model::endpoint::{CircuitState, EndpointHealth, EndpointState, Format};
 
 /// How far an event or a delivery is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
@@ -108,6 +109,36 @@ pub struct EndpointRow {
     pub failing_since: Option<String>,
     #[schema(format = DateTime)]
     pub disabled_at: Option<String>,
+    pub health: EndpointHealth,
+    pub cause: Option<String>,
+    #[schema(format = DateTime)]
+    pub health_since: Option<String>,
+    pub failed_attempts_24h: i64,
+}
+
+/// How many endpoints there are of each health.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = EndpointCounts)]
+#[expect(missing_docs, reason = "the words of EndpointHealth")]
+pub struct EndpointCounts {
+    pub healthy: i64,
+    pub failing: i64,
+    pub down: i64,
+    pub paused: i64,
+    pub disabled: i64,
+}
+
+impl EndpointCounts {
+    /// How many there are of one health.
+    pub const fn of(&self, health: EndpointHealth) -> i64 {
+        match health {
+            EndpointHealth::Healthy => self.healthy,
+            EndpointHealth::Failing => self.failing,
+            EndpointHealth::Down => self.down,
+            EndpointHealth::Paused => self.paused,
+            EndpointHealth::Disabled => self.disabled,
+        }
+    }
 }
 
 /// What deleting an endpoint did.
@@ -162,6 +193,9 @@ pub struct DeliveryRow {
     pub failed_at: Option<String>,
     #[schema(format = DateTime)]
     pub cancelled_at: Option<String>,
+    pub waits_for: Option<WaitsFor>,
+    #[schema(format = DateTime)]
+    pub next_probe_at: Option<String>,
 }
 
 /// A row of `postrider.attempt_log`, within its delivery.
@@ -304,6 +338,9 @@ pub struct DispatcherRow {
     pub started_at: String,
     #[schema(format = DateTime)]
     pub lease_until: String,
+    #[schema(format = DateTime)]
+    pub last_seen_at: String,
+    pub state: DispatcherState,
     pub is_live: bool,
     pub is_leader: bool,
     pub wake_mode: WakeMode,

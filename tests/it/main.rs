@@ -37,6 +37,7 @@ mod deliveries {
     mod request;
     mod retries;
     mod set_aside;
+    mod waits_for;
 }
 
 /// The process: lease, leadership, limits, crash and shutdown, what it logs and measures.
@@ -46,6 +47,7 @@ mod dispatchers {
     mod database_metrics;
     mod file_descriptors;
     mod five_together;
+    mod last_seen;
     mod leadership;
     mod lease;
     mod limits;
@@ -66,6 +68,8 @@ mod endpoints {
     mod disabled;
     mod header_names;
     mod health;
+    mod health_log;
+    mod health_words;
     mod isolation;
     mod kept_settings;
     mod put;

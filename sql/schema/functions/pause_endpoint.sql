@@ -4,7 +4,8 @@ begin
     -- Whoever pauses it once more, and does not say why, leaves the reason.
     update postrider.endpoint as e
     set state = 'paused', changed_at = now(),
-        reason = coalesce(left(pause_endpoint.reason, 500), case when e.state = 'paused' then e.reason end)
+        reason = coalesce(left(pause_endpoint.reason, 500), case when e.state = 'paused' then e.reason end),
+        paused_at = case when e.state = 'paused' then e.paused_at else clock_timestamp() end
     where e.id = pause_endpoint.id and e.state <> 'deleted'
     returning e.reason, e.id, e.state into pause_endpoint.reason, endpoint_id, pause_endpoint.state;
     if not found then

@@ -8,7 +8,7 @@ create or replace function postrider.write_endpoint(
 #variable_conflict use_column
 declare
     -- Columns that a put leaves as they are.
-    no_settings constant text[] := '{endpoint_no,id,state,reason,created_at,changed_at,disabled_at}';
+    no_settings constant text[] := '{endpoint_no,id,state,reason,created_at,changed_at,disabled_at,paused_at}';
     defaults constant jsonb := '{"topics": ["**"], "headers": {}, "max_in_flight": 64, "ordered": false, "format": "webhook"}';
     -- The word none removes these, as null does.
     optional constant text[] := '{rate_limit,signing_key,auth,ca_certificates,client_certificate}';

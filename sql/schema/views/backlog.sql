@@ -10,7 +10,7 @@ select unrouted.unrouted,
 from (select count(*) as unrouted, min(o.created_at) as oldest_unrouted_at
       from postrider.outbox as o
       where o.created_xid >= postrider.routed_below() and o.status = 'pending') as unrouted
-cross join (select count(*) as pending, min(d.due_at) as oldest_due_at
+cross join (select count(*) as pending, (select min(v.due_at) from postrider.overdue as v) as oldest_due_at
             from postrider.delivery as d where d.due_at is not null) as waiting
 cross join (select coalesce(sum(r.topic), 0)::bigint as unmatched_24h,
                    coalesce(sum(r.destination), 0)::bigint as unknown_destination_24h
@@ -21,7 +21,9 @@ comment on column postrider.backlog.pending is 'Deliveries that wait, for a slot
 comment on column postrider.backlog.in_progress is 'Deliveries that a dispatcher holds.';
 comment on column postrider.backlog.failed is 'Deliveries given up or cancelled, until their retention ends.';
 comment on column postrider.backlog.oldest_unrouted_at is 'When the oldest unrouted event was inserted.';
-comment on column postrider.backlog.oldest_due_at is 'When the first waiting delivery was or will be due.';
+comment on column postrider.backlog.oldest_due_at is
+    'Since when the most overdue delivery is due; null if none is overdue. A delivery that waits on purpose is not overdue: for a retry, '
+    'for deliver_after, for a paused or disabled endpoint, for a probe.';
 comment on column postrider.backlog.unmatched_24h is
     'Events of the last 24 hours, counted by whole hours, that reached nobody because no endpoint subscribes to their topic. They are '
     'complete.';

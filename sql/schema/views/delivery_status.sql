@@ -13,11 +13,27 @@ select d.id as delivery_id,
        d.created_at,
        d.completed_at,
        d.failed_at,
-       d.cancelled_at
+       d.cancelled_at,
+       w.waits_for,
+       case when w.waits_for = 'circuit' then c.probe_at end as next_probe_at
 from postrider.delivery as d
 cross join postrider.installation as i
 left join postrider.outbox as o on o.id = d.event_id
-left join postrider.endpoint as e on e.endpoint_no = d.endpoint_no;
+left join postrider.endpoint as e on e.endpoint_no = d.endpoint_no
+left join postrider.circuit as c on c.endpoint_no = d.endpoint_no and c.state <> 'closed'
+cross join lateral (
+    select case
+        when d.due_at is null or d.cancelled_at is not null or e.state = 'deleted' then null
+        when e.state <> 'enabled' then 'pause'
+        -- The later of the two holds it up: the probe, or its own time.
+        when d.due_at <= greatest(c.probe_at, statement_timestamp()) and c.state is not null then 'circuit'
+        when d.due_at > statement_timestamp() then
+            case when d.attempts > coalesce(d.attempts_before, 0) then 'retry' else 'later' end
+        when exists (select from postrider.refused as r
+                     where r.stage = 'claim' and r.id = d.id and r.retry_at > statement_timestamp()) then 'retry'
+        -- Read once per query, and only if a row comes this far.
+        when d.endpoint_no = any (array(select f.endpoint_no from postrider.full_endpoint as f)) then 'slot'
+        else 'due' end as waits_for) as w;
 comment on view postrider.delivery_status is
     'One row per delivery: an event and an endpoint. Quick whatever the size of the history: by delivery_id, by event_id, by failed_at '
     '> ..., and where next_attempt_at is not null. postrider.delivery_in_progress finds deliveries in progress.';
@@ -39,5 +55,12 @@ comment on column postrider.delivery_status.completed_at is
     'When the delivery became complete or failed; null again while it is retried or replayed.';
 comment on column postrider.delivery_status.failed_at is 'When the delivery was given up or cancelled.';
 comment on column postrider.delivery_status.cancelled_at is 'When the event was cancelled, if this delivery was not complete by then.';
+comment on column postrider.delivery_status.waits_for is
+    'What the delivery waits for, while pending: due (a dispatcher takes it next), retry (next_attempt_at, after a failure), later '
+    '(next_attempt_at, because of deliver_after), circuit (next_probe_at: its endpoint is down), pause (its endpoint is paused or '
+    'disabled), slot (the endpoint''s max_in_flight or rate_limit is used up); null otherwise.';
+comment on column postrider.delivery_status.next_probe_at is
+    'When the endpoint is tried again, if the delivery waits for that; null otherwise. A probe takes one delivery, and the others follow '
+    'if it succeeds.';
 revoke all on postrider.delivery_status from public;
 grant select on postrider.delivery_status to postrider_reader, postrider_dispatcher;

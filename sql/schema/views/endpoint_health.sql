@@ -5,43 +5,32 @@ select e.id as endpoint_id,
        e.reason,
        waiting.pending,
        coalesce(held.in_progress, 0) as in_progress,
-       (day.failed + coalesce(fresh.failed, 0))::bigint as failed_24h,
-       (day.complete + coalesce(fresh.complete, 0))::bigint as complete_24h,
+       e.failed_24h,
+       e.complete_24h,
        waiting.oldest_pending_at,
-       greatest(day.last_success_at, fresh.last_success_at) as last_success_at,
-       greatest(day.last_failure_at, fresh.last_failure_at) as last_failure_at,
+       e.last_success_at,
+       e.last_failure_at,
        (select count(*)
         from (select from postrider.attempt as a
               where a.endpoint_no = e.endpoint_no and a.outcome <> 'complete'
-                and a.started_at > coalesce(greatest(day.last_success_at, fresh.last_success_at), '-infinity')
+                and a.started_at > coalesce(e.last_success_at, '-infinity')
               limit 1000) as failures) as consecutive_failures,
-       coalesce(c.state, 'closed') as circuit,
-       c.probe_at as next_probe_at,
-       c.failing_since,
-       case when e.state = 'disabled' then e.disabled_at end as disabled_at,
-       e.description
-from postrider.endpoint as e
+       e.circuit,
+       e.next_probe_at,
+       e.failing_since,
+       e.disabled_at,
+       e.description,
+       e.health,
+       e.cause,
+       e.health_since,
+       e.failed_attempts_24h
+from postrider.endpoint_condition as e
 cross join lateral (
     select count(*) as pending, min(d.created_at) as oldest_pending_at
     from postrider.delivery as d where d.endpoint_no = e.endpoint_no and d.due_at is not null) as waiting
-cross join lateral (
-    select coalesce(sum(t.complete) filter (where t.hour > now() - interval '24 hours'), 0) as complete,
-           coalesce(sum(t.failed) filter (where t.hour > now() - interval '24 hours'), 0) as failed,
-           max(t.last_success_at) as last_success_at,
-           max(t.last_failure_at) as last_failure_at
-    from postrider.endpoint_stat_hourly as t where t.endpoint_no = e.endpoint_no) as day
-left join (
-    select t.endpoint_no,
-           sum(t.complete) filter (where date_trunc('hour', t.at) > now() - interval '24 hours') as complete,
-           sum(t.failed) filter (where date_trunc('hour', t.at) > now() - interval '24 hours') as failed,
-           max(t.last_success_at) as last_success_at,
-           max(t.last_failure_at) as last_failure_at
-    from postrider.endpoint_stat as t group by t.endpoint_no) as fresh on fresh.endpoint_no = e.endpoint_no
 left join (
     select h.endpoint_no, count(*) as in_progress
-    from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.endpoint_no
-left join postrider.circuit as c on c.endpoint_no = e.endpoint_no
-where e.state <> 'deleted';
+    from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.endpoint_no;
 comment on view postrider.endpoint_health is 'One row per endpoint, with its health.';
 comment on column postrider.endpoint_health.endpoint_id is 'The endpoint.';
 comment on column postrider.endpoint_health.url is 'Where the endpoint''s deliveries go.';
@@ -68,5 +57,15 @@ comment on column postrider.endpoint_health.failing_since is
 comment on column postrider.endpoint_health.disabled_at is
     'When Postrider disabled the endpoint; null unless disabled. Deliveries wait for postrider.resume_endpoint.';
 comment on column postrider.endpoint_health.description is 'A note for people.';
+comment on column postrider.endpoint_health.health is
+    'healthy: the last attempt succeeded, or there was none; failing: attempts failed since the last success; down: its circuit is open, '
+    'and deliveries wait for next_probe_at; paused: somebody paused it; disabled: Postrider gave up on it. All surfaces use this word.';
+comment on column postrider.endpoint_health.cause is
+    'Why the endpoint is not healthy: the error of its last failed attempt, or the reason of the pause; null while healthy.';
+comment on column postrider.endpoint_health.health_since is
+    'Since when the endpoint is not healthy: when the first attempt after the last success began, or when it was paused or disabled; '
+    'null while healthy.';
+comment on column postrider.endpoint_health.failed_attempts_24h is
+    'Attempts that failed in the last 24 hours, counted by whole hours, whether their deliveries are tried again or not.';
 revoke all on postrider.endpoint_health from public;
 grant select on postrider.endpoint_health to postrider_reader, postrider_dispatcher;

@@ -2,11 +2,12 @@
 -- params: $1 endpoint_no int; $2 dispatcher_id bigint; $3 answered boolean (the endpoint answered since the last call, so
 --         earlier failures no longer count); $4 failures int (in a row since then); $5 failing_ms bigint (since the first
 --         attempt after the last success began); $6 probe_failed boolean (the probe is one of these failures); $7 delay_ms
---         bigint (until the next probe, if this call opens the circuit); $8 open_after int (failures)
+--         bigint (until the next probe, if this call opens the circuit); $8 open_after int (failures);
+--         $9 attempts bigint (failed since the last call, whatever the answer)
 -- rows:   one: is_locked boolean (somebody has locked the circuit, so nothing is counted); state (null if it is locked, or the
 --         endpoint is deleted); is_changed boolean (this call changed the state; a new row that is closed does not count);
 --         failures int; failed_probes int; probe_ms bigint (until probe_at; null while closed); probe_by bigint; failing_ms
---         bigint
+--         bigint; failed_attempts bigint (since the last success, those of this call included)
 -- locks:  the circuit's row, skipping a locked one; waits for a new row of the same endpoint, at most lock_timeout
 -- repeat: counts the failures again
 --
@@ -21,18 +22,20 @@ with free as materialized (
 ), blocked as materialized (
     select from postrider.circuit as c where c.endpoint_no = $1 and not exists (select from free)
 ), noted as (
-    insert into postrider.circuit as c (endpoint_no, failures, failing_since, state, changed_at, probe_at)
+    insert into postrider.circuit as c (endpoint_no, failures, failing_since, state, changed_at, probe_at, failed_attempts)
     -- All changes take the statement's time. The last line tells by it what changed.
     select e.endpoint_no,
            $4::int,
            statement_timestamp() - $5::bigint * interval '1 millisecond',
            case when $4::int >= $8::int then 'open' else 'closed' end,
            statement_timestamp(),
-           case when $4::int >= $8::int then statement_timestamp() + $7::bigint * interval '1 millisecond' end
+           case when $4::int >= $8::int then statement_timestamp() + $7::bigint * interval '1 millisecond' end,
+           $9::bigint
     from postrider.endpoint as e
     where e.endpoint_no = $1 and e.state <> 'deleted' and not exists (select from blocked)
     on conflict (endpoint_no) do update
-    set failing_since = case
+    set failed_attempts = c.failed_attempts + $9::bigint,
+        failing_since = case
             when c.failing_since > statement_timestamp() - interval '1 hour' then c.failing_since
             -- Another dispatcher had a success, but did not know yet that the endpoint had a circuit row.
             else greatest(c.failing_since,
@@ -62,9 +65,10 @@ with free as materialized (
         c.failed_probes,
         ceil(extract(epoch from c.probe_at - statement_timestamp()) * 1000)::bigint as probe_ms,
         c.probe_by,
-        (extract(epoch from statement_timestamp() - c.failing_since) * 1000)::bigint as failing_ms
+        (extract(epoch from statement_timestamp() - c.failing_since) * 1000)::bigint as failing_ms,
+        c.failed_attempts
 )
 select exists (select from blocked) as is_locked,
-       n.state, n.is_changed, n.failures, n.failed_probes, n.probe_ms, n.probe_by, n.failing_ms
+       n.state, n.is_changed, n.failures, n.failed_probes, n.probe_ms, n.probe_by, n.failing_ms, n.failed_attempts
 from (select) as one
 left join noted as n on true

@@ -55,7 +55,7 @@ select coalesce((
            select json_agg(postrider.readable(to_json(r)::text)::json order by r.id desc)
            from (select s.delivery_id as id, s.event_id, s.webhook_id, s.endpoint_id, s.topic, s.key, s.status, s.attempts,
                         s.next_attempt_at, s.last_status_code, s.last_error, s.created_at, s.completed_at, s.failed_at,
-                        s.cancelled_at
+                        s.cancelled_at, s.waits_for, s.next_probe_at
                  from matching as m
                  join postrider.delivery_status as s on s.delivery_id = m.id) as r), '[]')::text as deliveries,
        case

@@ -8,6 +8,7 @@ select postrider.readable(to_json(r)::text) as row
 from (
     select s.delivery_id as id, s.event_id, s.webhook_id, s.endpoint_id, s.topic, s.key, s.status, s.attempts,
            s.next_attempt_at, s.last_status_code, s.last_error, s.created_at, s.completed_at, s.failed_at, s.cancelled_at,
+           s.waits_for, s.next_probe_at,
            coalesce((
                select json_agg(to_json(a) order by a.attempt)
                from (select l.attempt, l.started_at, l.duration_ms, l.status_code, l.error, l.response_excerpt

@@ -70,12 +70,13 @@ with outcome as materialized (
     from settled as s
     where s.age_ms is not null and s.first_duration_ms is null
 ), tallied as (
-    insert into postrider.endpoint_stat (endpoint_no, complete, failed, last_success_at, last_failure_at)
+    insert into postrider.endpoint_stat (endpoint_no, complete, failed, last_success_at, last_failure_at, failed_attempts)
     select s.endpoint_no,
            count(*) filter (where s.status = 'complete'),
            count(*) filter (where s.status = 'failed'),
            (select m.now from moment as m) - min(s.age_ms) filter (where s.status = 'complete') * interval '1 millisecond',
-           (select m.now from moment as m) - min(s.age_ms) filter (where s.status <> 'complete') * interval '1 millisecond'
+           (select m.now from moment as m) - min(s.age_ms) filter (where s.status <> 'complete') * interval '1 millisecond',
+           count(*) filter (where s.status <> 'complete')
     from settled as s
     where s.age_ms is not null
     group by s.endpoint_no

@@ -6,7 +6,8 @@
 -- repeat: renews again
 with renewed as (
     update postrider.dispatcher as d
-    set lease_until = clock_timestamp() + $2::bigint * interval '1 millisecond', is_leader = $3, wake_mode = $4, wake_reason = $5
+    set lease_until = clock_timestamp() + $2::bigint * interval '1 millisecond', is_leader = $3, wake_mode = $4, wake_reason = $5,
+        last_seen_at = clock_timestamp()
     where d.id = $1
     returning d.id, d.only_endpoint
 )

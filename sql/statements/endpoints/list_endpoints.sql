@@ -1,8 +1,31 @@
 -- does:   reads endpoints with their health, without their secrets and the values of their headers
--- params: $1 id text (null: all), $2 after_id text (null: from the first), $3 rows_max bigint 1..=10000
--- rows:   row text: a JSON object of the columns below and those of postrider.endpoint_health; by id
+-- params: $1 id text (null: all), $2 after_id text (null: from the first), $3 rows_max bigint 1..=10000; $4 by_trouble boolean:
+--         those that somebody has to look at come first (disabled, down, failing, paused, healthy), and of those the ones with
+--         the most pending deliveries; without $4 by id
+-- rows:   row text: a JSON object of the columns below and those of postrider.endpoint_health; in order
 -- locks:  none
 -- repeat: the same
+with chosen as materialized (
+    select c.endpoint_no, row_number() over (order by c.id) as position
+    from (select p.endpoint_no, p.id
+          from postrider.endpoint as p
+          where not $4::boolean
+            and p.state <> 'deleted' and ($1::text is null or p.id = $1) and ($2::text is null or p.id > $2)
+          order by p.id
+          limit $3::bigint) as c
+    union all
+    select t.endpoint_no, row_number() over (order by t.trouble desc, t.pending desc, t.failed_attempts_24h desc, t.id) as position
+    from (select h.endpoint_no, h.id, h.trouble, h.failed_attempts_24h, coalesce(waiting.pending, 0) as pending
+          from postrider.endpoint_condition as h
+          -- One walk of delivery_due.
+          left join (select d.endpoint_no, count(*) as pending
+                     from postrider.delivery as d
+                     where d.due_at is not null
+                     group by d.endpoint_no) as waiting on waiting.endpoint_no = h.endpoint_no
+          where $4
+          order by h.trouble desc, 5 desc, h.failed_attempts_24h desc, h.id
+          limit $3) as t
+)
 select postrider.readable(to_json(r)::text) as row
 from (
     select e.id,
@@ -20,10 +43,7 @@ from (
            e.client_certificate is not null as has_client_certificate,
            e.ca_certificates,
            h.*
-    from (select p.*
-          from postrider.endpoint as p
-          where p.state <> 'deleted' and ($1::text is null or p.id = $1) and ($2::text is null or p.id > $2)
-          order by p.id
-          limit $3::bigint) as e
+    from chosen as c
+    join postrider.endpoint as e on e.endpoint_no = c.endpoint_no
     join postrider.endpoint_health as h on h.endpoint_id = e.id
-    order by e.id) as r
+    order by c.position) as r

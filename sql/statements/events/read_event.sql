@@ -28,7 +28,7 @@ from (
                select json_agg(to_json(d) order by d.id)
                from (select s.delivery_id as id, s.event_id, s.webhook_id, s.endpoint_id, s.topic, s.key, s.status, s.attempts,
                             s.next_attempt_at, s.last_status_code, s.last_error, s.created_at, s.completed_at, s.failed_at,
-                            s.cancelled_at
+                            s.cancelled_at, s.waits_for, s.next_probe_at
                      from postrider.delivery_status as s
                      where s.event_id = $1::bigint
                      order by s.delivery_id

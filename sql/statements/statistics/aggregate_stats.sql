@@ -28,10 +28,12 @@ with taken as materialized (
     delete from postrider.endpoint_stat as t
     using taken
     where t.ctid = taken.place and taken.endpoint_no not in (select b.endpoint_no from busy as b)
-    returning t.endpoint_no, t.at, t.complete, t.failed, t.last_success_at, t.last_failure_at
+    returning t.endpoint_no, t.at, t.complete, t.failed, t.last_success_at, t.last_failure_at, t.failed_attempts
 ), hours as (
-    insert into postrider.endpoint_stat_hourly as h (endpoint_no, hour, complete, failed, last_success_at, last_failure_at)
-    select g.endpoint_no, date_trunc('hour', g.at), sum(g.complete), sum(g.failed), max(g.last_success_at), max(g.last_failure_at)
+    insert into postrider.endpoint_stat_hourly as h (endpoint_no, hour, complete, failed, last_success_at, last_failure_at,
+        failed_attempts)
+    select g.endpoint_no, date_trunc('hour', g.at), sum(g.complete), sum(g.failed), max(g.last_success_at), max(g.last_failure_at),
+           sum(g.failed_attempts)
     from gone as g
     join postrider.endpoint as e on e.endpoint_no = g.endpoint_no
     group by 1, 2
@@ -40,7 +42,8 @@ with taken as materialized (
     set complete = h.complete + excluded.complete,
         failed = h.failed + excluded.failed,
         last_success_at = greatest(h.last_success_at, excluded.last_success_at),
-        last_failure_at = greatest(h.last_failure_at, excluded.last_failure_at)
+        last_failure_at = greatest(h.last_failure_at, excluded.last_failure_at),
+        failed_attempts = h.failed_attempts + excluded.failed_attempts
 )
 select (select count(*) from gone) as aggregated,
        (select count(*) from taken) as looked_at,

@@ -29,10 +29,12 @@ with taken as materialized (
     delete from postrider.endpoint_stat_hourly as h
     using taken as t
     where h.endpoint_no = t.endpoint_no and h.hour = t.hour and t.endpoint_no not in (select b.endpoint_no from busy as b)
-    returning h.endpoint_no, h.complete, h.failed, h.last_success_at, h.last_failure_at
+    returning h.endpoint_no, h.complete, h.failed, h.last_success_at, h.last_failure_at, h.failed_attempts
 ), before as (
-    insert into postrider.endpoint_stat_hourly as h (endpoint_no, hour, complete, failed, last_success_at, last_failure_at)
-    select g.endpoint_no, '-infinity', sum(g.complete), sum(g.failed), max(g.last_success_at), max(g.last_failure_at)
+    insert into postrider.endpoint_stat_hourly as h (endpoint_no, hour, complete, failed, last_success_at, last_failure_at,
+        failed_attempts)
+    select g.endpoint_no, '-infinity', sum(g.complete), sum(g.failed), max(g.last_success_at), max(g.last_failure_at),
+           sum(g.failed_attempts)
     from gone as g
     group by 1
     order by 1
@@ -40,7 +42,8 @@ with taken as materialized (
     set complete = h.complete + excluded.complete,
         failed = h.failed + excluded.failed,
         last_success_at = greatest(h.last_success_at, excluded.last_success_at),
-        last_failure_at = greatest(h.last_failure_at, excluded.last_failure_at)
+        last_failure_at = greatest(h.last_failure_at, excluded.last_failure_at),
+        failed_attempts = h.failed_attempts + excluded.failed_attempts
 )
 select (select count(*) from gone) as compacted,
        (select count(*) from taken) as looked_at,

@@ -1,30 +1,18 @@
 -- does:   measures the remaining work (postrider.backlog)
 -- params: none
 -- rows:   one: unrouted, pending, in_progress, failed bigint; oldest_unrouted_age_ms bigint; oldest_due_age_ms bigint: of the
---         most overdue delivery to an enabled endpoint whose circuit lets it through (other deliveries wait on purpose); ages
---         are 0 if there is no such row; open_circuits bigint, of enabled endpoints, half open ones included; set_aside bigint:
---         events and deliveries that the database refused and that are tried again later
+--         most overdue delivery (postrider.overdue); ages are 0 if there is no such row; open_circuits bigint, of enabled
+--         endpoints, half open ones included; set_aside bigint: events and deliveries that the database refused and that are
+--         tried again later
 -- locks:  none
 -- repeat: measures again
 select b.unrouted, b.pending, b.in_progress, b.failed,
        coalesce(greatest(extract(epoch from clock_timestamp() - b.oldest_unrouted_at) * 1000, 0), 0)::bigint
            as oldest_unrouted_age_ms,
-       coalesce(greatest(extract(epoch from clock_timestamp() - enabled.oldest_due_at) * 1000, 0), 0)::bigint
+       coalesce(greatest(extract(epoch from clock_timestamp() - b.oldest_due_at) * 1000, 0), 0)::bigint
            as oldest_due_age_ms,
        (select count(*) from postrider.circuit as c
         join postrider.endpoint as e on e.endpoint_no = c.endpoint_no and e.state = 'enabled'
         where c.state <> 'closed') as open_circuits,
        (select count(*) from postrider.refused) as set_aside
 from postrider.backlog as b
-cross join (
-    select min(first.due_at) as oldest_due_at
-    from postrider.endpoint as e
-    cross join lateral (
-        -- delivery_due gives one row per endpoint.
-        select d.due_at
-        from postrider.delivery as d
-        where d.endpoint_no = e.endpoint_no and d.due_at is not null
-        order by d.due_at
-        limit 1) as first
-    where e.state = 'enabled'
-      and not exists (select from postrider.circuit as c where c.endpoint_no = e.endpoint_no and c.state <> 'closed')) as enabled

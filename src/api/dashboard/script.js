@@ -2,7 +2,8 @@
 // reaches the page as text alone; the Content-Security-Policy lets no other way work.
 "use strict";
 
-const PAUSE_MS = 2000, DEADLINE_MS = 10000, FAILURES = 20, ENDPOINTS = 500;
+const PAUSE_MS = 2000, DEADLINE_MS = 10000, FAILURES = 20, FAILURES_ASKED = 500, ENDPOINTS = 100;
+const KINDS = { healthy: "good", failing: "warn", down: "bad", paused: "warn", disabled: "bad" };
 const byId = (id) => document.getElementById(id);
 let timer, isAsking = false, answeredAt = null;
 
@@ -24,11 +25,12 @@ async function look() {
   clearTimeout(timer);
   try {
     const [status, endpoints, failures] = await Promise.all([
-      ask("/v1/status"), ask(`/v1/endpoints?limit=${ENDPOINTS}`), ask(`/v1/deliveries?status=failed&limit=${FAILURES}`),
+      ask("/v1/status"), ask(`/v1/endpoints?limit=${ENDPOINTS}&sort=trouble`),
+      ask(`/v1/deliveries?status=failed&limit=${FAILURES_ASKED}`),
     ]);
     showBacklog(status.backlog);
     showDispatchers(status.dispatchers);
-    showEndpoints(endpoints);
+    showEndpoints(endpoints.data, status.endpoint_counts);
     showFailures(failures.data);
     answeredAt = new Date();
     byId("token-form").hidden = true;
@@ -65,25 +67,30 @@ function showBacklog(backlog) {
     ["Pending", count(backlog.pending)],
     ["In progress", count(backlog.in_progress)],
     ["Failed", count(backlog.failed), backlog.failed > 0 ? "bad" : ""],
-    ["Oldest due", ago(backlog.oldest_due_at)],
+    ["Overdue", backlog.oldest_due_at ? `since ${ago(backlog.oldest_due_at)}` : "none"],
     ["Reached nobody 24 h", count(backlog.unmatched_24h + backlog.unknown_destination_24h)],
     ["Unknown destination 24 h", count(backlog.unknown_destination_24h), backlog.unknown_destination_24h > 0 ? "bad" : ""],
   ].map(([name, value, kind]) => element("div", "", element("dt", "", name), element("dd", kind || "", value))));
 }
 
-function showEndpoints({ data, next_cursor }) {
-  byId("endpoint-count").textContent = next_cursor ? `the first ${data.length}` : `${data.length}`;
-  const trouble = (e) => (e.state === "enabled" ? 0 : 2) + (e.failed_24h > 0 || e.consecutive_failures > 0 ? 1 : 0);
-  data.sort((a, b) => trouble(b) - trouble(a) || b.pending - a.pending || (a.id < b.id ? -1 : 1));
-  fill("endpoints", data.map((e) => row([
+// The API sorts over all endpoints, the worst first; the words are its own.
+function showEndpoints(endpoints, counts) {
+  const all = Object.values(counts).reduce((sum, number) => sum + number, 0);
+  const words = Object.entries(counts).filter(([, number]) => number > 0).map(([health, number]) => `${count(number)} ${health}`);
+  const shown = endpoints.length < all ? `; the worst ${endpoints.length} of ${count(all)}` : "";
+  byId("endpoint-count").textContent = words.join(", ") + shown;
+  fill("endpoints", endpoints.map((e) => row([
     titled(cell(e.id, "text"), `${e.url}\n${e.topics.join(", ")}`),
-    cell(e.reason ? `${e.state}: ${e.reason}` : e.state, `text ${{ enabled: "good", disabled: "bad" }[e.state] || "warn"}`),
+    cell(e.health, KINDS[e.health] || "warn"),
+    moment(e.health_since),
+    cell(cause(e), "text"),
     cell(count(e.pending), "number"),
+    cell(count(e.failed_attempts_24h), e.failed_attempts_24h > 0 ? "number bad" : "number"),
     cell(count(e.failed_24h), e.failed_24h > 0 ? "number bad" : "number"),
     cell(count(e.complete_24h), "number"),
     moment(e.oldest_pending_at),
     moment(e.last_success_at),
-  ])), 7, "none yet");
+  ])), 10, "none yet");
 }
 
 // The error of the last attempt is worth more than that the event was cancelled after it.
@@ -92,15 +99,29 @@ function why(d) {
   return d.cancelled_at && error !== "cancelled" ? `${error}; then cancelled` : error;
 }
 
+function cause(endpoint) {
+  const probe = endpoint.health === "down" ? `next probe ${ago(endpoint.next_probe_at)}` : null;
+  return [endpoint.cause, probe].filter(Boolean).join("; ") || "–";
+}
+
+// One row for each endpoint and reason: the newest of them, and how many more there are.
 function showFailures(deliveries) {
-  fill("failures", deliveries.map((d) => row([
+  const groups = new Map();
+  for (const d of deliveries) {
+    const reason = why(d);
+    const key = JSON.stringify([d.endpoint_id, reason]);
+    const group = groups.get(key);
+    if (group) group.more += 1;
+    else groups.set(key, { newest: d, reason, more: 0 });
+  }
+  fill("failures", [...groups.values()].slice(0, FAILURES).map(({ newest: d, reason, more }) => row([
     moment(d.failed_at || d.cancelled_at),
     cell(d.endpoint_id ?? "deleted"),
     cell(d.topic ?? "–"),
     cell(d.event_id, "number"),
     cell(d.id, "number"),
     cell(count(d.attempts), "number"),
-    cell(why(d), "text"),
+    cell(more > 0 ? `${reason} (and ${count(more)} more)` : reason, "text"),
   ])), 7, "none");
 }
 
@@ -110,9 +131,10 @@ function showDispatchers(dispatchers) {
     cell(d.is_leader ? `${d.host}, leading` : d.host),
     cell(d.version),
     moment(d.started_at),
-    cell(d.is_live ? "live" : "lapsed", d.is_live ? "good" : "bad"),
+    cell(d.state, { live: "good", silent: "warn" }[d.state] || "bad"),
+    moment(d.last_seen_at),
     cell(d.wake_reason ? `${d.wake_mode}: ${d.wake_reason}` : d.wake_mode, d.wake_reason ? "text warn" : "text"),
-  ])), 6, "none: nothing is delivered");
+  ])), 7, "none: nothing is delivered");
 }
 
 // Replaces what an element holds; `empty` stands in a table that has no rows.

@@ -1,37 +1,31 @@
 //! Endpoints that get nothing, or refuse it, or may not be called.
 
 use super::Finding;
+use crate::cli::ago::Now;
 use crate::cli::endpoint::ENDPOINTS_MAX;
 use crate::config::RunConfig;
-use crate::model::endpoint::EndpointState;
-use crate::store::{EndpointRow, Store};
+use crate::model::endpoint::EndpointHealth;
+use crate::store::{EndpointRow, Store, StoreError};
 
-/// A receiver that restarts fails a few times in a row.
-const FAILURES_MAX: i64 = 5;
 const SHOWN: usize = 5;
 const NAME: &str = "endpoints";
 
 /// One check for each thing that is wrong with some; one if all is well.
 pub(super) async fn check(config: &RunConfig, store: &Store) -> Vec<Finding> {
-    let rows = match store.list_endpoints(None, ENDPOINTS_MAX).await {
-        Ok(rows) => rows,
+    let (rows, now) = match read(store).await {
+        Ok(read) => read,
         Err(fault) => return vec![Finding::broken(NAME, &fault)],
     };
     if rows.is_empty() {
         return vec![Finding::warn(NAME, "there are none", "postrider endpoint put ID --url URL")];
     }
-    let found = [
-        refused(config, &rows),
-        in_state(EndpointState::Disabled, &rows),
-        in_state(EndpointState::Paused, &rows),
-        failing(&rows),
-    ];
-    let found: Vec<Finding> = found.into_iter().flatten().collect();
-    if found.is_empty() {
-        vec![Finding::ok(NAME, format!("{} enabled, none failing", rows.len()))]
-    } else {
-        found
-    }
+    let by_health = EndpointHealth::ALL.iter().rev().filter_map(|health| unhealthy(*health, &rows, &now));
+    let found: Vec<Finding> = refused(config, &rows).into_iter().chain(by_health).collect();
+    if found.is_empty() { vec![Finding::ok(NAME, format!("{} healthy", rows.len()))] } else { found }
+}
+
+async fn read(store: &Store) -> Result<(Vec<EndpointRow>, Now), StoreError> {
+    Ok((store.list_endpoints_by_trouble(ENDPOINTS_MAX).await?, Now::read(store).await?))
 }
 
 /// Checks whether a dispatcher with these keys could read every secret.
@@ -69,37 +63,48 @@ fn refused(config: &RunConfig, rows: &[EndpointRow]) -> Option<Finding> {
     ))
 }
 
-fn in_state(state: EndpointState, rows: &[EndpointRow]) -> Option<Finding> {
-    let found: Vec<&EndpointRow> = rows.iter().filter(|row| row.state == state).collect();
-    let described: Vec<String> = found
-        .iter()
-        .map(|row| {
-            let reason = row.reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            format!("{}{reason}", row.id)
-        })
-        .collect();
-    let names = some(&described)?;
+/// What to know of the endpoints that are in this state of health. `None` if none is, or if it is a good one.
+fn unhealthy(health: EndpointHealth, rows: &[EndpointRow], now: &Now) -> Option<Finding> {
+    let found: Vec<&EndpointRow> = rows.iter().filter(|row| row.health == health).collect();
     let id = &found.first()?.id;
-    Some(Finding::warn(
-        NAME,
-        format!("{state}, deliveries wait: {names}"),
-        format!("postrider endpoint resume {id}"),
-    ))
+    let (wait, remedy) = match health {
+        EndpointHealth::Healthy => return None,
+        EndpointHealth::Failing => {
+            ("", format!("postrider endpoint test {id}; postrider delivery list --endpoint {id}"))
+        }
+        EndpointHealth::Down => (
+            ", deliveries wait for a probe",
+            format!("mend the receiver; postrider endpoint test {id} probes it at once"),
+        ),
+        EndpointHealth::Paused | EndpointHealth::Disabled => {
+            (", deliveries wait", format!("postrider endpoint resume {id}"))
+        }
+    };
+    let described: Vec<String> = found.iter().map(|row| describe(row, now)).collect();
+    let names = some_by(&described, "; ")?;
+    Some(Finding::warn(NAME, format!("{health}{wait}: {names}"), remedy))
 }
 
-fn failing(rows: &[EndpointRow]) -> Option<Finding> {
-    let is_failing =
-        |row: &&EndpointRow| row.state == EndpointState::Enabled && row.consecutive_failures >= FAILURES_MAX;
-    let found: Vec<&EndpointRow> = rows.iter().filter(is_failing).collect();
-    let described: Vec<String> =
-        found.iter().map(|row| format!("{} ({} in a row)", row.id, row.consecutive_failures)).collect();
-    let names = some(&described)?;
-    let id = &found.first()?.id;
-    Some(Finding::warn(
-        NAME,
-        format!("requests fail: {names}"),
-        format!("postrider endpoint test {id}; postrider delivery list --endpoint {id}"),
-    ))
+/// An endpoint that is not healthy: why, since when, and when it is tried again.
+fn describe(row: &EndpointRow, now: &Now) -> String {
+    let id = &row.id;
+    let since = now.age(row.health_since.as_ref()).map(|age| format!(" for {age}")).unwrap_or_default();
+    let cause = row.cause.as_deref();
+    let failures = row.consecutive_failures;
+    match row.health {
+        EndpointHealth::Healthy => id.clone(),
+        EndpointHealth::Paused | EndpointHealth::Disabled => {
+            let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
+            format!("{id}{cause}{since}")
+        }
+        EndpointHealth::Failing => {
+            format!("{id} ({failures} in a row){since}: {}", cause.unwrap_or("-"))
+        }
+        EndpointHealth::Down => {
+            let probe = now.relative(row.next_probe_at.as_ref());
+            format!("{id} ({failures} in a row){since}: {}, next probe {probe}", cause.unwrap_or("-"))
+        }
+    }
 }
 
 /// Names the first ones, and the number of the others. `None` if the list is empty.

@@ -3,10 +3,17 @@
 use std::time::Duration;
 
 use super::Finding;
+use crate::cli::ago::Now;
 use crate::cli::count;
-use crate::store::{BacklogRow, DispatcherRow, Lateness, ServerRow, Store, TableRow, WakeMode, WakeState};
+use crate::model::delivery::WaitsFor;
+use crate::store::{
+    BacklogRow, DispatcherRow, DispatcherState, Lateness, Overdue, ServerRow, Store, StoreError, TableRow,
+    WakeMode, WakeState,
+};
 
 const TABLES: &str = "tables";
+const DISPATCHERS: &str = "dispatchers";
+const BACKLOG: &str = "backlog";
 /// Fewer dead rows cost nothing, whatever their share.
 const DEAD_MIN: i64 = 100_000;
 /// A dispatcher that runs routes in milliseconds, and polls every second.
@@ -50,22 +57,37 @@ fn judge_tables(server: &ServerRow, tables: &[TableRow]) -> Finding {
 }
 
 pub(super) async fn dispatchers(store: &Store) -> Finding {
-    const NAME: &str = "dispatchers";
-    let rows = match store.read_dispatchers().await {
-        Ok(rows) => rows,
-        Err(fault) => return Finding::broken(NAME, &fault),
-    };
-    let live: Vec<&DispatcherRow> = rows.iter().filter(|row| row.is_live).collect();
-    if live.is_empty() {
-        return Finding::warn(NAME, "none runs: nothing is delivered", "postrider run");
+    match read_dispatchers(store).await {
+        Ok((rows, now)) => judge_dispatchers(&rows, &now),
+        Err(fault) => Finding::broken(DISPATCHERS, &fault),
     }
+}
+
+async fn read_dispatchers(store: &Store) -> Result<(Vec<DispatcherRow>, Now), StoreError> {
+    Ok((store.read_dispatchers().await?, Now::read(store).await?))
+}
+
+fn judge_dispatchers(rows: &[DispatcherRow], now: &Now) -> Finding {
+    let in_state = |state| rows.iter().filter(move |row| row.state == state);
+    let live: Vec<&DispatcherRow> = in_state(DispatcherState::Live).collect();
     let number = count(i64::try_from(live.len()).unwrap_or(i64::MAX), "runs", "run");
+    if let Some(silent) = in_state(DispatcherState::Silent).next() {
+        let seen = now.relative(Some(&silent.last_seen_at));
+        return Finding::warn(
+            DISPATCHERS,
+            format!("{number}; {} was last seen {seen}: it died, is cut off or stands still", silent.host),
+            "see its log, or postrider run; when its lease ends, the others take its deliveries",
+        );
+    }
+    if live.is_empty() {
+        return Finding::warn(DISPATCHERS, "none runs: nothing is delivered", "postrider run");
+    }
     let Some(polling) = live.iter().find(|row| is_polling_in_need(row)) else {
-        return Finding::ok(NAME, format!("{number}, woken as asked for"));
+        return Finding::ok(DISPATCHERS, format!("{number}, woken as asked for"));
     };
     let why = polling.wake_reason.as_deref().unwrap_or("unknown");
     Finding::warn(
-        NAME,
+        DISPATCHERS,
         format!("{number}; {} polls: {why}", polling.host),
         "see notifications above; by the poll alone events are delivered later, and none is lost",
     )
@@ -77,35 +99,48 @@ fn is_polling_in_need(row: &DispatcherRow) -> bool {
 }
 
 pub(super) async fn backlog(store: &Store) -> Finding {
-    const NAME: &str = "backlog";
     let Lateness { unrouted, overdue, set_aside, reason } = match store.read_lateness().await {
         Ok(lateness) => lateness,
-        Err(fault) => return Finding::broken(NAME, &fault),
+        Err(fault) => return Finding::broken(BACKLOG, &fault),
     };
     if set_aside > 0 {
         let number = count(set_aside, "event or delivery is", "events and deliveries are");
         return Finding::warn(
-            NAME,
+            BACKLOG,
             format!("{number} refused by the database: {}", reason.unwrap_or_default()),
             "select * from postrider.set_aside; mend what stands in the way; then: select postrider.retry_set_aside()",
         );
     }
-    let late = |age: Option<Duration>| age.filter(|age| *age > LATE).map(whole_seconds);
-    if let Some(age) = late(unrouted) {
+    if let Some(age) = unrouted.filter(|age| *age > LATE).map(whole_seconds) {
         return Finding::warn(
-            NAME,
+            BACKLOG,
             format!("the oldest event waits to be routed for {age}"),
             "see dispatchers and transactions above; postrider run on more machines",
         );
     }
-    if let Some(age) = late(overdue) {
-        return Finding::warn(
-            NAME,
-            format!("the most overdue delivery waits for {age}"),
-            "see endpoints below; raise max_in_flight or rate_limit of the endpoint, or postrider run on more machines",
-        );
+    if let Some(overdue) = overdue.filter(|overdue| overdue.age > LATE) {
+        return late(&overdue);
     }
-    Finding::ok(NAME, "nothing is late")
+    Finding::ok(BACKLOG, "nothing is late")
+}
+
+/// What holds the most overdue delivery up, and what to do about that.
+fn late(overdue: &Overdue) -> Finding {
+    let Overdue { age, endpoint_id: id, waits_for } = overdue;
+    let age = whole_seconds(*age);
+    match waits_for {
+        Some(WaitsFor::Slot) => Finding::warn(
+            BACKLOG,
+            format!("the most overdue delivery waits for {age}, for a slot of endpoint {id}"),
+            format!("raise max_in_flight or rate_limit of {id}, or make its receiver answer sooner"),
+        ),
+        Some(WaitsFor::Due | WaitsFor::Retry | WaitsFor::Circuit | WaitsFor::Pause | WaitsFor::Later)
+        | None => Finding::warn(
+            BACKLOG,
+            format!("the most overdue delivery waits for {age}: no dispatcher takes it, for endpoint {id}"),
+            "see dispatchers above; postrider run, on more machines if each is busy",
+        ),
+    }
 }
 
 /// Events that no endpoint got. One that names its endpoint was meant for somebody; a topic may be for nobody on purpose.

@@ -6,9 +6,9 @@ use comfy_table::{Cell, Color, ContentArrangement, Table, TableStyle};
 use super::{is_colourful, is_watched, paint, printable};
 
 /// Headings of columns that hold a status.
-const STATUS: [&str; 3] = ["STATUS", "STATE", "RESULT"];
+const STATUS: [&str; 4] = ["STATUS", "STATE", "RESULT", "HEALTH"];
 /// Headings of columns that may be shortened.
-const LONG: [&str; 4] = ["URL", "ERROR", "RESPONSE", "WAKE"];
+const LONG: [&str; 5] = ["URL", "ERROR", "RESPONSE", "WAKE", "CAUSE"];
 /// Least width of such a column, even on a narrow terminal.
 const LONG_CHARS_MIN: usize = 16;
 
@@ -89,9 +89,9 @@ fn finish(table: &Table) -> Painted {
 fn coloured(text: &str) -> Cell {
     let cell = Cell::new(text);
     match text {
-        "failed" | "fail" | "dead" => cell.fg(Color::Red),
-        "complete" | "ok" => cell.fg(Color::Green),
-        "paused" | "disabled" | "warn" => cell.fg(Color::Yellow),
+        "failed" | "fail" | "gone" | "down" | "disabled" => cell.fg(Color::Red),
+        "complete" | "ok" | "healthy" => cell.fg(Color::Green),
+        "paused" | "failing" | "silent" | "warn" => cell.fg(Color::Yellow),
         _ => cell,
     }
 }

@@ -7,7 +7,7 @@ use crate::model::outcome::Outcome;
 use crate::rules::circuit_breaker::Health;
 
 /// The health of an endpoint by one attempt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Observation {
     pub(super) delivery_id: DeliveryId,
     pub(super) begun: Instant,
@@ -16,6 +16,8 @@ pub(crate) struct Observation {
     /// Whether there was an answer, good or bad.
     pub(crate) is_answer: bool,
     pub(super) retry_after: Option<Duration>,
+    /// Why the attempt failed. `None` after a success.
+    pub(super) error: Option<String>,
 }
 
 impl Observation {
@@ -23,6 +25,7 @@ impl Observation {
     pub(crate) fn new(claimed: &Claimed, outcome: &Outcome, begun: Instant) -> Self {
         let health = Health::of(&outcome.result);
         let (is_answer, retry_after) = (outcome.is_answer(), outcome.retry_after());
-        Self { delivery_id: claimed.delivery_id, begun, health, is_answer, retry_after }
+        let error = outcome.error().map(str::to_owned);
+        Self { delivery_id: claimed.delivery_id, begun, health, is_answer, retry_after, error }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
-use super::Unrecorded;
+use super::health_log::Named;
+use super::{HealthLog, Unrecorded};
 use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::lease::Lease;
 use crate::dispatcher::metrics::Metrics;
@@ -17,7 +18,7 @@ use crate::dispatcher::wakeup::bell::Bell;
 use crate::model::endpoint::{CircuitState, Destination, EndpointNo};
 use crate::rules::backoff::Backoff;
 use crate::rules::circuit_breaker::OPEN_AFTER;
-use crate::store::{Circuit, NotedFailures, Store, StoreError, Written, is_lock_timeout, is_row_fault};
+use crate::store::{NotedFailures, Store, StoreError, Written, is_lock_timeout, is_row_fault};
 
 /// How long something that is not urgent waits at most.
 const TICK: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ pub(in crate::dispatcher) struct CircuitRecorder {
     pub database_health: Arc<DatabaseHealth>,
     /// An endpoint is disabled after so long of nothing but failures.
     pub disable_after: Duration,
+    /// Tells of endpoints that fail and recover.
+    pub health_log: HealthLog,
 }
 
 impl CircuitRecorder {
@@ -76,6 +79,7 @@ impl CircuitRecorder {
     /// # Errors
     /// [`StoreError`]: whatever is not written is kept for the next step.
     pub(super) async fn step(&self) -> Result<(), StoreError> {
+        self.health_log.count_left_out();
         for no in self.scheduler.gone() {
             self.pass_over(self.disable_gone(no).await)?;
         }
@@ -128,8 +132,11 @@ impl CircuitRecorder {
             let Written::Done(was) = self.store.close_circuit(no).await? else {
                 return Ok(Written::Locked);
             };
-            if was.is_some_and(|state| state != CircuitState::Closed) {
-                self.log_closed(no);
+            if let Some(was) = was {
+                if was.state != CircuitState::Closed {
+                    self.metrics.circuit_closed();
+                }
+                self.health_log.recovered(Named { no, id: &self.id(no) }, &was);
             }
         }
         let mut noted = None;
@@ -145,21 +152,20 @@ impl CircuitRecorder {
         self.bell.look_now();
         // Logged only: the failures are written, and must not be counted again. The next failure tries this again.
         if let Some(noted) = noted
-            && let Err(fault) = self.after_write(no, &noted).await
+            && let Err(fault) = self.after_write(no, &noted, unrecorded).await
         {
             self.database_health.log_failure(UNRECORDED, &fault);
         }
         Ok(Written::Done(()))
     }
 
-    async fn after_write(&self, no: EndpointNo, noted: &NotedFailures) -> Result<(), StoreError> {
-        if noted.is_changed {
-            match noted.circuit.state {
-                CircuitState::Open => self.log_opened(no, &noted.circuit),
-                CircuitState::Closed if noted.circuit.failures == 0 => self.log_closed(no),
-                CircuitState::Closed | CircuitState::HalfOpen => {}
-            }
-        }
+    async fn after_write(
+        &self,
+        no: EndpointNo,
+        noted: &NotedFailures,
+        unrecorded: &Unrecorded,
+    ) -> Result<(), StoreError> {
+        self.tell(no, noted, unrecorded);
         if noted.failing_for < self.disable_after {
             return Ok(());
         }
@@ -174,27 +180,28 @@ impl CircuitRecorder {
         Ok(())
     }
 
-    fn log_opened(&self, no: EndpointNo, circuit: &Circuit) {
-        self.metrics.circuit_opened();
-        let id = self.id(no);
-        let Circuit { failures, failed_probes, probe_in, .. } = circuit;
-        if *failed_probes > 0 {
-            debug!(
-                endpoint.id = id,
-                "endpoint {id} did not answer probe {failed_probes}; next in {probe_in:.1?}"
-            );
-        } else {
-            warn!(
-                endpoint.id = id,
-                "endpoint {id} failed {failures} times in a row: its deliveries wait for a probe, in {probe_in:.1?}"
-            );
+    fn tell(&self, no: EndpointNo, noted: &NotedFailures, unrecorded: &Unrecorded) {
+        let (id, circuit) = (self.id(no), &noted.circuit);
+        let of = Named { no, id: &id };
+        let error = unrecorded.error.as_deref().unwrap_or("unknown");
+        match circuit.state {
+            CircuitState::Open if noted.is_changed => {
+                self.metrics.circuit_opened();
+                if circuit.failed_probes > 0 {
+                    let (probes, next) = (circuit.failed_probes, circuit.probe_in);
+                    debug!(
+                        endpoint.id = id,
+                        "endpoint {id} failed probe {probes}: {error}; next in {next:.1?}"
+                    );
+                }
+            }
+            CircuitState::Closed if noted.is_changed && circuit.failures == 0 => {
+                self.metrics.circuit_closed();
+                self.health_log.answered(of, error);
+            }
+            CircuitState::Open | CircuitState::Closed | CircuitState::HalfOpen => {}
         }
-    }
-
-    fn log_closed(&self, no: EndpointNo) {
-        self.metrics.circuit_closed();
-        let id = self.id(no);
-        info!(endpoint.id = id, "endpoint {id} answers again");
+        self.health_log.failed(of, noted, unrecorded.attempts, error);
     }
 
     fn id(&self, no: EndpointNo) -> String {

@@ -132,6 +132,9 @@ impl CircuitBreaker {
     /// An attempt ended.
     pub(super) fn note(&mut self, seen: &Observation) {
         let is_probe = self.take_probe(seen.delivery_id);
+        if seen.health != Health::Well {
+            self.unrecorded.count_failure(seen.error.as_ref());
+        }
         match seen.health {
             Health::Well => self.note_success(),
             Health::Answers => {
@@ -282,6 +285,7 @@ mod tests {
             health,
             is_answer,
             retry_after: None,
+            error: None,
         });
     }
 

@@ -13,6 +13,10 @@ pub(crate) struct Unrecorded {
     pub(super) has_answered: bool,
     /// Failures in a row.
     pub(super) failures: u32,
+    /// Attempts that failed, whatever the answer.
+    pub(super) attempts: u32,
+    /// Why the last of them failed.
+    pub(super) error: Option<String>,
     /// When the first of these attempts began.
     pub(super) failing_since: Option<Instant>,
     /// Why this dispatcher opened the circuit, if it did.
@@ -37,7 +41,14 @@ impl Unrecorded {
             failing_for: self.failing_since?.elapsed(),
             probe_failed: self.open_reason == Some(OpenReason::FailedProbe),
             delay: self.delay,
+            attempts: self.attempts,
         })
+    }
+
+    /// Counts a failed attempt, whatever the answer, and keeps why it failed.
+    pub(super) fn count_failure(&mut self, error: Option<&String>) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.error = error.cloned();
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -53,6 +64,8 @@ impl Unrecorded {
             has_succeeded: self.has_succeeded,
             has_answered: self.has_answered || newer.has_answered,
             failures: newer.failures + if newer.has_answered { 0 } else { self.failures },
+            attempts: self.attempts.saturating_add(newer.attempts),
+            error: newer.error.or(self.error),
             failing_since: self.failing_since.or(newer.failing_since),
             open_reason: newer.open_reason.or(self.open_reason),
             delay: self.delay.max(newer.delay),

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::gauges::{Gauges, Value};
 use crate::dispatcher::scheduler::Scheduler;
+use crate::model::endpoint::EndpointHealth;
 use crate::store::{EndpointMeasure, Store, StoreError, TableMeasure, one_line};
 
 /// Endpoints with metrics of their own: those with the most pending deliveries.
@@ -121,7 +122,7 @@ impl DatabaseReading {
         gauges.set("postrider_backlog_failed", "Deliveries given up and kept.", backlog.failed)?;
         gauges.set(
             "postrider_backlog_oldest_due_age_seconds",
-            "How long the most overdue delivery to an enabled endpoint with a closed circuit has been due; 0 if none is.",
+            "How long the most overdue delivery has been due; 0 if none is. What waits on purpose is not overdue.",
             backlog.oldest_due_age,
         )?;
         gauges.set(
@@ -150,6 +151,19 @@ impl DatabaseReading {
             "Endpoints beyond the 100 with the most pending deliveries: they have no metrics of their own.",
             measures.omitted,
         )?;
+        let count = |health| measures.counts.map_or(0, |counts| counts.of(health));
+        self.gauges.set_each(
+            "postrider_endpoints",
+            "Endpoints by their health: healthy, failing, down, paused or disabled.",
+            "health",
+            EndpointHealth::ALL.map(|health| (health.as_str(), count(health))),
+        )?;
+        self.gauges.set_pairs(
+            "postrider_endpoint_health",
+            "Always 1; the label is the health of the endpoint: healthy, failing, down, paused or disabled.",
+            ["endpoint", "health"],
+            endpoints.iter().map(|e| ([e.id.as_str(), e.health.as_str()], true)),
+        )?;
         self.per_endpoint(
             endpoints,
             "postrider_endpoint_enabled",
@@ -168,6 +182,12 @@ impl DatabaseReading {
             "postrider_endpoint_failed_24h",
             "Deliveries given up in the last 24 hours.",
             |e| e.failed_24h,
+        )?;
+        self.per_endpoint(
+            endpoints,
+            "postrider_endpoint_failed_attempts_24h",
+            "Attempts that failed in the last 24 hours, whether they are tried again or not.",
+            |e| e.failed_attempts_24h,
         )?;
         let scheduler = Arc::clone(&self.scheduler);
         self.per_endpoint(

@@ -31,6 +31,21 @@ impl Gauges {
         self.0.register(Box::new(gauges))
     }
 
+    /// One gauge for each pair of values of two labels.
+    pub(super) fn set_pairs<'a, V: Value>(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: [&str; 2],
+        values: impl IntoIterator<Item = ([&'a str; 2], V)>,
+    ) -> prometheus::Result<()> {
+        let gauges = GaugeVec::new(Opts::new(name, help), &labels)?;
+        for (of, value) in values {
+            gauges.get_metric_with_label_values(&of)?.set(value.into_float());
+        }
+        self.0.register(Box::new(gauges))
+    }
+
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
         self.0.gather()
     }

@@ -192,6 +192,7 @@ async fn list_shows_every_endpoint_as_json_without_its_secret() {
         "pending": 0, "in_progress": 0, "failed_24h": 0, "complete_24h": 0, "oldest_pending_at": null,
         "last_success_at": null, "last_failure_at": null, "consecutive_failures": 0,
         "circuit": "closed", "next_probe_at": null, "failing_since": null, "disabled_at": null,
+        "health": "healthy", "cause": null, "health_since": null, "failed_attempts_24h": 0,
     });
     let listed = output.json();
     assert_eq!((&listed[0], &listed[1]["id"]), (&first, &json!("two")));
@@ -235,9 +236,10 @@ async fn status_shows_backlog_endpoints_and_dispatchers_as_json() {
     let mut status = output.json();
     let mut take = |path: &str| status.pointer_mut(path).map(Value::take);
     let oldest = take("/backlog/oldest_unrouted_at");
-    let times = (take("/dispatchers/0/started_at"), take("/dispatchers/0/lease_until"));
+    let times =
+        ["started_at", "lease_until", "last_seen_at"].map(|name| take(&format!("/dispatchers/0/{name}")));
     assert!(matches!(oldest, Some(Value::String(_))), "{oldest:?}");
-    assert!(matches!(times, (Some(Value::String(_)), Some(Value::String(_)))), "{times:?}");
+    assert!(times.iter().all(|time| matches!(time, Some(Value::String(_)))), "{times:?}");
     assert_eq!(
         status["backlog"],
         json!({ "unrouted": 1, "pending": 0, "in_progress": 0, "failed": 0, "oldest_unrouted_at": null, "unmatched_24h": 0, "unknown_destination_24h": 0, "oldest_due_at": null })
@@ -245,7 +247,8 @@ async fn status_shows_backlog_endpoints_and_dispatchers_as_json() {
     assert_eq!(
         status["dispatchers"],
         json!([{
-            "id": 1, "host": "here:1", "version": "0", "started_at": null, "lease_until": null, "is_live": false,
+            "id": 1, "host": "here:1", "version": "0", "started_at": null, "lease_until": null, "last_seen_at": null,
+            "state": "gone", "is_live": false,
             "is_leader": false, "wake_mode": "poll", "wake_reason": "asked for",
         }])
     );

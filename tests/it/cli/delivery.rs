@@ -32,7 +32,7 @@ async fn list_shows_the_columns_of_the_view() {
             "id": 1, "event_id": 1, "webhook_id": webhook_id, "endpoint_id": "one", "topic": "order.created", "key": null,
             "status": "failed", "attempts": 1, "next_attempt_at": null, "last_status_code": 500,
             "last_error": "status 500", "created_at": "then", "completed_at": "then", "failed_at": "then",
-            "cancelled_at": null,
+            "cancelled_at": null, "waits_for": null, "next_probe_at": null,
         })
     );
 }
@@ -104,9 +104,20 @@ async fn list_shows_people_a_line_for_each() {
     assert_eq!(
         lines,
         [
-            ["DELIVERY", "EVENT", "ENDPOINT", "TOPIC", "STATUS", "ATTEMPTS", "NEXT ATTEMPT", "CODE", "ERROR"],
-            ["2", "2", "one", "order.created", "failed", "1", "-", "500", "status 500"],
-            ["1", "1", "one", "order.created", "failed", "1", "-", "500", "status 500"],
+            vec![
+                "DELIVERY",
+                "EVENT",
+                "ENDPOINT",
+                "TOPIC",
+                "STATUS",
+                "ATTEMPTS",
+                "WAITS FOR",
+                "NEXT ATTEMPT",
+                "CODE",
+                "ERROR"
+            ],
+            vec!["2", "2", "one", "order.created", "failed", "1", "-", "-", "500", "status 500"],
+            vec!["1", "1", "one", "order.created", "failed", "1", "-", "-", "500", "status 500"],
         ]
     );
 }

@@ -12,6 +12,8 @@ use crate::support::{Database, set_up};
 const PAGES_MAX: u64 = 2_000;
 /// The same where every row looked at is looked up in the outbox too: at most a thousand.
 const TOPIC_PAGES_MAX: u64 = 10_000;
+/// The same where the statistics of every endpoint are read twice: to find those in trouble, and to show them.
+const BY_TROUBLE_PAGES_MAX: u64 = 2 * PAGES_MAX;
 /// The same where all attempts of half a day are counted, an eleventh of those there are: those that have a row of their
 /// own, and the deliveries that tell of theirs. All deliveries have 21,000 pages.
 const HALF_A_DAY_PAGES_MAX: u64 = 4_000;
@@ -30,6 +32,7 @@ async fn views_answer_without_a_walk_through_the_history() {
         "select * from postrider.delivery_in_progress",
         "select * from postrider.delivery_in_progress where endpoint_id = 'endpoint-7'",
         "select * from postrider.delivery_status where delivery_id = 500000",
+        "select waits_for, count(*) from postrider.delivery_status where next_attempt_at is not null group by 1",
         "select * from postrider.delivery_status where event_id = 500000 order by delivery_id",
         "select * from postrider.delivery_status where failed_at > now() - interval '1 hour' order by failed_at desc",
         "select * from postrider.delivery_status where failed_at > now() - interval '1 day' and endpoint_id = 'endpoint-1'",
@@ -124,14 +127,26 @@ async fn one_of_something_is_read_without_a_walk_through_the_history() {
         ("read_event", "1"),
         ("read_delivery", "500000"),
         ("read_event_status", "500000"),
-        ("list_endpoints", "null, null, 100"),
-        ("list_endpoints", "'endpoint-7', null, 1"),
+        ("list_endpoints", "null, null, 100, false"),
+        ("list_endpoints", "'endpoint-7', null, 1, false"),
+        ("count_endpoints", ""),
+        ("measure_endpoints", "100"),
+        ("read_lateness", ""),
         ("read_backlog", ""),
         ("read_dispatchers", ""),
     ] {
         for (plans, pages) in pages_of(&database, statement, arguments).await {
             assert!(pages <= PAGES_MAX, "{statement} with {plans}: {pages}");
         }
+    }
+}
+
+#[tokio::test]
+async fn endpoints_in_trouble_are_found_without_a_walk_through_the_history() {
+    let database = history().await;
+
+    for (plans, pages) in pages_of(&database, "list_endpoints", "null, null, 100, true").await {
+        assert!(pages <= BY_TROUBLE_PAGES_MAX, "{plans}: {pages}");
     }
 }
 

@@ -10,6 +10,8 @@ async fn a_delivery_leaves_no_line_in_the_log() {
     receiver.answer_once(500, &[], b"");
     database.insert("a", "{}").await;
     database.until_settled().await;
+    // The endpoint failed and recovered; that is told.
+    dispatcher.logged("answers again").await;
     let before = dispatcher.log().lines().count();
 
     database.insert_many("order.created", 200).await;

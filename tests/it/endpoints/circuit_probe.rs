@@ -80,7 +80,8 @@ async fn an_endpoint_that_was_deleted_has_no_circuit() {
     let database = failing_endpoint("'open', now()", "null").await;
 
     database.execute("select postrider.delete_endpoint('one')").await;
-    let noted = run(&database, "note_failures", &[&1, &ONE, &false, &1, &0_i64, &false, &0_i64, &10]).await;
+    let noted =
+        run(&database, "note_failures", &[&1, &ONE, &false, &1, &0_i64, &false, &0_i64, &10, &1_i64]).await;
 
     assert_eq!(noted[0].get::<_, Option<&str>>("state"), None);
     database.assert_row("select count(*) from postrider.circuit", json!({"count": 0})).await;
@@ -111,8 +112,8 @@ async fn claim(database: &Database, dispatcher: i64) -> usize {
 
 /// Notes failures, the probe among them, and returns the state after that.
 async fn note(database: &Database, dispatcher: i64, answered: bool, failures: i32) -> String {
-    let params: [&(dyn ToSql + Sync); 8] =
-        [&1, &dispatcher, &answered, &failures, &0_i64, &true, &1000_i64, &10];
+    let params: [&(dyn ToSql + Sync); 9] =
+        [&1, &dispatcher, &answered, &failures, &0_i64, &true, &1000_i64, &10, &1_i64];
     run(database, "note_failures", &params).await[0].get("state")
 }
 

@@ -26,7 +26,7 @@ const VIEWS: [(&str, &str); 5] = [
     (
         "delivery_status",
         "delivery_id event_id webhook_id endpoint_id topic key status attempts next_attempt_at last_status_code \
-         last_error created_at completed_at",
+         last_error created_at completed_at waits_for next_probe_at",
     ),
     (
         "attempt_log",
@@ -35,10 +35,14 @@ const VIEWS: [(&str, &str); 5] = [
     (
         "endpoint_health",
         "endpoint_id url state reason pending in_progress failed_24h complete_24h oldest_pending_at last_success_at \
-         last_failure_at consecutive_failures circuit next_probe_at failing_since disabled_at description",
+         last_failure_at consecutive_failures circuit next_probe_at failing_since disabled_at description \
+         health cause health_since failed_attempts_24h",
     ),
     ("backlog", "unrouted pending in_progress failed oldest_unrouted_at oldest_due_at"),
-    ("dispatcher_status", "dispatcher_id host version started_at lease_until is_leader wake_mode"),
+    (
+        "dispatcher_status",
+        "dispatcher_id host version started_at lease_until is_leader wake_mode last_seen_at state",
+    ),
 ];
 
 /// Functions by what callers write, and the names of what they return.
