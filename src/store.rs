@@ -43,7 +43,7 @@ use self::pool::{Opener, Pool, PoolError};
 use self::row::Row;
 use crate::rules::encryption::Vault;
 
-pub use circuits::{Circuit, CircuitRow, Failures, NotedFailures, Written};
+pub use circuits::{Circuit, CircuitRow, ClosedCircuit, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{
     Attempted, Due, DueClaim, DueSet, EndpointRoom, GivenBack, Locked, NextStatus, Settled,

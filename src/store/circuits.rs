@@ -21,6 +21,20 @@ pub struct Circuit {
     pub probe_in: Duration,
     /// The dispatcher that probes, while half open.
     pub probe_by: Option<DispatcherId>,
+    /// Time since the first attempt began that was not taken, since the last one that was. `None` if the last one was taken, and
+    /// the record only holds the endpoint.
+    pub failing_for: Option<Duration>,
+    /// How long the endpoint asked to be left alone from now on.
+    pub held_for: Duration,
+}
+
+/// What closing a circuit found.
+#[derive(Clone, Copy, Debug)]
+pub struct ClosedCircuit {
+    /// The state before.
+    pub was: CircuitState,
+    /// The record that is left, because the endpoint is still held.
+    pub left: Option<Circuit>,
 }
 
 /// A circuit as `find_due` finds it.
@@ -39,12 +53,20 @@ pub struct Failures {
     pub answered: bool,
     /// How many attempts failed since, in a row.
     pub count: u32,
-    /// Time since the first failed attempt after the last success began.
-    pub failing_for: Duration,
+    /// Time since the first failed attempt after the last success began. `None` if none failed, and the endpoint is only held.
+    pub failing_for: Option<Duration>,
     /// Whether the probe was one of them.
     pub probe_failed: bool,
     /// Time until the next probe, if these failures open the circuit.
     pub delay: Duration,
+    /// Whether one of them says something against the endpoint, and not about a delivery alone.
+    pub against_endpoint: bool,
+    /// Time until the last of the failed deliveries is due again. `None` if all of them were given up.
+    pub retry_in: Option<Duration>,
+    /// How long the endpoint asked to be left alone, if it did.
+    pub held_for: Option<Duration>,
+    /// A gap between failures that is longer than this, and in which nothing was due, says nothing about the endpoint.
+    pub quiet_after: Duration,
 }
 
 /// The result of changing one row that another transaction may have locked.
@@ -63,8 +85,9 @@ pub struct NotedFailures {
     pub circuit: Circuit,
     /// Whether this changed its state.
     pub is_changed: bool,
-    /// How long the endpoint has done nothing but fail, over all dispatchers.
-    pub failing_for: Duration,
+    /// How long the endpoint has done nothing but fail, over all dispatchers and without times in which nothing was attempted.
+    /// `None` if this call brought nothing against the endpoint.
+    pub failing_for: Option<Duration>,
 }
 
 impl Store {
@@ -88,10 +111,14 @@ impl Store {
                     &by.get(),
                     &failures.answered,
                     &i32::try_from(failures.count).unwrap_or(i32::MAX),
-                    &millis(failures.failing_for),
+                    &failures.failing_for.map(millis),
                     &failures.probe_failed,
                     &millis(failures.delay),
                     &i32::try_from(open_after).unwrap_or(i32::MAX),
+                    &failures.against_endpoint,
+                    &failures.retry_in.map(millis),
+                    &failures.held_for.map(ceil_millis),
+                    &millis(failures.quiet_after),
                 ],
             )
             .await?;
@@ -104,20 +131,31 @@ impl Store {
         Ok(Written::Done(Some(NotedFailures {
             circuit: circuit(&row)?,
             is_changed: row.get("is_changed")?,
-            failing_for: row.duration("failing_ms")?,
+            failing_for: row.duration_or_null("failed_ms")?,
         })))
     }
 
-    /// `sql/statements/circuits/close_circuit.sql`: the state before. `Done(None)` if no failure was on record.
+    /// `sql/statements/circuits/close_circuit.sql`. `Done(None)` if no failure was on record.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
-    pub async fn close_circuit(&self, no: EndpointNo) -> Result<Written<Option<CircuitState>>, StoreError> {
+    pub async fn close_circuit(&self, no: EndpointNo) -> Result<Written<Option<ClosedCircuit>>, StoreError> {
         let row = self.query_one(&CLOSE_CIRCUIT, &[&no.get()]).await?;
         if row.get("is_locked")? {
             return Ok(Written::Locked);
         }
-        row.word_or_null("state").map(Written::Done)
+        let Some(was) = row.word_or_null("state")? else { return Ok(Written::Done(None)) };
+        let held_for = row.duration_or_null("held_ms")?;
+        let left = held_for.map(|held_for| Circuit {
+            state: CircuitState::Closed,
+            failures: 0,
+            failed_probes: 0,
+            probe_in: Duration::ZERO,
+            probe_by: None,
+            failing_for: None,
+            held_for,
+        });
+        Ok(Written::Done(Some(ClosedCircuit { was, left })))
     }
 
     /// `sql/statements/circuits/hasten_probe.sql`.
@@ -158,5 +196,12 @@ pub(super) fn circuit(row: &Row) -> Result<Circuit, StoreError> {
         failed_probes: row.count("failed_probes")?,
         probe_in: row.duration_or_null("probe_ms")?.unwrap_or_default(),
         probe_by: probe_by.map(DispatcherId::new),
+        failing_for: row.duration_or_null("failing_ms")?,
+        held_for: row.duration_or_null("held_ms")?.unwrap_or_default(),
     })
+}
+
+/// Rounded up: a wait is never undercut.
+fn ceil_millis(duration: Duration) -> i64 {
+    millis(duration).saturating_add(1)
 }

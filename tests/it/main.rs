@@ -65,6 +65,7 @@ mod endpoints {
     mod header_names;
     mod health;
     mod isolation;
+    mod pace;
     mod put;
     mod secret_rotation;
     mod settings;

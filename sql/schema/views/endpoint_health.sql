@@ -19,7 +19,8 @@ select e.id as endpoint_id,
        c.probe_at as next_probe_at,
        c.failing_since,
        case when e.state = 'disabled' then e.disabled_at end as disabled_at,
-       e.description
+       e.description,
+       case when c.held_until > clock_timestamp() then c.held_until end as held_until
 from postrider.endpoint as e
 cross join lateral (
     select count(*) as pending, min(d.created_at) as oldest_pending_at
@@ -68,5 +69,7 @@ comment on column postrider.endpoint_health.failing_since is
 comment on column postrider.endpoint_health.disabled_at is
     'When Postrider disabled the endpoint; null unless disabled. Deliveries wait for postrider.resume_endpoint.';
 comment on column postrider.endpoint_health.description is 'A note for people.';
+comment on column postrider.endpoint_health.held_until is
+    'Nothing is sent before, because the endpoint asked for that: Retry-After, or 429. Null if it did not, or the time is over.';
 revoke all on postrider.endpoint_health from public;
 grant select on postrider.endpoint_health to postrider_reader, postrider_dispatcher;
