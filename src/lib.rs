@@ -58,6 +58,7 @@ pub mod rules {
     pub(crate) mod did_you_mean;
     pub mod encryption;
     pub(crate) mod halves;
+    pub(crate) mod pace;
     pub mod printable;
     pub(crate) mod redaction;
     pub mod retry;

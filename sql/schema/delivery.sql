@@ -16,6 +16,7 @@ create table postrider.delivery (
     attempts_before   integer          check (attempts_before >= 0),
     cancelled_at      timestamptz,
     first_duration_ms integer,
+    paced             integer          check (paced >= 0),
     constraint pending_is_due check ((status = 'pending') = (due_at is not null)),
     constraint in_progress_is_claimed check ((status = 'in_progress') = (claim_id is not null)),
     constraint finished_has_a_time check ((status in ('complete', 'failed')) = (completed_at is not null)),
@@ -50,6 +51,8 @@ comment on column postrider.delivery.cancelled_at is 'When the event was cancell
 comment on column postrider.delivery.first_duration_ms is
     'How long the first attempt took, in milliseconds, if it succeeded at once with an empty answer. Such an attempt has no row in '
     'postrider.attempt until the delivery has another attempt.';
+comment on column postrider.delivery.paced is
+    'Attempts since the last retry or replay that the endpoint refused for pace. The retry schedule does not count them.';
 
 create unique index delivery_by_event on postrider.delivery (event_id, endpoint_no);
 create index delivery_due on postrider.delivery (endpoint_no, due_at, id) where due_at is not null;

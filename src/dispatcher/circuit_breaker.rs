@@ -8,7 +8,7 @@
 //!                       recorder ──> postrider.circuit, for all dispatchers
 //! ```
 //!
-//! - `state`: one endpoint's breaker, and what it allows.
+//! - `state`: one endpoint's breaker, and what it allows; also the pace, if the endpoint limits it.
 //! - `observation`: what one attempt says.
 //! - `breakers`: the breakers of all endpoints; a part of the scheduler, behind its lock.
 //! - `unrecorded`: what a breaker has learnt since it was last recorded.

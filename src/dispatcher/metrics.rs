@@ -61,6 +61,7 @@ struct AttemptCounts {
     timeout: IntCounter,
     no_answer: IntCounter,
     refused_address: IntCounter,
+    paced: IntCounter,
 }
 
 impl Metrics {
@@ -211,7 +212,10 @@ impl AttemptCounts {
             AttemptResult::Delivered => &self.success,
             AttemptResult::Refused { why, .. } => match why {
                 Refusal::Moved => &self.redirect,
-                Refusal::Rejected | Refusal::Gone | Refusal::Overloaded => &self.client_error,
+                Refusal::Paced => &self.paced,
+                Refusal::Rejected | Refusal::Denied | Refusal::Gone | Refusal::Overloaded => {
+                    &self.client_error
+                }
                 Refusal::Failing | Refusal::Unclear => &self.server_error,
             },
             AttemptResult::NoAnswer { why, .. } => match why {
@@ -287,6 +291,7 @@ impl Maker {
             timeout: of("timeout"),
             no_answer: of("no_answer"),
             refused_address: of("refused_address"),
+            paced: of("paced"),
         })
     }
 }

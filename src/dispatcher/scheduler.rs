@@ -21,7 +21,7 @@
 //! | claimer | `reserve`, `unreserve`, `take_stalled`, `claim_delay`, `is_served`, `set_circuits`, `is_probe_due`, `set_probing`, `set_probe_refused` |
 //! | router and claimer, by `context.rs` | `set_endpoints` |
 //! | work loop | `room_changed`, `dispatcher_count`, claims: `unsettled` |
-//! | sender | `take_memory`, `release_memory`, `enqueue`, `add_runners`, `next`, `finish`, `unreserve_place`, `unfinished`, `is_closed`, claims: `add` |
+//! | sender | `take_memory`, `release_memory`, `enqueue`, `add_runners`, `next`, `finish`, `unreserve_place`, `unfinished`, `is_closed`, `is_held`, claims: `add` |
 //! | settler | `note_outcome`, `note_unattempted`, `endpoint`, `set_gone`, `settled`, `release_room`, claims: `finished_by`, `settle` |
 //! | circuit recorder | `unrecorded_came`, `take_unrecorded`, `restore_unrecorded`, `recorded`, `gone`, `endpoints_version`, `set_disabled`, `endpoint` |
 //! | lease | `set_partition` |
@@ -57,12 +57,13 @@ use self::endpoint_queue::EndpointQueue;
 pub use self::partition::Partition;
 use self::parts::Parts;
 pub use self::payload_memory::MEMORY_KIB_MAX;
-pub use self::ready_queue::Ready;
+pub use self::ready_queue::{EndpointNow, Next, Ready};
 pub use self::room::{Limits, Origin};
 use crate::dispatcher::circuit_breaker::{Observation, Unrecorded};
 use crate::model::delivery::{ClaimId, Claimed, DispatcherId};
 use crate::model::endpoint::{Endpoint, EndpointNo};
 use crate::model::outcome::Outcome;
+use crate::rules::retry::DeliveryVerdict;
 use crate::store::{Circuit, CircuitRow};
 
 /// How full a scheduler is.
@@ -72,19 +73,6 @@ pub struct Load {
     pub in_flight: usize,
     /// Deliveries claimed and not settled, and room reserved for claims.
     pub held: usize,
-}
-
-/// The next attempt to make.
-#[derive(Debug)]
-pub struct Next {
-    /// The delivery.
-    pub ready: Ready,
-    /// Its endpoint as it is now.
-    pub endpoint: Arc<Endpoint>,
-    /// The endpoint's rate limit lets the attempt start then.
-    pub start_at: Instant,
-    /// Whether there is work for another runner, which is already counted as running.
-    pub has_more: bool,
 }
 
 /// Queues and limits of this dispatcher.
@@ -322,19 +310,25 @@ impl Scheduler {
 
     // Circuits.
 
-    /// Counts the outcome of an attempt that began then, and returns the endpoint as it is now.
+    /// Counts the outcome of an attempt that began then, and returns what `judge` says of it, who knows the endpoint as it is now.
     pub fn note_outcome(
         &self,
         claimed: &Claimed,
         outcome: &Outcome,
         begun: Instant,
-    ) -> Option<Arc<Endpoint>> {
+        judge: impl FnOnce(&EndpointNow) -> DeliveryVerdict,
+    ) -> DeliveryVerdict {
         let seen = Observation::new(claimed, outcome, begun);
-        let (endpoint, has_unrecorded) = self.lock().note_outcome(claimed.endpoint_no, &seen)?;
+        let (verdict, has_unrecorded) = self.lock().note_outcome(claimed.endpoint_no, &seen, judge);
         if has_unrecorded {
             self.unrecorded.notify_one();
         }
-        Some(endpoint)
+        verdict
+    }
+
+    /// Whether the endpoint is left alone for a while, because it asked for that.
+    pub fn is_held(&self, no: EndpointNo) -> bool {
+        self.lock().circuits.get(no).is_held()
     }
 
     /// A claimed delivery was not attempted: if it was to be the probe, another may be.

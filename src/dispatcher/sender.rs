@@ -272,6 +272,10 @@ impl Sender {
         let Next { ready: Ready { claimed, event, .. }, endpoint, start_at, has_more: _ } = next;
         if start_at > Instant::now() {
             tokio::time::sleep_until(start_at).await;
+            if self.scheduler.is_held(claimed.endpoint_no) {
+                // Another request was refused meanwhile.
+                return Report::Released { claimed, begun: false };
+            }
         }
         let Some(event) = event else {
             return Report::Unsendable { claimed, why: Unsendable::Deleted };

@@ -15,12 +15,11 @@ use tokio::time::{Instant, timeout_at};
 use self::writer::Writer;
 use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::metrics::Metrics;
-use crate::dispatcher::scheduler::Scheduler;
+use crate::dispatcher::scheduler::{EndpointNow, Scheduler};
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::model::delivery::Claimed;
-use crate::model::endpoint::Endpoint;
 use crate::model::outcome::{NoAnswer, Outcome, ResponseCode, Unsendable};
-use crate::rules::retry::{DEFAULT_SCHEDULE, DeliveryVerdict, judge};
+use crate::rules::retry::{DEFAULT_SCHEDULE, DeliveryVerdict, Progress, judge};
 use crate::store::{Attempted, GivenBack, NextStatus, Store};
 
 /// Reports settled in one statement.
@@ -165,7 +164,8 @@ impl Settler {
                         self.scheduler.set_gone(claimed.endpoint_no);
                     }
                     let verdict = if is_last { verdict.without_retry() } else { verdict };
-                    batch.has_pending |= matches!(verdict, DeliveryVerdict::RetryIn(_));
+                    batch.has_pending |=
+                        matches!(verdict, DeliveryVerdict::RetryIn(_) | DeliveryVerdict::PacedFor(_));
                     batch.attempted.push(attempted(&claimed, outcome, begun, verdict));
                 }
             }
@@ -176,29 +176,33 @@ impl Settler {
     }
 
     fn verdict(&self, claimed: &Claimed, outcome: &Outcome, begun: Instant) -> DeliveryVerdict {
-        let endpoint = self.scheduler.note_outcome(claimed, outcome, begun);
-        verdict(endpoint.as_deref(), claimed, outcome)
+        self.scheduler.note_outcome(claimed, outcome, begun, |now| verdict(now, claimed, outcome))
     }
 
     /// An event that cannot be read may be readable later: its delivery is retried like a failed attempt.
     fn unreadable(&self, claimed: &Claimed, why: &str) -> Attempted {
         let error = format!("the event cannot be read: {why}");
         let outcome = Outcome::unanswered(NoAnswer::Broken, error, Duration::ZERO);
-        let verdict = verdict(self.scheduler.endpoint(claimed.endpoint_no).as_deref(), claimed, &outcome);
+        let endpoint = self.scheduler.endpoint(claimed.endpoint_no);
+        let verdict = verdict(&EndpointNow { endpoint, ..EndpointNow::default() }, claimed, &outcome);
         Attempted { age: None, ..attempted(claimed, outcome, Instant::now(), verdict) }
     }
 }
 
 /// Judges by the endpoint's retry schedule, or the default one.
-fn verdict(endpoint: Option<&Endpoint>, claimed: &Claimed, outcome: &Outcome) -> DeliveryVerdict {
-    let schedule = endpoint.and_then(|e| e.retry_schedule.as_deref()).unwrap_or(&DEFAULT_SCHEDULE);
-    judge(outcome, claimed.attempt_of_schedule(), schedule, fastrand::f64())
+fn verdict(now: &EndpointNow, claimed: &Claimed, outcome: &Outcome) -> DeliveryVerdict {
+    let own = now.endpoint.as_ref().and_then(|endpoint| endpoint.retry_schedule.as_deref());
+    let uncounted = claimed.paced;
+    let attempt = claimed.attempt_of_schedule().saturating_sub(uncounted);
+    let progress = Progress { attempt, uncounted, failing_for: now.failing_for, held_for: now.held_for };
+    judge(outcome, &progress, own.unwrap_or(&DEFAULT_SCHEDULE), fastrand::f64())
 }
 
 fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: DeliveryVerdict) -> Attempted {
     let status = match verdict {
         DeliveryVerdict::Complete => NextStatus::Complete,
         DeliveryVerdict::RetryIn(delay) | DeliveryVerdict::Gone(delay) => NextStatus::Pending(delay),
+        DeliveryVerdict::PacedFor(delay) => NextStatus::Paced(delay),
         DeliveryVerdict::Failed => NextStatus::Failed,
     };
     Attempted {

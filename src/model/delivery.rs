@@ -41,6 +41,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// Attempts before the last retry or replay. The schedule begins anew after them.
     pub attempts_before: u32,
+    /// Attempts since then that the endpoint refused for pace. The schedule does not count them.
+    pub paced: u32,
     /// Whether the statement that routed its event claimed it at once.
     pub is_newborn: bool,
 }

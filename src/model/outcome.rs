@@ -48,11 +48,15 @@ pub enum AttemptResult {
 pub enum Refusal {
     /// The endpoint does not want this delivery, and may take another (400).
     Rejected,
+    /// The endpoint takes nothing from this sender, or nothing at this place (403, 404).
+    Denied,
     /// The endpoint wants no events any more (410).
     Gone,
     /// The endpoint names another place, which is not followed (301).
     Moved,
-    /// The endpoint takes nothing at the moment: it asks for a pause (429).
+    /// The endpoint asks us to wait, or to be slower (429). It takes other deliveries, or will take this one later.
+    Paced,
+    /// The endpoint takes nothing at the moment: it could not keep up with the request (408).
     Overloaded,
     /// The endpoint takes nothing at the moment: it has a fault of its own (500).
     Failing,
@@ -119,6 +123,11 @@ impl Outcome {
             AttemptResult::Delivered | AttemptResult::Refused { .. } => true,
             AttemptResult::NoAnswer { .. } => false,
         }
+    }
+
+    /// Whether the endpoint refused it for pace.
+    pub fn is_paced(&self) -> bool {
+        matches!(self.result, AttemptResult::Refused { why: Refusal::Paced, .. })
     }
 
     /// How long the endpoint asks us to wait.

@@ -18,24 +18,35 @@ const PROBE_MAX: Duration = Duration::from_mins(2);
 pub(crate) enum Health {
     /// The endpoint took the delivery.
     Well,
-    /// The endpoint refused this delivery, and may take another.
+    /// The endpoint refused this delivery, and may take another. That says nothing against it.
+    Picks,
+    /// The endpoint answers, and would take no other delivery either: it refuses us, moved, or asks us to wait.
     Answers,
     /// The endpoint takes nothing at the moment.
     Unwell,
 }
 
 impl Health {
-    /// Judges an attempt. A refusal that is about the delivery, or about the place, proves that somebody is there.
+    /// Judges an attempt. A refusal that is about the delivery, the place or the pace proves that somebody is there.
     pub(crate) fn of(result: &AttemptResult) -> Self {
         match result {
             AttemptResult::Delivered => Self::Well,
             AttemptResult::Refused { why, .. } => match why {
-                Refusal::Rejected | Refusal::Gone | Refusal::Moved | Refusal::Unclear => Self::Answers,
+                Refusal::Rejected => Self::Picks,
+                Refusal::Denied | Refusal::Gone | Refusal::Moved | Refusal::Paced | Refusal::Unclear => {
+                    Self::Answers
+                }
                 Refusal::Overloaded | Refusal::Failing => Self::Unwell,
             },
             AttemptResult::NoAnswer { .. } => Self::Unwell,
         }
     }
+}
+
+/// A gap between two failures that no waiting of ours explains: if it is longer than this, nothing was attempted in it, and it says
+/// nothing about the endpoint. A tenth of the time after which an endpoint is disabled; with a short one a minute or half of it.
+pub(crate) fn quiet_after(disable_after: Duration) -> Duration {
+    (disable_after / 10).max((disable_after / 2).min(Duration::from_mins(1)))
 }
 
 /// The time until the next probe. Each failed probe doubles it, up to two minutes; `jitter` (a random number in `0.0..=1.0`)
@@ -58,14 +69,19 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_about_the_request_says_nothing_against_the_endpoint() {
-        for why in [Refusal::Rejected, Refusal::Gone, Refusal::Moved, Refusal::Unclear] {
+    fn an_answer_about_the_delivery_says_nothing_against_the_endpoint() {
+        assert_eq!(Health::of(&refused(Refusal::Rejected)), Health::Picks);
+    }
+
+    #[test]
+    fn an_answer_about_the_sender_the_place_or_the_pace_proves_that_somebody_is_there() {
+        for why in [Refusal::Denied, Refusal::Gone, Refusal::Moved, Refusal::Paced, Refusal::Unclear] {
             assert_eq!(Health::of(&refused(why)), Health::Answers, "{why:?}");
         }
     }
 
     #[test]
-    fn an_endpoint_that_fails_asks_for_a_pause_or_is_silent_is_unwell() {
+    fn an_endpoint_that_fails_or_is_silent_is_unwell() {
         let silent = AttemptResult::NoAnswer { why: NoAnswer::Timeout, error: String::new() };
 
         for result in [refused(Refusal::Overloaded), refused(Refusal::Failing), silent] {

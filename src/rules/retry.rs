@@ -20,6 +20,27 @@ pub const DEFAULT_SCHEDULE: [Duration; 9] = [
 /// The longest wait that an endpoint may ask for. Where it asks for more, it gets this.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
+/// So many refusals for pace cost one delivery no attempt. Any further one counts: perhaps it is about this delivery alone.
+pub const UNCOUNTED_MAX: u32 = 100;
+/// An endpoint that takes nothing for so long is still believed to limit its pace, however short its retry schedule is.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// From the fourth refusal for pace on, a delivery waits twice as long each time: others may be taken meanwhile.
+const UNSPREAD_MAX: u32 = 3;
+const SPREAD_MAX: Duration = Duration::from_mins(10);
+
+/// Where a delivery stands in its retry schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Number of the attempt, from 1, without those that do not count.
+    pub attempt: u32,
+    /// Attempts that do not count, because the endpoint refused them for pace.
+    pub uncounted: u32,
+    /// How long the endpoint has taken nothing at all, from its first failure on.
+    pub failing_for: Duration,
+    /// How long the endpoint is left alone from now on, because it asked for that.
+    pub held_for: Duration,
+}
+
 /// The fate of a delivery after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryVerdict {
@@ -27,6 +48,8 @@ pub enum DeliveryVerdict {
     Complete,
     /// It is pending again, and due after this time.
     RetryIn(Duration),
+    /// The same, and the attempt does not count: the endpoint limits the pace.
+    PacedFor(Duration),
     /// It failed: all attempts are used up.
     Failed,
     /// It waits: its endpoint wants no events any more and is disabled. Once the endpoint is resumed, it is due after this
@@ -40,19 +63,23 @@ impl DeliveryVerdict {
     pub fn without_retry(self) -> Self {
         match self {
             Self::Complete => Self::Complete,
-            Self::RetryIn(_) | Self::Gone(_) | Self::Failed => Self::Failed,
+            Self::RetryIn(_) | Self::PacedFor(_) | Self::Gone(_) | Self::Failed => Self::Failed,
         }
     }
 }
 
-/// Judges attempt number `attempt` (from 1) by the endpoint's schedule.
+/// Judges an attempt by the endpoint's schedule.
 ///
 /// `jitter` is a random number in `0.0..=1.0`; it spreads the scheduled delay over ±20 %. A wait that the endpoint asks for is
 /// never undercut, and is respected up to [`RETRY_AFTER_MAX`].
-pub fn judge(outcome: &Outcome, attempt: u32, schedule: &[Duration], jitter: f64) -> DeliveryVerdict {
-    let scheduled = scheduled_delay(attempt, schedule).map(|delay| spread(delay, jitter));
+pub fn judge(outcome: &Outcome, progress: &Progress, schedule: &[Duration], jitter: f64) -> DeliveryVerdict {
+    let scheduled = scheduled_delay(progress.attempt, schedule).map(|delay| spread(delay, jitter));
     match (&outcome.result, scheduled) {
         (AttemptResult::Delivered, _) => DeliveryVerdict::Complete,
+        (AttemptResult::Refused { why: Refusal::Paced, .. }, _) if !counts(progress, schedule) => {
+            let asked = outcome.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX);
+            DeliveryVerdict::PacedFor(paced_delay(progress).max(asked))
+        }
         (AttemptResult::Refused { why: Refusal::Gone, .. }, delay) => {
             DeliveryVerdict::Gone(delay.unwrap_or_default())
         }
@@ -62,6 +89,25 @@ pub fn judge(outcome: &Outcome, attempt: u32, schedule: &[Duration], jitter: f64
             DeliveryVerdict::RetryIn(delay.max(asked))
         }
     }
+}
+
+/// Whether a refusal for pace counts as an attempt.
+///
+/// It does not while the endpoint takes other deliveries. An endpoint that takes nothing fails, whatever it answers: then the
+/// attempt counts when the schedule would have made the next one by now. So a delivery that meets nothing but 429 fails about when
+/// the schedule ends.
+fn counts(progress: &Progress, schedule: &[Duration]) -> bool {
+    let made = usize::try_from(progress.attempt).unwrap_or(usize::MAX);
+    let until_next: Duration =
+        schedule.iter().take(made).fold(Duration::ZERO, |sum, delay| sum.saturating_add(*delay));
+    progress.uncounted >= UNCOUNTED_MAX || progress.failing_for >= until_next.max(PATIENCE)
+}
+
+/// How long a delivery waits that was refused for pace.
+fn paced_delay(progress: &Progress) -> Duration {
+    let doublings = progress.uncounted.saturating_sub(UNSPREAD_MAX).min(16);
+    let spread = progress.held_for.saturating_mul(1 << doublings).min(SPREAD_MAX);
+    spread.max(progress.held_for)
 }
 
 fn scheduled_delay(attempt: u32, schedule: &[Duration]) -> Option<Duration> {
@@ -84,6 +130,11 @@ mod tests {
         Outcome { result, code: None, duration: Duration::ZERO, response_excerpt: None }
     }
 
+    /// The attempt of that number, to an endpoint that took another delivery just now.
+    fn attempt(attempt: u32) -> Progress {
+        Progress { attempt, uncounted: 0, failing_for: Duration::ZERO, held_for: Duration::ZERO }
+    }
+
     #[test]
     fn the_default_schedule_ends_after_75_h_35_min_5_s() {
         assert_eq!(DEFAULT_SCHEDULE.iter().sum::<Duration>(), Duration::from_secs(75 * 3600 + 35 * 60 + 5));
@@ -94,15 +145,86 @@ mod tests {
         let schedule = [Duration::from_secs(5), Duration::from_mins(5)];
 
         assert_eq!(
-            judge(&refused(Refusal::Failing, None), 2, &schedule, 0.5),
+            judge(&refused(Refusal::Failing, None), &attempt(2), &schedule, 0.5),
             DeliveryVerdict::RetryIn(Duration::from_mins(5))
         );
-        assert_eq!(judge(&refused(Refusal::Failing, None), 3, &schedule, 0.5), DeliveryVerdict::Failed);
+        assert_eq!(
+            judge(&refused(Refusal::Failing, None), &attempt(3), &schedule, 0.5),
+            DeliveryVerdict::Failed
+        );
     }
 
     #[test]
     fn gone_is_gone_even_after_the_last_attempt() {
-        assert_eq!(judge(&refused(Refusal::Gone, None), 9, &[], 0.5), DeliveryVerdict::Gone(Duration::ZERO));
+        assert_eq!(
+            judge(&refused(Refusal::Gone, None), &attempt(9), &[], 0.5),
+            DeliveryVerdict::Gone(Duration::ZERO)
+        );
+    }
+
+    #[test]
+    fn a_refusal_for_pace_is_no_attempt_while_others_are_taken() {
+        for schedule in [&DEFAULT_SCHEDULE[..], &[Duration::from_millis(1)], &[]] {
+            for number in 1..=10 {
+                let verdict = judge(
+                    &refused(Refusal::Paced, Some(Duration::from_secs(2))),
+                    &attempt(number),
+                    schedule,
+                    0.5,
+                );
+
+                assert_eq!(
+                    verdict,
+                    DeliveryVerdict::PacedFor(Duration::from_secs(2)),
+                    "{number} of {schedule:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_delivery_that_is_always_refused_for_pace_fails_all_the_same() {
+        let paced = refused(Refusal::Paced, None);
+        let schedule = [Duration::from_secs(5)];
+        let verdicts = |uncounted, failing_s| {
+            let progress = |number| Progress {
+                uncounted,
+                failing_for: Duration::from_secs(failing_s),
+                ..attempt(number)
+            };
+            [1, 2].map(|number| judge(&paced, &progress(number), &schedule, 0.5))
+        };
+
+        let counted = [DeliveryVerdict::RetryIn(Duration::from_secs(5)), DeliveryVerdict::Failed];
+        assert_eq!(verdicts(UNCOUNTED_MAX, 0), counted);
+        assert_eq!(verdicts(0, 10), counted);
+        assert!(verdicts(UNCOUNTED_MAX - 1, 9).iter().all(|v| matches!(v, DeliveryVerdict::PacedFor(_))));
+    }
+
+    #[test]
+    fn nothing_but_429_ends_with_the_schedule() {
+        let paced = refused(Refusal::Paced, None);
+        let (mut progress, mut at) = (attempt(1), Duration::ZERO);
+
+        while let Some(delay) = match judge(&paced, &progress, &DEFAULT_SCHEDULE, 0.5) {
+            DeliveryVerdict::PacedFor(delay) => {
+                progress.uncounted += 1;
+                Some(delay)
+            }
+            DeliveryVerdict::RetryIn(delay) => {
+                progress.attempt += 1;
+                Some(delay)
+            }
+            DeliveryVerdict::Complete | DeliveryVerdict::Failed | DeliveryVerdict::Gone(_) => None,
+        } {
+            at += delay.max(Duration::from_mins(2));
+            progress = Progress { failing_for: at, held_for: Duration::from_mins(2), ..progress };
+        }
+
+        let span: Duration = DEFAULT_SCHEDULE.iter().sum();
+        assert!((span..span * 2).contains(&at), "{at:?}");
+        assert_eq!(progress.attempt, 10);
+        assert!(progress.uncounted <= UNCOUNTED_MAX);
     }
 
     proptest! {
@@ -110,7 +232,7 @@ mod tests {
         fn a_delay_stays_within_a_fifth_of_its_schedule(ms in 1_u64..604_800_000, jitter in 0.0_f64..=1.0) {
             let delay = Duration::from_millis(ms);
 
-            let DeliveryVerdict::RetryIn(wait) = judge(&refused(Refusal::Failing, None), 1, &[delay], jitter) else {
+            let DeliveryVerdict::RetryIn(wait) = judge(&refused(Refusal::Failing, None), &attempt(1), &[delay], jitter) else {
                 panic!("one delay is left");
             };
 
@@ -121,7 +243,7 @@ mod tests {
         fn retry_after_is_never_undercut_and_capped(asked_s in 0_u64..1_000_000, jitter in 0.0_f64..=1.0) {
             let asked = Duration::from_secs(asked_s);
 
-            let DeliveryVerdict::RetryIn(wait) = judge(&refused(Refusal::Overloaded, Some(asked)), 1, &[Duration::from_secs(5)], jitter) else {
+            let DeliveryVerdict::RetryIn(wait) = judge(&refused(Refusal::Failing, Some(asked)), &attempt(1), &[Duration::from_secs(5)], jitter) else {
                 panic!("one delay is left");
             };
 

@@ -14,6 +14,7 @@ mod failure;
 mod oauth2;
 mod proxied;
 mod request;
+mod retry_after;
 pub mod signature;
 
 use std::sync::Arc;
@@ -39,8 +40,8 @@ use self::oauth2::{AccessToken, TokenCache};
 use self::proxied::Proxied;
 use self::request::RequestParts;
 
-pub use self::answer::parse_retry_after;
 pub use self::client::{ClientError, check_tls};
+pub use self::retry_after::parse_retry_after;
 
 /// Makes attempts on webhooks.
 #[derive(Clone, Debug)]
@@ -99,7 +100,8 @@ impl Webhook {
             }
         };
         self.proxied.judge(&response, self.clients.common()).await?;
-        let (result, code) = (result_of(response.status(), response.headers()), code_of(&response));
+        let now = self.clock.unix_seconds();
+        let (result, code) = (result_of(response.status(), response.headers(), now), code_of(&response));
         // The head is the answer: a body that drips, breaks off or never ends cannot change it.
         let body = timeout_at(deadline, read_body(response)).await.unwrap_or_default();
         let response_excerpt = excerpt(&body, secrets_sent(to, attempt.event, authorization.as_ref()));

@@ -21,6 +21,24 @@ pub struct Circuit {
     pub probe_in: Duration,
     /// The dispatcher that probes, while half open.
     pub probe_by: Option<DispatcherId>,
+    /// Time since the first attempt began that was not taken, since the last one that was. `None` if the last one was taken, and
+    /// the record only holds the endpoint.
+    pub failing_for: Option<Duration>,
+    /// How long the endpoint asked to be left alone from now on.
+    pub held_for: Duration,
+}
+
+/// The record that a success ended.
+#[derive(Clone, Copy, Debug)]
+pub struct ClosedCircuit {
+    /// The circuit's state before.
+    pub state: CircuitState,
+    /// How many attempts had failed since the success before.
+    pub failed_attempts: u64,
+    /// Time since the first of them began. `None` if none had failed, and the endpoint was only held.
+    pub failing_for: Option<Duration>,
+    /// The record that is left, because the endpoint is still held.
+    pub left: Option<Circuit>,
 }
 
 /// A circuit as `find_due` finds it.
@@ -39,12 +57,20 @@ pub struct Failures {
     pub answered: bool,
     /// How many attempts failed since, in a row.
     pub count: u32,
-    /// Time since the first failed attempt after the last success began.
-    pub failing_for: Duration,
+    /// Time since the first failed attempt after the last success began. `None` if none failed, and the endpoint is only held.
+    pub failing_for: Option<Duration>,
     /// Whether the probe was one of them.
     pub probe_failed: bool,
     /// Time until the next probe, if these failures open the circuit.
     pub delay: Duration,
+    /// Whether one of them says something against the endpoint, and not about a delivery alone.
+    pub against_endpoint: bool,
+    /// Time until the last of the failed deliveries is due again. `None` if all of them were given up.
+    pub retry_in: Option<Duration>,
+    /// How long the endpoint asked to be left alone, if it did.
+    pub held_for: Option<Duration>,
+    /// A gap between failures that is longer than this, and in which nothing was due, says nothing about the endpoint.
+    pub quiet_after: Duration,
     /// How many attempts failed, whatever the answer.
     pub attempts: u32,
 }
@@ -65,21 +91,11 @@ pub struct NotedFailures {
     pub circuit: Circuit,
     /// Whether this changed its state.
     pub is_changed: bool,
-    /// How long the endpoint has done nothing but fail, over all dispatchers.
-    pub failing_for: Duration,
+    /// How long the endpoint has done nothing but fail, over all dispatchers and without times in which nothing was attempted.
+    /// `None` if this call brought nothing against the endpoint.
+    pub failing_for: Option<Duration>,
     /// How many attempts failed since the last success, over all dispatchers, whatever the answer.
     pub failed_attempts: u64,
-}
-
-/// The record that a success deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClosedCircuit {
-    /// The circuit's state before.
-    pub state: CircuitState,
-    /// How many attempts had failed since the success before.
-    pub failed_attempts: u64,
-    /// Time since the first of them began.
-    pub failing_for: Duration,
 }
 
 impl Store {
@@ -103,10 +119,14 @@ impl Store {
                     &by.get(),
                     &failures.answered,
                     &i32::try_from(failures.count).unwrap_or(i32::MAX),
-                    &millis(failures.failing_for),
+                    &failures.failing_for.map(millis),
                     &failures.probe_failed,
                     &millis(failures.delay),
                     &i32::try_from(open_after).unwrap_or(i32::MAX),
+                    &failures.against_endpoint,
+                    &failures.retry_in.map(millis),
+                    &failures.held_for.map(ceil_millis),
+                    &millis(failures.quiet_after),
                     &i64::from(failures.attempts),
                 ],
             )
@@ -120,7 +140,7 @@ impl Store {
         Ok(Written::Done(Some(NotedFailures {
             circuit: circuit(&row)?,
             is_changed: row.get("is_changed")?,
-            failing_for: row.duration("failing_ms")?,
+            failing_for: row.duration_or_null("failed_ms")?,
             failed_attempts: attempts(&row)?,
         })))
     }
@@ -135,8 +155,17 @@ impl Store {
             return Ok(Written::Locked);
         }
         let Some(state) = row.word_or_null("state")? else { return Ok(Written::Done(None)) };
-        let (failed_attempts, failing_for) = (attempts(&row)?, row.duration("failing_ms")?);
-        Ok(Written::Done(Some(ClosedCircuit { state, failed_attempts, failing_for })))
+        let (failed_attempts, failing_for) = (attempts(&row)?, row.duration_or_null("failing_ms")?);
+        let left = row.duration_or_null("held_ms")?.map(|held_for| Circuit {
+            state: CircuitState::Closed,
+            failures: 0,
+            failed_probes: 0,
+            probe_in: Duration::ZERO,
+            probe_by: None,
+            failing_for: None,
+            held_for,
+        });
+        Ok(Written::Done(Some(ClosedCircuit { state, failed_attempts, failing_for, left })))
     }
 
     /// `sql/statements/circuits/hasten_probe.sql`.
@@ -177,9 +206,16 @@ pub(super) fn circuit(row: &Row) -> Result<Circuit, StoreError> {
         failed_probes: row.count("failed_probes")?,
         probe_in: row.duration_or_null("probe_ms")?.unwrap_or_default(),
         probe_by: probe_by.map(DispatcherId::new),
+        failing_for: row.duration_or_null("failing_ms")?,
+        held_for: row.duration_or_null("held_ms")?.unwrap_or_default(),
     })
 }
 
 fn attempts(row: &Row) -> Result<u64, StoreError> {
     Ok(u64::try_from(row.get::<i64>("failed_attempts")?).unwrap_or_default())
+}
+
+/// Rounded up: a wait is never undercut.
+fn ceil_millis(duration: Duration) -> i64 {
+    millis(duration).saturating_add(1)
 }

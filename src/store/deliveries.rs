@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::circuits::{CircuitRow, circuit};
 use super::row::Row;
 use super::statements::{CLAIM_DELIVERIES, FIND_CLAIMABLE, FIND_DUE, RELEASE_DELIVERIES, SETTLE_DELIVERIES};
-use super::views::Status;
 use super::{Store, StoreError, millis};
 use crate::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use crate::model::endpoint::EndpointNo;
@@ -82,23 +81,27 @@ pub enum NextStatus {
     Complete,
     /// Attempted again after this time.
     Pending(Duration),
+    /// The same, and this attempt does not count.
+    Paced(Duration),
     /// Given up.
     Failed,
 }
 
 impl NextStatus {
-    const fn status(self) -> Status {
+    /// The word of the statement that settles.
+    const fn word(self) -> &'static str {
         match self {
-            Self::Complete => Status::Complete,
-            Self::Pending(_) => Status::Pending,
-            Self::Failed => Status::Failed,
+            Self::Complete => "complete",
+            Self::Pending(_) => "pending",
+            Self::Paced(_) => "paced",
+            Self::Failed => "failed",
         }
     }
 
     /// Until the next attempt. `None` if there is none.
     pub const fn delay(self) -> Option<Duration> {
         match self {
-            Self::Pending(delay) => Some(delay),
+            Self::Pending(delay) | Self::Paced(delay) => Some(delay),
             Self::Complete | Self::Failed => None,
         }
     }
@@ -206,7 +209,7 @@ impl Store {
     ) -> Result<Settled, StoreError> {
         let delivery_ids: Vec<i64> = attempted.iter().map(|a| a.delivery_id.get()).collect();
         let claim_ids: Vec<i64> = attempted.iter().map(|a| a.claim_id.get()).collect();
-        let statuses: Vec<&str> = attempted.iter().map(|a| a.status.status().as_str()).collect();
+        let statuses: Vec<&str> = attempted.iter().map(|a| a.status.word()).collect();
         let delays_ms: Vec<Option<i64>> = attempted.iter().map(|a| a.status.delay().map(millis)).collect();
         let status_codes: Vec<Option<i16>> =
             attempted.iter().map(|a| a.status_code.and_then(|code| i16::try_from(code).ok())).collect();
@@ -272,6 +275,7 @@ impl Store {
 fn due_claim(held_by: DispatcherId, row: &Row) -> Result<DueClaim, StoreError> {
     let attempt: i32 = row.get("attempt")?;
     let attempts_before: i32 = row.get("attempts_before")?;
+    let paced: i32 = row.get("paced")?;
     let payload_bytes: Option<i32> = row.get("payload_bytes")?;
     Ok(DueClaim {
         claimed: Claimed {
@@ -282,6 +286,7 @@ fn due_claim(held_by: DispatcherId, row: &Row) -> Result<DueClaim, StoreError> {
             endpoint_no: EndpointNo::new(row.get("endpoint_no")?),
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
             attempts_before: u32::try_from(attempts_before).unwrap_or_default(),
+            paced: u32::try_from(paced).unwrap_or_default(),
             is_newborn: false,
         },
         due_us: row.get("due_us")?,

@@ -332,6 +332,7 @@ pub(super) fn first_claim(held_by: DispatcherId, row: &Row) -> Result<Claimed, S
         endpoint_no: EndpointNo::new(row.get("endpoint_no")?),
         attempt: 1,
         attempts_before: 0,
+        paced: 0,
         is_newborn: true,
     })
 }

@@ -19,6 +19,7 @@ pub struct BacklogMeasure {
     pub oldest_unrouted_age: Duration,
     pub oldest_due_age: Duration,
     pub open_circuits: i64,
+    pub held_endpoints: i64,
     pub set_aside: i64,
 }
 
@@ -81,6 +82,7 @@ impl Store {
             oldest_unrouted_age: row.duration("oldest_unrouted_age_ms")?,
             oldest_due_age: row.duration("oldest_due_age_ms")?,
             open_circuits: row.get("open_circuits")?,
+            held_endpoints: row.get("held_endpoints")?,
             set_aside: row.get("set_aside")?,
         })
     }

@@ -72,6 +72,7 @@ mod endpoints {
     mod health_words;
     mod isolation;
     mod kept_settings;
+    mod pace;
     mod put;
     mod secret_rotation;
     mod settings;

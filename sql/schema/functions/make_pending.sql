@@ -27,7 +27,7 @@ begin atomic
     ), again as (
         update postrider.delivery as d
         set status = 'pending', due_at = clock_timestamp(), completed_at = null, failed_at = null,
-            cancelled_at = null, attempts_before = d.attempts, first_duration_ms = null
+            cancelled_at = null, attempts_before = d.attempts, paced = null, first_duration_ms = null
         from finished as f
         where d.id = f.id
         returning d.id

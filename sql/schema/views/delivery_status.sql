@@ -20,17 +20,19 @@ from postrider.delivery as d
 cross join postrider.installation as i
 left join postrider.outbox as o on o.id = d.event_id
 left join postrider.endpoint as e on e.endpoint_no = d.endpoint_no
-left join postrider.circuit as c on c.endpoint_no = d.endpoint_no and c.state <> 'closed'
+left join postrider.circuit as c on c.endpoint_no = d.endpoint_no and (c.state <> 'closed' or c.held_until > statement_timestamp())
 cross join lateral (
     select case
         when d.due_at is null or d.cancelled_at is not null or e.state = 'deleted' then null
         when e.state <> 'enabled' then 'pause'
         -- The later of the two holds it up: the probe, or its own time.
-        when d.due_at <= greatest(c.probe_at, statement_timestamp()) and c.state is not null then 'circuit'
+        when d.due_at <= greatest(c.probe_at, statement_timestamp()) and c.state <> 'closed' then 'circuit'
         when d.due_at > statement_timestamp() then
             case when d.attempts > coalesce(d.attempts_before, 0) then 'retry' else 'later' end
         when exists (select from postrider.refused as r
                      where r.stage = 'claim' and r.id = d.id and r.retry_at > statement_timestamp()) then 'retry'
+        -- The endpoint limits the pace itself.
+        when c.held_until > statement_timestamp() then 'slot'
         -- Read once per query, and only if a row comes this far.
         when d.endpoint_no = any (array(select f.endpoint_no from postrider.full_endpoint as f)) then 'slot'
         else 'due' end as waits_for) as w;
@@ -58,7 +60,8 @@ comment on column postrider.delivery_status.cancelled_at is 'When the event was 
 comment on column postrider.delivery_status.waits_for is
     'What the delivery waits for, while pending: due (a dispatcher takes it next), retry (next_attempt_at, after a failure), later '
     '(next_attempt_at, because of deliver_after), circuit (next_probe_at: its endpoint is down), pause (its endpoint is paused or '
-    'disabled), slot (the endpoint''s max_in_flight or rate_limit is used up); null otherwise.';
+    'disabled), slot (the endpoint''s max_in_flight or rate_limit is used up, or the endpoint asked to be left alone for a while); null '
+    'otherwise.';
 comment on column postrider.delivery_status.next_probe_at is
     'When the endpoint is tried again, if the delivery waits for that; null otherwise. A probe takes one delivery, and the others follow '
     'if it succeeds.';

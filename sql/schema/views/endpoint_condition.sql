@@ -38,7 +38,8 @@ select e.endpoint_no,
        known.last_failure_at,
        (day.complete + coalesce(fresh.complete, 0))::bigint as complete_24h,
        (day.failed + coalesce(fresh.failed, 0))::bigint as failed_24h,
-       (day.failed_attempts + coalesce(fresh.failed_attempts, 0))::bigint as failed_attempts_24h
+       (day.failed_attempts + coalesce(fresh.failed_attempts, 0))::bigint as failed_attempts_24h,
+       case when c.held_until > clock_timestamp() then c.held_until end as held_until
 from postrider.endpoint as e
 left join postrider.circuit as c on c.endpoint_no = e.endpoint_no
 cross join lateral (
@@ -94,5 +95,6 @@ comment on column postrider.endpoint_condition.last_failure_at is 'When the last
 comment on column postrider.endpoint_condition.complete_24h is 'Deliveries completed in the last 24 hours.';
 comment on column postrider.endpoint_condition.failed_24h is 'Deliveries given up in the last 24 hours.';
 comment on column postrider.endpoint_condition.failed_attempts_24h is 'Attempts that failed in the last 24 hours.';
+comment on column postrider.endpoint_condition.held_until is 'The circuit''s held_until, while it lasts.';
 revoke all on postrider.endpoint_condition from public;
 grant select on postrider.endpoint_condition to postrider_dispatcher;

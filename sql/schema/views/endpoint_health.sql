@@ -23,7 +23,8 @@ select e.id as endpoint_id,
        e.health,
        e.cause,
        e.health_since,
-       e.failed_attempts_24h
+       e.failed_attempts_24h,
+       e.held_until
 from postrider.endpoint_condition as e
 cross join lateral (
     select count(*) as pending, min(d.created_at) as oldest_pending_at
@@ -67,5 +68,7 @@ comment on column postrider.endpoint_health.health_since is
     'null while healthy.';
 comment on column postrider.endpoint_health.failed_attempts_24h is
     'Attempts that failed in the last 24 hours, counted by whole hours, whether their deliveries are tried again or not.';
+comment on column postrider.endpoint_health.held_until is
+    'Nothing is sent before, because the endpoint asked for that: Retry-After, or 429. Null if it did not, or the time is over.';
 revoke all on postrider.endpoint_health from public;
 grant select on postrider.endpoint_health to postrider_reader, postrider_dispatcher;

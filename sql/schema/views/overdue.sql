@@ -1,5 +1,6 @@
 -- The one definition of what is overdue: it is due, a dispatcher might take it, and none did yet. What waits on purpose is not overdue:
--- for a retry, for deliver_after, for a paused or disabled endpoint, for a probe, or after the database refused its claim.
+-- for a retry, for deliver_after, for a paused or disabled endpoint, for a probe, for an endpoint that asked to be left alone, or after the
+-- database refused its claim.
 create or replace view postrider.overdue as
 select e.endpoint_no, e.id as endpoint_id, first.id as delivery_id, first.due_at
 from postrider.endpoint as e
@@ -15,7 +16,7 @@ cross join lateral (
     order by d.due_at, d.id
     limit 1) as first
 where e.state = 'enabled'
-  and not exists (select from postrider.circuit as c where c.endpoint_no = e.endpoint_no and c.state <> 'closed');
+  and not exists (select from postrider.circuit as c where c.endpoint_no = e.endpoint_no and (c.state <> 'closed' or c.held_until > statement_timestamp()));
 comment on view postrider.overdue is 'One row per endpoint with an overdue delivery: the one that was due first. Private.';
 comment on column postrider.overdue.endpoint_no is 'Private short key of the endpoint.';
 comment on column postrider.overdue.endpoint_id is 'The endpoint.';

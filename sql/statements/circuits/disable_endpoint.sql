@@ -1,6 +1,6 @@
 -- does:   disables an endpoint. Its deliveries wait.
--- params: $1 endpoint_no int, $2 reason text, $3 failing_ms bigint (disables only if no attempt has succeeded for at least this
---         long; null: always)
+-- params: $1 endpoint_no int, $2 reason text, $3 failing_ms bigint (disables only if attempts have failed for at least this long,
+--         without times in which nothing was attempted; null: always)
 -- rows:   one: endpoint_id text (null if the endpoint was not enabled, has not failed for that long, or is locked); is_locked
 --         boolean
 -- locks:  the endpoint's row, skipping a locked one; never waits
@@ -15,7 +15,7 @@ with free as materialized (
       and ($3::bigint is null or exists (
         select from postrider.circuit as c
         where c.endpoint_no = e.endpoint_no
-          and c.failing_since <= clock_timestamp() - $3::bigint * interval '1 millisecond'
+          and c.failed_at - c.failing_since - c.quiet >= $3::bigint * interval '1 millisecond'
           -- Another dispatcher had a success, but did not know yet that the endpoint had a circuit row.
           and not exists (select from postrider.endpoint_stat as t
                           where t.endpoint_no = e.endpoint_no and t.last_success_at > c.failing_since)

@@ -1,10 +1,10 @@
 -- does:   claims due deliveries, for each endpoint at most as many as it has free slots. The earliest due come first. An
 --         endpoint that this dispatcher probes gives its latest due one. An endpoint whose circuit is not closed gives none
---         otherwise.
+--         otherwise. An endpoint that asked to be left alone gives none until then.
 -- params: $1 dispatcher_id bigint; $2 endpoint_nos int[], $3 slots bigint[], $4 floors_us bigint[] (due at or after this many
 --         microseconds of the epoch; 0: all): one entry per endpoint; $5 passes_over boolean: leaves out deliveries that the
 --         database refused and that are not due for another try (false if there are none)
--- rows:   delivery_id, event_id, endpoint_no, attempt int, attempts_before int, claim_id, due_us bigint, payload_bytes int
+-- rows:   delivery_id, event_id, endpoint_no, attempt int, attempts_before int, paced int, claim_id, due_us bigint, payload_bytes int
 --         (null if the event is gone), endpoint_version bigint; order unspecified; served by delivery_due
 -- locks:  for update on the deliveries, skipping locked ones; key share on the dispatcher's row; never waits
 -- repeat: other deliveries
@@ -12,8 +12,8 @@ with asked as materialized (
     select a.endpoint_no, a.slots, to_timestamp(a.floor_us / 1000000.0) as floor, c.probe_by is not null as is_probe
     from unnest($2::int[], $3::bigint[], $4::bigint[]) as a (endpoint_no, slots, floor_us)
     join postrider.endpoint as e on e.endpoint_no = a.endpoint_no and e.state = 'enabled'
-    left join postrider.circuit as c on c.endpoint_no = a.endpoint_no and c.state <> 'closed'
-    where c.endpoint_no is null or c.probe_by = $1::bigint
+    left join postrider.circuit as c on c.endpoint_no = a.endpoint_no and (c.state <> 'closed' or c.held_until > clock_timestamp())
+    where c.endpoint_no is null or (c.probe_by = $1::bigint and coalesce(c.held_until <= clock_timestamp(), true))
 ), in_turn as materialized (
     select due.id, due.due_at
     from asked as a
@@ -64,7 +64,7 @@ with asked as materialized (
         due_at = null
     from picked as p
     where d.id = p.id
-    returning d.id, d.event_id, d.endpoint_no, d.attempts, d.attempts_before, d.claim_id, p.due_at
+    returning d.id, d.event_id, d.endpoint_no, d.attempts, d.attempts_before, d.paced, d.claim_id, p.due_at
 ), held as (
     insert into postrider.claim (id, dispatcher_id, delivery_ids) overriding system value
     select (select c.id from new_claim as c), $1::bigint, array_agg(c.id)
@@ -76,6 +76,7 @@ select c.id as delivery_id,
        c.endpoint_no,
        c.attempts as attempt,
        coalesce(c.attempts_before, 0) as attempts_before,
+       coalesce(c.paced, 0) as paced,
        c.claim_id,
        (extract(epoch from c.due_at) * 1000000)::bigint as due_us,
        postrider.payload_size(o.payload, o.payload_bytes) as payload_bytes,

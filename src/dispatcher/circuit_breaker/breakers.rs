@@ -51,10 +51,15 @@ impl CircuitBreakers {
         self.failing.retain(|no| is_kept(*no));
     }
 
-    /// An attempt begins.
-    pub(crate) fn begin(&mut self, no: EndpointNo, delivery: DeliveryId) {
+    /// An attempt begins. Returns when it may, if the endpoint limits the pace.
+    pub(crate) fn begin(&mut self, no: EndpointNo, delivery: DeliveryId) -> Option<Instant> {
+        self.by_endpoint.get_mut(&no)?.begin(delivery)
+    }
+
+    /// A delivery that was not taken is due again after this time.
+    pub(crate) fn note_retry(&mut self, no: EndpointNo, delay: Duration) {
         if let Some(breaker) = self.by_endpoint.get_mut(&no) {
-            breaker.begin(delivery);
+            breaker.note_retry(delay);
         }
     }
 
@@ -162,6 +167,8 @@ mod tests {
             failed_probes: 0,
             probe_in: Duration::ZERO,
             probe_by: None,
+            failing_for: Some(Duration::ZERO),
+            held_for: Duration::ZERO,
         }
     }
 

@@ -50,7 +50,7 @@ impl HealthLog {
     /// Attempts failed and are recorded, `added` of them by the last record.
     pub(super) fn failed(&self, of: Named<'_>, noted: &NotedFailures, added: u32, error: &str) {
         let Named { no, id } = of;
-        let NotedFailures { circuit, failed_attempts: count, failing_for, .. } = noted;
+        let NotedFailures { circuit, failed_attempts: count, .. } = noted;
         let has_opened =
             noted.is_changed && circuit.state == CircuitState::Open && circuit.failed_probes == 0;
         let Some(magnitude) = magnitude(count.saturating_sub(added.into()), *count, has_opened) else {
@@ -71,7 +71,7 @@ impl HealthLog {
             endpoint.health = health.as_str(),
             "endpoint {id} is {health}: {} ({count} failed in a row{}){wait}",
             excerpt(error),
-            over(*failing_for),
+            over(circuit.failing_for.unwrap_or_default()),
         );
     }
 
@@ -87,7 +87,7 @@ impl HealthLog {
                 endpoint.health = health.as_str(),
                 "endpoint {id} answers again and is {health}, after {} failed in a row{}",
                 was.failed_attempts,
-                over(was.failing_for),
+                over(was.failing_for.unwrap_or_default()),
             );
         }
     }

@@ -15,6 +15,9 @@ pub(crate) struct Observation {
     pub(crate) health: Health,
     /// Whether there was an answer, good or bad.
     pub(crate) is_answer: bool,
+    /// Whether it was refused for pace.
+    pub(super) is_paced: bool,
+    /// How long the endpoint asks us to wait.
     pub(super) retry_after: Option<Duration>,
     /// Why the attempt failed. `None` after a success.
     pub(super) error: Option<String>,
@@ -24,8 +27,14 @@ impl Observation {
     /// Reads an outcome of an attempt that began then.
     pub(crate) fn new(claimed: &Claimed, outcome: &Outcome, begun: Instant) -> Self {
         let health = Health::of(&outcome.result);
-        let (is_answer, retry_after) = (outcome.is_answer(), outcome.retry_after());
-        let error = outcome.error().map(str::to_owned);
-        Self { delivery_id: claimed.delivery_id, begun, health, is_answer, retry_after, error }
+        Self {
+            delivery_id: claimed.delivery_id,
+            begun,
+            health,
+            is_answer: outcome.is_answer(),
+            is_paced: outcome.is_paced(),
+            retry_after: outcome.retry_after(),
+            error: outcome.error().map(str::to_owned),
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::dispatcher::scheduler::Scheduler;
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::model::endpoint::{CircuitState, Destination, EndpointNo};
 use crate::rules::backoff::Backoff;
-use crate::rules::circuit_breaker::OPEN_AFTER;
+use crate::rules::circuit_breaker::{OPEN_AFTER, quiet_after};
 use crate::store::{NotedFailures, Store, StoreError, Written, is_lock_timeout, is_row_fault};
 
 /// How long something that is not urgent waits at most.
@@ -128,25 +128,27 @@ impl CircuitRecorder {
 
     /// Writes the success first, then the failures that came after it.
     async fn write(&self, no: EndpointNo, unrecorded: &Unrecorded) -> Result<Written<()>, StoreError> {
+        let mut on_record = None;
         if unrecorded.has_succeeded {
-            let Written::Done(was) = self.store.close_circuit(no).await? else {
+            let Written::Done(closed) = self.store.close_circuit(no).await? else {
                 return Ok(Written::Locked);
             };
-            if let Some(was) = was {
+            if let Some(was) = &closed {
                 if was.state != CircuitState::Closed {
                     self.metrics.circuit_closed();
                 }
-                self.health_log.recovered(Named { no, id: &self.id(no) }, &was);
+                self.health_log.recovered(Named { no, id: &self.id(no) }, was);
             }
+            on_record = closed.and_then(|closed| closed.left);
         }
         let mut noted = None;
-        if let Some(failures) = unrecorded.failures() {
+        if let Some(failures) = unrecorded.failures(quiet_after(self.disable_after)) {
             match self.store.note_failures(no, self.lease.id(), &failures, OPEN_AFTER).await? {
                 Written::Done(done) => noted = done,
                 Written::Locked => return Ok(Written::Locked),
             }
+            on_record = noted.map(|noted| noted.circuit);
         }
-        let on_record = noted.map(|noted| noted.circuit);
         self.scheduler.recorded(no, on_record.as_ref(), self.lease.id());
         // The work loop may sleep, and not know yet for which endpoints it may claim, and when it may probe.
         self.bell.look_now();
@@ -166,7 +168,8 @@ impl CircuitRecorder {
         unrecorded: &Unrecorded,
     ) -> Result<(), StoreError> {
         self.tell(no, noted, unrecorded);
-        if noted.failing_for < self.disable_after {
+        // An answer about a delivery alone, or a hold, is no time to judge the endpoint.
+        if noted.failing_for.is_none_or(|failing_for| failing_for < self.disable_after) {
             return Ok(());
         }
         let after = humantime::format_duration(self.disable_after).to_string();

@@ -7,6 +7,10 @@
 //!    └────────────── an answer ────────────┴────────── no answer ────────────────┘
 //! ```
 
+mod pacing;
+#[cfg(test)]
+mod tests;
+
 use tokio::time::{Duration, Instant};
 
 use super::observation::Observation;
@@ -14,6 +18,7 @@ use super::unrecorded::{OpenReason, Unrecorded};
 use crate::model::delivery::{DeliveryId, DispatcherId};
 use crate::model::endpoint::CircuitState;
 use crate::rules::circuit_breaker::{Health, OPEN_AFTER, probe_delay};
+use crate::rules::pace::Pace;
 use crate::store::Circuit as OnRecord;
 
 /// Failures that do not open the circuit are written at most this often, and so is a success that does not close it.
@@ -26,7 +31,13 @@ pub(crate) struct CircuitBreaker {
     state: BreakerState,
     /// Failures in a row: those on record and this dispatcher's own since then.
     failures: u32,
+    /// When the first attempt began that was not taken, since the last one that was.
+    failing_since: Option<Instant>,
+    /// The pace, if the endpoint has limited it.
+    pace: Option<Pace>,
     is_on_record: bool,
+    /// Whether the record does nothing but hold the endpoint: it took the last attempt that is recorded.
+    is_only_held: bool,
     unrecorded: Unrecorded,
     is_being_written: bool,
     /// When it was last written, or this dispatcher became the prober.
@@ -49,7 +60,10 @@ impl CircuitBreaker {
         Self {
             state: BreakerState::Closed { ramp: usize::MAX },
             failures: 0,
+            failing_since: None,
+            pace: None,
             is_on_record: false,
+            is_only_held: false,
             unrecorded: Unrecorded::default(),
             is_being_written: false,
             changed: None,
@@ -58,6 +72,7 @@ impl CircuitBreaker {
 
     /// How many requests may be under way, if the endpoint has `slots` and `in_flight` of them are taken.
     pub(crate) fn open_slots(&self, slots: usize, in_flight: usize) -> usize {
+        let slots = slots.min(self.paced_slots());
         match &self.state {
             BreakerState::Closed { ramp } => slots.min(*ramp),
             BreakerState::Open { .. } => 0,
@@ -70,26 +85,28 @@ impl CircuitBreaker {
     /// Whether more may be claimed than can be begun at once.
     pub(crate) fn may_prefetch(&self, slots: usize) -> bool {
         matches!(self.state, BreakerState::Closed { ramp } if ramp >= slots)
+            && self.paced_slots() >= slots
+            && self.paced_room() == usize::MAX
     }
 
     /// Whether queued deliveries will not be begun soon.
     pub(crate) fn is_open(&self) -> bool {
         match self.state {
-            BreakerState::Closed { .. } => false,
+            BreakerState::Closed { .. } => self.is_held(),
             BreakerState::Open { .. } => true,
-            BreakerState::Probing { probe, .. } => probe.is_some(),
+            BreakerState::Probing { probe, .. } => probe.is_some() || self.is_held(),
         }
     }
 
     /// How long nothing may be claimed. `None` if something may be claimed now.
     pub(crate) fn claim_delay(&self) -> Option<Duration> {
         let at = match self.state {
-            BreakerState::Closed { .. } | BreakerState::Probing { probe: None, .. } => return None,
-            BreakerState::Open { probe_at, .. } => probe_at,
-            BreakerState::Probing { until, .. } => until,
+            BreakerState::Closed { .. } | BreakerState::Probing { probe: None, .. } => None,
+            BreakerState::Open { probe_at, .. } => Some(probe_at),
+            BreakerState::Probing { until, .. } => Some(until),
         };
-        let delay = at.saturating_duration_since(Instant::now());
-        (!delay.is_zero()).then_some(delay)
+        let delay = at.map(|at| at.saturating_duration_since(Instant::now()));
+        delay.filter(|delay| !delay.is_zero()).max(self.pace_delay())
     }
 
     /// Whether it is time to ask for the right to probe.
@@ -97,7 +114,7 @@ impl CircuitBreaker {
         match self.state {
             BreakerState::Closed { .. } => false,
             BreakerState::Open { probe_at: at, .. } | BreakerState::Probing { until: at, .. } => {
-                at <= Instant::now()
+                at <= Instant::now() && !self.is_held()
             }
         }
     }
@@ -117,11 +134,12 @@ impl CircuitBreaker {
         }
     }
 
-    /// An attempt begins. While probing, it is the probe.
-    pub(super) fn begin(&mut self, delivery: DeliveryId) {
+    /// An attempt begins; returns when it may, if the endpoint limits the pace. While probing, it is the probe.
+    pub(super) fn begin(&mut self, delivery: DeliveryId) -> Option<Instant> {
         if let BreakerState::Probing { probe, .. } = &mut self.state {
             *probe = Some(delivery);
         }
+        self.pace.as_mut().map(|pace| pace.begin(Instant::now()))
     }
 
     /// An attempt was not made after all: if it was to be the probe, another may be.
@@ -135,18 +153,19 @@ impl CircuitBreaker {
         if seen.health != Health::Well {
             self.unrecorded.count_failure(seen.error.as_ref());
         }
+        self.note_pace(seen);
         match seen.health {
             Health::Well => self.note_success(),
-            Health::Answers => {
+            Health::Picks | Health::Answers => {
                 self.failures = 0;
                 self.unrecorded.failures = 0;
                 self.unrecorded.has_answered = true;
-                self.unrecorded.failing_since.get_or_insert(seen.begun);
+                self.note_failing_since(seen);
             }
             Health::Unwell => {
                 self.failures = self.failures.saturating_add(1);
                 self.unrecorded.failures += 1;
-                self.unrecorded.failing_since.get_or_insert(seen.begun);
+                self.note_failing_since(seen);
                 self.unrecorded.delay =
                     probe_delay(self.failed_probes(is_probe), seen.retry_after, fastrand::f64());
                 self.open_if_due(is_probe);
@@ -154,8 +173,27 @@ impl CircuitBreaker {
         }
     }
 
+    /// A refusal of one delivery alone says nothing against the endpoint.
+    fn note_failing_since(&mut self, seen: &Observation) {
+        self.failing_since.get_or_insert(seen.begun);
+        self.unrecorded.failing_since.get_or_insert(seen.begun);
+        self.unrecorded.has_failed |= seen.health != Health::Picks;
+    }
+
+    /// A delivery that was not taken is due again after this time.
+    pub(super) fn note_retry(&mut self, delay: Duration) {
+        let at = Instant::now() + delay;
+        self.unrecorded.retry_at = self.unrecorded.retry_at.max(Some(at));
+    }
+
+    /// How long the endpoint has taken nothing, from the first failure on.
+    pub(crate) fn failing_for(&self) -> Duration {
+        self.failing_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
     fn note_success(&mut self) {
         self.failures = 0;
+        self.failing_since = None;
         let is_closed = match &mut self.state {
             BreakerState::Closed { ramp } => {
                 *ramp = ramp.saturating_add(1);
@@ -163,8 +201,10 @@ impl CircuitBreaker {
             }
             BreakerState::Open { .. } | BreakerState::Probing { .. } => false,
         };
-        let has_succeeded = self.is_on_record || self.is_being_written || !is_closed;
-        self.unrecorded = Unrecorded { has_succeeded, ..Unrecorded::default() };
+        let is_out_of_date = self.is_on_record && !(self.is_only_held && self.is_held());
+        let has_succeeded = is_out_of_date || self.is_being_written || !is_closed;
+        let held_until = self.unrecorded.held_until;
+        self.unrecorded = Unrecorded { has_succeeded, held_until, ..Unrecorded::default() };
     }
 
     /// Opens at once, before it is recorded: nothing more is begun meanwhile.
@@ -208,6 +248,7 @@ impl CircuitBreaker {
     pub(super) fn take_unrecorded(&mut self) -> Option<Unrecorded> {
         let is_closed = matches!(self.state, BreakerState::Closed { .. });
         let is_urgent = self.unrecorded.open_reason.is_some()
+            || self.unrecorded.held_until.is_some()
             || (!is_closed && (self.unrecorded.has_succeeded || self.unrecorded.has_answered));
         let is_time = self.changed.is_none_or(|at| at.elapsed() >= WRITE_PAUSE);
         if self.is_being_written || self.unrecorded.is_empty() || !(is_urgent || is_time) {
@@ -245,7 +286,10 @@ impl CircuitBreaker {
 
     fn adopt(&mut self, on_record: Option<&OnRecord>, own: DispatcherId) {
         self.is_on_record = on_record.is_some();
+        self.is_only_held = on_record.is_some_and(|circuit| circuit.failing_for.is_none());
         self.failures = on_record.map_or(0, |circuit| circuit.failures);
+        self.adopt_failing_since(on_record);
+        self.adopt_hold(on_record.map(|circuit| circuit.held_for).unwrap_or_default());
         let Some(circuit) = on_record.filter(|circuit| circuit.state != CircuitState::Closed) else {
             return self.close();
         };
@@ -264,137 +308,16 @@ impl CircuitBreaker {
         };
     }
 
+    /// The record knows of failures before ours; what is not recorded came later.
+    fn adopt_failing_since(&mut self, on_record: Option<&OnRecord>) {
+        let recorded = on_record.and_then(|circuit| Instant::now().checked_sub(circuit.failing_for?));
+        let recorded = recorded.filter(|_| !self.unrecorded.has_succeeded);
+        self.failing_since = recorded.or(self.unrecorded.failing_since);
+    }
+
     fn close(&mut self) {
         if !matches!(self.state, BreakerState::Closed { .. }) && self.unrecorded.open_reason.is_none() {
             self.state = BreakerState::Closed { ramp: 1 };
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ONE: DeliveryId = DeliveryId::new(1);
-
-    fn note(circuit: &mut CircuitBreaker, health: Health) {
-        let is_answer = health != Health::Unwell;
-        circuit.note(&Observation {
-            delivery_id: ONE,
-            begun: Instant::now(),
-            health,
-            is_answer,
-            retry_after: None,
-            error: None,
-        });
-    }
-
-    fn fail(circuit: &mut CircuitBreaker, times: u32) {
-        for _ in 0..times {
-            note(circuit, Health::Unwell);
-        }
-    }
-
-    #[test]
-    fn ten_failures_in_a_row_leave_no_slot() {
-        let mut circuit = CircuitBreaker::new();
-
-        fail(&mut circuit, OPEN_AFTER - 1);
-        let before = circuit.open_slots(64, 0);
-        fail(&mut circuit, 1);
-
-        assert_eq!((before, circuit.open_slots(64, 0)), (64, 0));
-    }
-
-    #[test]
-    fn an_answer_or_a_success_between_failures_begins_the_count_anew() {
-        for between in [Health::Answers, Health::Well] {
-            let mut circuit = CircuitBreaker::new();
-
-            fail(&mut circuit, OPEN_AFTER - 1);
-            note(&mut circuit, between);
-            fail(&mut circuit, OPEN_AFTER - 1);
-
-            assert_eq!(circuit.open_slots(64, 0), 64, "{between:?}");
-        }
-    }
-
-    #[test]
-    fn a_probe_has_one_slot_until_it_begins() {
-        let mut circuit = CircuitBreaker::new();
-        fail(&mut circuit, OPEN_AFTER);
-
-        circuit.start_probing(0, Instant::now() + Duration::from_mins(1));
-        // Attempts from before it opened are still under way.
-        let before = circuit.open_slots(64, 5);
-        circuit.begin(ONE);
-
-        assert_eq!((before, circuit.open_slots(64, 6)), (6, 6));
-    }
-
-    #[test]
-    fn slots_double_with_every_round_of_successes_after_a_recovery() {
-        let mut circuit = CircuitBreaker::new();
-        fail(&mut circuit, OPEN_AFTER);
-        circuit.start_probing(0, Instant::now() + Duration::from_mins(1));
-        note(&mut circuit, Health::Well);
-        assert!(circuit.take_unrecorded().unwrap().has_succeeded);
-        circuit.recorded(None, DispatcherId::new(1));
-
-        let mut slots = Vec::new();
-        for _ in 0..4 {
-            slots.push(circuit.open_slots(6, 0));
-            for _ in 0..circuit.open_slots(6, 0) {
-                note(&mut circuit, Health::Well);
-            }
-        }
-
-        assert_eq!(slots, [1, 2, 4, 6]);
-    }
-
-    #[test]
-    fn successes_of_an_endpoint_that_is_well_are_not_recorded() {
-        let mut circuit = CircuitBreaker::new();
-
-        note(&mut circuit, Health::Well);
-
-        assert!(circuit.take_unrecorded().is_none());
-    }
-
-    #[test]
-    fn an_endpoint_that_takes_every_other_delivery_is_written_now_and_then() {
-        let mut circuit = CircuitBreaker::new();
-        let on_record = OnRecord {
-            state: CircuitState::Closed,
-            failures: 1,
-            failed_probes: 0,
-            probe_in: Duration::ZERO,
-            probe_by: None,
-        };
-
-        let mut writes = 0;
-        for _ in 0..100 {
-            fail(&mut circuit, 1);
-            note(&mut circuit, Health::Well);
-            fail(&mut circuit, 1);
-            if circuit.take_unrecorded().is_some() {
-                writes += 1;
-                circuit.recorded(Some(&on_record), DispatcherId::new(1));
-            }
-        }
-
-        assert_eq!(writes, 1);
-    }
-
-    #[test]
-    fn failures_that_could_not_be_written_are_not_lost_to_newer_ones() {
-        let mut circuit = CircuitBreaker::new();
-        fail(&mut circuit, 3);
-        let unrecorded = circuit.take_unrecorded().unwrap();
-        fail(&mut circuit, 4);
-
-        circuit.restore(unrecorded);
-
-        assert_eq!(circuit.take_unrecorded().unwrap().failures().unwrap().count, 7);
     }
 }

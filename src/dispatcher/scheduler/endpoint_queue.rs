@@ -154,8 +154,9 @@ impl EndpointQueue {
         let by_slots = (self.open_slots(circuit) + prefetch).saturating_sub(self.held());
         let by_requests = free.requests.saturating_sub(waiting);
         let by_rate = self.rate.as_ref().map_or(usize::MAX, |rate| rate.room().saturating_sub(waiting));
+        let by_pace = circuit.paced_room().saturating_sub(waiting);
         let by_memory = self.memory.room().saturating_sub(self.queue.reserved());
-        by_slots.min(by_requests.max(at_least)).min(by_rate).min(by_memory.max(at_least))
+        by_slots.min(by_requests.max(at_least)).min(by_rate.min(by_pace)).min(by_memory.max(at_least))
     }
 
     fn open_slots(&self, circuit: &CircuitBreaker) -> usize {

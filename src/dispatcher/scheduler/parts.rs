@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::Next;
 use super::endpoint_queue::EndpointQueue;
 use super::endpoint_queues::EndpointQueues;
 use super::fairness::{self, Free};
@@ -15,9 +14,12 @@ use super::ready_queue::Ready;
 use super::requests::Requests;
 use super::room::{Limits, Origin, Room};
 use super::turn::Turn;
+use super::{EndpointNow, Next};
 use crate::dispatcher::circuit_breaker::{CircuitBreakers, Observation};
 use crate::model::delivery::{Claimed, DispatcherId};
 use crate::model::endpoint::{Endpoint, EndpointNo};
+use crate::rules::circuit_breaker::Health;
+use crate::rules::retry::DeliveryVerdict;
 use crate::store::{Circuit, CircuitRow};
 
 /// Everything behind the scheduler's lock.
@@ -122,9 +124,9 @@ impl Parts {
         let queue = self.queues.get_mut(no)?;
         let (ready, start_at) = queue.start()?;
         let endpoint = queue.endpoint();
-        self.circuits.begin(no, ready.claimed.delivery_id);
+        let paced_at = self.circuits.begin(no, ready.claimed.delivery_id);
         self.requests.begin(&ready);
-        Some((ready, endpoint, start_at))
+        Some((ready, endpoint, paced_at.map_or(start_at, |at| at.max(start_at))))
     }
 
     pub(super) fn finish(&mut self, claimed: &Claimed) {
@@ -194,16 +196,26 @@ impl Parts {
         (refused, Some(permit))
     }
 
-    /// Returns the endpoint and whether there is something to record. `None` if there is no such endpoint.
+    /// Counts an outcome. Returns the verdict of `judge`, and whether there is something to record.
     pub(super) fn note_outcome(
         &mut self,
         no: EndpointNo,
         seen: &Observation,
-    ) -> Option<(Arc<Endpoint>, bool)> {
-        let queue = self.queues.get_mut(no)?;
+        judge: impl FnOnce(&EndpointNow) -> DeliveryVerdict,
+    ) -> (DeliveryVerdict, bool) {
+        let Some(queue) = self.queues.get_mut(no) else { return (judge(&EndpointNow::default()), false) };
         queue.note_outcome(seen.health, seen.is_answer);
-        let endpoint = queue.endpoint();
-        Some((endpoint, self.circuits.note(no, seen)))
+        let endpoint = Some(queue.endpoint());
+        let has_unrecorded = self.circuits.note(no, seen);
+        let circuit = self.circuits.get(no);
+        let held_for = circuit.held_for().unwrap_or_default();
+        let verdict = judge(&EndpointNow { endpoint, failing_for: circuit.failing_for(), held_for });
+        if let DeliveryVerdict::RetryIn(delay) | DeliveryVerdict::PacedFor(delay) = verdict
+            && seen.health != Health::Picks
+        {
+            self.circuits.note_retry(no, delay);
+        }
+        (verdict, has_unrecorded)
     }
 
     pub(super) fn set_circuits(&mut self, rows: &[CircuitRow], own: DispatcherId, as_of: Instant) {

@@ -6,7 +6,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::time::{Duration, Instant};
+
 use crate::model::delivery::Claimed;
+use crate::model::endpoint::Endpoint;
 use crate::model::event::Event;
 
 /// A claimed delivery with everything that its attempt needs.
@@ -18,6 +21,30 @@ pub struct Ready {
     pub event: Option<Arc<Event>>,
     /// The size of its payload in memory.
     pub payload_kib: u32,
+}
+
+/// The next attempt to make.
+#[derive(Debug)]
+pub struct Next {
+    /// The delivery.
+    pub ready: Ready,
+    /// Its endpoint as it is now.
+    pub endpoint: Arc<Endpoint>,
+    /// The endpoint's rate limit and its pace let the attempt start then.
+    pub start_at: Instant,
+    /// Whether there is work for another runner, which is already counted as running.
+    pub has_more: bool,
+}
+
+/// An endpoint after an attempt.
+#[derive(Debug, Default)]
+pub struct EndpointNow {
+    /// Its settings. `None` if it is deleted.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// How long it has taken nothing.
+    pub failing_for: Duration,
+    /// How long it is left alone from now on, because it asked for that.
+    pub held_for: Duration,
 }
 
 /// One endpoint's queue, and the places in it that are reserved for deliveries about to be claimed.

@@ -1,12 +1,10 @@
 //! The answer of a webhook, translated from HTTP into words of delivery. Only this module decides the meaning of a status code.
 
-use std::time::Duration;
-
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
+use super::retry_after::asked_wait;
 use crate::model::outcome::{AttemptResult, Refusal, ResponseCode};
-use crate::rules::retry::RETRY_AFTER_MAX;
 
 /// Bytes of a response that are read at most.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024;
@@ -16,17 +14,25 @@ pub(super) fn code_of(response: &Response) -> ResponseCode {
     ResponseCode::new(response.status().as_u16())
 }
 
-/// Whether the webhook took the delivery.
-pub(super) fn result_of(status: StatusCode, headers: &HeaderMap) -> AttemptResult {
-    let Some(why) = refusal(status.as_u16()) else { return AttemptResult::Delivered };
+/// Whether the webhook took the delivery. `unix_seconds` is the database's time.
+pub(super) fn result_of(status: StatusCode, headers: &HeaderMap, unix_seconds: i64) -> AttemptResult {
     let code = status.as_u16();
+    let Some(why) = refusal(code) else { return AttemptResult::Delivered };
+    let retry_after = asked_wait(headers, unix_seconds);
+    // Service Unavailable with a wait is what gateways say to limit the pace.
+    let is_asked = retry_after.is_some_and(|wait| !wait.is_zero());
+    let why = if code == 503 && is_asked { Refusal::Paced } else { why };
     let error = match why {
         Refusal::Moved => format!("redirect not followed (status {code})"),
-        Refusal::Rejected | Refusal::Gone | Refusal::Overloaded | Refusal::Failing | Refusal::Unclear => {
-            format!("status {code}")
-        }
+        Refusal::Rejected
+        | Refusal::Denied
+        | Refusal::Gone
+        | Refusal::Paced
+        | Refusal::Overloaded
+        | Refusal::Failing
+        | Refusal::Unclear => format!("status {code}"),
     };
-    AttemptResult::Refused { why, retry_after: retry_after(headers), error }
+    AttemptResult::Refused { why, retry_after, error }
 }
 
 /// The refusal that a status stands for. `None` for 2xx: the webhook took the delivery.
@@ -35,33 +41,18 @@ fn refusal(status_code: u16) -> Option<Refusal> {
         200..300 => None,
         300..400 => Some(Refusal::Moved),
         410 => Some(Refusal::Gone),
-        // Request Timeout, Too Many Requests.
-        408 | 429 => Some(Refusal::Overloaded),
+        // Request Timeout, Too Early.
+        408 | 425 => Some(Refusal::Overloaded),
+        // Too Many Requests.
+        429 => Some(Refusal::Paced),
+        // Unauthorized, Payment Required, Forbidden, Not Found, Method Not Allowed, Proxy Authentication Required, Misdirected
+        // Request, Upgrade Required, Unavailable For Legal Reasons: they are about us or the place, whatever the delivery.
+        401..=405 | 407 | 421 | 426 | 451 => Some(Refusal::Denied),
         400..500 => Some(Refusal::Rejected),
         // 5xx, and codes above that HTTP does not know.
         500.. => Some(Refusal::Failing),
         ..200 => Some(Refusal::Unclear),
     }
-}
-
-/// The wait that the headers ask for. Of several the longest counts, so that none is undercut.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let texts = |name| headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    let date = texts(DATE).next();
-    texts(RETRY_AFTER).filter_map(|value| parse_retry_after(value, date)).max()
-}
-
-/// Reads a `Retry-After` header (RFC 9110 section 10.2.3): seconds, or a date. A date is compared with the answer's own
-/// `Date`, so that nobody's clock matters. `None` for any other text.
-pub fn parse_retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
-    let value = value.trim();
-    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit are simply "very long".
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)).min(RETRY_AFTER_MAX));
-    }
-    let until = httpdate::parse_http_date(value).ok()?;
-    let now = httpdate::parse_http_date(date?.trim()).ok()?;
-    Some(until.duration_since(now).unwrap_or_default().min(RETRY_AFTER_MAX))
 }
 
 /// The body, as far as it is read. A body that breaks off is what came before.
@@ -79,13 +70,15 @@ pub(super) async fn read_body(mut response: Response) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use std::time::Duration;
+
+    use reqwest::header::{HeaderValue, RETRY_AFTER};
 
     use super::*;
     use crate::rules::circuit_breaker::Health;
 
     fn result(status_code: u16) -> AttemptResult {
-        result_of(StatusCode::from_u16(status_code).unwrap(), &HeaderMap::new())
+        result_of(StatusCode::from_u16(status_code).unwrap(), &HeaderMap::new(), 0)
     }
 
     #[test]
@@ -98,9 +91,14 @@ mod tests {
             (301, Some(Refusal::Moved)),
             (304, Some(Refusal::Moved)),
             (400, Some(Refusal::Rejected)),
+            (401, Some(Refusal::Denied)),
+            (404, Some(Refusal::Denied)),
             (408, Some(Refusal::Overloaded)),
+            (409, Some(Refusal::Rejected)),
             (410, Some(Refusal::Gone)),
-            (429, Some(Refusal::Overloaded)),
+            (413, Some(Refusal::Rejected)),
+            (422, Some(Refusal::Rejected)),
+            (429, Some(Refusal::Paced)),
             (499, Some(Refusal::Rejected)),
             (500, Some(Refusal::Failing)),
             (503, Some(Refusal::Failing)),
@@ -111,37 +109,36 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_about_the_request_says_nothing_against_the_endpoint() {
-        for status_code in [301, 400, 401, 404, 410, 413, 422] {
+    fn an_answer_about_the_delivery_says_nothing_against_the_endpoint() {
+        for status_code in [400, 406, 409, 411, 412, 413, 414, 415, 417, 418, 422, 424, 428, 431, 499] {
+            assert_eq!(Health::of(&result(status_code)), Health::Picks, "{status_code}");
+        }
+    }
+
+    #[test]
+    fn an_answer_about_the_sender_the_place_or_the_pace_opens_no_circuit() {
+        for status_code in [301, 401, 402, 403, 404, 405, 407, 410, 421, 426, 429, 451] {
             assert_eq!(Health::of(&result(status_code)), Health::Answers, "{status_code}");
         }
     }
 
     #[test]
-    fn an_endpoint_that_fails_or_asks_for_a_pause_is_unwell() {
-        for status_code in [408, 429, 500, 503, 999] {
-            assert_eq!(Health::of(&result(status_code)), Health::Unwell, "{status_code}");
+    fn with_a_wait_503_is_about_the_pace_and_other_failures_are_not() {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
+
+        for (status_code, expected) in
+            [(503, Refusal::Paced), (429, Refusal::Paced), (500, Refusal::Failing), (400, Refusal::Rejected)]
+        {
+            let result = result_of(StatusCode::from_u16(status_code).unwrap(), &headers, 0);
+            let AttemptResult::Refused { why, retry_after, .. } = result else { panic!("{status_code}") };
+            assert_eq!((why, retry_after), (expected, Some(Duration::from_secs(7))), "{status_code}");
         }
     }
 
     #[test]
-    fn retry_after_takes_seconds_and_dates_and_ignores_the_rest() {
-        let date = Some("Wed, 21 Oct 2015 07:28:00 GMT");
-
-        assert_eq!(parse_retry_after("120", None), Some(Duration::from_mins(2)));
-        assert_eq!(parse_retry_after("99999999999999999999999", None), Some(RETRY_AFTER_MAX));
-        assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:29:30 GMT", date), Some(Duration::from_secs(90)));
-        assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:00:00 GMT", date), Some(Duration::ZERO));
-        assert_eq!(parse_retry_after("Fri, 31 Dec 9999 23:59:59 GMT", date), Some(RETRY_AFTER_MAX));
-        for garbage in ["", "-5", "NaN", "1e400", "1.5", "soon"] {
-            assert_eq!(parse_retry_after(garbage, date), None, "{garbage}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_header_panics(value in ".{0,60}", date in ".{0,60}") {
-            parse_retry_after(&value, Some(&date));
+    fn an_endpoint_that_fails_is_unwell() {
+        for status_code in [408, 425, 500, 502, 503, 504, 999] {
+            assert_eq!(Health::of(&result(status_code)), Health::Unwell, "{status_code}");
         }
     }
 }

@@ -136,6 +136,11 @@ impl DatabaseReading {
             backlog.open_circuits,
         )?;
         gauges.set(
+            "postrider_held_endpoints",
+            "Enabled endpoints that asked to be left alone for a while: their deliveries wait until then.",
+            backlog.held_endpoints,
+        )?;
+        gauges.set(
             "postrider_backlog_set_aside",
             "Events and deliveries that the database refuses to write, and that are tried again later; see postrider.set_aside.",
             backlog.set_aside,

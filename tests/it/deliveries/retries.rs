@@ -115,7 +115,7 @@ async fn retry_after_in_seconds_is_never_undercut() {
 #[tokio::test]
 async fn a_retry_after_that_ends_before_the_schedule_does_not_shorten_it() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
-    receiver.answer_once(429, &[("retry-after", "1")], b"");
+    receiver.answer_once(500, &[("retry-after", "1")], b"");
 
     database.insert("order.created", "{}").await;
     let delay = delay_after(&database, 1).await;

@@ -9,6 +9,7 @@ use postrider::model::endpoint::{
 };
 use postrider::model::event::EventId;
 use postrider::model::outcome::{AttemptResult, Outcome, ResponseCode};
+use postrider::rules::retry::DeliveryVerdict;
 use postrider::store::{Circuit, CircuitRow};
 use reqwest::header::HeaderMap;
 use tokio::time::{Duration, Instant};
@@ -108,6 +109,8 @@ async fn nobody_asks_to_probe_an_endpoint_without_a_slot_for_it() {
         failed_probes: 0,
         probe_in: Duration::ZERO,
         probe_by: None,
+        failing_for: Some(Duration::ZERO),
+        held_for: Duration::ZERO,
     };
     let open = CircuitRow { endpoint_no: no(1), circuit };
     desk.set_circuits(&[open], DispatcherId::new(1), Instant::now());
@@ -207,6 +210,7 @@ fn queue(desk: &Scheduler, number: i32, wanted: usize) {
             endpoint_no: no(number),
             attempt: 1,
             attempts_before: 0,
+            paced: 0,
             is_newborn: true,
         },
         event: None,
@@ -230,6 +234,6 @@ fn answer(desk: &Scheduler, next: &Next) {
         duration: Duration::ZERO,
         response_excerpt: None,
     };
-    drop(desk.note_outcome(claimed, &outcome, Instant::now()));
+    desk.note_outcome(claimed, &outcome, Instant::now(), |_| DeliveryVerdict::Complete);
     desk.settled(&[claimed.claim_id]);
 }

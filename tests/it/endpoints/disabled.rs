@@ -133,6 +133,66 @@ async fn an_endpoint_that_was_gone_says_since_when() {
     assert!(shown["disabled_at"].is_string(), "{shown}");
 }
 
+#[tokio::test]
+async fn a_blip_on_either_side_of_a_quiet_week_disables_nothing() {
+    let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1ms}'", &[]).await;
+    receiver.answer(500);
+    database.insert("order.created", "{}").await;
+    database.until("select count(*) = 1 from postrider.delivery_status where status = 'failed'").await;
+    database.until("select failures = 2 from postrider.circuit").await;
+    database.make_failures_older("7 days").await;
+
+    receiver.answer(200);
+    receiver.answer_once(500, &[], b"");
+    receiver.hold();
+    database.insert("order.created", "{}").await;
+    receiver.let_pass(1).await;
+    database
+        .until("select exists (select from postrider.circuit where failed_at > now() - interval '1 minute')")
+        .await;
+    database.assert_row("select state from postrider.endpoint_health", json!({"state": "enabled"})).await;
+    receiver.release();
+
+    database.until_settled().await;
+    assert_eq!(database.count("complete").await, 1);
+}
+
+#[tokio::test]
+async fn a_week_of_which_most_was_quiet_disables_nothing_but_five_days_of_attempts_do() {
+    let (database, _receiver, _dispatcher) = failing_since("7 days").await;
+    database.execute("update postrider.circuit set quiet = interval '2 days 1 hour'").await;
+
+    database.make_due().await;
+    database.until("select exists (select from postrider.circuit where failures = 2)").await;
+    let before: String = database.value("select state from postrider.endpoint_health").await;
+    database.make_failures_older("1 hour").await;
+    database.make_due().await;
+
+    database.until("select state = 'disabled' from postrider.endpoint_health").await;
+    assert_eq!(before, "enabled");
+}
+
+#[tokio::test]
+async fn answers_about_the_delivery_alone_disable_nothing() {
+    let (database, receiver, _dispatcher) = failing_since("5 days").await;
+    for status in [400, 409, 413, 422] {
+        receiver.answer_once(status, &[], b"");
+    }
+
+    for attempts in 2..=5 {
+        database.make_due().await;
+        database
+            .until(&format!(
+                "select attempts = {attempts} and status = 'pending' from postrider.delivery_status"
+            ))
+            .await;
+    }
+    // The recorder has written of all of them when the next failure is on record.
+    database.until("select failures = 0 from postrider.circuit").await;
+
+    database.assert_row("select state from postrider.endpoint_health", json!({"state": "enabled"})).await;
+}
+
 /// An endpoint whose one delivery has failed once, and which is made to have failed since then.
 async fn failing_since(ago: &str) -> (Database, Receiver, Dispatcher) {
     let (database, receiver, dispatcher) = one_endpoint(PATIENT, &[]).await;

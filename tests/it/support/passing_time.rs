@@ -12,6 +12,18 @@ impl Database {
         .await;
     }
 
+    /// Makes time pass for everything that is on record about endpoints that fail, or asked to be left alone.
+    pub(crate) async fn make_failures_older(&self, by: &str) {
+        self.execute(&format!(
+            "update postrider.circuit
+             set failing_since = failing_since - interval '{by}', failed_at = failed_at - interval '{by}',
+                 retry_at = retry_at - interval '{by}', probe_at = probe_at - interval '{by}',
+                 held_until = held_until - interval '{by}';
+             select pg_notify('postrider', '')"
+        ))
+        .await;
+    }
+
     /// Makes time stand still for open circuits: they are probed when the test says so.
     pub(crate) async fn put_off_probes(&self) {
         self.execute(

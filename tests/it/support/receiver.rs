@@ -60,6 +60,7 @@ pub(crate) struct Receiver {
 
 struct Shared {
     script: Mutex<Script>,
+    limit: Mutex<Option<Limit>>,
     arrived: mpsc::UnboundedSender<Received>,
     all: Mutex<Vec<Received>>,
     gate: watch::Sender<bool>,
@@ -68,6 +69,14 @@ struct Shared {
     ended: AtomicUsize,
     under_way: AtomicUsize,
     under_way_max: AtomicUsize,
+}
+
+/// A limit by windows: so many requests are taken in each, and others are answered 429.
+struct Limit {
+    count: usize,
+    window: Duration,
+    began: Instant,
+    taken: usize,
 }
 
 /// One request between its arrival and its answer, or the end of its connection.
@@ -113,6 +122,7 @@ impl Receiver {
                 always: Answer::status(200),
                 delay: Duration::ZERO,
             }),
+            limit: Mutex::default(),
             arrived,
             all: Mutex::default(),
             gate: watch::Sender::new(true),
@@ -146,6 +156,11 @@ impl Receiver {
     pub(crate) fn answer_once(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.script().once.push_back(Answer { status, headers, body: Bytes::copy_from_slice(body) });
+    }
+
+    /// From now on it takes so many requests in each window. It answers all others 429, with the rest of the window as `Retry-After`.
+    pub(crate) fn limit(&self, count: usize, window: Duration) {
+        *self.shared.limit.lock().unwrap() = Some(Limit { count, window, began: Instant::now(), taken: 0 });
     }
 
     /// From now on it answers this late.
@@ -213,6 +228,21 @@ impl Receiver {
     }
 }
 
+impl Limit {
+    /// Takes a request, or refuses it.
+    fn judge(&mut self) -> Option<Answer> {
+        let windows = self.began.elapsed().as_nanos() / self.window.as_nanos();
+        if windows > 0 {
+            self.began += self.window * u32::try_from(windows).unwrap();
+            self.taken = 0;
+        }
+        self.taken += 1;
+        let rest = self.window.saturating_sub(self.began.elapsed()).as_secs_f64();
+        let headers = vec![("retry-after".to_owned(), format!("{rest:.4}"))];
+        (self.taken > self.count).then(|| Answer { status: 429, headers, body: Bytes::new() })
+    }
+}
+
 impl<'a> UnderWay<'a> {
     fn begin(shared: &'a Shared) -> Self {
         let count = shared.under_way.fetch_add(1, Ordering::SeqCst) + 1;
@@ -240,10 +270,11 @@ async fn answer(
     shared.all.lock().unwrap().push(received.clone());
     // Nobody listens any more: the test is over.
     drop(shared.arrived.send(received));
+    let limited = shared.limit.lock().unwrap().as_mut().and_then(Limit::judge);
     let (answer, delay) = {
         let mut script = shared.script.lock().unwrap();
         let always = script.always.clone();
-        (script.once.pop_front().unwrap_or(always), script.delay)
+        (limited.or_else(|| script.once.pop_front()).unwrap_or(always), script.delay)
     };
     tokio::time::sleep(delay).await;
     let mut gate = shared.gate.subscribe();

@@ -42,12 +42,15 @@ fn statuses() -> Vec<Kind> {
                 schedule(after("1e400", "1e400")),
                 schedule(after("the past", "Wed, 21 Oct 2015 07:28:00 GMT")),
                 a_day(after("9999", "Fri, 31 Dec 9999 23:59:59 GMT")),
-                schedule(misbehaving(
+                a_day(misbehaving(
                     "9999 without a date",
                     retry_after("Fri, 31 Dec 9999 23:59:59 GMT", ""),
                     Refused(503),
                 )),
                 schedule(after("empty", "")),
+                after("a fraction", "4999.5").waits(4999.5, 5000.0 + SETTLE_S),
+                after("two joined by a proxy", "5, 5000").waits(4999.9, 5000.0 + SETTLE_S),
+                after("a parameter", "5000;why").waits(4999.9, 5000.0 + SETTLE_S),
                 // None of them is undercut.
                 after("twice", "5\r\nretry-after: 5000").waits(4999.9, 5000.0 + SETTLE_S),
                 after("twice, one of them garbage", "soon\r\nretry-after: 5000")
