@@ -15,7 +15,7 @@ use crate::store::{ConnectError, DatabaseUrl, Environment, exposed, is_public};
 use crate::telemetry::LogFormat;
 use crate::validation::{Problems, parse_duration, shorten};
 
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 27] = [
     "database_url",
     "listen_database_url",
     "log",
@@ -37,6 +37,7 @@ const SETTINGS: [&str; 26] = [
     "grace_period",
     "wake",
     "request_timeout",
+    "connection_max_age",
     "max_payload",
     "disable_after",
     "retain_complete",

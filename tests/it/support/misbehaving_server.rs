@@ -26,6 +26,9 @@ pub(crate) enum Act {
     Close,
 }
 
+/// What it does with a request, by two numbers of it.
+type Acts = dyn Fn(usize, usize) -> Vec<Act> + Send + Sync;
+
 /// A running one; gone when dropped.
 pub(crate) struct MisbehavingServer {
     address: SocketAddr,
@@ -36,6 +39,13 @@ pub(crate) struct MisbehavingServer {
 impl MisbehavingServer {
     /// Starts one that does this with every request.
     pub(crate) async fn start(acts: Vec<Act>) -> Self {
+        Self::start_by(move |_, _| acts.clone()).await
+    }
+
+    /// Starts one that does what this says with each request, by the number of requests so far and of those on its
+    /// connection, the request itself among both.
+    pub(crate) async fn start_by(acts: impl Fn(usize, usize) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        let acts: Arc<Acts> = Arc::new(acts);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicUsize::new(0));
@@ -46,7 +56,7 @@ impl MisbehavingServer {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 while connections.try_join_next().is_some() {}
-                connections.spawn(serve(stream, acts.clone(), Arc::clone(&counted)));
+                connections.spawn(serve(stream, Arc::clone(&acts), Arc::clone(&counted)));
             }
         });
         Self { address, requests, _server: server }
@@ -63,11 +73,14 @@ impl MisbehavingServer {
     }
 }
 
-async fn serve(mut stream: TcpStream, acts: Vec<Act>, requests: Arc<AtomicUsize>) {
+async fn serve(mut stream: TcpStream, acts: Arc<Acts>, requests: Arc<AtomicUsize>) {
     let mut buffer = Vec::new();
-    while read_request(&mut stream, &mut buffer).await.is_some() {
-        requests.fetch_add(1, Ordering::SeqCst);
-        for act in &acts {
+    for here in 1.. {
+        if read_request(&mut stream, &mut buffer).await.is_none() {
+            return;
+        }
+        let all = requests.fetch_add(1, Ordering::SeqCst) + 1;
+        for act in &acts(all, here) {
             match act {
                 Act::Send(bytes) => drop(stream.write_all(bytes).await),
                 Act::Repeat(bytes, pause) => {
