@@ -130,8 +130,8 @@ async fn a_stream_that_is_refused_fails_no_attempt() {
 
 #[tokio::test]
 async fn the_wait_for_a_stream_is_no_part_of_the_receivers_time() {
-    let manners = Manners { streams_max: Some(2), takes: Duration::from_secs(1), ..Manners::default() };
-    assert_served_by(manners, 40, &["--request-timeout", "5s"], |receiver| {
+    let manners = Manners { streams_max: Some(1), takes: Duration::from_secs(1), ..Manners::default() };
+    assert_served_by(manners, 12, &["--request-timeout", "8s"], |receiver| {
         assert!(receiver.connections() > 1, "all waited on one connection");
     })
     .await;
@@ -183,4 +183,23 @@ async fn assert_all_at_the_first_attempt(database: &Database, count: usize) {
 
 fn send(text: &str) -> Act {
     Act::Send(text.as_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn a_busy_connection_is_left_when_it_is_as_old_as_it_may_be() {
+    let kept = MisbehavingServer::start_by(|_, _| vec![send(KEPT)]).await;
+    let flags = ["--connection-max-age", "1s"];
+    let (database, _dispatcher) = started(&kept.url(), "max_in_flight => 1", &flags).await;
+
+    // One connection serves an event after the other, and is never idle for long.
+    let begun = tokio::time::Instant::now();
+    let mut events = 0;
+    while begun.elapsed() < Duration::from_secs(5) {
+        database.insert("order.created", "{}").await;
+        database.until_settled().await;
+        events += 1;
+    }
+
+    assert_all_at_the_first_attempt(&database, events).await;
+    assert!((4..=8).contains(&kept.connections()), "{} of {events}", kept.connections());
 }

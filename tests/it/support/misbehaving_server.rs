@@ -33,6 +33,7 @@ type Acts = dyn Fn(usize, usize) -> Vec<Act> + Send + Sync;
 pub(crate) struct MisbehavingServer {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     _server: JoinSet<()>,
 }
 
@@ -49,22 +50,29 @@ impl MisbehavingServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&requests);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (counted, opened) = (Arc::clone(&requests), Arc::clone(&connections));
         let mut server = JoinSet::new();
         server.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                opened.fetch_add(1, Ordering::SeqCst);
                 while connections.try_join_next().is_some() {}
                 connections.spawn(serve(stream, Arc::clone(&acts), Arc::clone(&counted)));
             }
         });
-        Self { address, requests, _server: server }
+        Self { address, requests, connections, _server: server }
     }
 
     /// Its URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/hook", self.address)
+    }
+
+    /// How many connections were opened.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// How many whole requests it was sent.
