@@ -1,6 +1,7 @@
 //! The HTTP clients: a common one, and one for each TLS of an endpoint's own.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -206,8 +207,8 @@ impl ClientPair {
         let progress = Progress::follow(&mut first);
         let sent = progress.send(self.keeping.execute(first), deadline).await;
         let sent = match sent {
-            Some(Err(fault)) if causes(&fault).any(|cause| cause.is::<NotKept>()) => {
-                match self.execute_apart(request()?).await {
+            Some(Err(fault)) if causes(&fault).any(<dyn Error>::is::<NotKept>) => {
+                match Box::pin(self.execute_apart(request()?)).await {
                     Err(fault) if was_not_processed(&fault) => Some(Err(fault)),
                     done => return Ok(done?),
                 }
@@ -224,7 +225,7 @@ impl ClientPair {
             }
             Some(done) => return Ok(done?),
         }
-        Ok(self.execute_apart(request()?).await?)
+        Ok(Box::pin(self.execute_apart(request()?)).await?)
     }
 
     /// Sends a request over a new connection, which ends with it.

@@ -72,16 +72,14 @@ where
             AfterRequest::Keep => (!descriptors.keep_one()).then(|| BoxError::from(NotKept)),
             AfterRequest::Close => descriptors.open(1).err().map(BoxError::from),
         };
-        match refused {
-            Some(refused) => Box::pin(async { Err(refused) }),
-            None => {
-                let (dial, opening) = (Dial::begin(), self.inner.call(to));
-                Box::pin(async move {
-                    let connection = opening.await?;
-                    dial.opened(&connection.connected());
-                    Ok(connection)
-                })
-            }
+        if let Some(refused) = refused {
+            return Box::pin(async { Err(refused) });
         }
+        let (dial, opening) = (Dial::begin(), self.inner.call(to));
+        Box::pin(async move {
+            let connection = opening.await?;
+            dial.opened(&connection.connected());
+            Ok(connection)
+        })
     }
 }

@@ -16,8 +16,8 @@ async fn heads_of_the_same_size_are_taken_or_refused_by_either_version() {
         (1, 1_500_000, Some("400 KiB")),
     ] {
         let headers: Vec<_> = (0..count).map(|n| (format!("x-header-{n}"), "a".repeat(bytes))).collect();
-        let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{lines}\r\n");
+        let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{}\r\n", lines.concat());
         let authority = Authority::new();
         let first = MisbehavingServer::start(vec![Act::Send(head.into_bytes())]).await;
         let second = Http2Receiver::start(&authority, Manners { headers, ..Manners::default() }).await;

@@ -200,7 +200,7 @@ impl<W: AsyncWrite + Unpin> Connection<'_, W> {
             return;
         }
         self.requests += 1;
-        if self.manners.refuses_each.is_some_and(|each| self.requests % each == 0) {
+        if self.manners.refuses_each.is_some_and(|each| self.requests.is_multiple_of(each)) {
             self.seen.refused.fetch_add(1, Ordering::SeqCst);
             return self.write(RST_STREAM, 0, stream, &REFUSED.to_be_bytes()).await;
         }
