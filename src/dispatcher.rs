@@ -93,6 +93,8 @@ pub struct DispatcherConfig {
     pub idle_pause: Duration,
     /// Deadline of one attempt, 100 ms to 5 min.
     pub request_timeout: Duration,
+    /// Age of a connection to an endpoint, 1 s to 1 day, above which it is used no more.
+    pub connection_max_age: Duration,
     /// Bytes of a payload, 1 KiB to 32 MiB.
     pub max_payload: u64,
     /// An endpoint that fails for this long is disabled.
@@ -354,5 +356,6 @@ fn limits(config: &DispatcherConfig) -> AttemptLimits {
         timeout_default: config.request_timeout,
         timeout_max: config.lease / 2,
         payload_max: config.max_payload,
+        connection_age_max: config.connection_max_age,
     }
 }

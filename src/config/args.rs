@@ -207,6 +207,9 @@ pub struct Run {
     /// Deadline of one attempt, body included, 100ms to 5m [default: 15s]
     #[arg(long, env = "POSTRIDER_REQUEST_TIMEOUT", value_name = "DURATION")]
     pub request_timeout: Option<String>,
+    /// Use a connection to an endpoint no longer than this, 1s to 24h, so that changed names are followed [default: 5m]
+    #[arg(long, env = "POSTRIDER_CONNECTION_MAX_AGE", value_name = "DURATION")]
+    pub connection_max_age: Option<String>,
     /// Give up deliveries with a larger payload, 1KiB to 32MiB [default: 1MiB]
     #[arg(long, env = "POSTRIDER_MAX_PAYLOAD", value_name = "SIZE")]
     pub max_payload: Option<String>,

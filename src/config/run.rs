@@ -33,6 +33,8 @@ pub mod defaults {
     pub const WAKE: &str = "notify";
     /// `--request-timeout`
     pub const REQUEST_TIMEOUT: &str = "15s";
+    /// `--connection-max-age`
+    pub const CONNECTION_MAX_AGE: &str = "5m";
     /// `--disable-after`
     pub const DISABLE_AFTER: &str = "5d";
     /// `--retain-complete`
@@ -105,6 +107,7 @@ impl RunConfig {
             defaults::GRACE_PERIOD,
             (Duration::ZERO, hour),
         );
+        let connection_max_age = check_connection_max_age(settings, typed.connection_max_age);
         let max_payload = check_max_payload(settings, typed.max_payload);
         let range = (Duration::from_secs(1), Duration::from_hours(365 * 24));
         let disable_after =
@@ -127,6 +130,7 @@ impl RunConfig {
                 wake: wake?.0,
                 idle_pause: if wake?.1 { poll_interval? } else { Duration::ZERO },
                 request_timeout: request_timeout?,
+                connection_max_age: connection_max_age?,
                 max_payload: max_payload?,
                 disable_after: disable_after?,
                 retention: retention?,
@@ -190,6 +194,11 @@ fn check_lease(
         settings.problems.add("lease", &expected, Some(&humantime::format_duration(lease).to_string()));
     }
     (lease, timeout)
+}
+
+fn check_connection_max_age(settings: &mut Settings, typed: Option<String>) -> Option<Duration> {
+    let range = (Duration::from_secs(1), Duration::from_hours(24));
+    settings.duration("connection_max_age", typed, defaults::CONNECTION_MAX_AGE, range)
 }
 
 fn check_retention(

@@ -15,7 +15,7 @@ use crate::store::{ConnectError, DatabaseUrl, Environment, exposed, is_public};
 use crate::telemetry::LogFormat;
 use crate::validation::{Problems, parse_duration, shorten};
 
-const SETTINGS: [&str; 27] = [
+const SETTINGS: [&str; 28] = [
     "database_url",
     "listen_database_url",
     "installation",
@@ -38,6 +38,7 @@ const SETTINGS: [&str; 27] = [
     "grace_period",
     "wake",
     "request_timeout",
+    "connection_max_age",
     "max_payload",
     "disable_after",
     "retain_complete",

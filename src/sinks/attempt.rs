@@ -19,7 +19,7 @@ pub struct Attempt<'a> {
     pub timeout: Duration,
 }
 
-/// How long an attempt may take, and how much it may send.
+/// How long an attempt may take, how much it may send, and over which connections.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptLimits {
     /// The deadline where the endpoint names none.
@@ -28,6 +28,8 @@ pub struct AttemptLimits {
     pub timeout_max: Duration,
     /// Bytes of a payload.
     pub payload_max: u64,
+    /// Age of a connection, above which it is used no more.
+    pub connection_age_max: Duration,
 }
 
 /// Why no attempt was made. The endpoint is not at fault, and the attempt is not counted.

@@ -154,6 +154,9 @@ impl EgressPolicy {
             None => invalid("has no host"),
             Some(Host::Ipv4(address)) => self.judge_address(address.into()),
             Some(Host::Ipv6(address)) => self.judge_address(address.into()),
+            Some(Host::Domain(name)) if name.contains(is_no_letter_of_names) => {
+                invalid("host name has a character that no host has: letters, digits, - and _ are allowed")
+            }
             Some(Host::Domain(name)) if !is_valid_name(name) => invalid(
                 "host name has a label that is empty, longer than 63 bytes, or begins or ends with a hyphen",
             ),
@@ -235,7 +238,12 @@ fn leading_to(embedded: Option<Ipv4Addr>) -> String {
     embedded.map(|v4| format!("it leads to {v4}, ")).unwrap_or_default()
 }
 
-/// Whether DNS may know a name (RFC 1123 section 2.1). Underscores are common and let through.
+/// Whether no name that is resolved here has this character. Underscores are common, and resolved.
+fn is_no_letter_of_names(character: char) -> bool {
+    !character.is_ascii_alphanumeric() && !matches!(character, '-' | '_' | '.')
+}
+
+/// Whether DNS may know a name (RFC 1123 section 2.1).
 fn is_valid_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_valid_label =

@@ -59,7 +59,8 @@ impl Sinks {
         limits: AttemptLimits,
         source: &str,
     ) -> Result<Self, ClientError> {
-        Ok(Self { webhook: Webhook::new(policy, descriptors, clock, source)?, limits })
+        let webhook = Webhook::new(policy, descriptors, clock, source, limits.connection_age_max)?;
+        Ok(Self { webhook, limits })
     }
 
     /// How long an attempt on this endpoint may take.

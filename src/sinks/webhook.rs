@@ -10,14 +10,19 @@
 mod answer;
 mod client;
 mod connector;
+mod deadline;
+mod ended;
 mod failure;
+mod heads;
 mod oauth2;
+mod progress;
 mod proxied;
 mod request;
 mod retry_after;
 pub mod signature;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode};
@@ -35,7 +40,9 @@ use crate::sinks::egress::EgressPolicy;
 
 use self::answer::{code_of, read_body, result_of};
 use self::client::Clients;
+use self::deadline::Deadline;
 use self::failure::{SendError, Unanswered, describe, innermost};
+use self::heads::check_head;
 use self::oauth2::{AccessToken, TokenCache};
 use self::proxied::Proxied;
 use self::request::RequestParts;
@@ -57,7 +64,7 @@ pub struct Webhook {
 
 impl Webhook {
     /// A sink that dials only addresses that the policy allows, and only while descriptors are left. `source` is the
-    /// attribute of that name in CloudEvents.
+    /// attribute of that name in CloudEvents. No connection is used that is older than `connection_age_max`.
     ///
     /// # Errors
     /// [`ClientError`] when the TLS roots of this machine cannot be read.
@@ -66,14 +73,15 @@ impl Webhook {
         descriptors: Descriptors,
         clock: Arc<Clock>,
         source: &str,
+        connection_age_max: Duration,
     ) -> Result<Self, ClientError> {
-        let clients = Clients::new(policy.clone(), descriptors)?;
+        let clients = Clients::new(policy.clone(), descriptors, connection_age_max)?;
         let proxied = Proxied::new(policy.proxy.clone());
         let (tokens, source) = (TokenCache::default(), source.into());
         Ok(Self { clients, tokens, policy, proxied, clock, source })
     }
 
-    /// Makes an attempt: one POST of the payload, signed anew.
+    /// Makes an attempt: one POST of the payload, signed anew. Where a connection ends by itself it is sent once more.
     ///
     /// # Errors
     /// [`NotAttempted`]: the endpoint is not at fault.
@@ -86,24 +94,28 @@ impl Webhook {
         to: &WebhookDestination,
     ) -> Result<Outcome, NotAttempted> {
         let begun = Instant::now();
-        let deadline = begun + attempt.timeout;
-        let (response, authorization) = match timeout_at(deadline, self.send(attempt, to)).await {
-            Ok(Ok(sent)) => sent,
-            Ok(Err(error)) => {
-                let Unanswered { why, error } = self.judge_failure(error, to).await?;
-                return Ok(Outcome::unanswered(why, error, begun.elapsed()));
-            }
-            Err(_elapsed) => {
-                let timeout = humantime::format_duration(attempt.timeout);
-                let error = format!("timeout: no answer within {timeout}");
-                return Ok(Outcome::unanswered(NoAnswer::Timeout, error, begun.elapsed()));
-            }
-        };
-        self.proxied.judge(&response, self.clients.common()).await?;
+        let deadline = Deadline::new(begun, attempt.timeout);
+        let (response, authorization) =
+            match deadline.within(Box::pin(self.send(attempt, to, &deadline))).await {
+                Some(Ok(sent)) => sent,
+                Some(Err(error)) => {
+                    let Unanswered { why, error } = self.judge_failure(error, to).await?;
+                    return Ok(Outcome::unanswered(why, error, begun.elapsed()));
+                }
+                None => {
+                    let timeout = humantime::format_duration(attempt.timeout);
+                    let error = format!("timeout: no answer within {timeout}");
+                    return Ok(Outcome::unanswered(NoAnswer::Timeout, error, begun.elapsed()));
+                }
+            };
+        self.proxied.judge(&response, &self.clients.common()).await?;
+        if let Err(too_large) = check_head(response.headers()) {
+            return Ok(Outcome::unanswered(NoAnswer::Broken, too_large.to_string(), begun.elapsed()));
+        }
         let now = self.clock.unix_seconds();
         let (result, code) = (result_of(response.status(), response.headers(), now), code_of(&response));
         // The head is the answer: a body that drips, breaks off or never ends cannot change it.
-        let body = timeout_at(deadline, read_body(response)).await.unwrap_or_default();
+        let body = timeout_at(deadline.at(), read_body(response)).await.unwrap_or_default();
         let response_excerpt = excerpt(&body, secrets_sent(to, attempt.event, authorization.as_ref()));
         Ok(Outcome { result, code: Some(code), duration: begun.elapsed(), response_excerpt })
     }
@@ -114,6 +126,7 @@ impl Webhook {
         &self,
         attempt: &Attempt<'_>,
         to: &WebhookDestination,
+        deadline: &Deadline,
     ) -> Result<(Response, Option<HeaderValue>), SendError> {
         let url = to.url.as_ref().map_err(Clone::clone)?;
         self.policy.judge(url).map_err(|refused| Unanswered::from(&refused))?;
@@ -126,7 +139,7 @@ impl Webhook {
         let authorization = match auth {
             None => None,
             Some(Auth::Fixed(value)) => Some(value.clone()),
-            Some(Auth::OAuth2(login)) => Some(self.token(login).await?),
+            Some(Auth::OAuth2(login)) => Some(self.token(login, deadline).await?),
         };
         let parts = RequestParts {
             to,
@@ -135,7 +148,7 @@ impl Webhook {
             authorization: authorization.clone(),
             source: &self.source,
         };
-        let response = client.execute(|| Ok::<_, SendError>(parts.build()?)).await?;
+        let response = client.execute(deadline, || Ok::<_, SendError>(parts.build()?)).await?;
         if let (Some(Auth::OAuth2(login)), Some(refused), StatusCode::UNAUTHORIZED) =
             (auth, &authorization, response.status())
         {
@@ -145,18 +158,23 @@ impl Webhook {
     }
 
     /// A token from the cache, or a new one.
-    async fn token(&self, login: &OAuth2) -> Result<HeaderValue, SendError> {
-        let answer = self.tokens.get(login, self.ask_for_token(login)).await?;
+    async fn token(&self, login: &OAuth2, deadline: &Deadline) -> Result<HeaderValue, SendError> {
+        let answer = self.tokens.get(login, self.ask_for_token(login, deadline)).await?;
         Ok(answer.map_err(|why| format!("oauth2: no token: {why}"))?)
     }
 
-    async fn ask_for_token(&self, login: &OAuth2) -> Result<Result<AccessToken, String>, SendError> {
+    async fn ask_for_token(
+        &self,
+        login: &OAuth2,
+        deadline: &Deadline,
+    ) -> Result<Result<AccessToken, String>, SendError> {
         if let Err(refused) = self.policy.judge(&login.token_url) {
             return Ok(Err(refused.to_string()));
         }
-        match self.clients.common().execute(|| Ok(oauth2::request(login))).await {
+        let client = self.clients.common();
+        match client.execute(deadline, || Ok(oauth2::request(login))).await {
             Ok(response) => {
-                let judged = self.proxied.judge(&response, self.clients.common()).await;
+                let judged = self.proxied.judge(&response, &client).await;
                 judged.map_err(|not_passed| SendError::NotAttempted(not_passed.into()))?;
                 let status_code = response.status().as_u16();
                 Ok(oauth2::read(status_code, &read_body(response).await))

@@ -30,7 +30,9 @@ mod events {
 mod deliveries {
     mod attempt_log;
     mod cloudevents;
+    mod ended_connections;
     mod fan_out;
+    mod heads;
     mod hostile_receivers;
     mod manual_retry;
     mod misbehaving_receivers;

@@ -61,7 +61,7 @@ begin
         when coalesce(write_endpoint.id, '') !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$' then
             'id: 1 to 64 of [A-Za-z0-9._-], not starting with a full stop'
         when (named ? 'url' or not is_set) and postrider.is_endpoint_url(given.url) is not true then
-            'url: https://host/path of at most 2048 bytes, without credentials, fragment, spaces or backslashes'
+            'url: https://host/path of at most 2048 bytes, without credentials, fragment, spaces or backslashes; the host has letters, digits, - and _'
         when cardinality(given.topics) > 100 or not postrider.are_topic_patterns(given.topics) then
             'topics: up to 100 patterns of dotted words of [A-Za-z0-9_-] or * (one word), ** only at the end, 128 bytes each'
         when not postrider.are_headers_valid(given.headers) then

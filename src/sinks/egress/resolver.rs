@@ -1,7 +1,9 @@
 //! Resolves names under the policy, with a DNS client of our own. A look-up that hangs ends with its deadline, and delays no
 //! other.
 
+mod both_families;
 mod configuration;
+mod hosts;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -50,14 +52,15 @@ impl GuardedResolver {
 
     /// The addresses of a name that may be called. Their port is 0: the port comes from the URL.
     pub(crate) async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, LookupError> {
-        let resolver = self.configuration.resolver().map_err(NotAllowed::Unresolved)?;
-        let late = |_elapsed| NotAllowed::Unresolved(format!("no answer within {} s", DEADLINE.as_secs()));
-        self.descriptors.open(SOCKETS)?;
-        let found = timeout(DEADLINE, resolver.lookup_ip(name)).await.map_err(late)?;
-        let found = found.map_err(|fault| judge(&fault))?;
-        let found = found.iter().map(|address| SocketAddr::new(address, 0));
+        let names = self.configuration.names().map_err(NotAllowed::Unresolved)?;
         // The operator named the proxy, so its address needs no leave.
         let is_proxy = self.policy.proxy.as_ref().is_some_and(|proxy| proxy.host() == name);
+        let is_usable = |address| is_proxy || self.policy.judge_address(address).is_ok();
+        let late = |_elapsed| NotAllowed::Unresolved(format!("no answer within {} s", DEADLINE.as_secs()));
+        self.descriptors.open(SOCKETS)?;
+        let found = timeout(DEADLINE, names.addresses_of(name, is_usable)).await.map_err(late)?;
+        let found = found.map_err(|fault| judge(&fault))?;
+        let found = found.into_iter().map(|address| SocketAddr::new(address, 0));
         if is_proxy { Ok(found.collect()) } else { Ok(self.policy.choose(found)?) }
     }
 }
@@ -92,16 +95,15 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::{Arc, Mutex};
 
-    use hickory_resolver::TokioResolver;
-    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-    use hickory_resolver::net::runtime::TokioRuntimeProvider;
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
     use hickory_resolver::proto::op::{Message, ResponseCode};
-    use hickory_resolver::proto::rr::rdata::CNAME;
+    use hickory_resolver::proto::rr::rdata::{CNAME, SOA};
     use hickory_resolver::proto::rr::{Name as DnsName, RData, Record, RecordType};
     use tokio::net::UdpSocket;
     use tokio::task::JoinSet;
 
-    use super::configuration::build;
+    use super::configuration::Names;
+    use super::hosts::Hosts;
     use super::*;
     use crate::rules::descriptors::Budget;
 
@@ -113,6 +115,8 @@ mod tests {
         Addresses(&'static [&'static str]),
         AliasOf(&'static str),
         Nothing,
+        /// The addresses, and nothing to questions for those of the other kind.
+        NothingElse(&'static [&'static str]),
     }
 
     /// A DNS server for these tests, and a resolver that asks only that server.
@@ -143,11 +147,11 @@ mod tests {
             let mut asked = NameServerConfig::udp(address.ip());
             asked.connections = vec![connection];
             let config = ResolverConfig::from_parts(None, Vec::new(), vec![asked]);
-            let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            let names = Names::new(config, ResolverOpts::default(), Hosts::default());
             let resolver = GuardedResolver {
                 policy: EgressPolicy::default(),
                 descriptors: Descriptors::new(Budget::new(1 << 20, 1)),
-                configuration: Configuration::fixed(build(builder).map_err(|fault| fault.to_string())),
+                configuration: Configuration::fixed(names.map_err(|fault| fault.to_string())),
             };
             Self { zone, resolver, _server: server }
         }
@@ -179,7 +183,10 @@ mod tests {
         let says = |name: &str| zone.get(name.trim_end_matches('.')).cloned();
         match says(&asked) {
             Some(Says::Nothing) => return None,
-            Some(Says::Addresses(texts)) => message.answers = records(query.name(), texts),
+            Some(Says::NothingElse(texts)) if records(query.name(), texts).is_empty() => return None,
+            Some(Says::Addresses(texts) | Says::NothingElse(texts)) => {
+                message.answers = records(query.name(), texts);
+            }
             Some(Says::AliasOf(other)) => {
                 let target: DnsName = format!("{other}.").parse().unwrap();
                 let alias = RData::CNAME(CNAME(target.clone()));
@@ -188,7 +195,13 @@ mod tests {
                     message.answers.extend(records(&target, texts));
                 }
             }
-            None => message.metadata.response_code = ResponseCode::NXDomain,
+            None => {
+                message.metadata.response_code = ResponseCode::NXDomain;
+                // Its zone would have the answer kept for an hour.
+                let (of, by) = (DnsName::root(), DnsName::root());
+                let soa = SOA::new(of, by, 1, 3600, 3600, 3600, 3600);
+                message.authorities = vec![Record::from_rdata(DnsName::root(), 3600, RData::SOA(soa))];
+            }
         }
         Some(message)
     }
@@ -251,6 +264,67 @@ mod tests {
         let refused = dns.look_up("nowhere.example").await.unwrap_err();
 
         assert_eq!(refused.to_string(), "dns: no address");
+    }
+
+    #[tokio::test]
+    async fn a_question_without_an_answer_does_not_take_the_other_answer_along() {
+        let dns = Dns::start(Zone::from([
+            ("four.example", Says::NothingElse(&["1.1.1.1"])),
+            ("six.example", Says::NothingElse(&["2606:4700::1111"])),
+            // The address that came may not be called, so the other answer is waited for.
+            ("private.example", Says::NothingElse(&["10.0.0.1"])),
+        ]))
+        .await;
+        let begun = tokio::time::Instant::now();
+
+        let four = dns.look_up("four.example").await;
+        let took = begun.elapsed();
+        let six = dns.look_up("six.example").await;
+        let private = dns.look_up("private.example").await;
+
+        assert_eq!(four, Ok(vec![ip("1.1.1.1")]));
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert_eq!(six, Ok(vec![ip("2606:4700::1111")]));
+        assert!(private.unwrap_err().to_string().starts_with("address 10.0.0.1 is not allowed"));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_comes_is_found_soon_whatever_its_zone_says() {
+        let dns = Dns::start(Zone::new()).await;
+
+        let before = dns.look_up("new.example").await;
+        dns.says("new.example", Says::Addresses(&["1.1.1.1"]));
+        let begun = tokio::time::Instant::now();
+        while dns.look_up("new.example").await.is_err() && begun.elapsed() < Duration::from_mins(1) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+
+        assert_eq!(before.unwrap_err().to_string(), "dns: no address");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn odd_names_that_dns_may_know_are_asked_for() {
+        let label = "a".repeat(63);
+        let longest: &'static str = format!("{label}.{label}.{label}.{}", &label[..61]).leak();
+        let names = [
+            "order_service.example",
+            "_service.example",
+            "order_",
+            "__",
+            "7.example",
+            "7seven",
+            "xn--bcher-kva.example",
+            "a.b-c--d.example",
+            longest,
+        ];
+        let dns = Dns::start(names.map(|name| (name, Says::Addresses(&["1.1.1.1"]))).into()).await;
+
+        for name in names {
+            let whole = format!("{name}.");
+            assert_eq!(dns.look_up(name).await, Ok(vec![ip("1.1.1.1")]), "{name}");
+            assert_eq!(dns.look_up(&whole).await, Ok(vec![ip("1.1.1.1")]), "{whole}");
+        }
     }
 
     #[tokio::test]

@@ -1,23 +1,27 @@
 //! The HTTP clients: a common one, and one for each TLS of an endpoint's own.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, Request, Response};
 use thiserror::Error;
 use tokio::time::Instant;
+use tracing::{debug, warn};
 use url::{Host, Url};
 
 use super::connector::{AfterRequest, BoundedLayer, NotKept};
-use super::failure::causes;
+use super::deadline::Deadline;
+use super::ended::{ended_by_itself, is_of_an_idle_connection, was_not_processed};
+use super::failure::{causes, innermost};
+use super::heads::{HEADERS_MAX, LIST_BYTES_MAX};
+use super::progress::Progress;
 use crate::model::endpoint::EndpointTls;
 use crate::rules::descriptors::{Descriptors, Shortage};
 use crate::sinks::egress::{EgressPolicy, GuardedResolver};
 
-/// Response headers that are accepted at most.
-const RESPONSE_HEADERS_MAX: usize = 64;
 /// Idle connections kept per host. An endpoint may have as many requests under way. The descriptors bound their sum over all hosts.
 const IDLE_CONNECTIONS_MAX: usize = 10_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,6 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const OWN_MAX: usize = 1_000;
 /// Descriptors that are open while the TLS roots of this machine are read: a folder, and a file in it.
 const ROOT_FILES: usize = 2;
+/// A client that could not be made anew is used for so long, until that is tried again.
+const RENEW_AGAIN: Duration = Duration::from_secs(10);
 
 /// All clients.
 #[derive(Clone, Debug)]
@@ -32,16 +38,19 @@ pub(super) struct Clients {
     policy: EgressPolicy,
     resolver: GuardedResolver,
     descriptors: Descriptors,
-    common: Arc<ClientPair>,
+    age_max: Duration,
+    common: Arc<Mutex<AgingClient>>,
     /// By the fingerprint of the endpoint's TLS.
-    own: Arc<Mutex<HashMap<[u8; 32], OwnClient>>>,
+    own: Arc<Mutex<HashMap<[u8; 32], AgingClient>>>,
 }
 
-/// The client for one TLS of an endpoint's own.
+/// A client, which another one with the same settings follows. Its connections end with it, so none is older. Requests that
+/// are under way then still have it.
 #[derive(Debug)]
-struct OwnClient {
+struct AgingClient {
     pair: Arc<ClientPair>,
     used: Instant,
+    renew_at: Instant,
 }
 
 /// Two clients that differ in one thing: one keeps a connection after its request, the other closes it.
@@ -63,35 +72,69 @@ pub enum ClientError {
 }
 
 impl Clients {
-    pub(super) fn new(policy: EgressPolicy, descriptors: Descriptors) -> Result<Self, ClientError> {
+    /// Clients whose connections are not used any more when they are as old as `age_max`.
+    pub(super) fn new(
+        policy: EgressPolicy,
+        descriptors: Descriptors,
+        age_max: Duration,
+    ) -> Result<Self, ClientError> {
         let resolver = GuardedResolver::new(policy.clone(), descriptors.clone());
         let common = Arc::new(ClientPair::build(&policy, &resolver, &descriptors, None)?);
-        Ok(Self { policy, resolver, descriptors, common, own: Arc::default() })
+        let common = Arc::new(Mutex::new(AgingClient::new(common, age_max)));
+        Ok(Self { policy, resolver, descriptors, age_max, common, own: Arc::default() })
     }
 
     /// The client for endpoints without TLS of their own, and for servers that issue tokens.
-    pub(super) fn common(&self) -> &ClientPair {
-        &self.common
+    pub(super) fn common(&self) -> Arc<ClientPair> {
+        let (pair, is_old) = self.common.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if !is_old {
+            return pair;
+        }
+        match self.build(None) {
+            Ok(new) => {
+                let aging = AgingClient::new(Arc::clone(&new), self.age_max);
+                *self.common.lock().unwrap_or_else(PoisonError::into_inner) = aging;
+                new
+            }
+            Err(fault) => still_old(pair, &fault),
+        }
     }
 
-    /// The client for an endpoint with this TLS. It stays the same, with its connections, however often endpoints are read again.
+    /// The client for an endpoint with this TLS. It stays the same, with its connections, however often endpoints are read
+    /// again, until it is too old.
     pub(super) fn of(&self, tls: Option<&EndpointTls>) -> Result<Arc<ClientPair>, ClientError> {
-        let Some(tls) = tls else { return Ok(Arc::clone(&self.common)) };
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = own.get_mut(&tls.fingerprint) {
-            found.used = Instant::now();
-            return Ok(Arc::clone(&found.pair));
-        }
-        // The roots of this machine are files: without a descriptor some of them would be missing from now on.
-        self.descriptors.open(ROOT_FILES)?;
-        let pair = Arc::new(ClientPair::build(&self.policy, &self.resolver, &self.descriptors, Some(tls))?);
+        let Some(tls) = tls else { return Ok(self.common()) };
+        let known = self.own().get_mut(&tls.fingerprint).map(AgingClient::take);
+        let old = match known {
+            Some((pair, false)) => return Ok(pair),
+            Some((pair, true)) => Some(pair),
+            None => None,
+        };
+        let new = match (self.build(Some(tls)), old) {
+            (Ok(new), _) => new,
+            (Err(fault), Some(old)) => return Ok(still_old(old, &fault)),
+            (Err(fault), None) => return Err(fault),
+        };
+        let mut own = self.own();
         if own.len() >= OWN_MAX
+            && !own.contains_key(&tls.fingerprint)
             && let Some(oldest) = own.iter().min_by_key(|(_, own)| own.used).map(|(key, _)| *key)
         {
             own.remove(&oldest);
         }
-        own.insert(tls.fingerprint, OwnClient { pair: Arc::clone(&pair), used: Instant::now() });
-        Ok(pair)
+        own.insert(tls.fingerprint, AgingClient::new(Arc::clone(&new), self.age_max));
+        Ok(new)
+    }
+
+    fn own(&self) -> MutexGuard<'_, HashMap<[u8; 32], AgingClient>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new client.
+    fn build(&self, tls: Option<&EndpointTls>) -> Result<Arc<ClientPair>, ClientError> {
+        // The roots of this machine are files: without a descriptor some of them would be missing from now on.
+        self.descriptors.open(ROOT_FILES)?;
+        Ok(Arc::new(ClientPair::build(&self.policy, &self.resolver, &self.descriptors, tls)?))
     }
 
     /// Whether an address of this machine leads to each address of a host. Sends nothing.
@@ -112,6 +155,29 @@ impl Clients {
     }
 }
 
+impl AgingClient {
+    /// Each dispatcher has a little more or less patience, so that not all open their connections again at once.
+    fn new(pair: Arc<ClientPair>, age_max: Duration) -> Self {
+        let now = Instant::now();
+        Self { pair, used: now, renew_at: now + age_max.mul_f64(0.9 + 0.1 * fastrand::f64()) }
+    }
+
+    /// The client, and whether this caller is to make it anew. Others go on with it meanwhile.
+    fn take(&mut self) -> (Arc<ClientPair>, bool) {
+        self.used = Instant::now();
+        let is_old = self.used >= self.renew_at;
+        if is_old {
+            self.renew_at = self.used + RENEW_AGAIN;
+        }
+        (Arc::clone(&self.pair), is_old)
+    }
+}
+
+fn still_old(pair: Arc<ClientPair>, fault: &ClientError) -> Arc<ClientPair> {
+    warn!("connections to endpoints are used beyond their greatest age: {}", innermost(fault));
+    pair
+}
+
 impl ClientPair {
     fn build(
         policy: &EgressPolicy,
@@ -129,24 +195,50 @@ impl ClientPair {
 
     /// Sends a request over an idle connection, or else over a new one. A new one ends with its request if too many are kept
     /// already.
+    ///
+    /// If the connection ended by itself, or had no stream free for the request, the request is sent again over a new
+    /// connection, once. So a server may see a request twice.
     pub(super) async fn execute<E: From<reqwest::Error>>(
         &self,
+        deadline: &Deadline,
         request: impl Fn() -> Result<Request, E>,
     ) -> Result<Response, E> {
-        match self.keeping.execute(request()?).await {
-            Err(fault) if causes(&fault).any(|cause| cause.downcast_ref::<NotKept>().is_some()) => {
-                let passing = Arc::new(self.descriptors.passing());
-                let mut response = self.closing.execute(request()?).await?;
-                // The connection counts as passing until the body is read.
-                response.extensions_mut().insert(passing);
-                Ok(response)
+        let mut first = request()?;
+        let progress = Progress::follow(&mut first);
+        let sent = progress.send(self.keeping.execute(first), deadline).await;
+        let sent = match sent {
+            Some(Err(fault)) if causes(&fault).any(<dyn Error>::is::<NotKept>) => {
+                match Box::pin(self.execute_apart(request()?)).await {
+                    Err(fault) if was_not_processed(&fault) => Some(Err(fault)),
+                    done => return Ok(done?),
+                }
             }
-            done => Ok(done?),
+            sent => sent,
+        };
+        match sent {
+            None => debug!("a request waited too long for a stream, and is sent over a new connection"),
+            Some(Err(fault)) if ended_by_itself(&fault, &progress) => {
+                debug!(cause = %innermost(&fault), "a connection ended by itself, and its request is sent again");
+            }
+            Some(Ok(response)) if is_of_an_idle_connection(&response, &progress) => {
+                debug!("a connection was closed as idle, and its request is sent again");
+            }
+            Some(done) => return Ok(done?),
         }
+        Ok(Box::pin(self.execute_apart(request()?)).await?)
+    }
+
+    /// Sends a request over a new connection, which ends with it.
+    async fn execute_apart(&self, request: Request) -> Result<Response, reqwest::Error> {
+        let passing = Arc::new(self.descriptors.passing());
+        let mut response = self.closing.execute(request).await?;
+        // The connection counts as passing until the body is read.
+        response.extensions_mut().insert(passing);
+        Ok(response)
     }
 }
 
-/// A client that follows no redirect, decompresses nothing, retries nothing, and uses no proxy but the policy's. It dials only
+/// A client that follows no redirect, decompresses nothing, retries nothing by itself, and uses no proxy but the policy's. It dials only
 /// addresses that the policy allows, and only while descriptors are left.
 fn build(
     policy: &EgressPolicy,
@@ -171,8 +263,10 @@ fn build(
         .pool_idle_timeout(Duration::from_mins(1))
         .pool_max_idle_per_host(idle_max)
         .tcp_nodelay(true)
-        .http1_max_headers(RESPONSE_HEADERS_MAX)
-        .http2_max_header_list_size(16 * 1024);
+        .http1_max_headers(HEADERS_MAX)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http2_max_header_list_size(LIST_BYTES_MAX);
     if let Some(proxy) = &policy.proxy {
         builder = builder.proxy(reqwest::Proxy::all(proxy.url().clone())?);
     }
@@ -221,7 +315,7 @@ mod tests {
     #[tokio::test]
     async fn where_no_address_of_ours_leads_is_told_from_where_ports_are_taken() {
         let descriptors = Descriptors::new(Budget::new(1 << 20, 1));
-        let clients = Clients::new(EgressPolicy::default(), descriptors).unwrap();
+        let clients = Clients::new(EgressPolicy::default(), descriptors, Duration::from_mins(5)).unwrap();
 
         // The second is on no link in particular.
         for (url, has_way) in [("http://127.0.0.1:9/", true), ("http://[fe80::1]/", false)] {

@@ -1,14 +1,17 @@
-//! A layer in front of the connector of the HTTP client. It opens a connection only while file descriptors are left for it.
+//! A layer in front of the connector of the HTTP client. It opens a connection only while file descriptors are left for it, and
+//! tells the request that it is opened for.
 
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hyper_util::client::legacy::connect::Connection;
 use thiserror::Error;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::progress::Dial;
 use crate::rules::descriptors::Descriptors;
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -53,7 +56,7 @@ impl<S, R> Service<R> for BoundedConnector<S>
 where
     S: Service<R, Error = BoxError>,
     S::Future: Send + 'static,
-    S::Response: 'static,
+    S::Response: Connection + Send + 'static,
 {
     type Response = S::Response;
     type Error = BoxError;
@@ -69,9 +72,14 @@ where
             AfterRequest::Keep => (!descriptors.keep_one()).then(|| BoxError::from(NotKept)),
             AfterRequest::Close => descriptors.open(1).err().map(BoxError::from),
         };
-        match refused {
-            Some(refused) => Box::pin(async { Err(refused) }),
-            None => Box::pin(self.inner.call(to)),
+        if let Some(refused) = refused {
+            return Box::pin(async { Err(refused) });
         }
+        let (dial, opening) = (Dial::begin(), self.inner.call(to));
+        Box::pin(async move {
+            let connection = opening.await?;
+            dial.opened(&connection.connected());
+            Ok(connection)
+        })
     }
 }

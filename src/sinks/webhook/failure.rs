@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::heads::TooLarge;
 use crate::model::outcome::NoAnswer;
 use crate::sinks::attempt::NotAttempted;
 use crate::sinks::egress::NotAllowed;
@@ -61,6 +62,9 @@ pub(super) fn describe(fault: &reqwest::Error) -> Unanswered {
     if let Some(refused) = causes(fault).find_map(|cause| cause.downcast_ref::<NotAllowed>()) {
         return refused.into();
     }
+    if let Some(error) = too_large(fault) {
+        return Unanswered { why: NoAnswer::Broken, error };
+    }
     let cause = innermost(fault);
     let (why, kind) = match () {
         () if fault.is_connect() && fault.is_timeout() => (NoAnswer::Timeout, "connect timeout"),
@@ -71,6 +75,21 @@ pub(super) fn describe(fault: &reqwest::Error) -> Unanswered {
     // reqwest's own text would repeat the URL, which may carry a secret in its query.
     let error = if fault.source().is_none() { kind.to_owned() } else { format!("{kind}: {cause}") };
     Unanswered { why, error }
+}
+
+/// The text for an answer whose head was too large to be read. Over HTTP/2 it cannot be told from a malformed one.
+fn too_large(fault: &reqwest::Error) -> Option<String> {
+    let is_unread = |cause: &hyper::Error| cause.is_parse_too_large();
+    let is_unusable = |cause: &h2::Error| {
+        cause.is_library() && (cause.is_reset() || cause.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
+    };
+    causes(fault).find_map(|cause| match () {
+        () if cause.downcast_ref().is_some_and(is_unread) => Some(TooLarge::Unread.to_string()),
+        () if cause.downcast_ref().is_some_and(is_unusable) => {
+            Some(format!("{}: {cause}", TooLarge::Perhaps))
+        }
+        () => None,
+    })
 }
 
 /// The cause that lies under all others.

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::client::ClientPair;
+use super::deadline::Deadline;
 use super::failure::causes;
 use crate::sinks::egress::{EgressProxy, NotPassed, ProxyFault};
 
@@ -184,7 +185,8 @@ impl Heard {
 async fn refuses_us(client: &ClientPair) -> bool {
     let Ok(url) = Url::parse(NOBODY) else { return true };
     let probe = || Ok::<_, reqwest::Error>(Request::new(Method::HEAD, url.clone()));
-    match timeout(PROBE_TIMEOUT, client.execute(probe)).await {
+    let deadline = Deadline::new(Instant::now(), PROBE_TIMEOUT);
+    match timeout(PROBE_TIMEOUT, client.execute(&deadline, probe)).await {
         Ok(Ok(response)) => response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED,
         Ok(Err(_)) | Err(_) => true,
     }

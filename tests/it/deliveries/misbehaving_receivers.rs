@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::support::{Act, Database, Dispatcher, MisbehavingServer, eventually, one_endpoint};
 
 /// What was recorded of one attempt.
@@ -146,27 +144,6 @@ async fn switching_protocols_is_no_success() {
     let recorded = attempt(vec![send(head), Act::Hang]).await;
 
     assert!(recorded.error.is_some(), "{recorded:?}");
-}
-
-#[tokio::test]
-async fn a_connection_that_closes_as_it_is_used_again_hides_no_request() {
-    let database = Database::new().await;
-    let kept = "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n";
-    let server = MisbehavingServer::start(vec![send(kept), Act::Close]).await;
-    database.put_endpoint("one", &server.url(), "**", "retry_schedule => '{100ms,100ms,100ms,100ms}'").await;
-    let _dispatcher = Dispatcher::start(&database, &[]).await;
-
-    for _ in 0..10 {
-        database.insert_many("order.created", 20).await;
-        database.until_settled().await;
-    }
-
-    // What was sent is recorded; an attempt may be recorded that never arrived.
-    let attempts: i64 = database.value("select count(*) from postrider.attempt_log").await;
-    database
-        .assert_row("select distinct status from postrider.delivery_status", json!({"status": "complete"}))
-        .await;
-    assert!(server.requests() >= 200 && i64::try_from(server.requests()).unwrap() <= attempts, "{attempts}");
 }
 
 #[tokio::test]

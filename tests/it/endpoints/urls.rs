@@ -6,16 +6,23 @@ use tokio_postgres::error::SqlState;
 use crate::support::{Api, CommandOutput, Database, Dispatcher, Receiver};
 
 /// What RFC 3986 allows in a path and a query, and in the name of a scheme.
-const FINE: [&str; 5] = [
+const FINE: [&str; 12] = [
     "https://example.com/@user/hook",
     "https://example.com?to=me@example.com",
     "https://example.com/a:b@c/!$&'()*+,;=:@/%40?/?:@",
     "HTTPS://Example.com/Hook",
     "https://example.com:8443/~x/../-._",
+    "https://order_service:8443/hook",
+    "https://_a.b_.example./",
+    "https://7.xn--bcher-kva.a--b.example?x",
+    "https://b\u{fc}cher.example/",
+    "https://[2606:4700::1111]:8443/",
+    "https://1.1.1.1/",
+    "https://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example/",
 ];
 
 /// Credentials, however they are written, and what is none.
-const WRONG: [&str; 7] = [
+const WRONG: [&str; 15] = [
     "https://me@example.com/hook",
     "https://me:secret@example.com",
     "https://@example.com/@user",
@@ -23,6 +30,14 @@ const WRONG: [&str; 7] = [
     "https://example.com/#@x",
     "https://example.com/a b",
     "https://example.com\\@x",
+    "https://a..example/",
+    "https://.example/",
+    "https://example../",
+    "https://-a.example/",
+    "https://a-.example:8443/",
+    "https://a~b.example/",
+    "https://a+b!.example/",
+    "https://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example/",
 ];
 
 #[tokio::test]
@@ -91,4 +106,20 @@ async fn a_path_with_an_at_sign_arrives_as_it_was_registered() {
 
     assert_eq!(receiver.next().await.uri.to_string(), "/@user/hook?mail=me@example.com");
     database.until_settled().await;
+}
+
+#[tokio::test]
+async fn an_event_for_a_host_with_an_underscore_arrives() {
+    let (database, receiver) = (Database::new().await, Receiver::start().await);
+    for host in ["order_service.localhost", "_x_.7.localhost", "xn--bcher-kva.localhost."] {
+        database.put_endpoint(&host.replace('_', "-")[1..], &receiver.url_at(host), "**", "").await;
+    }
+    let _dispatcher = Dispatcher::start(&database, &[]).await;
+
+    database.insert("order.created", "{}").await;
+    database.until_settled().await;
+
+    let failed = "select count(*)::int as failed from postrider.delivery_status where status <> 'complete' or attempts > 1";
+    database.assert_row(failed, json!({"failed": 0})).await;
+    assert_eq!(receiver.count(), 3);
 }

@@ -26,35 +26,53 @@ pub(crate) enum Act {
     Close,
 }
 
+/// What it does with a request, by two numbers of it.
+type Acts = dyn Fn(usize, usize) -> Vec<Act> + Send + Sync;
+
 /// A running one; gone when dropped.
 pub(crate) struct MisbehavingServer {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     _server: JoinSet<()>,
 }
 
 impl MisbehavingServer {
     /// Starts one that does this with every request.
     pub(crate) async fn start(acts: Vec<Act>) -> Self {
+        Self::start_by(move |_, _| acts.clone()).await
+    }
+
+    /// Starts one that does what this says with each request, by the number of requests so far and of those on its
+    /// connection, the request itself among both.
+    pub(crate) async fn start_by(acts: impl Fn(usize, usize) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        let acts: Arc<Acts> = Arc::new(acts);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&requests);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (counted, opened) = (Arc::clone(&requests), Arc::clone(&connections));
         let mut server = JoinSet::new();
         server.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                opened.fetch_add(1, Ordering::SeqCst);
                 while connections.try_join_next().is_some() {}
-                connections.spawn(serve(stream, acts.clone(), Arc::clone(&counted)));
+                connections.spawn(serve(stream, Arc::clone(&acts), Arc::clone(&counted)));
             }
         });
-        Self { address, requests, _server: server }
+        Self { address, requests, connections, _server: server }
     }
 
     /// Its URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/hook", self.address)
+    }
+
+    /// How many connections were opened.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// How many whole requests it was sent.
@@ -63,11 +81,14 @@ impl MisbehavingServer {
     }
 }
 
-async fn serve(mut stream: TcpStream, acts: Vec<Act>, requests: Arc<AtomicUsize>) {
+async fn serve(mut stream: TcpStream, acts: Arc<Acts>, requests: Arc<AtomicUsize>) {
     let mut buffer = Vec::new();
-    while read_request(&mut stream, &mut buffer).await.is_some() {
-        requests.fetch_add(1, Ordering::SeqCst);
-        for act in &acts {
+    for here in 1.. {
+        if read_request(&mut stream, &mut buffer).await.is_none() {
+            return;
+        }
+        let all = requests.fetch_add(1, Ordering::SeqCst) + 1;
+        for act in &acts(all, here) {
             match act {
                 Act::Send(bytes) => drop(stream.write_all(bytes).await),
                 Act::Repeat(bytes, pause) => {

@@ -88,8 +88,8 @@ fn bodies() -> Vec<Kind> {
                     Counts(200),
                 ),
                 misbehaving(
-                    "101 headers",
-                    vec![ok(&format!("{}\r\n", "x-many: a\r\n".repeat(101))), Act::Close],
+                    "300 headers",
+                    vec![ok(&format!("{}\r\n", "x-many: a\r\n".repeat(300))), Act::Close],
                     BROKEN,
                 ),
                 misbehaving(

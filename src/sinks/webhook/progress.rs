@@ -1,0 +1,193 @@
+//! How far a request has come: looking for a connection, waiting for a stream of one, or on the wire. HTTP clients do not say;
+//! the connector and the body of the request do.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper_util::client::legacy::connect::{Connected, HttpInfo};
+use reqwest::{Body, Request};
+use tokio::select;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::deadline::Deadline;
+
+/// A wait that is shorter is none: a connection hands requests on within this.
+const UNNOTICED: Duration = Duration::from_millis(10);
+
+tokio::task_local! {
+    /// The request that a connection is opened for.
+    static REQUEST: Progress;
+}
+
+/// The way of one request.
+#[derive(Clone, Debug)]
+pub(super) struct Progress(Arc<Followed>);
+
+#[derive(Debug)]
+struct Followed {
+    phase: watch::Sender<Phase>,
+    /// The connection that was opened for this request, if one was.
+    opened: Mutex<Option<Ends>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It has no connection yet, or one without a free stream.
+    Waiting,
+    /// A connection is being opened for it.
+    Dialling,
+    /// It is on the wire.
+    Sent,
+    /// Nobody waits for it any more.
+    Abandoned,
+}
+
+/// Both ends of a connection. No two that are open have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+impl Ends {
+    pub(super) fn of(connected: &Connected) -> Option<Self> {
+        let mut extras = hyper::http::Extensions::new();
+        connected.get_extras(&mut extras);
+        extras.get().map(Self::from)
+    }
+}
+
+impl From<&HttpInfo> for Ends {
+    fn from(info: &HttpInfo) -> Self {
+        Self { local: info.local_addr(), remote: info.remote_addr() }
+    }
+}
+
+impl Progress {
+    /// Follows a request. Its body says when it is sent.
+    pub(super) fn follow(request: &mut Request) -> Self {
+        let phase = if request.body().is_none() { Phase::Sent } else { Phase::Waiting };
+        let progress =
+            Self(Arc::new(Followed { phase: watch::Sender::new(phase), opened: Mutex::default() }));
+        if let Some(body) = request.body_mut().take() {
+            let followed = FollowedBody { body, progress: progress.clone() };
+            *request.body_mut() = Some(Body::wrap(followed));
+        }
+        progress
+    }
+
+    /// Sends the request. `None` if it waited for a stream too long, and was given up.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts the request off.
+    pub(super) async fn send<F: Future>(&self, sending: F, deadline: &Deadline) -> Option<F::Output> {
+        let sending = pin!(REQUEST.scope(self.clone(), sending));
+        select! {
+            biased;
+            done = sending => Some(done),
+            () = self.waited_in_vain(deadline) => {
+                self.0.phase.send_replace(Phase::Abandoned);
+                None
+            }
+        }
+    }
+
+    async fn waited_in_vain(&self, deadline: &Deadline) {
+        let mut phase = self.0.phase.subscribe();
+        loop {
+            if *phase.borrow_and_update() != Phase::Waiting {
+                if phase.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            } else if timeout(UNNOTICED, phase.changed()).await.is_err() {
+                let _standstill = deadline.stand_still();
+                if timeout(deadline.wait_max(), phase.changed()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether these are the ends of another connection than the one that was opened for this request.
+    pub(super) fn is_reused(&self, ends: Ends) -> bool {
+        *self.0.opened.lock().unwrap_or_else(PoisonError::into_inner) != Some(ends)
+    }
+
+    fn set(&self, phase: Phase) {
+        self.0.phase.send_if_modified(|now| {
+            let is_new = *now != phase && !matches!(*now, Phase::Sent | Phase::Abandoned);
+            if is_new {
+                *now = phase;
+            }
+            is_new
+        });
+    }
+}
+
+/// A connection that is being opened. Until this is dropped its request is not waiting.
+pub(super) struct Dial(Option<Progress>);
+
+impl Dial {
+    /// For the request that is being sent by this task, if it is followed.
+    pub(super) fn begin() -> Self {
+        let progress = REQUEST.try_with(Clone::clone).ok();
+        if let Some(progress) = &progress {
+            progress.set(Phase::Dialling);
+        }
+        Self(progress)
+    }
+
+    /// The connection is open.
+    pub(super) fn opened(&self, connected: &Connected) {
+        if let Some(progress) = &self.0 {
+            *progress.0.opened.lock().unwrap_or_else(PoisonError::into_inner) = Ends::of(connected);
+        }
+    }
+}
+
+impl Drop for Dial {
+    fn drop(&mut self) {
+        if let Some(progress) = &self.0 {
+            progress.set(Phase::Waiting);
+        }
+    }
+}
+
+/// A body that says when it is asked for. A connection asks once it has a place for the request.
+struct FollowedBody {
+    body: Body,
+    progress: Progress,
+}
+
+impl HttpBody for FollowedBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        // A stream that comes too late carries nothing: the request is on its way elsewhere.
+        if *self.progress.0.phase.borrow() == Phase::Abandoned {
+            return Poll::Ready(Some(Err(io::Error::other("the request was given up").into())));
+        }
+        self.progress.set(Phase::Sent);
+        Pin::new(&mut self.body).poll_frame(cx).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
