@@ -16,7 +16,8 @@ cross join lateral (
     order by d.due_at, d.id
     limit 1) as first
 where e.state = 'enabled'
-  and not exists (select from postrider.circuit as c where c.endpoint_no = e.endpoint_no and (c.state <> 'closed' or c.held_until > statement_timestamp()));
+  and not exists (select from postrider.circuit as c
+                  where c.endpoint_no = e.endpoint_no and (c.state <> 'closed' or c.held_until > statement_timestamp()));
 comment on view postrider.overdue is 'One row per endpoint with an overdue delivery: the one that was due first. Private.';
 comment on column postrider.overdue.endpoint_no is 'Private short key of the endpoint.';
 comment on column postrider.overdue.endpoint_id is 'The endpoint.';

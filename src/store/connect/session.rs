@@ -225,8 +225,12 @@ impl Session {
         settings.push_str(&pin_if_known(true));
         if self.needs_home() {
             // A pooler may go on with another database beneath the same connection.
-            settings
-                .push_str(&format!("; set local {INSTALLATION} = '{installation}'; {}", REQUIRE_HOME.sql));
+            settings.push_str("; set local ");
+            settings.push_str(INSTALLATION);
+            settings.push_str(" = ");
+            settings.push_str(&quoted(INSTALLATION, installation));
+            settings.push_str("; ");
+            settings.push_str(REQUIRE_HOME.sql);
         }
         settings
     }
