@@ -87,26 +87,16 @@ async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(),
 /// The columns that fit on one screen.
 pub(super) const ENDPOINTS_MAX: i64 = 10_000;
 
-pub(super) const HEADINGS: [&str; 9] = [
-    "ENDPOINT",
-    "HEALTH",
-    "SINCE",
-    "PENDING",
-    "FAILED ATTEMPTS 24H",
-    "FAILED 24H",
-    "COMPLETE 24H",
-    "CAUSE",
-    "URL",
-];
+pub(super) const HEADINGS: [&str; 8] =
+    ["ENDPOINT", "HEALTH", "SINCE", "PENDING", "FAILED ATTEMPTS 24H", "COMPLETE 24H", "CAUSE", "URL"];
 
-pub(super) fn summary(row: &EndpointRow, now: &Now) -> [String; 9] {
+pub(super) fn summary(row: &EndpointRow, now: &Now) -> [String; 8] {
     [
         row.id.clone(),
         row.health.to_string(),
         now.relative(row.health_since.as_ref()),
         row.pending.to_string(),
         row.failed_attempts_24h.to_string(),
-        row.failed_24h.to_string(),
         row.complete_24h.to_string(),
         cause(row, now),
         row.url.clone(),

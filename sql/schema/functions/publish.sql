@@ -10,7 +10,7 @@ declare
     published_at timestamptz;
 begin
     wrong := case
-        when coalesce(publish.topic, '') !~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' or octet_length(publish.topic) > 128 then
+        when coalesce(publish.topic, '') !~ '^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$' or octet_length(publish.topic) > 128 then
             'topic: dotted words of [A-Za-z0-9_-], at most 128 bytes, as order.created'
         when publish.payload is null then
             'payload: any JSON; the text null is one, a null of SQL is none'

@@ -161,8 +161,8 @@ pub(super) async fn reached_nobody(store: &Store) -> Finding {
     Finding::warn(
         NAME,
         format!("{number} of the last 24 hours named a destination that does not exist; {unmatched}"),
-        "select id, topic, destination from postrider.outbox where deliveries = 0 and destination is not null and created_at > \
-         now() - interval '1 day'; put the endpoint, then: postrider replay ENDPOINT --since 24h",
+        "select id, topic, destination from postrider.outbox where deliveries = 0 and destination is not null order by id desc limit 20; \
+         put the endpoint, then: postrider replay ENDPOINT --since 24h",
     )
 }
 

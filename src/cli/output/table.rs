@@ -103,21 +103,18 @@ fn shorten<const N: usize>(headings: [&str; N], rows: &mut [[String; N]], width:
         cells.chain(headings.get(column).map(|text| text.len())).max().unwrap_or_default()
     };
     let is_long = |column: &usize| headings.get(*column).is_some_and(|heading| LONG.contains(heading));
+    let (long, other): (Vec<usize>, Vec<usize>) = (0..N).partition(is_long);
     // One space on either side of a cell.
-    let total: usize = (0..N).map(|column| longest(column) + 2).sum();
-    let long: Vec<usize> = (0..N).filter(is_long).collect();
-    let Some(too_wide) = total.checked_sub(width).filter(|n| *n > 0) else { return };
-    let limits: Vec<(usize, usize)> = long
-        .iter()
-        .map(|column| {
-            let share = too_wide.div_ceil(long.len());
-            (*column, longest(*column).saturating_sub(share).max(LONG_CHARS_MIN))
-        })
-        .collect();
+    let taken = 2 * N + other.into_iter().map(longest).sum::<usize>();
+    let fits =
+        |limit: usize| long.iter().map(|column| longest(*column).min(limit)).sum::<usize>() + taken <= width;
+    let widest = long.iter().map(|column| longest(*column)).max().unwrap_or_default();
+    // The longest column is shortened first.
+    let limit = (LONG_CHARS_MIN..=widest).rev().find(|limit| fits(*limit)).unwrap_or(LONG_CHARS_MIN);
     for row in rows {
-        for (column, chars_max) in &limits {
+        for column in &long {
             if let Some(text) = row.get_mut(*column) {
-                *text = shortened(text, *chars_max);
+                *text = shortened(text, limit);
             }
         }
     }

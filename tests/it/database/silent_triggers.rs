@@ -38,8 +38,9 @@ async fn what_a_session_changes_that_loads_rows_as_a_replica_does_is_noticed() {
 async fn every_trigger_of_ours_fires_in_every_session() {
     let database = Database::new().await;
 
+    // A view's cannot be told to fire always; where it does not, an INSERT fails.
     let rows = "select tgname::text from pg_trigger as g join pg_class as c on c.oid = g.tgrelid
-                where c.relnamespace = 'postrider'::regnamespace and not g.tgisinternal and g.tgenabled <> 'A'";
+                where c.relnamespace = 'postrider'::regnamespace and c.relkind <> 'v' and not g.tgisinternal and g.tgenabled <> 'A'";
 
     assert_eq!(database.rows(rows, &[]).await.len(), 0);
 }

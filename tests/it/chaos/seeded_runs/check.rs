@@ -174,6 +174,9 @@ impl<'a> Check<'a> {
     }
 
     fn explain(&self, answered: &Request, again: &Request) -> Option<String> {
+        if again.attempt == answered.attempt && matches!(answered.answered, Answer::Doubtful(_)) {
+            return Some("its connection ended as it was used again".to_owned());
+        }
         let recorded = self.rows.attempts.get(&(answered.number, answered.endpoint, answered.attempt));
         match recorded {
             Some(attempt) if attempt.outcome != "complete" => {
@@ -211,14 +214,14 @@ impl<'a> Check<'a> {
         faults.filter(overlaps).min_by_key(|fault| fault.from.abs_diff(from))
     }
 
-    /// I6: attempt numbers grow; what is recorded was sent, and what was sent is recorded.
+    /// I6: attempt numbers grow, but for an attempt whose connection ended; what is recorded was sent, and what was sent is recorded.
     fn check_attempts(&mut self) {
         for ((number, endpoint), requests) in &self.requests.clone() {
             for pair in requests.windows(2) {
                 let (one, two) = (pair[0], pair[1]);
                 let is_zombie = one.attempt > two.attempt
                     && self.fault_between(one.at, two.at, Kind::explains_zombies).is_some();
-                if one.attempt >= two.attempt && !is_zombie {
+                if one.attempt >= two.attempt && !is_zombie && !is_resend(requests, one, two) {
                     self.breach(format!(
                         "I6: event {number} for {}: attempt {} at {:?}, then {} at {:?}",
                         ENDPOINTS[*endpoint].0, one.attempt, one.at, two.attempt, two.at
@@ -309,4 +312,10 @@ impl<'a> Check<'a> {
             }
         }
     }
+}
+
+/// Whether one attempt was sent twice: its connection ended without a whole answer as it was used again. No attempt is sent a third time.
+fn is_resend(requests: &[&Request], one: &Request, two: &Request) -> bool {
+    let of_attempt = requests.iter().filter(|request| request.attempt == one.attempt).count();
+    one.attempt == two.attempt && of_attempt == 2 && !matches!(one.answered, Answer::Clear(_))
 }
