@@ -17,7 +17,8 @@ begin
         where g.tgisinternal and g.tgenabled in ('D', 'R')
            or not g.tgisinternal and g.tgenabled <> 'A'
               and (g.tgname, c.relname) in (('ring', 'outbox'), ('size_payload', 'outbox'),
-                                            ('endpoint_changed', 'endpoint'), ('forget_circuit', 'endpoint'))
+                                            ('stamp_transaction', 'outbox'), ('endpoint_changed', 'endpoint'),
+                                            ('forget_circuit', 'endpoint'))
     loop
         begin
             execute format('alter table postrider.%I enable %s trigger %I', silent.relname, silent.always, silent.tgname);

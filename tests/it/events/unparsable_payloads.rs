@@ -26,7 +26,7 @@ async fn json_that_is_nested_too_deeply_is_refused_with_the_reason_and_not_warne
             assert!(said.contains("nested deeper than the server's max_stack_depth allows"), "{said}");
             assert!(!said.contains(WORD), "{said}");
         }
-        assert_eq!(published.code, Some(1));
+        assert_eq!(published.code, Some(64));
     }
     let in_headers = format!("{{\"payload\": 1, \"headers\": {{\"x\": {}}}}}", deep(("[", "]")));
     let answered = api.send_text("POST", "/v1/topics/a.b/events", &in_headers).await;
@@ -51,7 +51,7 @@ async fn what_is_not_json_is_refused_without_a_word_of_it() {
 
         assert_eq!(
             (output.code, output.complaint()),
-            (Some(1), "invalid input syntax for type json"),
+            (Some(64), "invalid input syntax for type json"),
             "{payload}"
         );
     }
