@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Id, JsonResponse, MergePatch, OptionalBody, QueryParams, Text};
 use super::openapi::{EndpointPatch, Secret, TopicPatternText, Whole};
-use super::paging::check_limit;
+use super::paging::{EndpointSort, check_limit};
 use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
@@ -144,17 +144,6 @@ pub(super) struct EndpointParams {
     /// The order. Default: `id`.
     #[param(inline)]
     sort: Option<EndpointSort>,
-}
-
-/// An order of endpoints.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum EndpointSort {
-    /// By id: all pages together have each endpoint once.
-    #[default]
-    Id,
-    /// Those that somebody has to look at first: disabled, down, failing, paused, healthy. There is one page.
-    Trouble,
 }
 
 /// Endpoints in order of their ids, or those in trouble first.

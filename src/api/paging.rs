@@ -1,5 +1,8 @@
 //! Pages of lists.
 
+use serde::Deserialize;
+use utoipa::ToSchema;
+
 use super::problem::{Code, Problem};
 
 const LIMIT_DEFAULT: i64 = 50;
@@ -13,4 +16,15 @@ pub(super) fn check_limit(limit: Option<i64>) -> Result<i64, Problem> {
     } else {
         Err(Problem::new(Code::InvalidArgument, format!("limit: needs a whole number, 1 to {LIMIT_MAX}")))
     }
+}
+
+/// An order of endpoints.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EndpointSort {
+    /// By id: all pages together have each endpoint once.
+    #[default]
+    Id,
+    /// Those that somebody has to look at first: disabled, down, failing, paused, healthy. There is one page.
+    Trouble,
 }

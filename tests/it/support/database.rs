@@ -5,14 +5,15 @@ use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use postrider::store::{DatabaseUrl, Environment, Session, migrate};
+use postrider::store::{DatabaseUrl, Environment, migrate};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_postgres::error::DbError;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, NoTls, Row};
+use tokio_postgres::{Client, Error, Row};
 
 use super::cluster::Cluster;
+use super::connection::connect;
 use super::{SECRET, as_role, login_clause, variable, with_password};
 
 /// A migrated database of its own.
@@ -391,27 +392,4 @@ async fn create(options: &str) -> String {
     let client = connect(superuser_url()).await;
     client.batch_execute(&format!("create database {name} {options}")).await.unwrap();
     name
-}
-
-/// A connection to any database.
-pub(crate) async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    #[expect(clippy::disallowed_methods, reason = "ends with its client")]
-    drop(tokio::spawn(connection));
-    client
-}
-
-/// A connection as ours are made.
-pub(crate) async fn open(url: &DatabaseUrl) -> Client {
-    let (client, connection) = url.connect(Session::Command).await.unwrap();
-    #[expect(clippy::disallowed_methods, reason = "ends with its client")]
-    drop(tokio::spawn(connection));
-    client
-}
-
-/// Makes a connection what ours are for such a session.
-pub(crate) async fn set_up(client: &Client, session: Session) {
-    for (name, value) in session.settings() {
-        client.batch_execute(&format!("set {name} = '{value}'")).await.unwrap();
-    }
 }
