@@ -8,13 +8,15 @@
 with new_claim as materialized (
     select nextval('postrider.claim_id_seq') as id
 ), born as (
-    insert into postrider.delivery (event_id, endpoint_no, status, attempts, claim_id, due_at)
+    insert into postrider.delivery (event_id, endpoint_no, status, attempts, claim_id, due_at, created_at)
     select b.event_id,
            b.endpoint_no,
            case when b.delay_ms is null then 'in_progress'::postrider.status else 'pending' end,
            case when b.delay_ms is null then 1 else 0 end,
            case when b.delay_ms is null then (select c.id from new_claim as c) end,
-           clock_timestamp() + b.delay_ms * interval '1 millisecond'
+           clock_timestamp() + b.delay_ms * interval '1 millisecond',
+           -- A first attempt that succeeds at once is shown with this time. The transaction may have begun before deliver_after.
+           clock_timestamp()
     from unnest($4::bigint[], $5::int[], $6::bigint[]) as b (event_id, endpoint_no, delay_ms)
     returning id, event_id, endpoint_no, claim_id
 ), held as (
