@@ -60,7 +60,7 @@ fn a_seed_plans_the_same_arrivals_every_time() {
 
 #[test]
 fn the_load_is_two_thirds_of_what_the_receiver_takes() {
-    let plan = Plan::long(7, Duration::from_mins(60));
+    let plan = Plan::long(7, Duration::from_hours(1));
 
     let events: usize = plan.arrivals().map(|(_, count)| count).sum();
     let taken = plan.limit * 3_600;

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::select;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Authority, Tls};
 
@@ -34,6 +34,8 @@ const STATUS_200: u8 = 0x88;
 const STATUS: u8 = 0x08;
 const REFUSED: u32 = 7;
 const FRAME_BYTES_MAX: usize = 16 * 1024;
+/// A client that reads has noticed by then.
+const LINGER_MAX: Duration = Duration::from_secs(2);
 
 /// How such a receiver treats its clients.
 #[derive(Clone, Debug, Default)]
@@ -186,8 +188,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + 'static> Connection<'a, WriteHalf<S>
             let next = connection.due.iter().map(|(at, _)| *at).min();
             let is_over = next.is_none() && connection.bodies.is_empty() && connection.is_leaving();
             if is_over {
-                drop(connection.writer.shutdown().await);
-                return;
+                return connection.linger(&mut frames).await;
             }
             let is_idle = connection.bodies.is_empty() && manners.idle_max.is_some();
             let idle_until = connection.used + manners.idle_max.unwrap_or_default();
@@ -213,6 +214,16 @@ impl<W: AsyncWrite + Unpin> Connection<'_, W> {
             settings = [&3_u16.to_be_bytes()[..], &streams.to_be_bytes()[..]].concat();
         }
         self.write(SETTINGS, 0, 0, &settings).await;
+    }
+
+    /// Ends its side, and reads until the client has ended the other one. Whoever closes with something unread resets the
+    /// connection, and takes answers with it that the client has not read.
+    async fn linger(&mut self, frames: &mut mpsc::Receiver<Frame>) {
+        drop(self.writer.shutdown().await);
+        let until = Instant::now() + LINGER_MAX;
+        while let Ok(Some(frame)) = timeout_at(until, frames.recv()).await {
+            self.take(frame).await;
+        }
     }
 
     fn is_leaving(&self) -> bool {

@@ -178,7 +178,7 @@ impl Ledger {
             (
                 "deliveries of which refusals for pace were counted",
                 "select count(*) from postrider.delivery as d
-                 where d.paced <> (select count(*) from postrider.attempt as a where a.delivery_id = d.id and a.status_code = 429)",
+                 where coalesce(d.paced, 0) <> (select count(*) from postrider.attempt as a where a.delivery_id = d.id and a.status_code = 429)",
             ),
         ] {
             let count: i64 = database.value(sql).await;
@@ -235,9 +235,10 @@ impl Display for Ledger {
             f,
             "closed          {idle} idle connections, {just_used} just used, {lost} before the answer"
         )?;
-        match self.told.has_name {
-            true => writeln!(f, "moves           {moves}")?,
-            false => writeln!(f, "moves           not possible on this machine (unshare -Urm)")?,
+        if self.told.has_name {
+            writeln!(f, "moves           {moves}")?;
+        } else {
+            writeln!(f, "moves           not possible on this machine (unshare -Urm)")?;
         }
         writeln!(f, "duplicates      {}", self.duplicates.values().sum::<usize>())?;
         self.duplicates.iter().try_for_each(|(why, count)| writeln!(f, "{count:>20} {why}"))?;

@@ -74,7 +74,7 @@ impl Counter {
         let (status, retry_after_s) = if is_taken {
             (200, None)
         } else {
-            let rest = *window * u32::try_from(current + 1).unwrap() - at;
+            let rest = (*window * u32::try_from(current + 1).unwrap()).saturating_sub(at);
             (429, Some(rest.as_secs() + u64::from(rest.subsec_nanos() > 0)))
         };
         pages.entries.push(Entry {

@@ -36,10 +36,10 @@ struct Shared {
 }
 
 impl Http1Receiver {
-    pub(crate) async fn start(address: &str, counter: Counter, habits: &Habits, seed: u64) -> Self {
+    pub(crate) async fn start(address: &str, counter: Counter, habits: &Habits, number: u64) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let seen = Arc::new(Seen::default());
-        let rng = Mutex::new(Rng::with_seed(seed));
+        let rng = Mutex::new(Rng::with_seed(number));
         let shared = Arc::new(Shared { counter, habits: habits.clone(), seen: Arc::clone(&seen), rng });
         let mut server = JoinSet::new();
         server.spawn(async move {
