@@ -162,7 +162,10 @@ impl Ledger {
             self.breach(what);
         }
         if self.told.drained.is_none() {
-            self.breach("something is left to do".to_owned());
+            let left = "select coalesce(string_agg(to_jsonb(d)::text, '; '), 'no delivery')
+                        from (select * from postrider.delivery where status in ('pending', 'in_progress') limit 5) as d";
+            let left: String = database.value(left).await;
+            self.breach(format!("something is left to do: {left}"));
         }
         if self.told.opened > 0 {
             self.breach(format!("{} dispatchers opened a circuit", self.told.opened));

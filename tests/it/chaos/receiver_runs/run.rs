@@ -13,7 +13,9 @@ use crate::support::{Database, Dispatcher, Scraped, Server, connect};
 
 /// Of the receiver that speaks HTTP/2, and of that which speaks HTTP/1.1.
 pub(crate) const ENDPOINTS: [&str; 2] = ["http2", "http1"];
-/// What was late in the end has arrived by then: a burst, and retries of the default schedule.
+/// Who loses an answer twice does not wait for minutes, as by default.
+const RETRIES: &str = "retry_schedule => '{5s,5s,5s,10s,20s,30s}'";
+/// What was late in the end has arrived by then: a burst, and retries.
 const DRAIN_MAX: Duration = Duration::from_secs(90);
 
 /// The name led elsewhere from a time on, and the address that it left served until another time.
@@ -32,8 +34,8 @@ pub(crate) async fn run(plan: Plan) -> Ledger {
     let name = Name::new().await;
     let began = Instant::now();
     let mut host = Host::start(&plan, began, name.addresses()).await;
-    let authority = format!("ca_certificates => '{}'", host.authority.pem());
-    for ((id, url), more) in ENDPOINTS.iter().zip(host.urls(name.host())).zip([&authority, ""]) {
+    let authority = format!("{RETRIES}, ca_certificates => '{}'", host.authority.pem());
+    for ((id, url), more) in ENDPOINTS.iter().zip(host.urls(name.host())).zip([&authority, RETRIES]) {
         database.put_endpoint(id, &url, "**", more).await;
     }
     let login = database.login(Some("postrider_dispatcher")).await;
