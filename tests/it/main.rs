@@ -184,6 +184,7 @@ mod api {
 /// Everything at once.
 mod chaos {
     mod concurrent_operations;
+    mod receiver_runs;
     mod seeded_runs;
 }
 

@@ -38,10 +38,10 @@ pub(crate) use cluster::Cluster;
 pub(crate) use command_output::CommandOutput;
 pub(crate) use connection::{connect, open, set_up};
 pub(crate) use database::Database;
-pub(crate) use dispatcher::{Dispatcher, command, limited};
+pub(crate) use dispatcher::{Dispatcher, command, limited, with_hosts};
 pub(crate) use encrypted::{ASKED, CARDHOLDER, Encrypted, PASSWORD};
 pub(crate) use folder::Folder;
-pub(crate) use http2_receiver::{Http2Receiver, Manners};
+pub(crate) use http2_receiver::{Desk, Http2Receiver, Judged, Manners};
 pub(crate) use installation::Installation;
 pub(crate) use listener::Listener;
 pub(crate) use login::{as_role, login_clause, passfile, password, with_password};
@@ -58,7 +58,7 @@ pub(crate) use server::Server;
 pub(crate) use signal::send_signal;
 pub(crate) use skipping::skip;
 pub(crate) use terminal::terminal;
-pub(crate) use tls::{Authority, Tls, TlsReceiver};
+pub(crate) use tls::{Authority, MOVING, Tls, TlsReceiver};
 pub(crate) use watched_dispatcher::WatchedDispatcher;
 
 /// Every wait of a test ends by then. Generous: many tests run at once, and the machine may be busy.

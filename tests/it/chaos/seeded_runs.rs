@@ -9,7 +9,7 @@ mod history;
 mod kind;
 mod lateness;
 mod ledger;
-mod peer;
+pub(crate) mod peer;
 mod plan;
 mod produce;
 mod rows;

@@ -186,16 +186,25 @@ pub(crate) fn command(args: &[&str]) -> Command {
 
 /// The same command after `ulimit` with these arguments; the process id stays that of the binary.
 pub(crate) fn limited(ulimit: &str, command: &Command) -> Command {
+    wrapped("sh", &["-c", &format!("ulimit {ulimit} && exec \"$@\""), "sh"], command)
+}
+
+/// The same command with a file of its own as `/etc/hosts`; the process id stays that of the binary.
+pub(crate) fn with_hosts(hosts: &str, command: &Command) -> Command {
+    let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    wrapped("unshare", &["-Urm", "sh", "-c", script, hosts], command)
+}
+
+fn wrapped(program: &str, args: &[&str], command: &Command) -> Command {
     let command = command.as_std();
-    let script = format!("ulimit {ulimit} && exec \"$@\"");
-    let mut limited = Command::new("sh");
-    limited.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args());
+    let mut wrapped = Command::new(program);
+    wrapped.args(args).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
         };
     }
-    limited.current_dir(std::env::temp_dir()).stdin(Stdio::null());
-    limited
+    wrapped.current_dir(std::env::temp_dir()).stdin(Stdio::null());
+    wrapped
 }

@@ -2,6 +2,7 @@
 //! allows a few at once. It answers 200, and says which bodies it answered.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::select;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Authority, Tls};
 
@@ -29,8 +30,12 @@ const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// `:status: 200`, by its place in the table of HPACK.
 const STATUS_200: u8 = 0x88;
+/// `:status`, by its place there; the value follows.
+const STATUS: u8 = 0x08;
 const REFUSED: u32 = 7;
 const FRAME_BYTES_MAX: usize = 16 * 1024;
+/// A client that reads has noticed by then.
+const LINGER_MAX: Duration = Duration::from_secs(2);
 
 /// How such a receiver treats its clients.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +52,29 @@ pub(crate) struct Manners {
     pub(crate) takes: Duration,
     /// Headers of each answer, beside its status.
     pub(crate) headers: Vec<(String, String)>,
+    /// It closes a connection on which nothing was under way for so long, and does not say so.
+    pub(crate) idle_max: Option<Duration>,
+    /// Who decides about the answers, if they are not all 200.
+    pub(crate) desk: Option<Arc<dyn Desk>>,
+}
+
+/// Decides how requests are answered, and is told what became of the answers.
+pub(crate) trait Desk: Debug + Send + Sync {
+    /// Decides about a request with this body.
+    fn judge(&self, body: &str) -> Judged;
+    /// Its answer was handed to the connection, or (false) the connection had ended before.
+    fn answered(&self, judged: &Judged, is_sent: bool);
+}
+
+/// How a request is answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged {
+    /// Which of the desk's requests it is.
+    pub(crate) entry: usize,
+    /// The status.
+    pub(crate) status: u16,
+    /// `Retry-After` in seconds, if the answer has one.
+    pub(crate) retry_after_s: Option<u64>,
 }
 
 /// A running one; gone when dropped.
@@ -60,13 +88,20 @@ pub(crate) struct Http2Receiver {
 struct Seen {
     connections: AtomicUsize,
     refused: AtomicUsize,
+    goodbyes: AtomicUsize,
+    idle: AtomicUsize,
     answered: Mutex<Vec<String>>,
 }
 
 impl Http2Receiver {
     pub(crate) async fn start(authority: &Authority, manners: Manners) -> Self {
+        Self::start_at("127.0.0.1:0", authority, manners).await
+    }
+
+    /// Starts one at an address, as `127.0.0.2:4711`.
+    pub(crate) async fn start_at(address: &str, authority: &Authority, manners: Manners) -> Self {
         let acceptor = authority.acceptor(Tls::Fine, &["h2"]);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, manners) = (Arc::new(Seen::default()), Arc::new(manners));
         let counted = Arc::clone(&seen);
@@ -103,6 +138,16 @@ impl Http2Receiver {
         self.seen.refused.load(Ordering::SeqCst)
     }
 
+    /// How many connections it left by GOAWAY.
+    pub(crate) fn goodbyes(&self) -> usize {
+        self.seen.goodbyes.load(Ordering::SeqCst)
+    }
+
+    /// How many connections it closed because nothing was under way on them.
+    pub(crate) fn idle(&self) -> usize {
+        self.seen.idle.load(Ordering::SeqCst)
+    }
+
     /// How many connections were opened.
     pub(crate) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
@@ -117,6 +162,7 @@ struct Connection<'a, W> {
     requests: usize,
     bodies: HashMap<u32, String>,
     due: Vec<(Instant, u32)>,
+    used: Instant,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Send + 'static> Connection<'a, WriteHalf<S>> {
@@ -135,22 +181,27 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + 'static> Connection<'a, WriteHalf<S>
                 }
             }
         });
-        let mut connection =
-            Connection { writer, manners, seen, requests: 0, bodies: HashMap::new(), due: Vec::new() };
+        let (bodies, due, used) = (HashMap::new(), Vec::new(), Instant::now());
+        let mut connection = Connection { writer, manners, seen, requests: 0, bodies, due, used };
         connection.greet().await;
         loop {
             let next = connection.due.iter().map(|(at, _)| *at).min();
             let is_over = next.is_none() && connection.bodies.is_empty() && connection.is_leaving();
             if is_over {
-                drop(connection.writer.shutdown().await);
-                return;
+                return connection.linger(&mut frames).await;
             }
+            let is_idle = connection.bodies.is_empty() && manners.idle_max.is_some();
+            let idle_until = connection.used + manners.idle_max.unwrap_or_default();
             select! {
                 frame = frames.recv() => match frame {
                     Some(frame) => connection.take(frame).await,
                     None => return,
                 },
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => connection.answer().await,
+                () = sleep_until(idle_until), if is_idle => {
+                    seen.idle.fetch_add(1, Ordering::SeqCst);
+                    return;
+                }
             }
         }
     }
@@ -165,14 +216,24 @@ impl<W: AsyncWrite + Unpin> Connection<'_, W> {
         self.write(SETTINGS, 0, 0, &settings).await;
     }
 
+    /// Ends its side, and reads until the client has ended the other one. Whoever closes with something unread resets the
+    /// connection, and takes answers with it that the client has not read.
+    async fn linger(&mut self, frames: &mut mpsc::Receiver<Frame>) {
+        drop(self.writer.shutdown().await);
+        let until = Instant::now() + LINGER_MAX;
+        while let Ok(Some(frame)) = timeout_at(until, frames.recv()).await {
+            self.take(frame).await;
+        }
+    }
+
     fn is_leaving(&self) -> bool {
         self.manners.requests_each.is_some_and(|each| self.requests >= each)
     }
 
     async fn take(&mut self, Frame { kind, flags, stream, payload }: Frame) {
         match kind {
-            SETTINGS if flags & ACK == 0 => self.write(SETTINGS, ACK, 0, &[]).await,
-            PING if flags & ACK == 0 => self.write(PING, ACK, 0, &payload).await,
+            SETTINGS if flags & ACK == 0 => drop(self.write(SETTINGS, ACK, 0, &[]).await),
+            PING if flags & ACK == 0 => drop(self.write(PING, ACK, 0, &payload).await),
             HEADERS => self.begin(stream).await,
             RST_STREAM => {
                 self.bodies.remove(&stream);
@@ -199,13 +260,15 @@ impl<W: AsyncWrite + Unpin> Connection<'_, W> {
             self.seen.refused.fetch_add(1, Ordering::SeqCst);
             return;
         }
-        self.requests += 1;
+        (self.requests, self.used) = (self.requests + 1, Instant::now());
         if self.manners.refuses_each.is_some_and(|each| self.requests.is_multiple_of(each)) {
             self.seen.refused.fetch_add(1, Ordering::SeqCst);
-            return self.write(RST_STREAM, 0, stream, &REFUSED.to_be_bytes()).await;
+            self.write(RST_STREAM, 0, stream, &REFUSED.to_be_bytes()).await;
+            return;
         }
         self.bodies.insert(stream, String::new());
         if self.is_leaving() && self.manners.says_goodbye {
+            self.seen.goodbyes.fetch_add(1, Ordering::SeqCst);
             let last_and_no_error = [stream.to_be_bytes(), [0; 4]].concat();
             self.write(GOAWAY, 0, 0, &last_and_no_error).await;
         }
@@ -216,32 +279,55 @@ impl<W: AsyncWrite + Unpin> Connection<'_, W> {
         let now = Instant::now();
         let (due, later) = self.due.drain(..).partition::<Vec<_>, _>(|(at, _)| *at <= now);
         self.due = later;
+        self.used = now;
         for (_, stream) in due {
-            self.seen.answered.lock().unwrap().extend(self.bodies.remove(&stream));
-            let mut block = vec![STATUS_200];
-            for (name, value) in &self.manners.headers {
-                block.push(0);
-                for text in [name, value] {
-                    push_length(&mut block, text.len());
-                    block.extend_from_slice(text.as_bytes());
-                }
-            }
-            let frames: Vec<&[u8]> = block.chunks(FRAME_BYTES_MAX).collect();
-            for (place, chunk) in frames.iter().enumerate() {
-                let kind = if place == 0 { HEADERS } else { CONTINUATION };
-                let first = if place == 0 { END_STREAM } else { 0 };
-                let last = if place + 1 == frames.len() { END_HEADERS } else { 0 };
-                self.write(kind, first | last, stream, chunk).await;
+            let Some(body) = self.bodies.remove(&stream) else { continue };
+            let desk = self.manners.desk.as_ref();
+            let judged = desk.map(|desk| desk.judge(&body));
+            self.seen.answered.lock().unwrap().push(body);
+            let is_sent = self.write_head(stream, &self.head(judged.as_ref())).await;
+            if let (Some(desk), Some(judged)) = (desk, &judged) {
+                desk.answered(judged, is_sent);
             }
         }
     }
 
-    async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    /// The head of an answer as a block of HPACK.
+    fn head(&self, judged: Option<&Judged>) -> Vec<u8> {
+        let mut block = vec![STATUS_200];
+        let mut headers = self.manners.headers.clone();
+        if let Some(Judged { status, retry_after_s, .. }) = judged {
+            block = [&[STATUS, 3], status.to_string().as_bytes()].concat();
+            headers.extend(retry_after_s.map(|seconds| ("retry-after".to_owned(), seconds.to_string())));
+        }
+        for (name, value) in &headers {
+            block.push(0);
+            for text in [name, value] {
+                push_length(&mut block, text.len());
+                block.extend_from_slice(text.as_bytes());
+            }
+        }
+        block
+    }
+
+    async fn write_head(&mut self, stream: u32, block: &[u8]) -> bool {
+        let frames: Vec<&[u8]> = block.chunks(FRAME_BYTES_MAX).collect();
+        let mut is_sent = true;
+        for (place, chunk) in frames.iter().enumerate() {
+            let kind = if place == 0 { HEADERS } else { CONTINUATION };
+            let first = if place == 0 { END_STREAM } else { 0 };
+            let last = if place + 1 == frames.len() { END_HEADERS } else { 0 };
+            is_sent &= self.write(kind, first | last, stream, chunk).await;
+        }
+        is_sent
+    }
+
+    /// Whether somebody took it: whoever went away asks no more.
+    async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        // Whoever went away asks no more.
-        drop(self.writer.write_all(&[&head[..], payload].concat()).await);
-        drop(self.writer.flush().await);
+        self.writer.write_all(&[&head[..], payload].concat()).await.is_ok()
+            && self.writer.flush().await.is_ok()
     }
 }
 

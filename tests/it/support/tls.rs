@@ -16,6 +16,9 @@ use tokio_rustls::TlsAcceptor;
 use super::Folder;
 use super::misbehaving_server::read_request;
 
+/// A name that certificates are for, beside `localhost`, and that leads where a test says.
+pub(crate) const MOVING: &str = "moving.test";
+
 /// What is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tls {
@@ -82,8 +85,9 @@ impl Authority {
     }
 
     fn server_config(&self, tls: Tls) -> ServerConfig {
-        let name = if tls == Tls::WrongName { "elsewhere.example" } else { "localhost" };
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        let names = if tls == Tls::WrongName { &["elsewhere.example"][..] } else { &["localhost", MOVING] };
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
         if tls == Tls::Expired {
             (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1));
         }

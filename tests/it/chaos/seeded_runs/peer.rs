@@ -87,7 +87,10 @@ fn judge(stage: &Stage, endpoint: usize, headers: &HeaderMap, body: &[u8]) -> Op
 }
 
 /// The next whole request; none: there is no more.
-async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(HeaderMap, Vec<u8>)> {
+pub(crate) async fn read_request(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+) -> Option<(HeaderMap, Vec<u8>)> {
     loop {
         if let Some(end) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             let headers = read_headers(&buffer[..end]);
