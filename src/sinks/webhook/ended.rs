@@ -38,12 +38,19 @@ fn was_lost_with_its_connection(fault: &reqwest::Error) -> bool {
         return false;
     }
     causes(fault).any(|cause| {
-        let is_closed = |error: &hyper::Error| error.is_incomplete_message() || error.is_canceled();
         let is_left = |error: &h2::Error| error.is_io() || (error.is_go_away() && error.is_remote());
         cause.downcast_ref().is_some_and(is_closed)
             || cause.downcast_ref().is_some_and(is_left)
             || cause.is::<std::io::Error>()
     })
+}
+
+/// Whether a connection was closed under its request, or its task ended with the request in its hands: hyper tells of that by
+/// its text alone.
+fn is_closed(error: &hyper::Error) -> bool {
+    error.is_incomplete_message()
+        || error.is_canceled()
+        || (error.is_user() && error.to_string().starts_with("dispatch task is gone"))
 }
 
 /// Whether the answer is a server's good-bye to an idle connection, and not to the request (RFC 9110, section 15.5.9).
@@ -52,4 +59,27 @@ pub(super) fn is_of_an_idle_connection(response: &Response, progress: &Progress)
     response.status() == StatusCode::REQUEST_TIMEOUT
         && response.headers().get(CONNECTION).is_some_and(closes)
         && response.extensions().get().is_some_and(|info| progress.is_reused(Ends::from(info)))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use hyper_util::rt::TokioIo;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_whose_task_ends_under_its_request_is_closed() {
+        let (io, _server) = tokio::io::duplex(1024);
+        let (mut sender, mut connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(io)).await.unwrap();
+        let answer = sender.send_request(hyper::Request::new(String::new()));
+        // The task takes the request, and ends.
+        assert!((&mut connection).now_or_never().is_none());
+        drop(connection);
+
+        let fault = answer.await.unwrap_err();
+
+        assert!(is_closed(&fault), "{fault}");
+    }
 }
