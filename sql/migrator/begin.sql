@@ -7,7 +7,7 @@
 set local transaction_isolation = 'read committed';
 set local search_path = pg_catalog, pg_temp;
 set local lock_timeout = '200ms';
--- What a role or a database may have set otherwise, and that would change the schema or end its making.
+-- A role or a database may have set these otherwise. Then the schema would come out different, or its making would end.
 set local standard_conforming_strings = on;
 set local backslash_quote = safe_encoding;
 set local transform_null_equals = off;

@@ -257,8 +257,8 @@ pub(super) async fn rotate_secret(
 
 /// Sends a test event to this endpoint alone, and waits for its first attempt.
 ///
-/// Its topic is `postrider.test`. It has one attempt. If that fails, the delivery is failed, and its `last_error` says why. If no
-/// attempt ends in time, the event is cancelled. A paused or disabled endpoint is refused with 409.
+/// The event has the topic `postrider.test` and one attempt. If the attempt fails, the delivery is failed, and its `last_error`
+/// says why. If no attempt ends in time, Postrider cancels the event. A paused or disabled endpoint is refused with 409.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/test", operation_id = "testEndpoint", tag = "endpoints", params(EndpointPath, Wait),
     responses(

@@ -25,6 +25,6 @@ pub(super) enum EndpointSort {
     /// By id: all pages together have each endpoint once.
     #[default]
     Id,
-    /// Those that somebody has to look at first: disabled, down, failing, paused, healthy. There is one page.
+    /// By trouble: disabled endpoints come first, then down, failing, paused and healthy ones. There is one page.
     Trouble,
 }

@@ -15,7 +15,7 @@ use crate::validation::{Problems, parse_duration};
 /// The longest time in which a move may be expected: every copy that is made meanwhile, and told the same name, sends too.
 const EXPECTED_MAX: Duration = Duration::from_hours(7 * 24);
 
-/// What is to be said, checked.
+/// What the operator says of the database.
 enum Said {
     Is(Adoption),
     WillMove(Duration),
@@ -101,7 +101,7 @@ fn print(adoption: Adoption, adopted: &Adopted, as_json: bool) -> Result<(), Fai
     Ok(output::line(&told(name.as_deref()))?)
 }
 
-/// What its dispatchers need.
+/// Tells which flag the dispatchers of this installation need.
 fn told(name: Option<&str>) -> String {
     let name = name.and_then(InstallationName::parse);
     match name {

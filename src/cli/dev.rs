@@ -8,7 +8,7 @@
 //!                                                    samples, endpoint, cluster go <────────┘
 //! ```
 //!
-//! What the environment or a file names is left alone: it may be the database of an application.
+//! `dev` leaves a database alone that the environment or a file names: it may be the database of an application.
 
 mod cluster;
 mod named;

@@ -60,7 +60,7 @@ async fn read(store: &Store, id: &str) -> Result<EndpointRow, Failure> {
     }
 }
 
-/// What the database did with an endpoint. If it does not know the endpoint, the failure proposes the nearest name.
+/// Passes on the database's result. If the database does not know the endpoint, the failure proposes the nearest name.
 async fn known<T>(store: &Store, id: &str, done: Result<T, StoreError>) -> Result<T, Failure> {
     match done {
         Err(fault) if refusal(&fault) == Some(DatabaseRefusal::Unknown) => Err(unknown(store, id).await),

@@ -88,7 +88,7 @@ impl Drop for Screen {
 struct Picture {
     backlog: BacklogRow,
     counts: EndpointCounts,
-    /// Those that somebody has to look at come first.
+    /// Endpoints in trouble come first.
     endpoints: Vec<EndpointRow>,
     dispatchers: Vec<DispatcherRow>,
     installation: Option<InstallationRow>,
@@ -154,7 +154,7 @@ fn tables(picture: &Picture) -> Vec<Painted> {
     waits.into_iter().chain([backlog, counts, endpoints, dispatchers]).collect()
 }
 
-/// How many events no endpoint got, and how many of them were for an endpoint that does not exist.
+/// The number of events that no endpoint got, and how many of them named an endpoint that does not exist.
 fn reached_nobody(backlog: &BacklogRow) -> String {
     let BacklogRow { unmatched_24h, unknown_destination_24h, .. } = backlog;
     let all = (unmatched_24h + unknown_destination_24h).to_string();

@@ -169,7 +169,7 @@ impl Renewer {
         }
         let done = self.step().await;
         if done.as_ref().is_err_and(|fault| waits_for_adoption(fault)) {
-            // What is claimed is another database's.
+            // The claims are another database's.
             self.lease.give_up();
         }
         Ok(done?)

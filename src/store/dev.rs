@@ -3,7 +3,7 @@
 use super::statements::{COUNT_CONTENTS, DELETE_SAMPLES, REMOVE_DEAD_DISPATCHERS};
 use super::{Store, StoreError};
 
-/// What a database holds apart from what `postrider dev` made.
+/// Contents of a database that `postrider dev` did not make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contents {
     /// Endpoints.

@@ -16,7 +16,7 @@ const REFUSALS: [(&str, &str); 4] = [
     ("invalid configuration", ""),
 ];
 
-/// What the driver says of a session that cannot write.
+/// The driver's words for a session that cannot write.
 const NO_WRITES: &str = "does not allow writes";
 const READ_ONLY: &str = "; this server is a standby, or it, the database or the role is read-only for now \
     (default_transaction_read_only): use the primary, or switch that off";
@@ -229,7 +229,7 @@ fn from_server(db: &DbError) -> String {
     format!("{said}{detail}{place}{hint}{}", remedy(db))
 }
 
-/// What can be done about it. Empty if that is not known.
+/// A remedy. Empty if none is known.
 fn remedy(db: &DbError) -> &'static str {
     let said = db.message();
     if is_foreign(db) {

@@ -87,11 +87,11 @@ pub struct Lateness {
 /// The most overdue delivery. What waits on purpose is not overdue.
 #[derive(Clone, Debug)]
 pub struct Overdue {
-    /// How long it has been due.
+    /// How long the delivery has been due.
     pub age: Duration,
     /// Its endpoint.
     pub endpoint_id: String,
-    /// What it waits for. `None` if it was taken meanwhile.
+    /// What the delivery waits for. `None` if a dispatcher took it meanwhile.
     pub waits_for: Option<WaitsFor>,
 }
 

@@ -11,7 +11,7 @@ use crate::model::installation::InstallationName;
 /// Which installation this is, and whether anything is sent from this database.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct InstallationRow {
-    /// What its dispatchers must be told.
+    /// The name that its dispatchers must be told.
     pub name: Option<String>,
     /// Part of every `webhook-id`.
     pub code: String,
@@ -25,7 +25,7 @@ pub struct InstallationRow {
     pub is_server_known: bool,
 }
 
-/// What a database is that may be a copy.
+/// The operator's word about a database that may be a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
     /// A new installation.
@@ -50,7 +50,7 @@ impl Adoption {
 /// The answer to `adopt`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Adopted {
-    /// What its dispatchers must be told from now on.
+    /// The name that its dispatchers must be told from now on.
     pub name: Option<String>,
     /// Part of every `webhook-id`.
     pub code: String,

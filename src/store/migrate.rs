@@ -201,7 +201,7 @@ impl Schema {
         }
     }
 
-    /// What the three roles should have, as JSON (`sql/statements/rights/list_missing_grants.sql`).
+    /// The grants of the three roles, as JSON (`sql/statements/rights/list_missing_grants.sql`).
     pub(super) fn wanted_grants(&self) -> String {
         grants::wanted(self)
     }

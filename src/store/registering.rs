@@ -28,11 +28,11 @@ pub struct CheckedEndpoint {
     pub settings: Map<String, Value>,
     /// Whether its signing key was made for this call: another one that came in while it waited serves as well.
     pub is_new_key: bool,
-    /// How it is written.
+    /// The way in which it is written.
     pub writing: Writing,
 }
 
-/// How an endpoint is written. Either way a setting that is not named is kept.
+/// The ways to write an endpoint. Either keeps a setting that is not named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writing {
     /// It is created if it does not exist. Headers that are named replace all others.

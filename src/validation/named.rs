@@ -10,7 +10,7 @@ use super::Problems;
 /// This word names the default on the command line, as null does in JSON.
 const DEFAULT: &str = "default";
 
-/// What a setting is to be. One that is not named is no `Named` at all (`Option`).
+/// The new value of a setting that somebody named. A setting that nobody named is `None` (`Option<Named>`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Named<T> {

@@ -1,7 +1,7 @@
 create or replace function postrider.pause_endpoint(id text, inout reason text default null, out endpoint_id text, out state text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    -- Whoever pauses it once more, and does not say why, leaves the reason.
+    -- A second pause without a reason keeps the reason of the first.
     update postrider.endpoint as e
     set state = 'paused', changed_at = now(),
         reason = coalesce(left(pause_endpoint.reason, 500), case when e.state = 'paused' then e.reason end),

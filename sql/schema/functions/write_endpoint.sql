@@ -113,7 +113,7 @@ begin
     end if;
     endpoint_id := write_endpoint.id;
     changes := '{}';
-    -- What is not named stays: who reads, changes one thing and puts that loses nothing, secrets least of all.
+    -- A setting that is not named stays. So a caller who reads an endpoint, changes one setting and puts the result loses nothing.
     new := jsonb_populate_record(old, case when old.endpoint_no is null then defaults else '{}' end || named);
     if is_set and jsonb_typeof(write_endpoint.settings -> 'headers') = 'object' then
         -- JSON Merge Patch (RFC 7396), but names of headers are the same in capitals.

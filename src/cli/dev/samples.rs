@@ -8,7 +8,7 @@ use crate::model::event::EventId;
 use crate::model::random::random;
 use crate::store::{NewEvent, Samples, Status, Store};
 
-/// What marks them, in whatever database.
+/// These mark the samples in any database.
 pub(super) const SAMPLES: Samples<'static> =
     Samples { endpoint_id: ENDPOINT, topic: "dev.sample", key_prefix: "postrider-dev-" };
 const LOOK_PAUSE: Duration = Duration::from_millis(50);

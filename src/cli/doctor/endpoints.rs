@@ -63,7 +63,7 @@ fn refused(config: &RunConfig, rows: &[EndpointRow]) -> Option<Finding> {
     ))
 }
 
-/// What to know of the endpoints that are in this state of health. `None` if none is, or if it is a good one.
+/// A finding about the endpoints with this health. `None` if no endpoint has it, or if it is a good one.
 fn unhealthy(health: EndpointHealth, rows: &[EndpointRow], now: &Now) -> Option<Finding> {
     let found: Vec<&EndpointRow> = rows.iter().filter(|row| row.health == health).collect();
     let id = &found.first()?.id;

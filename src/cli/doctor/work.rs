@@ -124,7 +124,7 @@ pub(super) async fn backlog(store: &Store) -> Finding {
     Finding::ok(BACKLOG, "nothing is late")
 }
 
-/// What holds the most overdue delivery up, and what to do about that.
+/// A finding that says why the most overdue delivery waits, and how to help.
 fn late(overdue: &Overdue) -> Finding {
     let Overdue { age, endpoint_id: id, waits_for } = overdue;
     let age = whole_seconds(*age);

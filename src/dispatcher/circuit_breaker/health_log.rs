@@ -1,5 +1,5 @@
-//! What the log tells of endpoints: a line at the first failure after a success, then at 10, 100, 1,000 failed attempts, and one
-//! when the endpoint is healthy again.
+//! The log has a line about an endpoint at the first failure after a success, then at 10, 100, 1,000 failed attempts, and one when
+//! the endpoint is healthy again.
 //!
 //! The counts stand in the database, so several dispatchers tell each of these once, and a restart repeats none. Two bounds
 //! keep the log readable. An endpoint that fails and recovers again and again is told ever more rarely. And however many
@@ -25,6 +25,8 @@ const QUIET_FIRST: Duration = Duration::from_mins(1);
 const QUIET_MAX: Duration = Duration::from_hours(1);
 /// Lines that were left out are counted in one line after this time.
 const COUNT_AFTER: Duration = Duration::from_secs(5);
+/// So many endpoints are remembered before old ones are forgotten.
+const TOLD_MIN: usize = 1_024;
 /// Characters of an error that stand in a line.
 const ERROR_CHARS_MAX: usize = 200;
 
@@ -138,10 +140,12 @@ fn over(time: Duration) -> String {
     }
 }
 
-/// What was told, and how much more may be.
+/// The lines that were written, and how many more may be.
 #[derive(Debug)]
 struct Bounds {
     told: HashMap<EndpointNo, Told>,
+    /// The old ones are forgotten at so many.
+    told_max: usize,
     lines: u32,
     filled_at: Instant,
     left_out: u64,
@@ -162,6 +166,7 @@ impl Bounds {
     fn new() -> Self {
         Self {
             told: HashMap::new(),
+            told_max: TOLD_MIN,
             lines: LINES_MAX,
             filled_at: Instant::now(),
             left_out: 0,
@@ -183,9 +188,18 @@ impl Bounds {
         };
         let is_admitted = self.take_line(now);
         if is_admitted {
+            self.forget_old(now);
             self.told.insert(no, Told { at: now, quiet, magnitude, is_failing: true });
         }
         is_admitted
+    }
+
+    /// No line is held back any more because of these. Endpoints that were deleted are among them.
+    fn forget_old(&mut self, now: Instant) {
+        if self.told.len() >= self.told_max {
+            self.told.retain(|_, told| (now - told.at) < QUIET_MAX * 2);
+            self.told_max = (self.told.len() * 2).max(TOLD_MIN);
+        }
     }
 
     fn admit_recovery(&mut self, no: EndpointNo, is_grave: bool, now: Instant) -> bool {
@@ -214,8 +228,6 @@ impl Bounds {
 
     fn take_left_out(&mut self, now: Instant) -> Option<u64> {
         self.left_out_since.take_if(|since| (now - *since) >= COUNT_AFTER)?;
-        // Nobody waits for a line about these any more.
-        self.told.retain(|_, told| told.is_failing || (now - told.at) < QUIET_MAX * 2);
         Some(std::mem::take(&mut self.left_out))
     }
 }
@@ -277,5 +289,18 @@ mod tests {
 
         assert_eq!((told, at_once, soon), (100, None, Some(9_900)));
         assert_eq!(bounds.take_left_out(now + COUNT_AFTER * 2), None);
+    }
+
+    #[test]
+    fn endpoints_that_failed_long_ago_are_forgotten() {
+        let mut bounds = Bounds::new();
+        let start = Instant::now();
+
+        for no in 0..10_000 {
+            let minute = Duration::from_mins(u64::try_from(no).unwrap());
+            assert!(bounds.admit_failure(EndpointNo::new(no), 0, start + minute));
+        }
+
+        assert!(bounds.told.len() <= TOLD_MIN, "{}", bounds.told.len());
     }
 }

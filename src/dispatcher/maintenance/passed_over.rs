@@ -11,7 +11,7 @@ use crate::store::{Position, StoreError};
 /// Events looked at in one step: some milliseconds.
 const EVENTS_MAX: i64 = 10_000;
 
-/// How far the walk is.
+/// The position of the walk.
 #[derive(Debug, Default)]
 pub(super) struct PassedOver {
     after: Position,

@@ -41,9 +41,9 @@ pub struct Next {
 pub struct EndpointNow {
     /// Its settings. `None` if it is deleted.
     pub endpoint: Option<Arc<Endpoint>>,
-    /// How long it has taken nothing.
+    /// How long the endpoint has taken nothing.
     pub failing_for: Duration,
-    /// How long it is left alone from now on, because it asked for that.
+    /// How long the endpoint is left alone from now on, because it asked for that.
     pub held_for: Duration,
 }
 

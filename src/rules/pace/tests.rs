@@ -12,7 +12,7 @@ type Limit = Box<dyn FnMut(Duration) -> Result<(), Duration>>;
 /// A limit, how many requests are sent to it, and in how many seconds it would take them.
 type Case = (&'static str, u32, u64, fn() -> Limit);
 
-/// What the endpoint says of the wait.
+/// The wait that the endpoint asks for.
 #[derive(Clone, Copy, Debug)]
 enum Says {
     /// All of it.

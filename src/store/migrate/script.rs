@@ -16,7 +16,7 @@ const OBJECTS: &str = include_str!("../../../sql/migrator/objects.sql");
 const MEND: &str = include_str!("../../../sql/migrator/mend.sql");
 const DROP_PROCEDURES: &str = include_str!("../../../sql/migrator/drop_procedures.sql");
 const ROLES: &str = include_str!("../../../sql/schema/roles.sql");
-/// How the comment begins that ends with the version of the tables.
+/// The beginning of the comment that ends with the version of the tables.
 pub(super) const STAMP: &str = "Applied migrations of the tables. Private. Version of the tables: ";
 /// The version of Postrider that applies.
 pub(super) const APPLIED_BY: &str = env!("CARGO_PKG_VERSION");

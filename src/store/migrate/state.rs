@@ -18,7 +18,7 @@ pub(super) struct State {
     objects: Vec<AppliedObject>,
     /// Rows that a migration inserts and that are missing. `None` if they are there.
     pub(super) lost: Option<Lost>,
-    /// What is missing beside rows. Empty if this role could not put it back.
+    /// Everything that is missing beside rows. Empty if this role could not put it back.
     flaws: Vec<Flaw>,
 }
 
@@ -29,7 +29,7 @@ struct Flaw {
     is_grant: bool,
 }
 
-/// What a copy without rows, or emptied tables, lack.
+/// The rows and marks that a copy without rows, or emptied tables, lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lost {
     /// The history: the tables are of this version. `None` if nothing tells their version.
@@ -73,7 +73,7 @@ impl State {
             && self.differences(schema).is_empty()
     }
 
-    /// What a migration puts back, in words, one a line.
+    /// Everything that a migration puts back, in words, one a line.
     pub(super) fn put_back(&self) -> Vec<String> {
         let rows = match self.lost {
             Some(Lost::History(_)) => Some("rows of the history and of the installation that were missing"),

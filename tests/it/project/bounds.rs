@@ -115,13 +115,7 @@ async fn events_have_the_same_bounds_by_sql_command_and_api() {
             body.remove("topic");
             let status = api.send("POST", &format!("/v1/topics/{topic}/events"), &json!(body)).await.status;
 
-            let by_api = status == 201;
-            assert_eq!(
-                (by_sql, by_command, by_api),
-                (is_allowed, is_allowed, is_allowed),
-                "{field}: {status}"
-            );
-            assert!(by_api || status == 422, "{field}: {status}");
+            assert_same(field, is_allowed, (by_sql, by_command, status));
         }
     }
 }
@@ -146,13 +140,7 @@ async fn endpoints_have_the_same_bounds_by_sql_command_and_api() {
             body.remove("id");
             let status = api.send("PUT", &format!("/v1/endpoints/{id}"), &json!(body)).await.status;
 
-            let by_api = [200, 201].contains(&status);
-            assert_eq!(
-                (by_sql, by_command, by_api),
-                (is_allowed, is_allowed, is_allowed),
-                "{field}: {status}"
-            );
-            assert!(by_api || status == 422, "{field}: {status}");
+            assert_same(field, is_allowed, (by_sql, by_command, status));
         }
     }
 }
@@ -169,4 +157,11 @@ async fn the_reason_of_a_pause_has_the_same_bound_by_command_and_api() {
 
         assert_eq!((by_command, status), (is_allowed, if is_allowed { 200 } else { 422 }));
     }
+}
+
+/// SQL, command and API (by its status) all take a value, or all refuse it.
+fn assert_same(field: &str, is_allowed: bool, (by_sql, by_command, status): (bool, bool, u16)) {
+    let by_api = [200, 201].contains(&status);
+    assert_eq!((by_sql, by_command, by_api), (is_allowed, is_allowed, is_allowed), "{field}: {status}");
+    assert!(by_api || status == 422, "{field}: {status}");
 }

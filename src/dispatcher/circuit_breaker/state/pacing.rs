@@ -1,4 +1,4 @@
-//! What a breaker knows of the pace that its endpoint keeps us to: the hold, which the record shares, and the pace of our own.
+//! A breaker's knowledge of the pace that its endpoint allows: the hold, which all dispatchers share, and the pace that this one learnt.
 
 use tokio::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ impl CircuitBreaker {
         self.held_for().is_some()
     }
 
-    /// How long it still is. `None` if it is not.
+    /// How long the endpoint is still held. `None` if it is not.
     pub(crate) fn held_for(&self) -> Option<Duration> {
         self.pace.as_ref()?.held_for(Instant::now())
     }

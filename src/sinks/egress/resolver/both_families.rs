@@ -10,10 +10,10 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::select;
 use tokio::time::timeout;
 
-/// How long the second answer is waited for once the first one has addresses that can be called.
+/// How long a resolver waits for the second answer once the first one has addresses that can be called.
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
-/// How long it is waited for otherwise.
+/// How long a resolver waits for the second answer otherwise.
 const SECOND_ANSWER_MAX: Duration = Duration::from_secs(3);
 
 type Answer = Result<Vec<IpAddr>, NetError>;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::check::{Ledger, Told, judge};
 use super::host::Host;
@@ -95,18 +95,13 @@ async fn move_about(plan: &Plan, name: &Name, host: &mut Host, began: Instant) -
     moves
 }
 
-/// Waits until nothing is left to do; none: something still is.
+/// Waits until nothing is left to do. `None` if something still is at the deadline.
 async fn drain(database: &Database) -> Option<Duration> {
     let begun = Instant::now();
     let is_done =
         "select not exists (select from postrider.outbox where status in ('pending', 'in_progress'))
                           and not exists (select from postrider.claim)";
-    while !database.is(is_done).await {
-        if begun.elapsed() > DRAIN_MAX {
-            return None;
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
+    timeout(DRAIN_MAX, database.until(is_done)).await.ok()?;
     Some(begun.elapsed())
 }
 
