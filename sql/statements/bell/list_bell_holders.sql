@@ -4,7 +4,7 @@
 -- rows:   what text: bell or leadership; pid integer; role text; application text; by pid
 -- locks:  none
 -- repeat: the same
-select distinct k.what, l.pid, a.usename::text as role, coalesce(a.application_name, '') as application
+select distinct k.what, l.pid, coalesce(a.usename::text, '') as role, coalesce(a.application_name, '') as application
 from (values ('bell', postrider.bell_key()), ('leadership', postrider.leader_key())) as k (what, key)
 join pg_catalog.pg_locks as l
     on l.locktype = 'advisory' and l.objsubid = 1 and l.granted

@@ -7,7 +7,8 @@
 -- repeat: the same
 select d.datname::text as database,
        d.datname = current_database() as is_this,
-       has_database_privilege('public', d.oid, 'connect') as is_open
+       -- Null for a database that is dropped meanwhile.
+       coalesce(has_database_privilege('public', d.oid, 'connect'), false) as is_open
 from pg_catalog.pg_database as d
 where d.datallowconn
   -- PostgreSQL records the grants of roles for all databases in one catalogue.

@@ -235,7 +235,7 @@ async fn a_dispatcher_needs_no_more_than_its_role_to_administer_endpoints() {
     ] {
         let output = CommandOutput::run(&login, args).await;
 
-        assert_eq!(output.code, Some(0), "{args:?}: {}", output.stderr);
+        assert_eq!(output.code, Some(0), "{args:?}: {}{}", output.stdout, output.stderr);
     }
 }
 
