@@ -112,13 +112,14 @@ show_logs() {
     done
 }
 
-# start_child STDOUT STDERR COMMAND...: in the background; its pid is in $child.
+# start_child STDOUT STDERR COMMAND...: in the background; its pid is in $child. Both may be the same file.
 start_child() {
     local stdout=$1 stderr=$2
     shift 2
-    touch "$stdout" "$stderr" # Whoever looks for a line in them may be faster than the child.
+    : >"$stdout" # Whoever looks for a line in them may be faster than the child.
+    : >"$stderr"
     set -m
-    "$@" <"${child_stdin:-/dev/null}" >"$stdout" 2>"$stderr" 9>&- &
+    "$@" <"${child_stdin:-/dev/null}" >>"$stdout" 2>>"$stderr" 9>&- &
     set +m
     child=$!
     children+=("$child")
