@@ -18,6 +18,7 @@ create table postrider.outbox (
     payload         json             not null,
     cancelled_at    timestamptz,
     payload_bytes   integer,
+    row_key         text             check (octet_length(row_key) <= 1024),
     -- Whole, and not only where a key is set: "on conflict (idempotency_key)" finds no partial index without its predicate, and
     -- libraries write none. An event without a key has an entry here, too (docs/design/schema.md, "What a producer may see").
     constraint outbox_idempotency_key unique (idempotency_key),
@@ -82,6 +83,13 @@ comment on column postrider.outbox.cancelled_at is 'When the event was cancelled
 comment on column postrider.outbox.payload_bytes is
     'Size of the payload as it is sent; null: less than 2000 bytes, or inserted before this column existed.';
 
+comment on column postrider.outbox.row_key is
+    'Private: the row of an attached table that the event tells of, as 7["42"]: the number of the attachment, and the primary key; null: '
+    'none.';
+
+-- Finds the newest event of a row of an attached table, and the events of an attachment. Other events have no entry here.
+create index outbox_by_row on postrider.outbox (row_key collate "C", id) where row_key is not null;
+
 -- The queue of unrouted events. Its columns never change, so that routing an event touches no index. A search starts at the
 -- watermark, so it skips events that are routed (ARCHITECTURE.md, "The watermark").
 create index outbox_by_transaction on postrider.outbox (created_xid, id);
@@ -117,6 +125,15 @@ create trigger stamp_transaction before insert on postrider.outbox
 alter table postrider.outbox enable always trigger stamp_transaction;
 comment on trigger stamp_transaction on postrider.outbox is
     'Gives an unrouted event that comes from elsewhere the transaction that inserts it here, so that it is found.';
+
+-- Most events tell of no row. For them the condition is all that this costs.
+create trigger note_row after update of status on postrider.outbox
+    for each row
+    when (new.row_key is not null and new.status operator(pg_catalog.<>) old.status)
+    execute function postrider.note_row();
+alter table postrider.outbox enable always trigger note_row;
+comment on trigger note_row on postrider.outbox is
+    'Notes that the row of an attached table may need another status: a dispatcher writes it later, in a transaction of its own.';
 
 -- Producers may insert these columns. The triggers run with the producers' rights.
 grant insert (topic, payload, key, headers, idempotency_key, destination, deliver_after)

@@ -33,6 +33,8 @@ const TABLES: &str = concat!(
     include_str!("../../../sql/schema/circuit.sql"),
     "\n",
     include_str!("../../../sql/schema/statistics.sql"),
+    "\n",
+    include_str!("../../../sql/schema/attachment.sql"),
 );
 
 /// Versioned migrations: applied once, in this order, and never edited once they are released.
@@ -68,6 +70,7 @@ const FOUNDATIONS: &[File] = objects! {
     function "stamp_transaction"
     function "endpoint_changed"
     function "forget_circuit"
+    function "note_row"
     function "server_identity"
 };
 

@@ -1,0 +1,72 @@
+-- Tables of the user's own that are attached: a trigger turns changes of their rows into events, and a dispatcher writes the status of
+-- the newest event back into the row.
+create table postrider.attachment (
+    attachment_no   integer     generated always as identity primary key,
+    relation        regclass    not null unique,
+    state           text        not null default 'active' check (state in (
+        'active',   -- changes become events
+        'paused')), -- changes are not heard; write-back goes on
+    topic           text        not null,
+    payload         text        not null,
+    key             text,
+    destination     text,
+    status_column   name,
+    status_map      jsonb       not null default '{}',
+    write_back      text        not null check (write_back in ('none', 'final', 'all', 'delete')),
+    on_ops          text[]      not null,
+    when_sql        text,
+    columns         name[],
+    on_error        text        not null default 'fail' check (on_error in ('fail', 'skip')),
+    key_columns     name[]      not null,
+    known_columns   jsonb       not null,
+    backfill_after  text,
+    backfill_state  text        check (backfill_state in ('running', 'done')),
+    backfill_rows   bigint      not null default 0,
+    last_error      text,
+    last_error_at   timestamptz,
+    attached_at     timestamptz not null default now(),
+    constraint status_is_written_somewhere check ((write_back in ('final', 'all')) <= (status_column is not null))
+);
+comment on table postrider.attachment is 'Attached tables. Private; read postrider.attached_table, and change it with postrider.attach_table.';
+comment on column postrider.attachment.attachment_no is 'Private short key. Every row_key of its events begins with it.';
+comment on column postrider.attachment.relation is 'The table. It may be renamed.';
+comment on column postrider.attachment.state is 'active, or paused: changes are not heard.';
+comment on column postrider.attachment.topic is 'Topic of the events; {column} and {op} stand for values.';
+comment on column postrider.attachment.payload is 'row, change, supabase, debezium, or a column''s name.';
+comment on column postrider.attachment.key is 'Column whose value is the key of the events; null: the primary key.';
+comment on column postrider.attachment.destination is 'Destination of the events; {column} stands for a value; null: whoever subscribes.';
+comment on column postrider.attachment.status_column is 'Column that gets the status of the row''s newest event; null: none.';
+comment on column postrider.attachment.status_map is 'Words for in_progress, complete and failed, where the column has others.';
+comment on column postrider.attachment.write_back is
+    'none; final: complete and failed; all: in_progress, too; delete: the row goes when its newest event is complete.';
+comment on column postrider.attachment.on_ops is 'What is heard: insert, update, delete, truncate.';
+comment on column postrider.attachment.when_sql is 'Condition on new and old, evaluated with the rights of the table''s owner; null: every row.';
+comment on column postrider.attachment.columns is 'Columns that payload shows and an update is noticed in; null: all that were there when it was attached.';
+comment on column postrider.attachment.on_error is 'fail: an event that cannot be written fails the statement; skip: it is counted.';
+comment on column postrider.attachment.key_columns is 'The primary key.';
+comment on column postrider.attachment.known_columns is 'The columns when the table was attached: an array of {name, type}.';
+comment on column postrider.attachment.backfill_after is 'The row that was sent last of those that were there before, as a row_key; null: none yet.';
+comment on column postrider.attachment.backfill_state is 'running or done; null: not asked for.';
+comment on column postrider.attachment.backfill_rows is 'Rows that the backfill has looked at.';
+comment on column postrider.attachment.last_error is 'What went wrong last.';
+comment on column postrider.attachment.last_error_at is 'When that was.';
+comment on column postrider.attachment.attached_at is 'When the table was attached.';
+-- The trigger asks whether it is paused, with the rights of the table's owner.
+grant select (attachment_no, state) on postrider.attachment to postrider_producer;
+grant select, update on postrider.attachment to postrider_dispatcher;
+
+create table postrider.row_due (
+    id      bigint      generated always as identity primary key,
+    row_key text        not null,
+    due_at  timestamptz not null default now(),
+    tries   integer     not null default 0
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
+        autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000, vacuum_truncate = off);
+comment on table postrider.row_due is
+    'Rows of attached tables whose status may have to be written. A row may stand here more than once. Private.';
+comment on column postrider.row_due.id is 'Private key.';
+comment on column postrider.row_due.row_key is 'The row, as outbox.row_key.';
+comment on column postrider.row_due.due_at is 'Not looked at before: somebody held the row, or the write failed.';
+comment on column postrider.row_due.tries is 'How often the write failed.';
+create index row_due_by_time on postrider.row_due (due_at, id);
+grant select, insert, update, delete on postrider.row_due to postrider_dispatcher;
