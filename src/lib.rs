@@ -97,8 +97,10 @@ pub mod operations {
     pub(crate) mod destination;
     pub mod endpoint_spec;
     pub(crate) mod event_spec;
+    pub(crate) mod find_table;
     pub(crate) mod replay;
     pub(crate) mod rotate_secret;
+    pub mod table_spec;
     pub(crate) mod test_endpoint;
 }
 
@@ -144,6 +146,7 @@ pub mod api {
     mod places;
     mod problem;
     mod server;
+    mod tables;
     mod time;
     mod wait;
 
@@ -173,6 +176,7 @@ pub mod cli {
     mod service;
     mod signals;
     mod status;
+    mod table;
 
     pub use command::{Failure, run};
     use command::{count, headers_json, open, parse_id};

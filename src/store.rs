@@ -28,6 +28,7 @@ mod sequences;
 mod statements;
 mod stats;
 mod status;
+mod tables;
 mod views;
 
 use std::collections::BTreeMap;
@@ -82,6 +83,9 @@ pub use sequences::LaggingSequence;
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use stats::{StatEndpoints, StatStep};
 pub use status::DeliveryFilter;
+pub use tables::{
+    AttachedTableRow, BackfillState, BrokenTable, CheckedTable, LateRows, RowsToSend, TableState, UnheardChanges,
+};
 pub use views::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
     DispatcherRow, EndpointCounts, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
@@ -189,6 +193,11 @@ impl Store {
     pub fn new(url: &DatabaseUrl, session: Session, connections_max: usize) -> Result<Self, BuildError> {
         let pool = pool::pool(url, session, connections_max)?;
         Ok(Self { pool, url: url.clone(), deadline: session.deadline(), vault: Vault::default() })
+    }
+
+    /// The same pool, where one statement may take as long as this.
+    fn within(&self, deadline: Duration) -> Self {
+        Self { deadline, ..self.clone() }
     }
 
     /// Closes all connections. A statement that is under way may finish.

@@ -32,6 +32,7 @@ pub(super) use crate::validation::Whole;
         (name = "endpoints", description = "Receivers of events"),
         (name = "events", description = "Rows of the outbox"),
         (name = "deliveries", description = "One event for one endpoint"),
+        (name = "tables", description = "Tables of your own that are attached"),
         (name = "status", description = "Backlog and dispatchers"),
     ),
     security((), ("bearer" = [])),

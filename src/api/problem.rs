@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::extract::legible;
 use crate::operations::destination::DestinationError;
+use crate::operations::find_table::TableError;
 use crate::operations::test_endpoint::TestError;
 use crate::store::{DatabaseRefusal, StoreError, is_read_only, one_line, refusal};
 use crate::validation::Problems;
@@ -190,6 +191,17 @@ impl From<DestinationError> for Problem {
                 problems.into()
             }
             DestinationError::Store(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<TableError> for Problem {
+    fn from(fault: TableError) -> Self {
+        let text = fault.to_string();
+        match fault {
+            TableError::Unknown { .. } | TableError::NotAttached(_) => Self::new(Code::NotFound, text),
+            TableError::Several { .. } => Self::new(Code::InvalidArgument, text),
+            TableError::Store(fault) => fault.into(),
         }
     }
 }

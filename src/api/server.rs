@@ -29,7 +29,7 @@ use super::connections::{self, Connections};
 use super::extract::{BODY_BYTES_MAX, Text, legible};
 use super::openapi::{self, Description};
 use super::problem::{Code, Problem};
-use super::{dashboard, deliveries, endpoints, events, wait};
+use super::{dashboard, deliveries, endpoints, events, tables, wait};
 use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::lease::Lease;
 use crate::rules::descriptors::Descriptors;
@@ -164,6 +164,10 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::get))
         .routes(routes!(deliveries::retry))
+        .routes(routes!(tables::list))
+        .routes(routes!(tables::attach, tables::get, tables::detach))
+        .routes(routes!(tables::pause))
+        .routes(routes!(tables::resume))
         .routes(routes!(status));
     openapi::complete(routes.get_openapi_mut());
     routes

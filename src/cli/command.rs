@@ -6,6 +6,7 @@ use clap::CommandFactory;
 
 use super::{
     adopt, config, delivery, dev, doctor, endpoint, event, output, publish, receive, replay, secret, status,
+    table,
 };
 use crate::config::Settings;
 use crate::config::args::{Cli, Command, Completions};
@@ -65,6 +66,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Command::Run(typed) => super::run::run(settings, url, *typed).await,
             Command::Migrate(typed) => super::run::migrate(settings, url, &typed).await,
             Command::Endpoint(typed) => endpoint::run(settings, url, typed).await,
+            Command::Table(typed) => table::run(settings, url, typed).await,
             Command::Secret(typed) => secret::run(settings, url, typed).await,
             Command::Publish(typed) => publish::run(settings, url, typed).await,
             Command::Event(typed) => event::run(settings, url, typed).await,

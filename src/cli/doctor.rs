@@ -8,6 +8,7 @@ mod notify;
 mod rights;
 mod sequences;
 mod server;
+mod tables;
 mod work;
 
 use serde::Serialize;
@@ -132,6 +133,7 @@ async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Finding>, Failu
     checks.push(work::dispatchers(&store).await);
     checks.push(work::backlog(&store).await);
     checks.push(work::reached_nobody(&store).await);
+    checks.extend(tables::check(&store).await);
     checks.extend(endpoints::check(config, &store).await);
     checks.push(endpoints::secrets(&store).await);
     checks.push(machine::descriptors(config, &store).await);

@@ -50,12 +50,19 @@ fn details(row: &EventRow) -> Vec<(&'static str, String)> {
         ("key", output::or_dash(row.key.as_ref())),
         ("idempotency key", output::or_dash(row.idempotency_key.as_ref())),
         ("destination", output::or_dash(row.destination.as_ref())),
+        ("row", output::or_dash(table_row(row).as_ref())),
         ("deliver after", output::time_or_dash(row.deliver_after.as_ref())),
         ("created", output::time(&row.created_at)),
         ("completed", output::time_or_dash(row.completed_at.as_ref())),
         ("cancelled", output::time_or_dash(row.cancelled_at.as_ref())),
         ("payload", row.payload.as_ref().map_or_else(too_large, |payload| payload.get().to_owned())),
     ]
+}
+
+/// The row of an attached table that the event tells of, as `public.device 42`.
+fn table_row(row: &EventRow) -> Option<String> {
+    let key = row.row.as_ref()?.join(", ");
+    Some(format!("{} {key}", row.table.as_deref().unwrap_or("a table that is not attached any more,")))
 }
 
 async fn cancel(

@@ -9,6 +9,7 @@ mod endpoint;
 mod receive;
 mod secret;
 mod sourced;
+mod table;
 mod variables;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use endpoint::{
 pub use receive::{Dev, Receive};
 pub use secret::{Encryption, SecretArgs, SecretSeal};
 pub use sourced::Sourced;
+pub use table::{TableArgs, TableAttach, TableDetach, TableList, TableName, TableResume};
 pub use variables::variables;
 
 /// Delivers rows of postrider.outbox as signed webhooks.
@@ -106,6 +108,9 @@ pub enum Command {
     /// Register, show, pause, test and delete endpoints
     #[command(subcommand, after_help = "Example: postrider endpoint list")]
     Endpoint(EndpointArgs),
+    /// Attach tables of your own: changes of their rows become events, and their status is written back
+    #[command(subcommand, after_help = "Example: postrider table list")]
+    Table(TableArgs),
     /// Make an encryption key for the secrets of endpoints; encrypt stored secrets with it
     #[command(subcommand, after_help = "Example: postrider secret new-key")]
     Secret(SecretArgs),

@@ -2,6 +2,7 @@
 //! up tallies, saves the watermark of routing, and deletes old finished events. Every statement is bounded and skips locked rows,
 //! so that all dispatchers may do this side by side.
 
+mod attached_tables;
 mod leftovers;
 mod passed_over;
 mod retention;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use self::attached_tables::AttachedTables;
 use self::passed_over::PassedOver;
 use self::retention::Deletions;
 use crate::dispatcher::DispatcherConfig;
@@ -42,6 +44,7 @@ pub(super) struct Maintenance {
     retention: Retention,
     deletions: Deletions,
     passed_over: PassedOver,
+    attached_tables: AttachedTables,
 }
 
 impl Maintenance {
@@ -51,7 +54,8 @@ impl Maintenance {
         let interval = (config.lease / 4).min(INTERVAL_MAX).max(config.idle_pause);
         let retention = config.retention;
         let (deletions, passed_over) = (Deletions::new(retention), PassedOver::default());
-        Self { context, interval, retention, deletions, passed_over }
+        let attached_tables = AttachedTables::default();
+        Self { context, interval, retention, deletions, passed_over, attached_tables }
     }
 
     /// Steps until stopped, the first time at once.
@@ -99,6 +103,7 @@ impl Maintenance {
         note(self.context.store.remove_dispatchers(None).await);
         note(self.save_watermark().await);
         note(self.passed_over.step(&self.context).await);
+        note(self.attached_tables.step(&self.context).await);
         let tidying = Tidying { context: &self.context, begun: Instant::now(), stop };
         note(tidying.give_up().await);
         note(tidying.compact_endpoint_changes().await);

@@ -196,14 +196,16 @@ pub enum DatabaseRefusal {
 
 /// Why the database refused the request of a caller. `None` if something else went wrong.
 pub fn refusal(fault: &(dyn Error + 'static)) -> Option<DatabaseRefusal> {
-    let code = database_error(fault)?.code();
-    match code.code() {
+    let db = database_error(fault)?;
+    match db.code().code() {
         "P0002" => Some(DatabaseRefusal::Unknown),
         // 40001: it is being deleted.
         "55000" | "40001" => Some(DatabaseRefusal::WrongState),
         "54000" => Some(DatabaseRefusal::TooMany),
         // 54001: JSON that is nested deeper than the server reads.
         "23514" | "54001" => Some(DatabaseRefusal::Invalid),
+        // A table that is none, or has no primary key, and a column that it does not have.
+        "42809" | "42P16" | "42703" if is_raised(db) => Some(DatabaseRefusal::Invalid),
         code if code.starts_with("22") => Some(DatabaseRefusal::Invalid),
         _ => None,
     }
@@ -244,6 +246,8 @@ fn remedy(db: &DbError) -> &'static str {
         SqlState::INSUFFICIENT_PRIVILEGE if said.contains("for database") => {
             "; to migrate, the role needs: grant create on database, and createrole for the three postrider roles"
         }
+        // A function of ours says itself what is needed.
+        SqlState::INSUFFICIENT_PRIVILEGE if is_raised(db) => "",
         SqlState::INSUFFICIENT_PRIVILEGE => {
             "; the role lacks a grant: grant postrider_dispatcher (to publish only: postrider_producer; to read only: \
              postrider_reader) to it; if it is a member, the schema's owner runs \"postrider migrate\", which puts lost grants back"

@@ -155,6 +155,20 @@ statements! {
         READ_LATENESS "read_lateness"
         AGGREGATE_STATS "aggregate_stats"
     }
+    "tables" {
+        ATTACH_TABLE "attach_table"
+        COUNT_ROWS_TO_SEND "count_rows_to_send"
+        DETACH_TABLE "detach_table"
+        LIST_ATTACHED_TABLES "list_attached_tables"
+        LIST_BROKEN_TABLES "list_broken_tables"
+        LIST_LATE_ROWS "list_late_rows"
+        LIST_SIMILAR_TABLES "list_similar_tables"
+        LIST_UNHEARD_CHANGES "list_unheard_changes"
+        MEASURE_ATTACHED_TABLES "measure_attached_tables"
+        PAUSE_TABLE "pause_table"
+        RESOLVE_TABLE "resolve_table"
+        RESUME_TABLE "resume_table"
+    }
 }
 
 /// Statements of the listening connection, which is not in the pool (see `listener.rs`).

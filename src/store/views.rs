@@ -253,6 +253,10 @@ pub struct EventRow {
     pub key: Option<String>,
     pub idempotency_key: Option<String>,
     pub destination: Option<String>,
+    /// The attached table that it tells of; null if none, or if it is not attached any more.
+    pub table: Option<String>,
+    /// The primary key of the row that it tells of, each column as text; null if it tells of none.
+    pub row: Option<Vec<String>>,
     #[schema(format = DateTime)]
     pub deliver_after: Option<String>,
     pub status: Status,

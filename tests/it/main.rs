@@ -144,6 +144,13 @@ mod security {
     mod signing_key;
 }
 
+/// Attached tables: what people touch.
+mod tables {
+    mod api;
+    mod command;
+    mod doctor;
+}
+
 /// Every command and setting, as people use them.
 mod cli {
     mod commands;

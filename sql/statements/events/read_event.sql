@@ -12,6 +12,9 @@ from (
            o.key,
            o.idempotency_key,
            o.destination,
+           (select a.relation::text from postrider.attachment as a
+            where a.attachment_no = split_part(o.row_key, '[', 1)::integer) as "table",
+           substr(o.row_key, strpos(o.row_key, '['))::json as "row",
            o.deliver_after,
            o.status,
            o.deliveries,

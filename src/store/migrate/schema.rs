@@ -117,6 +117,7 @@ const OBJECTS: &[File] = objects! {
     function "expect_move"
     function "lagging_sequences"
     function "mend_sequences"
+    function "count_rows_to_send"
     view "held_delivery"
     view "full_endpoint"
     view "overdue"

@@ -45,9 +45,10 @@ impl DatabaseReading {
         // Parts that may take long come last.
         let server = self.server().await;
         let tables = self.tables().await;
+        let attached = self.attached_tables().await;
         let backlog = self.backlog().await;
         let endpoints = self.endpoints().await;
-        let fault = [server, tables, backlog, endpoints].into_iter().find_map(Result::err);
+        let fault = [server, tables, attached, backlog, endpoints].into_iter().find_map(Result::err);
         fault.map(|fault| one_line(&fault))
     }
 
@@ -103,6 +104,16 @@ impl DatabaseReading {
             "Part of all updates since the server's statistics were reset that touched no index (HOT); none before the first.",
             |table| table.hot_update_ratio,
         )
+    }
+
+    async fn attached_tables(&mut self) -> Done {
+        let counts = self.store.measure_attached_tables().await?;
+        Ok(self.gauges.set_each(
+            "postrider_attached_tables",
+            "Attached tables by their state: active, paused or broken.",
+            "state",
+            counts.map(|(state, count)| (state.as_str(), count)),
+        )?)
     }
 
     async fn backlog(&mut self) -> Done {

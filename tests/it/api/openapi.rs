@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{Api, Database, Dispatcher, variable};
 
 /// The routes of the contract.
-const CONTRACT: [(&str, &str); 15] = [
+const CONTRACT: [(&str, &str); 21] = [
     ("put", "/v1/endpoints/{id}"),
     ("get", "/v1/endpoints/{id}"),
     ("delete", "/v1/endpoints/{id}"),
@@ -22,6 +22,12 @@ const CONTRACT: [(&str, &str); 15] = [
     ("get", "/v1/deliveries"),
     ("get", "/v1/deliveries/{id}"),
     ("post", "/v1/deliveries/{id}/retry"),
+    ("put", "/v1/tables/{name}"),
+    ("get", "/v1/tables/{name}"),
+    ("delete", "/v1/tables/{name}"),
+    ("get", "/v1/tables"),
+    ("post", "/v1/tables/{name}/pause"),
+    ("post", "/v1/tables/{name}/resume"),
     ("get", "/v1/status"),
 ];
 

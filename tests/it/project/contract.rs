@@ -71,7 +71,7 @@ const FUNCTIONS: [(&str, &str); 14] = [
 ];
 
 /// Every command of the contract with the flags that it names.
-const COMMANDS: [(&str, &str); 24] = [
+const COMMANDS: [(&str, &str); 30] = [
     (
         "run",
         "--database-url --listen-database-url --api-listen --allow-http --allow-cidr --max-in-flight --poll-interval \
@@ -95,6 +95,15 @@ const COMMANDS: [(&str, &str); 24] = [
     ("endpoint delete", "--json"),
     ("endpoint rotate-secret", "--json"),
     ("endpoint test", "--json"),
+    (
+        "table attach",
+        "--topic --payload --key --destination --status --status-map --write-back --on --when --columns --backfill --dry-run --json",
+    ),
+    ("table list", "--json"),
+    ("table show", "--json"),
+    ("table pause", "--json"),
+    ("table resume", "--json"),
+    ("table detach", "--yes --json"),
     ("publish", "--json"),
     ("status", "--watch --json"),
     ("delivery list", "--json"),

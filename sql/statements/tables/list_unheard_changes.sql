@@ -1,0 +1,24 @@
+-- does:   lists what keeps the triggers of attached tables from firing, or the status from being written, by PostgreSQL's catalogs:
+--         a subscription that writes into the table, a setting session_replication_role, policies that hold for the current role
+-- params: none
+-- rows:   relation text (null: every table), reason text (subscription | replica_role | row_security), role text (of the setting, or null
+--         for every role); by relation and reason
+-- locks:  none
+-- repeat: the same
+select a.relation::text as relation, 'subscription' as reason, null::text as role
+from postrider.attachment as a
+where exists (select from pg_catalog.pg_subscription_rel as s
+              where s.srrelid in (select a.relation union all select p.relid from pg_partition_tree(a.relation) as p))
+union all
+select null, 'replica_role', r.rolname::text
+from pg_catalog.pg_db_role_setting as s
+left join pg_catalog.pg_roles as r on r.oid = s.setrole
+where s.setdatabase in (0, (select d.oid from pg_catalog.pg_database as d where d.datname = current_database()))
+  and exists (select from unnest(s.setconfig) as c (setting) where c.setting = 'session_replication_role=replica')
+  and exists (select from postrider.attachment)
+union all
+select a.relation::text, 'row_security', null
+from postrider.attachment as a
+join pg_catalog.pg_class as c on c.oid = a.relation
+where a.write_back <> 'none' and row_security_active(c.oid)
+order by 1, 2, 3

@@ -1,0 +1,116 @@
+//! `postrider table attach`.
+
+use serde_json::{Map, Value};
+
+use super::super::{Failure, count, open, output, question};
+use super::{backfill, read, refused};
+use crate::config::Settings;
+use crate::config::args;
+use crate::operations::find_table::find_table;
+use crate::operations::table_spec::TableSpec;
+use crate::store::{AttachedTableRow, CheckedTable, RowsToSend, Store};
+use crate::validation::Problems;
+
+/// Rows that are looked at before somebody is asked: a tenth of a second.
+const ROWS_COUNTED_MAX: i64 = 100_000;
+
+/// Attaches the table, asks about the rows that are there, and shows how far they are.
+pub(super) async fn run(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: args::TableAttach,
+) -> Result<(), Failure> {
+    let args::TableAttach { relation, spec, status_map, no_backfill, dry_run, json } = typed;
+    let status_map = status_map.and_then(|text| read_map(&text, &mut settings.problems));
+    let table = TableSpec { status_map, ..spec }.check(&mut settings.problems);
+    // Faults of the arguments and of the database's URL are reported together.
+    let (store, _) = open(settings, url)?;
+    let Some(table) = table else { return Ok(()) };
+    let relation = find_table(&store, &relation).await?;
+    if dry_run {
+        return print_statements(&store, &relation, &table, json).await;
+    }
+    let is_asked = !table.has_backfill() && !no_backfill && !json && question::can_be_asked();
+    let table = if is_asked { ask(&store, &relation, table).await? } else { table };
+    store.attach_table(&relation, &table).await.map_err(|fault| refused(&fault))?;
+    let row = read(&store, &relation).await?;
+    if json {
+        return Ok(output::json(&row)?);
+    }
+    print(&row)?;
+    if table.has_backfill() { backfill::follow(&store, &relation).await } else { Ok(()) }
+}
+
+fn print(row: &AttachedTableRow) -> std::io::Result<()> {
+    let AttachedTableRow { relation, topic, on, .. } = row;
+    output::line(&format!("{relation} is attached: {} of a row becomes an event {topic}", on.join(", ")))?;
+    match &row.last_error {
+        Some(fault) => output::line(&format!("but: {fault}")),
+        None => Ok(()),
+    }
+}
+
+async fn print_statements(
+    store: &Store,
+    relation: &str,
+    table: &CheckedTable,
+    json: bool,
+) -> Result<(), Failure> {
+    let statements = store.describe_attachment(relation, table).await.map_err(|fault| refused(&fault))?;
+    if json {
+        return Ok(output::json(&serde_json::json!({ "relation": relation, "statements": statements }))?);
+    }
+    Ok(output::line(&statements)?)
+}
+
+/// Asks whether rows are sent that are there, if some would be.
+async fn ask(store: &Store, relation: &str, table: CheckedTable) -> Result<CheckedTable, Failure> {
+    let rows = store.count_rows_to_send(relation, table.when(), ROWS_COUNTED_MAX).await;
+    let rows = rows.map_err(|fault| refused(&fault))?;
+    let Some(question) = ask_about(relation, rows) else { return Ok(table) };
+    let backfill = question::is_confirmed(&question)?;
+    Ok(table.with_backfill(backfill))
+}
+
+/// The question. `None` if no row would be sent.
+fn ask_about(relation: &str, rows: RowsToSend) -> Option<String> {
+    let RowsToSend { found, looked_at } = rows;
+    let is_all = looked_at < ROWS_COUNTED_MAX;
+    let what = match (found, is_all) {
+        (0, true) => return None,
+        (_, true) => format!("{relation} has {} the condition", count(found, "row that meets", "rows that meet")),
+        (_, false) => format!("{found} of the first {looked_at} rows of {relation} meet the condition"),
+    };
+    Some(format!("{what}. Send the rows that are there, too?"))
+}
+
+/// Words for statuses, a JSON object.
+fn read_map(text: &str, problems: &mut Problems) -> Option<Map<String, Value>> {
+    match serde_json::from_str(text) {
+        Ok(map) => Some(map),
+        Err(_) => {
+            problems.add("status_map", "needs a JSON object, as {\"complete\": \"done\"}", Some(text));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_asked_only_if_a_row_would_be_sent() {
+        for (found, looked_at, asked) in [
+            (0, 50, None),
+            (1, 50, Some("a.b has 1 row that meets the condition. Send the rows that are there, too?")),
+            (
+                0,
+                ROWS_COUNTED_MAX,
+                Some("0 of the first 100000 rows of a.b meet the condition. Send the rows that are there, too?"),
+            ),
+        ] {
+            assert_eq!(ask_about("a.b", RowsToSend { found, looked_at }).as_deref(), asked);
+        }
+    }
+}
