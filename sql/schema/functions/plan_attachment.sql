@@ -96,7 +96,7 @@ begin
               union all select plan.key, 'key'
               union all select plan.status_column, 'status'
               union all select jsonb_array_elements_text(given -> 'columns'), 'columns') as n (name, setting)
-        where n.name is not null and not (n.setting = 'topic' and n.name = 'op')
+        where n.name is not null and not (n.setting in ('topic', 'destination') and n.name = 'op')
     loop
         perform postrider.check_column(plan.relation, wrong, name);
     end loop;

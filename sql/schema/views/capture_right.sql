@@ -8,9 +8,16 @@ from (values
     ('table postrider.outbox', 'insert', 'headers'),
     ('table postrider.outbox', 'insert', 'destination'),
     ('table postrider.outbox', 'insert', 'row_key'),
-    -- Whether it is paused.
+    -- Whether it is paused, and what the table is called.
     ('table postrider.attachment', 'select', 'attachment_no'),
     ('table postrider.attachment', 'select', 'state'),
+    ('table postrider.attachment', 'select', 'relation'),
+    ('table postrider.row_skipped', 'insert', 'attachment_no'),
+    ('table postrider.row_skipped', 'insert', 'row_count'),
+    ('table postrider.row_skipped', 'insert', 'reason'),
+    ('function postrider.is_as_attached(integer)', 'execute', null),
+    ('function postrider.capture_now(integer,text)', 'execute', null),
+    ('function postrider.refuse_event(integer,text,text)', 'execute', null),
     -- Checks and triggers of the outbox call these with the rights of the role that inserts.
     ('function postrider.are_headers_valid(jsonb)', 'execute', null),
     ('function postrider.bell_key()', 'execute', null),
