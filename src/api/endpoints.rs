@@ -187,9 +187,9 @@ async fn page(api: &Api, cursor: Option<&str>, limit: i64) -> Result<EndpointPag
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PauseBody {
-    /// Why; shown with the endpoint.
+    /// Why; shown with what is paused.
     #[schema(max_length = 500)]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// Pauses an endpoint: no more attempts; deliveries wait, none is lost.

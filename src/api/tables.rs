@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::endpoints::PauseBody;
 use super::extract::{Body, Id, JsonResponse, OptionalBody, Text};
 use super::problem::{Code, Problem};
-use crate::operations::find_table::{find_attached_table, find_table};
+use crate::operations::endpoint_spec::check_reason;
+use crate::operations::find_table::{TableError, find_attached_table, find_table};
+use crate::operations::put_table::{PutTable, put_table};
 use crate::operations::table_spec::TableSpec;
-use crate::store::{AttachedTableRow, StoreError, is_lock_timeout, one_line};
+use crate::store::{AttachedTableRow, PutResult, is_lock_timeout, one_line};
 use crate::validation::Problems;
 
 /// Attaches a table, or changes its settings.
@@ -26,23 +29,22 @@ use crate::validation::Problems;
     put, path = "/v1/tables/{name}", operation_id = "attachTable", tag = "tables", params(TablePath),
     request_body = TableSpec,
     responses(
-        (status = 200, description = "It was attached: it has these settings now", body = AttachedTableRow),
-        (status = 201, description = "Attached", body = AttachedTableRow),
+        (status = 200, description = "It was attached: changed, or unchanged", body = PutTable),
+        (status = 201, description = "Attached", body = PutTable),
     )
 )]
 pub(super) async fn attach(
     State(api): State<Arc<Api>>,
     Id(name): Id<String>,
     Body(spec): Body<TableSpec>,
-) -> Result<JsonResponse<AttachedTableRow>, Problem> {
+) -> Result<JsonResponse<PutTable>, Problem> {
     let mut problems = Problems::default();
     let table = spec.check(&mut problems);
     let table = problems.unless_any(table)?;
     let relation = find_table(&api.store, &name).await?;
-    let was_attached = api.store.read_attached_table(&relation).await?.is_some();
-    api.store.attach_table(&relation, &table).await.map_err(held)?;
-    let status = if was_attached { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(JsonResponse(status, find_attached_table(&api.store, &relation).await?))
+    let put = put_table(&api.store, &relation, &table).await.map_err(held)?;
+    let status = if put.result == PutResult::Created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(JsonResponse(status, put))
 }
 
 /// One attached table with its settings.
@@ -65,7 +67,7 @@ pub(super) async fn detach(
     Id(name): Id<String>,
 ) -> Result<JsonResponse<AttachedTableRow>, Problem> {
     let row = find_attached_table(&api.store, &name).await?;
-    api.store.detach_table(&row.relation).await.map_err(held)?;
+    api.store.detach_table(&row.relation).await.map_err(|fault| held(fault.into()))?;
     Ok(JsonResponse(StatusCode::OK, row))
 }
 
@@ -89,14 +91,19 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
 /// Pauses a table: changes are not heard until it is resumed. Events that exist are delivered.
 #[utoipa::path(
     post, path = "/v1/tables/{name}/pause", operation_id = "pauseTable", tag = "tables", params(TablePath),
+    request_body = Option<PauseBody>,
     responses((status = 200, description = "Paused", body = AttachedTableRow))
 )]
 pub(super) async fn pause(
     State(api): State<Arc<Api>>,
     Id(name): Id<String>,
+    OptionalBody(body): OptionalBody<PauseBody>,
 ) -> Result<JsonResponse<AttachedTableRow>, Problem> {
+    let mut problems = Problems::default();
+    check_reason(body.reason.as_deref(), &mut problems);
+    problems.unless_any(Some(()))?;
     let row = find_attached_table(&api.store, &name).await?;
-    api.store.pause_table(&row.relation).await?;
+    api.store.pause_table(&row.relation, body.reason.as_deref()).await?;
     Ok(JsonResponse(StatusCode::OK, find_attached_table(&api.store, &row.relation).await?))
 }
 
@@ -121,13 +128,17 @@ pub(super) async fn resume(
     OptionalBody(body): OptionalBody<ResumeBody>,
 ) -> Result<JsonResponse<AttachedTableRow>, Problem> {
     let row = find_attached_table(&api.store, &name).await?;
-    api.store.resume_table(&row.relation, body.backfill).await?;
+    let resumed = api.store.resume_table(&row.relation, body.backfill).await;
+    resumed.map_err(|fault| held(fault.into()))?;
     Ok(JsonResponse(StatusCode::OK, find_attached_table(&api.store, &row.relation).await?))
 }
 
 /// A table that others hold is free again soon; the refusal names them.
-fn held(fault: StoreError) -> Problem {
-    if is_lock_timeout(&fault) { Problem::new(Code::Unavailable, one_line(&fault)) } else { fault.into() }
+fn held(fault: TableError) -> Problem {
+    match &fault {
+        TableError::Store(held) if is_lock_timeout(held) => Problem::new(Code::Unavailable, one_line(held)),
+        _ => fault.into(),
+    }
 }
 
 /// A table's name.

@@ -8,6 +8,7 @@ use super::ago::Now;
 use super::{Failure, open, output};
 use crate::config::Settings;
 use crate::config::args;
+use crate::operations::endpoint_spec::check_reason;
 use crate::operations::find_table::{TableError, find_attached_table};
 use crate::store::{AttachedTableRow, DatabaseRefusal, Store, StoreError, one_line, refusal};
 
@@ -48,12 +49,18 @@ pub(super) async fn run(
     }
 }
 
-async fn pause(settings: Settings, url: Option<String>, typed: &args::TableName) -> Result<(), Failure> {
+async fn pause(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: &args::TablePause,
+) -> Result<(), Failure> {
+    check_reason(typed.reason.as_deref(), &mut settings.problems);
     let (store, _) = open(settings, url)?;
-    let relation = find_attached_table(&store, &typed.relation).await?.relation;
-    store.pause_table(&relation).await.map_err(|fault| refused(&fault))?;
+    let args::TablePause { table, reason } = typed;
+    let relation = find_attached_table(&store, &table.relation).await?.relation;
+    store.pause_table(&relation, reason.as_deref()).await.map_err(|fault| refused(&fault))?;
     let says = format!("{relation} is paused: changes are not heard until it is resumed");
-    changed(&store, &relation, typed.json, &says).await
+    changed(&store, &relation, table.json, &says).await
 }
 
 async fn resume(settings: Settings, url: Option<String>, typed: &args::TableResume) -> Result<(), Failure> {
@@ -122,6 +129,7 @@ fn details(row: &AttachedTableRow, now: &Now) -> Vec<(&'static str, String)> {
     vec![
         ("table", row.relation.clone()),
         ("state", row.state.as_str().to_owned()),
+        ("reason", text(&row.reason)),
         ("error", text(&row.last_error)),
         ("topic", row.topic.clone()),
         ("payload", row.payload.clone()),

@@ -27,7 +27,7 @@ pub use endpoint::{
 pub use receive::{Dev, Receive};
 pub use secret::{Encryption, SecretArgs, SecretSeal};
 pub use sourced::Sourced;
-pub use table::{TableArgs, TableAttach, TableDetach, TableList, TableName, TableResume};
+pub use table::{TableArgs, TableAttach, TableDetach, TableList, TableName, TablePause, TableResume};
 pub use variables::variables;
 
 /// Delivers rows of postrider.outbox as signed webhooks.

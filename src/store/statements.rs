@@ -158,7 +158,9 @@ statements! {
     "tables" {
         ATTACH_TABLE "attach_table"
         COUNT_ROWS_TO_SEND "count_rows_to_send"
+        DESCRIBE_ATTACHMENT "describe_attachment"
         DETACH_TABLE "detach_table"
+        FORGET_DROPPED_TABLES "forget_dropped_tables"
         LIST_ATTACHED_TABLES "list_attached_tables"
         LIST_BROKEN_TABLES "list_broken_tables"
         LIST_LATE_ROWS "list_late_rows"

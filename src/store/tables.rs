@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::statements::{
-    ATTACH_TABLE, COUNT_ROWS_TO_SEND, DETACH_TABLE, LIST_ATTACHED_TABLES, LIST_BROKEN_TABLES, LIST_LATE_ROWS,
+    ATTACH_TABLE, COUNT_ROWS_TO_SEND, DESCRIBE_ATTACHMENT, DETACH_TABLE, LIST_ATTACHED_TABLES, LIST_BROKEN_TABLES, LIST_LATE_ROWS,
     LIST_SIMILAR_TABLES, LIST_UNHEARD_CHANGES, MEASURE_ATTACHED_TABLES, PAUSE_TABLE, RESOLVE_TABLE,
     RESUME_TABLE,
 };
-use super::{Store, StoreError};
+use super::{PutResult, Store, StoreError};
 
 /// Locks of a table are tried for a minute, and an answer takes a moment more.
 const LOCKS_DEADLINE: Duration = Duration::from_secs(90);
@@ -34,6 +34,10 @@ impl CheckedTable {
     pub fn with_backfill(mut self, backfill: bool) -> Self {
         self.settings.insert("backfill".to_owned(), backfill.into());
         self
+    }
+
+    fn document(&self) -> String {
+        Value::Object(self.settings.clone()).to_string()
     }
 
     /// Whether the rows that are there are sent, too.
@@ -97,6 +101,11 @@ pub struct AttachedTableRow {
     pub relation: String,
     /// Whether changes are heard.
     pub state: TableState,
+    /// Why it is paused.
+    pub reason: Option<String>,
+    /// Since when it is paused; null: it is not.
+    #[schema(format = DateTime)]
+    pub paused_at: Option<String>,
     /// Topic of the events; `{column}` and `{op}` stand for values.
     pub topic: String,
     /// The shape of the payload, or the column that is sent.
@@ -135,6 +144,19 @@ pub struct AttachedTableRow {
     pub backfill_rows: i64,
     /// Rows of the table, by PostgreSQL's estimate; null before the first analyze.
     pub rows_estimate: Option<i64>,
+}
+
+/// The answer to an attaching.
+#[derive(Clone, Debug)]
+pub struct WrittenTable {
+    /// What was done.
+    pub result: PutResult,
+    /// A line for each setting that was changed, as `topic: a -> b`.
+    pub changes: Vec<String>,
+    /// What the dispatchers' role was granted for the write-back, as `update (status) on table public.a`.
+    pub granted: Vec<String>,
+    /// What the caller could not grant. The status is not written before somebody else does.
+    pub missing: Vec<String>,
 }
 
 /// Rows that a backfill would send.
@@ -205,11 +227,35 @@ impl Store {
     /// `sql/statements/tables/attach_table.sql`. Takes up to a minute where others hold the table.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] with SQLSTATE 22023 or 42809 when it cannot be attached so, 42501 without the rights, 55000 when it is
-    /// attached already.
-    pub async fn attach_table(&self, relation: &str, table: &CheckedTable) -> Result<(), StoreError> {
-        let settings = Value::Object(table.settings.clone()).to_string();
-        self.within(LOCKS_DEADLINE).execute(&ATTACH_TABLE, &[&relation, &settings]).await
+    /// [`StoreError::Failed`] with SQLSTATE 22023, 42703, 42809 or 42P16 when it cannot be attached so, 42501 without the rights, 55P03
+    /// when others hold it.
+    pub async fn attach_table(
+        &self,
+        relation: &str,
+        table: &CheckedTable,
+    ) -> Result<WrittenTable, StoreError> {
+        let row = self
+            .within(LOCKS_DEADLINE)
+            .query_one(&ATTACH_TABLE, &[&relation, &table.document()])
+            .await?;
+        Ok(WrittenTable {
+            result: row.word("result")?,
+            changes: row.get("changes")?,
+            granted: row.get("granted")?,
+            missing: row.get("missing")?,
+        })
+    }
+
+    /// `sql/statements/tables/describe_attachment.sql`.
+    ///
+    /// # Errors
+    /// As [`Store::attach_table`], without 55P03.
+    pub async fn describe_attachment(
+        &self,
+        relation: &str,
+        table: &CheckedTable,
+    ) -> Result<String, StoreError> {
+        self.query_one(&DESCRIBE_ATTACHMENT, &[&relation, &table.document()]).await?.get("statements")
     }
 
     /// `sql/statements/tables/detach_table.sql`. Takes up to a minute where others hold the table.
@@ -224,16 +270,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Failed`] with SQLSTATE P0002 if it is not attached.
-    pub async fn pause_table(&self, relation: &str) -> Result<(), StoreError> {
-        self.execute(&PAUSE_TABLE, &[&relation]).await
+    pub async fn pause_table(&self, relation: &str, reason: Option<&str>) -> Result<(), StoreError> {
+        self.execute(&PAUSE_TABLE, &[&relation, &reason]).await
     }
 
     /// `sql/statements/tables/resume_table.sql`.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] with SQLSTATE P0002 if it is not attached.
+    /// [`StoreError::Failed`] with SQLSTATE P0002 if it is not attached, 55P03 when a backfill is asked for and others hold it.
     pub async fn resume_table(&self, relation: &str, backfill: bool) -> Result<(), StoreError> {
-        self.execute(&RESUME_TABLE, &[&relation, &backfill]).await
+        self.within(LOCKS_DEADLINE).execute(&RESUME_TABLE, &[&relation, &backfill]).await
     }
 
     /// `sql/statements/tables/count_rows_to_send.sql`.

@@ -1,22 +1,9 @@
--- does:   attaches a table (postrider.attach_table)
--- params: $1 relation text, as resolve_table returns it; $2 settings text (a JSON object): the other arguments by name; null, or left
---         out: the default
--- rows:   one: tables bigint, always 1
+-- does:   attaches a table, or changes how it is attached (postrider.write_attachment)
+-- params: $1 relation text, as resolve_table returns it; $2 settings text (a JSON object): the arguments of postrider.attach_table by
+--         name; null, or left out: the default
+-- rows:   one: result (created | changed | unchanged), changes text[] (a line for each setting), granted text[] and missing text[] (what
+--         postrider_dispatcher was granted now, and what it lacks, as grant takes it)
 -- locks:  the table, for a moment: no writer of it waits for more than a second; if others hold it, it is tried for a minute
--- repeat: 55000: it is attached already
-select count(*) as tables
-from (select $2::text::jsonb as s) as given
-cross join lateral postrider.attach_table(
-    relation => $1::text::regclass,
-    topic => given.s ->> 'topic',
-    payload => given.s ->> 'payload',
-    key => given.s ->> 'key',
-    destination => given.s ->> 'destination',
-    status => given.s ->> 'status',
-    status_map => nullif(given.s -> 'status_map', 'null'),
-    write_back => given.s ->> 'write_back',
-    on_ops => (select array_agg(o.word) from jsonb_array_elements_text(nullif(given.s -> 'on_ops', 'null')) as o (word)),
-    when_sql => given.s ->> 'when_sql',
-    columns => (select array_agg(c.name) from jsonb_array_elements_text(nullif(given.s -> 'columns', 'null')) as c (name)),
-    on_error => given.s ->> 'on_error',
-    backfill => (given.s ->> 'backfill')::boolean) as attached
+-- repeat: unchanged
+select w.result, w.changes, coalesce(w.granted, '{}') as granted, coalesce(w.missing, '{}') as missing
+from postrider.write_attachment($1::text::regclass, $2::text::jsonb) as w

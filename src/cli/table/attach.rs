@@ -3,12 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::super::{Failure, count, open, output, question};
-use super::{backfill, read, refused};
+use super::{backfill, refused};
 use crate::config::Settings;
 use crate::config::args;
 use crate::operations::find_table::find_table;
+use crate::operations::put_table::{PutTable, put_table};
 use crate::operations::table_spec::TableSpec;
-use crate::store::{AttachedTableRow, CheckedTable, RowsToSend, Store};
+use crate::store::{AttachedTableRow, CheckedTable, PutResult, RowsToSend, Store};
 use crate::validation::Problems;
 
 /// Rows that are looked at before somebody is asked: a tenth of a second.
@@ -32,20 +33,31 @@ pub(super) async fn run(
     }
     let is_asked = !table.has_backfill() && !no_backfill && !json && question::can_be_asked();
     let table = if is_asked { ask(&store, &relation, table).await? } else { table };
-    store.attach_table(&relation, &table).await.map_err(|fault| refused(&fault))?;
-    let row = read(&store, &relation).await?;
+    let put = put_table(&store, &relation, &table).await?;
     if json {
-        return Ok(output::json(&row)?);
+        return Ok(output::json(&put)?);
     }
-    print(&row)?;
+    print(&put)?;
     if table.has_backfill() { backfill::follow(&store, &relation).await } else { Ok(()) }
 }
 
-fn print(row: &AttachedTableRow) -> std::io::Result<()> {
-    let AttachedTableRow { relation, topic, on, .. } = row;
-    output::line(&format!("{relation} is attached: {} of a row becomes an event {topic}", on.join(", ")))?;
-    match &row.last_error {
-        Some(fault) => output::line(&format!("but: {fault}")),
+fn print(put: &PutTable) -> std::io::Result<()> {
+    let AttachedTableRow { relation, topic, on, .. } = &put.table;
+    match put.result {
+        PutResult::Created => {
+            let on = on.join(", ");
+            output::line(&format!("{relation} is attached: {on} of a row becomes an event {topic}"))?;
+        }
+        PutResult::Changed | PutResult::Unchanged => output::line(&format!("{relation} {}", put.result))?,
+    }
+    for change in &put.changes {
+        output::line(change)?;
+    }
+    for granted in &put.granted {
+        output::line(&format!("granted to postrider_dispatcher: {granted}"))?;
+    }
+    match &put.table.last_error {
+        Some(fault) => output::line(&format!("still needed: {fault}")),
         None => Ok(()),
     }
 }
@@ -60,7 +72,7 @@ async fn print_statements(
     if json {
         return Ok(output::json(&serde_json::json!({ "relation": relation, "statements": statements }))?);
     }
-    Ok(output::line(&statements)?)
+    Ok(output::line(statements.trim_end())?)
 }
 
 /// Asks whether rows are sent that are there, if some would be.

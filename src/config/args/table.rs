@@ -24,7 +24,7 @@ pub enum TableArgs {
     Show(TableName),
     /// Hear no changes of a table until it is resumed; events that exist are delivered
     #[command(after_help = "Example: postrider table pause configuration_update")]
-    Pause(TableName),
+    Pause(TablePause),
     /// Hear the changes of a paused table again; changes of the meantime are not sent
     #[command(after_help = "Example: postrider table resume configuration_update --backfill")]
     Resume(TableResume),
@@ -73,6 +73,17 @@ pub struct TableName {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `postrider table pause`
+#[derive(Args, Debug)]
+pub struct TablePause {
+    /// The table.
+    #[command(flatten)]
+    pub table: TableName,
+    /// Shown in `postrider.attached_table`
+    #[arg(long)]
+    pub reason: Option<String>,
 }
 
 /// `postrider table resume`

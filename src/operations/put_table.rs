@@ -1,0 +1,38 @@
+//! Attaches a table, and tells what was done and how the table is now.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::find_table::TableError;
+use crate::store::{AttachedTableRow, CheckedTable, PutResult, Store};
+
+/// A table after it was attached.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PutTable {
+    /// The table as it is now.
+    #[serde(flatten)]
+    pub table: AttachedTableRow,
+    /// The result of the request.
+    pub result: PutResult,
+    /// A line for each setting that was changed.
+    #[schema(example = json!(["topic: order.changed -> order.{op}"]))]
+    pub changes: Vec<String>,
+    /// What the dispatchers' role was granted, so that it can write the status.
+    #[schema(example = json!(["update (status) on table public.configuration_update"]))]
+    pub granted: Vec<String>,
+}
+
+/// Attaches a table, or changes how it is attached. `relation` is a name as `find_table` returns it.
+///
+/// # Errors
+/// [`TableError`].
+pub(crate) async fn put_table(
+    store: &Store,
+    relation: &str,
+    table: &CheckedTable,
+) -> Result<PutTable, TableError> {
+    let written = store.attach_table(relation, table).await?;
+    let row = store.read_attached_table(relation).await?;
+    let row = row.ok_or_else(|| TableError::NotAttached(relation.to_owned()))?;
+    Ok(PutTable { table: row, result: written.result, changes: written.changes, granted: written.granted })
+}
