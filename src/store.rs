@@ -86,8 +86,8 @@ pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use stats::{StatEndpoints, StatStep};
 pub use status::DeliveryFilter;
 pub use tables::{
-    AttachedTableRow, BackfillState, BrokenTable, CheckedTable, LateRows, RowsToSend, TableState, UnheardChanges,
-    WrittenTable,
+    AttachedTableRow, BackfillState, BrokenTable, CheckedTable, LateRows, RowsToSend, TableState,
+    UnheardChanges, WrittenTable,
 };
 pub use views::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,

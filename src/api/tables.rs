@@ -135,10 +135,12 @@ pub(super) async fn resume(
 
 /// A table that others hold is free again soon; the refusal names them.
 fn held(fault: TableError) -> Problem {
-    match &fault {
-        TableError::Store(held) if is_lock_timeout(held) => Problem::new(Code::Unavailable, one_line(held)),
-        _ => fault.into(),
+    if let TableError::Store(held) = &fault
+        && is_lock_timeout(held)
+    {
+        return Problem::new(Code::Unavailable, one_line(held));
     }
+    fault.into()
 }
 
 /// A table's name.

@@ -49,11 +49,7 @@ pub(super) async fn run(
     }
 }
 
-async fn pause(
-    mut settings: Settings,
-    url: Option<String>,
-    typed: &args::TablePause,
-) -> Result<(), Failure> {
+async fn pause(mut settings: Settings, url: Option<String>, typed: &args::TablePause) -> Result<(), Failure> {
     check_reason(typed.reason.as_deref(), &mut settings.problems);
     let (store, _) = open(settings, url)?;
     let args::TablePause { table, reason } = typed;
@@ -144,7 +140,11 @@ fn details(row: &AttachedTableRow, now: &Now) -> Vec<(&'static str, String)> {
         ("write back", row.write_back.clone()),
         ("events", row.events.to_string()),
         ("open events", row.lag_events.to_string()),
-        ("backfill", row.backfill_state.map_or_else(|| "-".to_owned(), |state| backfill::progress(row, state))),
+        ("skipped events", row.skipped.to_string()),
+        (
+            "backfill",
+            row.backfill_state.map_or_else(|| "-".to_owned(), |state| backfill::progress(row, state)),
+        ),
         ("attached", attached),
     ]
 }

@@ -249,7 +249,15 @@ mod tests {
 
         let named: Vec<&str> = problems.iter().map(|problem| problem.name.as_str()).collect();
         let expected = [
-            "topic", "destination", "write_back", "on_error", "on", "columns", "when", "status_map", "status_map",
+            "topic",
+            "destination",
+            "write_back",
+            "on_error",
+            "on",
+            "columns",
+            "when",
+            "status_map",
+            "status_map",
             "status",
         ];
         assert_eq!(named, expected);

@@ -225,7 +225,10 @@ fn from_server(db: &DbError) -> String {
     // Ours alone. The server's own quotes what was wrong: a word of the payload, a secret, or the whole row.
     let detail = db.detail().filter(|detail| is_raised(db) && detail.starts_with("Allowed "));
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
-    let hint = db.hint().filter(|_| ["54000", "55000", "PR001", "55P03", "42P16", "42501"].contains(&db.code().code()) && is_raised(db));
+    let code = db.code().code();
+    let has_hint = ["54000", "55000", "PR001"].contains(&code)
+        || (["42501", "42P16", "55P03"].contains(&code) && is_raised(db));
+    let hint = db.hint().filter(|_| has_hint);
     let hint = hint.map(|hint| format!(": {}", hint.trim_end_matches('.'))).unwrap_or_default();
     let place = foreign_function(db).map(|place| format!(" (in {place})")).unwrap_or_default();
     format!("{said}{detail}{place}{hint}{}", remedy(db))

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::statements::{
-    ATTACH_TABLE, COUNT_ROWS_TO_SEND, DESCRIBE_ATTACHMENT, DETACH_TABLE, LIST_ATTACHED_TABLES, LIST_BROKEN_TABLES, LIST_LATE_ROWS,
-    LIST_SIMILAR_TABLES, LIST_UNHEARD_CHANGES, MEASURE_ATTACHED_TABLES, PAUSE_TABLE, RESOLVE_TABLE,
-    RESUME_TABLE,
+    ATTACH_TABLE, COUNT_ROWS_TO_SEND, DESCRIBE_ATTACHMENT, DETACH_TABLE, LIST_ATTACHED_TABLES,
+    LIST_BROKEN_TABLES, LIST_LATE_ROWS, LIST_SIMILAR_TABLES, LIST_UNHEARD_CHANGES, MEASURE_ATTACHED_TABLES,
+    PAUSE_TABLE, RESOLVE_TABLE, RESUME_TABLE,
 };
 use super::{PutResult, Store, StoreError};
 
@@ -133,6 +133,8 @@ pub struct AttachedTableRow {
     pub events: i64,
     /// Events of it that are not complete and not failed.
     pub lag_events: i64,
+    /// Events that could not be written, with `on_error` skip.
+    pub skipped: i64,
     /// What went wrong last; null: nothing.
     pub last_error: Option<String>,
     /// When it was attached.
@@ -234,10 +236,8 @@ impl Store {
         relation: &str,
         table: &CheckedTable,
     ) -> Result<WrittenTable, StoreError> {
-        let row = self
-            .within(LOCKS_DEADLINE)
-            .query_one(&ATTACH_TABLE, &[&relation, &table.document()])
-            .await?;
+        let row =
+            self.within(LOCKS_DEADLINE).query_one(&ATTACH_TABLE, &[&relation, &table.document()]).await?;
         Ok(WrittenTable {
             result: row.word("result")?,
             changes: row.get("changes")?,

@@ -19,7 +19,7 @@ pub(super) async fn check(store: &Store) -> Vec<Finding> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let found = [broken(&rows), troubled(&rows), judge_late(&late), paused(&rows)];
+    let found = [broken(&rows), troubled(&rows), skipped(&rows), judge_late(&late), paused(&rows)];
     let found: Vec<Finding> = found.into_iter().flatten().chain(unheard.iter().map(judge_unheard)).collect();
     if found.is_empty() { vec![Finding::ok(NAME, format!("{} heard", rows.len()))] } else { found }
 }
@@ -56,10 +56,28 @@ fn broken(rows: &[AttachedTableRow]) -> Option<Finding> {
 
 /// It works, but something was refused: a grant is missing, or an event could not be written.
 fn troubled(rows: &[AttachedTableRow]) -> Option<Finding> {
-    let active: Vec<AttachedTableRow> =
-        rows.iter().filter(|row| row.state == TableState::Active && row.last_error.is_some()).cloned().collect();
+    let active: Vec<AttachedTableRow> = rows
+        .iter()
+        .filter(|row| row.state == TableState::Active && row.last_error.is_some())
+        .cloned()
+        .collect();
     let names = some_by(&named(&active, TableState::Active), "; ")?;
-    Some(Finding::warn(NAME, format!("something was refused: {names}"), "do what is named there; nothing is lost"))
+    Some(Finding::warn(
+        NAME,
+        format!("something was refused: {names}"),
+        "do what is named there; nothing is lost",
+    ))
+}
+
+/// Events that were not sent, because the table was attached so that no statement fails for them.
+fn skipped(rows: &[AttachedTableRow]) -> Option<Finding> {
+    let those = rows.iter().filter(|row| row.skipped > 0);
+    let counts: Vec<String> = those.map(|row| format!("{} ({})", row.relation, row.skipped)).collect();
+    Some(Finding::warn(
+        NAME,
+        format!("events could not be written, and were skipped: {}", some(&counts)?),
+        "select * from postrider.row_skipped order by id desc limit 20; reason is an SQLSTATE",
+    ))
 }
 
 fn paused(rows: &[AttachedTableRow]) -> Option<Finding> {
@@ -94,21 +112,29 @@ fn judge_unheard(unheard: &UnheardChanges) -> Finding {
     match reason.as_str() {
         "subscription" => Finding::warn(
             NAME,
-            format!("{table} is filled by logical replication, which fires no statement trigger: its changes are not heard"),
+            format!(
+                "{table} is filled by logical replication, which fires no statement trigger: its changes are not heard"
+            ),
             "attach the table in the database where the changes are made",
         ),
         "replica_role" => {
             let whose = role.as_ref().map_or_else(|| "every role".to_owned(), |role| format!("role {role}"));
             Finding::warn(
                 NAME,
-                format!("session_replication_role is replica for {whose}: changes of its sessions are not heard"),
+                format!(
+                    "session_replication_role is replica for {whose}: changes of its sessions are not heard"
+                ),
                 "alter role or alter database ... reset session_replication_role, unless it is meant",
             )
         }
         _ => Finding::warn(
             NAME,
-            format!("row-level security of {table} holds for this role: a status that it hides is not written"),
-            format!("create policy postrider on {table} to postrider_dispatcher using (true) with check (true)"),
+            format!(
+                "row-level security of {table} holds for this role: a status that it hides is not written"
+            ),
+            format!(
+                "create policy postrider on {table} to postrider_dispatcher using (true) with check (true)"
+            ),
         ),
     }
 }

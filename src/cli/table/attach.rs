@@ -90,7 +90,9 @@ fn ask_about(relation: &str, rows: RowsToSend) -> Option<String> {
     let is_all = looked_at < ROWS_COUNTED_MAX;
     let what = match (found, is_all) {
         (0, true) => return None,
-        (_, true) => format!("{relation} has {} the condition", count(found, "row that meets", "rows that meet")),
+        (_, true) => {
+            format!("{relation} has {} the condition", count(found, "row that meets", "rows that meet"))
+        }
         (_, false) => format!("{found} of the first {looked_at} rows of {relation} meet the condition"),
     };
     Some(format!("{what}. Send the rows that are there, too?"))
@@ -119,7 +121,9 @@ mod tests {
             (
                 0,
                 ROWS_COUNTED_MAX,
-                Some("0 of the first 100000 rows of a.b meet the condition. Send the rows that are there, too?"),
+                Some(
+                    "0 of the first 100000 rows of a.b meet the condition. Send the rows that are there, too?",
+                ),
             ),
         ] {
             assert_eq!(ask_about("a.b", RowsToSend { found, looked_at }).as_deref(), asked);

@@ -21,7 +21,9 @@ pub(super) async fn follow(store: &Store, relation: &str) -> Result<(), Failure>
         return Ok(output::line("no dispatcher runs: postrider run sends the rows that are there")?);
     }
     if !output::is_aside_watched() {
-        return Ok(output::line(&format!("the rows that are there are sent in the background: {where_to_look}"))?);
+        return Ok(output::line(&format!(
+            "the rows that are there are sent in the background: {where_to_look}"
+        ))?);
     }
     match watch(store, relation).await? {
         Some(row) => {

@@ -91,7 +91,12 @@ async fn what_cannot_be_attached_is_refused_with_its_reason() {
     for (name, body, refusal, says) in [
         ("public.device", json!({}), (422, "invalid_argument"), "topic: is missing"),
         ("public.device", json!({ "topicz": "a" }), (400, "invalid_request"), "topicz"),
-        ("public.device", json!({ "topic": "a", "payload": "contend" }), (422, "invalid_argument"), "content"),
+        (
+            "public.device",
+            json!({ "topic": "a", "payload": "contend" }),
+            (422, "invalid_argument"),
+            "content",
+        ),
         ("public.view_of", json!({ "topic": "a" }), (422, "invalid_argument"), "is a view"),
         ("device", json!({ "topic": "a" }), (422, "invalid_argument"), "several schemas"),
         ("public.devise", json!({ "topic": "a" }), (404, "not_found"), "did you mean"),

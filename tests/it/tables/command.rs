@@ -93,7 +93,11 @@ async fn a_dry_run_prints_the_statements_and_changes_nothing() {
     }
     database.assert_row("select count(*) from postrider.attachment", json!({"count": 0})).await;
     assert_eq!(database.value::<i64>(objects).await, before);
-    assert!(!database.is("select exists (select from pg_trigger where tgrelid = 'public.device'::regclass)").await);
+    assert!(
+        !database
+            .is("select exists (select from pg_trigger where tgrelid = 'public.device'::regclass)")
+            .await
+    );
 }
 
 #[tokio::test]
@@ -173,7 +177,11 @@ async fn a_table_that_is_not_attached_is_named() {
         let more: &[&str] = if verb == "detach" { &["--yes"] } else { &[] };
         let refused = run(&database, &[&["table", verb, "device"], more].concat()).await;
 
-        assert_eq!((refused.code, refused.complaint()), (Some(1), "table public.device is not attached"), "{verb}");
+        assert_eq!(
+            (refused.code, refused.complaint()),
+            (Some(1), "table public.device is not attached"),
+            "{verb}"
+        );
     }
 }
 
@@ -204,8 +212,15 @@ async fn detach_needs_a_yes_and_leaves_rows_and_events() {
 
     assert_eq!(unasked.code, Some(64), "{unasked:?}");
     assert!(unasked.complaint().starts_with("yes: is missing"), "{}", unasked.complaint());
-    assert_eq!(detached.stdout, "public.device is detached; its events are delivered, its rows stay\n", "{detached:?}");
-    assert!(!database.is("select exists (select from pg_trigger where tgrelid = 'public.device'::regclass)").await);
+    assert_eq!(
+        detached.stdout, "public.device is detached; its events are delivered, its rows stay\n",
+        "{detached:?}"
+    );
+    assert!(
+        !database
+            .is("select exists (select from pg_trigger where tgrelid = 'public.device'::regclass)")
+            .await
+    );
     for table in ["public.device", "postrider.outbox"] {
         database.assert_row(&format!("select count(*) from {table}"), json!({"count": 1})).await;
     }
@@ -249,7 +264,8 @@ async fn on_a_terminal_attach_asks_whether_rows_are_sent_that_meet_the_condition
 
 #[tokio::test]
 async fn nobody_is_asked_where_no_row_would_be_sent_or_nobody_wants_to_be() {
-    for more in [&["--when", "new.status = $$failed$$"][..], &["--no-backfill"], &["--backfill"], &["--json"]] {
+    for more in [&["--when", "new.status = $$failed$$"][..], &["--no-backfill"], &["--backfill"], &["--json"]]
+    {
         let database = database_with_rows().await;
         let Some(screen) = terminal(&database, &[&ATTACH[..], more].concat(), &[]).await else { return };
 
@@ -287,7 +303,9 @@ async fn event_show_names_the_row() {
     database.execute(TABLE).await;
     run(&database, &ATTACH).await;
 
-    database.execute("insert into public.device (id, content, status) values (7, '{\"a\": 1}', 'pending')").await;
+    database
+        .execute("insert into public.device (id, content, status) values (7, '{\"a\": 1}', 'pending')")
+        .await;
     let request = receiver.next().await;
 
     assert_eq!(request.text(), "{\"a\": 1}");

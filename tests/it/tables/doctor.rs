@@ -30,7 +30,10 @@ async fn what_breaks_an_attachment_is_a_failure_that_names_it() {
         let found = findings(&database.url).await;
 
         let fault = found.iter().find(|(result, _)| result == "fail");
-        assert!(fault.is_some_and(|(_, says)| says.contains("public.device") && says.contains(named)), "{change}: {found:?}");
+        assert!(
+            fault.is_some_and(|(_, says)| says.contains("public.device") && says.contains(named)),
+            "{change}: {found:?}"
+        );
     }
 }
 
@@ -55,7 +58,10 @@ async fn what_keeps_changes_unheard_or_statuses_unwritten_is_a_warning() {
 
         let found = findings(&login).await;
 
-        assert!(found.iter().any(|(result, said)| result == "warn" && said.contains(says)), "{change}: {found:?}");
+        assert!(
+            found.iter().any(|(result, said)| result == "warn" && said.contains(says)),
+            "{change}: {found:?}"
+        );
     }
 }
 
