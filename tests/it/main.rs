@@ -82,6 +82,15 @@ mod endpoints {
     mod versions;
 }
 
+/// Tables of the user's own: attached, heard, written back to.
+mod tables {
+    mod attaching;
+    mod broken;
+    mod locks;
+    mod refusals;
+    mod rights;
+}
+
 /// PostgreSQL: connections, outages, locks, other people's triggers, plans, migrations.
 mod database {
     mod bent_settings;

@@ -78,7 +78,8 @@ begin
             end loop;
             return said;
         end
-        $try$$made$, sandbox, place.nspname);
+        $try$
+        $made$, sandbox, place.nspname);
     execute format('revoke all on function %s from public', sandbox);
     if place.is_of_another then
         execute format('alter function %s owner to %I', sandbox, place.owner);
