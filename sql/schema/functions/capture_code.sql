@@ -1,11 +1,12 @@
 -- The function stands in the table's schema and is the table owner's. So a condition runs with the rights of a role that could add
--- triggers anyway. The settings keep a row_key from depending on the session. Nobody else may make a trigger of it, which would insert
--- events with its owner's rights.
+-- triggers anyway. The settings keep events from depending on the session, and to compile a plan would cost more than it saves. Nobody
+-- else may make a trigger of the function, which would insert events with its owner's rights.
 create or replace function postrider.capture_code(a postrider.attachment) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format($code$create or replace function %1$s() returns trigger
 language plpgsql security definer set search_path = pg_catalog, %2$I, pg_temp
 set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+set jit = off
 as %3$s;
 revoke all on function %1$s() from public$code$,
         postrider.capture_name(a), n.nspname,
