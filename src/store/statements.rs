@@ -155,6 +155,9 @@ statements! {
         READ_LATENESS "read_lateness"
         AGGREGATE_STATS "aggregate_stats"
     }
+    "tables" {
+        FORGET_DROPPED_TABLES "forget_dropped_tables"
+    }
 }
 
 /// Statements of the listening connection, which is not in the pool (see `listener.rs`).
