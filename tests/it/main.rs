@@ -60,6 +60,17 @@ mod dispatchers {
     mod shutdown;
 }
 
+/// Tables of the user's own that are attached.
+mod tables {
+    mod capture;
+    mod capture_columns;
+    mod capture_faults;
+    mod capture_keys;
+    mod capture_partitions;
+    mod capture_payloads;
+    mod told;
+}
+
 /// Settings, secrets, circuit breaker, health, deletion.
 mod endpoints {
     mod circuit_breaker;
