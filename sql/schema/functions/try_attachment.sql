@@ -73,7 +73,7 @@ begin
                     end if;
                     close query;
                 exception when others then
-                    said[n] := sqlerrm;
+                    said[n] := case when sqlerrm like 'cannot open %%' then 'it is more than a condition' else sqlerrm end;
                 end;
             end loop;
             return said;

@@ -11,7 +11,8 @@ pub(crate) const EXAMPLE: &str = "
     create table configuration_update (id serial primary key, content jsonb, status configuration_update_status, destination inet);";
 
 /// The settings of the first page, as arguments of `attach_table`.
-pub(crate) const SETTINGS: &str = "'configuration_update', topic => 'configuration.updated', payload => 'content', key => 'destination',
+pub(crate) const SETTINGS: &str =
+    "'configuration_update', topic => 'configuration.updated', payload => 'content', key => 'destination',
     destination => 'devices/{destination}', status => 'status', when_sql => 'new.status = ''pending'''";
 
 /// Everything that attaching makes outside of our schema, one line each.
@@ -30,8 +31,7 @@ async fn the_example_of_the_docs_works_as_it_stands() {
     let database = Database::new().await;
     database.execute(EXAMPLE).await;
 
-    let attached =
-        database.json_rows(&format!("select * from postrider.attach_table({SETTINGS})")).await;
+    let attached = database.json_rows(&format!("select * from postrider.attach_table({SETTINGS})")).await;
     database
         .execute(
             "insert into configuration_update (content, status, destination)
@@ -77,7 +77,9 @@ async fn a_table_that_is_attached_again_has_the_new_settings_and_the_old_number(
     let changed = database
         .json_rows("select result from postrider.attach_table('configuration_update', topic => 'b.{op}', on_ops => '{delete}')")
         .await;
-    database.execute("insert into configuration_update (content) values ('1'); delete from configuration_update").await;
+    database
+        .execute("insert into configuration_update (content) values ('1'); delete from configuration_update")
+        .await;
 
     assert_eq!(changed, [json!({"result": "changed"})]);
     database
@@ -137,7 +139,10 @@ async fn nothing_is_left_of_a_table_that_is_detached() {
     database.assert_row("select count(*) from postrider.outbox", json!({"count": 0})).await;
     database.assert_rows("select * from postrider.attached_table", vec![]).await;
     let again = database.refusal("select postrider.detach_table('configuration_update')").await;
-    assert_eq!((again.code().code(), again.message()), ("P0002", "table public.configuration_update is not attached"));
+    assert_eq!(
+        (again.code().code(), again.message()),
+        ("P0002", "table public.configuration_update is not attached")
+    );
 }
 
 #[tokio::test]
@@ -145,15 +150,22 @@ async fn changes_are_not_heard_while_a_table_is_paused() {
     let database = attached().await;
     let insert = "insert into configuration_update (content, status) values ('1', 'pending')";
 
-    let paused = database.json_rows("select * from postrider.pause_table('configuration_update', 'a migration')").await;
+    let paused = database
+        .json_rows("select * from postrider.pause_table('configuration_update', 'a migration')")
+        .await;
     database.execute(insert).await;
-    let seen = database.json_rows("select state, reason, paused_at is null as never from postrider.attached_table").await;
+    let seen = database
+        .json_rows("select state, reason, paused_at is null as never from postrider.attached_table")
+        .await;
     database.execute("select postrider.pause_table('configuration_update')").await;
     let again = database.json_rows("select reason from postrider.attached_table").await;
     let resumed = database.json_rows("select * from postrider.resume_table('configuration_update')").await;
     database.execute(insert).await;
 
-    assert_eq!(paused, [json!({"relation": "configuration_update", "reason": "a migration", "state": "paused"})]);
+    assert_eq!(
+        paused,
+        [json!({"relation": "configuration_update", "reason": "a migration", "state": "paused"})]
+    );
     assert_eq!(seen, [json!({"state": "paused", "reason": "a migration", "never": false})]);
     assert_eq!(again, [json!({"reason": "a migration"})]);
     assert_eq!(resumed, [json!({"relation": "configuration_update", "state": "active"})]);
@@ -164,8 +176,16 @@ async fn changes_are_not_heard_while_a_table_is_paused() {
             json!({"state": "active", "reason": null, "paused_at": null}),
         )
         .await;
-    for call in ["pause_table('postrider.outbox')", "resume_table('postrider.outbox')", "resume_table('postrider.outbox', true)"] {
-        assert_eq!(database.refusal(&format!("select postrider.{call}")).await.code().code(), "P0002", "{call}");
+    for call in [
+        "pause_table('postrider.outbox')",
+        "resume_table('postrider.outbox')",
+        "resume_table('postrider.outbox', true)",
+    ] {
+        assert_eq!(
+            database.refusal(&format!("select postrider.{call}")).await.code().code(),
+            "P0002",
+            "{call}"
+        );
     }
 }
 
@@ -219,9 +239,7 @@ async fn a_table_that_is_renamed_or_moved_stays_attached() {
     let insert = "insert into app.updates (content, status) values ('1', 'pending')";
 
     database.execute(insert).await;
-    database
-        .execute("select postrider.attach_table('app.updates', topic => 'c.d')")
-        .await;
+    database.execute("select postrider.attach_table('app.updates', topic => 'c.d')").await;
     database.execute(insert).await;
 
     database
@@ -234,7 +252,11 @@ async fn a_table_that_is_renamed_or_moved_stays_attached() {
         )
         .await;
     let made = texts(&database, MADE).await.join("\n");
-    assert!(made.contains("function app.postrider_capture_1()") && !made.contains("function postrider_capture_1()"), "{made}");
+    assert!(
+        made.contains("function app.postrider_capture_1()")
+            && !made.contains("function postrider_capture_1()"),
+        "{made}"
+    );
     database.execute("select postrider.detach_table('app.updates')").await;
     assert!(!texts(&database, MADE).await.join("\n").contains("function"), "{made}");
 }

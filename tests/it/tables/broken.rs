@@ -13,7 +13,10 @@ const SHOWN: &str = "select state, last_error from postrider.attached_table";
 async fn what_is_gone_or_has_changed_breaks_a_table_until_it_is_attached_again() {
     for (change, reason) in [
         ("alter table configuration_update drop column content", "column content is gone: attach it again"),
-        ("alter table configuration_update rename column content to body", "column content is gone: attach it again"),
+        (
+            "alter table configuration_update rename column content to body",
+            "column content is gone: attach it again",
+        ),
         (
             "alter table configuration_update alter destination type text using destination::text",
             "column destination has the type text, and had inet: attach it again",
@@ -31,19 +34,22 @@ async fn what_is_gone_or_has_changed_breaks_a_table_until_it_is_attached_again()
             "alter table configuration_update enable replica trigger postrider_insert",
             "trigger postrider_insert does not fire: attach it again",
         ),
-        ("drop trigger postrider_delete on configuration_update", "trigger postrider_delete is missing: attach it again"),
-        ("drop function postrider_capture_1() cascade", "trigger postrider_delete is missing: attach it again"),
+        (
+            "drop trigger postrider_delete on configuration_update",
+            "trigger postrider_delete is missing: attach it again",
+        ),
+        (
+            "drop function postrider_capture_1() cascade",
+            "trigger postrider_delete is missing: attach it again",
+        ),
     ] {
         let database = attached().await;
         database.assert_row(SHOWN, json!({"state": "active", "last_error": null})).await;
 
         database.execute(change).await;
         database.assert_row(SHOWN, json!({"state": "broken", "last_error": reason})).await;
-        let settings = if change.contains("content") {
-            "'configuration_update', topic => 'a'"
-        } else {
-            SETTINGS
-        };
+        let settings =
+            if change.contains("content") { "'configuration_update', topic => 'a'" } else { SETTINGS };
         database.execute(&format!("select postrider.attach_table({settings})")).await;
 
         database.assert_row(SHOWN, json!({"state": "active", "last_error": null})).await;
@@ -86,16 +92,25 @@ async fn a_partition_that_came_later_and_one_that_went_are_named() {
 
     database.execute("create table two partition of parted for values from (10) to (20)").await;
     let added = database.json_rows(SHOWN).await;
-    database.execute("select postrider.attach_table('parted', topic => 'a'); insert into two values (10)").await;
+    database
+        .execute("select postrider.attach_table('parted', topic => 'a'); insert into two values (10)")
+        .await;
     let mended = database.json_rows(SHOWN).await;
     database.execute("alter table parted detach partition one").await;
     let gone = database.json_rows(SHOWN).await;
-    database.execute("select postrider.attach_table('parted', topic => 'a'); insert into one values (1)").await;
+    database
+        .execute("select postrider.attach_table('parted', topic => 'a'); insert into one values (1)")
+        .await;
 
     let missing = "trigger postrider_delete is missing on the partition two: attach it again";
     assert_eq!(added, [json!({"state": "broken", "last_error": missing})]);
     assert_eq!(mended, [json!({"state": "active", "last_error": null})]);
-    assert_eq!(gone, [json!({"state": "broken", "last_error": "one has triggers of it, and is no part of it: attach it again"})]);
+    assert_eq!(
+        gone,
+        [
+            json!({"state": "broken", "last_error": "one has triggers of it, and is no part of it: attach it again"})
+        ]
+    );
     database.assert_row("select row_key from postrider.outbox", json!({"row_key": "1[\"10\"]"})).await;
     database.assert_row(SHOWN, json!({"state": "active", "last_error": null})).await;
 }
@@ -103,7 +118,8 @@ async fn a_partition_that_came_later_and_one_that_went_are_named() {
 #[tokio::test]
 async fn a_table_with_another_owner_is_named_and_attached_again_runs_as_that_one() {
     let database = Database::new().await;
-    let (one, two) = (database.login(Some("pg_monitor")).await, database.login(Some("pg_read_all_stats")).await);
+    let (one, two) =
+        (database.login(Some("pg_monitor")).await, database.login(Some("pg_read_all_stats")).await);
     let [one, two] = [one, two].map(|url| name_of(&url));
     database
         .execute(&format!(
@@ -114,7 +130,9 @@ async fn a_table_with_another_owner_is_named_and_attached_again_runs_as_that_one
 
     let changed = database.json_rows(SHOWN).await;
     database.execute("insert into app.a values (1)").await;
-    database.execute("select postrider.attach_table('app.a', topic => 'a'); insert into app.a values (2)").await;
+    database
+        .execute("select postrider.attach_table('app.a', topic => 'a'); insert into app.a values (2)")
+        .await;
 
     let reason = format!("its function belongs to role {one}, and the table to {two}: attach it again");
     assert_eq!(changed, [json!({"state": "broken", "last_error": reason})]);
@@ -180,7 +198,10 @@ async fn a_table_that_was_dropped_is_forgotten_by_a_dispatcher_and_its_rights_go
     let dispatcher = Dispatcher::spawn(&login, &["--no-migrate", "--lease", "4s", "--request-timeout", "2s"]);
     dispatcher.logged("forgot attached table 1 (topic a.b), which was dropped").await;
 
-    assert_eq!(dropped, [json!({"state": "broken", "last_error": "the table was dropped: it is forgotten soon"})]);
+    assert_eq!(
+        dropped,
+        [json!({"state": "broken", "last_error": "the table was dropped: it is forgotten soon"})]
+    );
     database.until("select not exists (select from postrider.attached_table)").await;
     let held = format!("select has_column_privilege('{owner}', 'postrider.outbox', 'row_key', 'insert')");
     assert!(!database.is(&held).await);
@@ -211,7 +232,11 @@ async fn an_attachment_survives_a_dump() {
         let shown = copy.json_rows("select relation, state, events from postrider.attached_table").await;
         copy.execute("insert into configuration_update (content, status) values ('2', 'pending')").await;
 
-        assert_eq!(shown, [json!({"relation": "configuration_update", "state": "active", "events": 1})], "{flags:?}");
+        assert_eq!(
+            shown,
+            [json!({"relation": "configuration_update", "state": "active", "events": 1})],
+            "{flags:?}"
+        );
         copy.assert_rows(
             "select payload from postrider.outbox order by id",
             vec![json!({"payload": 1}), json!({"payload": 2})],
@@ -223,7 +248,9 @@ async fn an_attachment_survives_a_dump() {
 #[tokio::test]
 async fn what_is_missing_after_a_restore_of_a_part_is_named() {
     let database = attached().await;
-    let Some(script) = pg_dump(&database.url, &["--section=pre-data", "--section=data"]).await else { return };
+    let Some(script) = pg_dump(&database.url, &["--section=pre-data", "--section=data"]).await else {
+        return;
+    };
     let copy = Database::without_schema().await;
     psql(&copy.url, &script).await;
 

@@ -61,7 +61,8 @@ async fn whoever_reads_or_writes_while_detaching_waits_for_another_gets_through(
 async fn whoever_is_in_the_way_is_named_when_patience_ends() {
     let database = Database::new().await;
     database.execute(EXAMPLE).await;
-    let holder = in_transaction(&database, &format!("set local application_name = 'a holder'; {INSERT}")).await;
+    let holder =
+        in_transaction(&database, &format!("set local application_name = 'a holder'; {INSERT}")).await;
     let pid: i32 = holder.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
 
     // It gives up before the statement would be ended.
@@ -71,8 +72,14 @@ async fn whoever_is_in_the_way_is_named_when_patience_ends() {
 
     assert_eq!(refused.code().code(), "55P03", "{refused:?}");
     let said = refused.message();
-    assert!(said.starts_with("table public.configuration_update: others hold it, and it could not be locked: "), "{said}");
-    assert!(said.contains(&format!("session {pid} (a holder, ")) && said.contains("idle in transaction"), "{said}");
+    assert!(
+        said.starts_with("table public.configuration_update: others hold it, and it could not be locked: "),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("session {pid} (a holder, ")) && said.contains("idle in transaction"),
+        "{said}"
+    );
     drop(holder);
     database.execute("set statement_timeout = 0").await;
     database.execute(&format!("select postrider.attach_table({SETTINGS})")).await;
@@ -89,7 +96,10 @@ async fn a_prepared_transaction_that_is_in_the_way_is_named() {
         .await;
     database.execute(&format!("rollback prepared 'left {}'", std::process::id())).await;
 
-    assert!(refused.message().contains(&format!("prepared transaction 'left {}'", std::process::id())), "{refused:?}");
+    assert!(
+        refused.message().contains(&format!("prepared transaction 'left {}'", std::process::id())),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -120,7 +130,8 @@ async fn a_table_is_attached_once_by_two_who_meet() {
 }
 
 #[tokio::test]
-async fn many_writers_wait_for_no_attaching_detaching_or_pausing_and_what_they_write_meanwhile_is_heard_or_not() {
+async fn many_writers_wait_for_no_attaching_detaching_or_pausing_and_what_they_write_meanwhile_is_heard_or_not()
+ {
     const WRITERS: usize = 20;
     const ROWS: usize = 30;
     let database = Database::new().await;
@@ -150,7 +161,9 @@ async fn many_writers_wait_for_no_attaching_detaching_or_pausing_and_what_they_w
     database.execute("delete from postrider.outbox").await;
     writers[0].batch_execute(INSERT).await.unwrap();
 
-    database.assert_row("select count(*) from configuration_update", json!({"count": WRITERS * ROWS + 1})).await;
+    database
+        .assert_row("select count(*) from configuration_update", json!({"count": WRITERS * ROWS + 1}))
+        .await;
     database.assert_row("select count(*) from postrider.outbox", json!({"count": 1})).await;
 }
 

@@ -32,10 +32,7 @@ impl Owner {
         let database = Database::new().await;
         let (name, client) = login(&database, "owner", "postrider_dispatcher").await;
         database.execute(&format!("create schema app authorization {name}")).await;
-        client
-            .batch_execute("create table app.orders (id int primary key, status text)")
-            .await
-            .unwrap();
+        client.batch_execute("create table app.orders (id int primary key, status text)").await.unwrap();
         Self { database, name, client }
     }
 
@@ -95,10 +92,18 @@ async fn what_an_owner_is_granted_is_no_strangers_right_and_goes_with_its_last_t
     let one = owner.held().await;
     owner.client.batch_execute("select postrider.detach_table('app.others')").await.unwrap();
 
-    for right in ["USAGE on postrider", "INSERT on outbox.row_key", "SELECT on attachment.state", "EXECUTE on bell_key"] {
+    for right in [
+        "USAGE on postrider",
+        "INSERT on outbox.row_key",
+        "SELECT on attachment.state",
+        "EXECUTE on bell_key",
+    ] {
         assert!(held.contains(&right.to_owned()), "{right}: {held:?}");
     }
-    assert!(!held.iter().any(|right| right.starts_with("SELECT on outbox") || right.starts_with("UPDATE")), "{held:?}");
+    assert!(
+        !held.iter().any(|right| right.starts_with("SELECT on outbox") || right.starts_with("UPDATE")),
+        "{held:?}"
+    );
     assert!(!doctor.stdout.contains("\"rights\""), "{}", doctor.stdout);
     assert_eq!((&two, &one), (&held, &held));
     assert_eq!(owner.held().await, Vec::<String>::new());
@@ -112,7 +117,11 @@ async fn a_right_beyond_what_is_needed_is_told_also_of_an_owner() {
 
     let told = doctor(&owner.database.url, &[]).await;
 
-    assert!(told.stdout.contains(&format!("select on table postrider.endpoint, to {}", owner.name)), "{}", told.stdout);
+    assert!(
+        told.stdout.contains(&format!("select on table postrider.endpoint, to {}", owner.name)),
+        "{}",
+        told.stdout
+    );
     assert!(!told.stdout.contains("insert (row_key)"), "{}", told.stdout);
 }
 
@@ -160,7 +169,12 @@ async fn nobody_attaches_the_table_of_somebody_else() {
         assert_eq!(refusal(&stranger, sql).await.0, SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
     }
     // An operator may stop what floods, whoever owns it.
-    stranger.batch_execute("select postrider.pause_table('app.orders'); select postrider.resume_table('app.orders')").await.unwrap();
+    stranger
+        .batch_execute(
+            "select postrider.pause_table('app.orders'); select postrider.resume_table('app.orders')",
+        )
+        .await
+        .unwrap();
     let refused = refusal(&stranger, "select postrider.resume_table('app.orders', backfill => true)").await;
     assert_eq!(refused.0, SqlState::INSUFFICIENT_PRIVILEGE);
 }
@@ -185,7 +199,9 @@ async fn a_member_of_the_owner_attaches_and_the_function_is_the_owners() {
 
     member.batch_execute("select postrider.attach_table('app.orders', topic => 'a')").await.unwrap();
     owner.client.batch_execute("insert into app.orders values (1)").await.unwrap();
-    let again = texts_of(&owner.client, "select result from postrider.attach_table('app.orders', topic => 'a')").await;
+    let again =
+        texts_of(&owner.client, "select result from postrider.attach_table('app.orders', topic => 'a')")
+            .await;
 
     let owned = "select p.proowner::regrole::text || ' ' || p.prosecdef || ' ' || has_function_privilege('public', p.oid, 'execute')
                  from pg_proc as p where p.proname = 'postrider_capture_1'";
@@ -237,7 +253,13 @@ async fn a_condition_runs_with_the_rights_of_the_tables_owner_and_never_with_oth
 #[tokio::test]
 async fn an_owner_who_may_not_create_functions_beside_the_table_is_told_what_to_grant() {
     let owner = Owner::new().await;
-    owner.database.execute(&format!("alter schema app owner to current_user; grant usage on schema app to {}", owner.name)).await;
+    owner
+        .database
+        .execute(&format!(
+            "alter schema app owner to current_user; grant usage on schema app to {}",
+            owner.name
+        ))
+        .await;
 
     let refused = refusal(&owner.client, "select postrider.attach_table('app.orders', topic => 'a')").await;
 
@@ -256,7 +278,13 @@ async fn a_dispatcher_is_granted_what_it_needs_for_the_status_and_loses_it_with_
     let attached = texts(&owner.database, granted).await;
     let may_use = "select has_schema_privilege('postrider_dispatcher', 'app', 'usage')";
     assert!(owner.database.is(may_use).await);
-    owner.client.batch_execute("alter table app.orders rename to renamed; select postrider.detach_table('app.renamed')").await.unwrap();
+    owner
+        .client
+        .batch_execute(
+            "alter table app.orders rename to renamed; select postrider.detach_table('app.renamed')",
+        )
+        .await
+        .unwrap();
     owner.client.batch_execute("alter table app.renamed rename to orders").await.unwrap();
 
     assert_eq!(attached, ["SELECT on id", "SELECT on status", "UPDATE on status"]);
@@ -266,7 +294,13 @@ async fn a_dispatcher_is_granted_what_it_needs_for_the_status_and_loses_it_with_
 #[tokio::test]
 async fn a_right_that_an_owner_may_not_grant_is_asked_for_by_name() {
     let owner = Owner::new().await;
-    owner.database.execute(&format!("alter schema app owner to current_user; grant usage, create on schema app to {}", owner.name)).await;
+    owner
+        .database
+        .execute(&format!(
+            "alter schema app owner to current_user; grant usage, create on schema app to {}",
+            owner.name
+        ))
+        .await;
 
     let attached = texts_of(
         &owner.client,
@@ -299,7 +333,9 @@ async fn a_reader_sees_attached_tables() {
 async fn login(database: &Database, name: &str, member_of: &str) -> (String, Client) {
     let prefix: String = database.value("select current_database()::text").await;
     let role = format!("{prefix}_{name}");
-    database.execute(&format!("create role {role} {}; grant {member_of} to {role}", login_clause(&database.url))).await;
+    database
+        .execute(&format!("create role {role} {}; grant {member_of} to {role}", login_clause(&database.url)))
+        .await;
     let client = connect(&as_role(&database.url, &role)).await;
     (role, client)
 }
