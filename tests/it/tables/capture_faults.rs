@@ -22,7 +22,7 @@ async fn a_topic_that_is_none_fails_the_statement_in_one_line() {
     assert_eq!(refusal.code().code(), "22023");
     assert_eq!(
         refusal.message(),
-        "table thing is attached to Postrider, and 'thing.not so' is no topic: a topic is dotted words of [A-Za-z0-9_-], at most 128 bytes"
+        "table public.thing is attached to Postrider, and 'thing.not so' is no topic: a topic is dotted words of [A-Za-z0-9_-], at most 128 bytes"
     );
     assert_eq!(refusal.detail(), None);
     assert_eq!(database.value::<i64>("select count(*) from thing").await, 0);
@@ -101,7 +101,7 @@ async fn a_primary_key_that_is_too_long_is_refused_where_a_status_is_written() {
     unwritten.execute(insert).await;
 
     assert!(
-        refusal.message().starts_with("table thing is attached to Postrider, and the primary key "),
+        refusal.message().starts_with("table public.thing is attached to Postrider, and the primary key "),
         "{}",
         refusal.message()
     );
