@@ -156,6 +156,7 @@ statements! {
         AGGREGATE_STATS "aggregate_stats"
     }
     "tables" {
+        ADD_UP_SKIPPED_ROWS "add_up_skipped_rows"
         ATTACH_TABLE "attach_table"
         COUNT_ROWS_TO_SEND "count_rows_to_send"
         DESCRIBE_ATTACHMENT "describe_attachment"

@@ -60,17 +60,6 @@ mod dispatchers {
     mod shutdown;
 }
 
-/// Tables of the user's own that are attached.
-mod tables {
-    mod capture;
-    mod capture_columns;
-    mod capture_faults;
-    mod capture_keys;
-    mod capture_partitions;
-    mod capture_payloads;
-    mod told;
-}
-
 /// Settings, secrets, circuit breaker, health, deletion.
 mod endpoints {
     mod circuit_breaker;
@@ -97,9 +86,16 @@ mod endpoints {
 mod tables {
     mod attaching;
     mod broken;
+    mod capture;
+    mod capture_columns;
+    mod capture_faults;
+    mod capture_keys;
+    mod capture_partitions;
+    mod capture_payloads;
     mod locks;
     mod refusals;
     mod rights;
+    mod told;
 }
 
 /// PostgreSQL: connections, outages, locks, other people's triggers, plans, migrations.
