@@ -140,7 +140,7 @@ fn details(row: &AttachedTableRow, now: &Now) -> Vec<(&'static str, String)> {
         ("write back", row.write_back.clone()),
         ("events", row.events.to_string()),
         ("open events", row.lag_events.to_string()),
-        ("skipped events", row.skipped.to_string()),
+        ("rows skipped", row.rows_skipped.to_string()),
         (
             "backfill",
             row.backfill_state.map_or_else(|| "-".to_owned(), |state| backfill::progress(row, state)),

@@ -133,8 +133,8 @@ pub struct AttachedTableRow {
     pub events: i64,
     /// Events of it that are not complete and not failed.
     pub lag_events: i64,
-    /// Events that could not be written, with `on_error` skip.
-    pub skipped: i64,
+    /// Rows whose events could not be written, with `on_error` skip.
+    pub rows_skipped: i64,
     /// What went wrong last; null: nothing.
     pub last_error: Option<String>,
     /// When it was attached.
@@ -293,7 +293,7 @@ impl Store {
         rows_max: i64,
     ) -> Result<RowsToSend, StoreError> {
         let row = self.query_one(&COUNT_ROWS_TO_SEND, &[&relation, &when, &rows_max]).await?;
-        Ok(RowsToSend { found: row.get("found")?, looked_at: row.get("looked_at")? })
+        Ok(RowsToSend { found: row.get("rows_found")?, looked_at: row.get("rows_read")? })
     }
 
     /// `sql/statements/tables/list_attached_tables.sql`: all of them.

@@ -84,6 +84,7 @@ mod endpoints {
 
 /// Tables of the user's own: attached, heard, written back to.
 mod tables {
+    mod api;
     mod attaching;
     mod broken;
     mod capture;
@@ -92,6 +93,8 @@ mod tables {
     mod capture_keys;
     mod capture_partitions;
     mod capture_payloads;
+    mod command;
+    mod doctor;
     mod locks;
     mod refusals;
     mod rights;
@@ -158,13 +161,6 @@ mod security {
     mod row_security;
     mod search_paths;
     mod signing_key;
-}
-
-/// Attached tables: what people touch.
-mod tables {
-    mod api;
-    mod command;
-    mod doctor;
 }
 
 /// Every command and setting, as people use them.

@@ -1,6 +1,6 @@
 -- With the rights of the caller: the condition is the caller's own text. Names in it mean what they will mean to the trigger.
 create or replace function postrider.count_rows_to_send(
-    relation regclass, when_sql text, rows_max bigint, out found bigint, out looked_at bigint)
+    relation regclass, when_sql text, rows_max bigint, out rows_found bigint, out rows_read bigint)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     table_name constant text := relation::text; -- With its schema, because the path is still ours.
@@ -12,7 +12,7 @@ begin
     execute format(E'select count(*) filter (where %s\n), count(*)
         from (select r.* from %s as r limit %s) as new cross join (select (null::%2$s).*) as old',
         coalesce(nullif(when_sql, ''), 'true'), table_name, rows_max)
-    into found, looked_at;
+    into rows_found, rows_read;
 end
 $$;
 comment on function postrider.count_rows_to_send(regclass, text, bigint) is

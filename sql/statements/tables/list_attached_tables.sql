@@ -23,7 +23,7 @@ from (
            t.on_error,
            t.events,
            t.lag_events,
-           (select coalesce(sum(s.row_count), 0)::bigint from postrider.row_skipped as s where s.attachment_no = a.attachment_no) as skipped,
+           t.rows_skipped,
            t.last_error,
            t.attached_at,
            t.backfill_state,
@@ -33,6 +33,5 @@ from (
             where c.oid in (select t.relation union all select p.relid from pg_partition_tree(t.relation) as p where p.isleaf)
               and c.reltuples >= 0) as rows_estimate
     from postrider.attached_table as t
-    join postrider.attachment as a on a.relation = t.relation
     where $1::text is null or t.relation::text = $1
     order by 1) as r

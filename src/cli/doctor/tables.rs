@@ -71,12 +71,12 @@ fn troubled(rows: &[AttachedTableRow]) -> Option<Finding> {
 
 /// Events that were not sent, because the table was attached so that no statement fails for them.
 fn skipped(rows: &[AttachedTableRow]) -> Option<Finding> {
-    let those = rows.iter().filter(|row| row.skipped > 0);
-    let counts: Vec<String> = those.map(|row| format!("{} ({})", row.relation, row.skipped)).collect();
+    let those = rows.iter().filter(|row| row.rows_skipped > 0);
+    let counts: Vec<String> = those.map(|row| format!("{} ({})", row.relation, row.rows_skipped)).collect();
     Some(Finding::warn(
         NAME,
-        format!("events could not be written, and were skipped: {}", some(&counts)?),
-        "select * from postrider.row_skipped order by id desc limit 20; reason is an SQLSTATE",
+        format!("rows were skipped, because their events could not be written: {}", some(&counts)?),
+        "the log of postrider run and last_error of postrider.attached_table have the SQLSTATE of the last one; postrider table attach again begins anew",
     ))
 }
 

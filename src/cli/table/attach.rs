@@ -77,16 +77,22 @@ async fn print_statements(
 
 /// Asks whether rows are sent that are there, if some would be.
 async fn ask(store: &Store, relation: &str, table: CheckedTable) -> Result<CheckedTable, Failure> {
-    let rows = store.count_rows_to_send(relation, table.when(), ROWS_COUNTED_MAX).await;
-    let rows = rows.map_err(|fault| refused(&fault))?;
+    // Nobody is asked about a table that is refused.
+    store.describe_attachment(relation, &table).await.map_err(|fault| refused(&fault))?;
+    // The condition may fail for one of the rows, or the role may not read them.
+    let rows = store.count_rows_to_send(relation, table.when(), ROWS_COUNTED_MAX).await.ok();
     let Some(question) = ask_about(relation, rows) else { return Ok(table) };
     let backfill = question::is_confirmed(&question)?;
     Ok(table.with_backfill(backfill))
 }
 
 /// The question. `None` if no row would be sent.
-fn ask_about(relation: &str, rows: RowsToSend) -> Option<String> {
-    let RowsToSend { found, looked_at } = rows;
+fn ask_about(relation: &str, rows: Option<RowsToSend>) -> Option<String> {
+    let Some(RowsToSend { found, looked_at }) = rows else {
+        return Some(format!(
+            "Rows of {relation} may meet the condition. Send the rows that are there, too?"
+        ));
+    };
     let is_all = looked_at < ROWS_COUNTED_MAX;
     let what = match (found, is_all) {
         (0, true) => return None,
@@ -126,7 +132,7 @@ mod tests {
                 ),
             ),
         ] {
-            assert_eq!(ask_about("a.b", RowsToSend { found, looked_at }).as_deref(), asked);
+            assert_eq!(ask_about("a.b", Some(RowsToSend { found, looked_at })).as_deref(), asked);
         }
     }
 }
