@@ -106,13 +106,11 @@ fn ask_about(relation: &str, rows: Option<RowsToSend>) -> Option<String> {
 
 /// Words for statuses, a JSON object.
 fn read_map(text: &str, problems: &mut Problems) -> Option<Map<String, Value>> {
-    match serde_json::from_str(text) {
-        Ok(map) => Some(map),
-        Err(_) => {
-            problems.add("status_map", "needs a JSON object, as {\"complete\": \"done\"}", Some(text));
-            None
-        }
+    let map = serde_json::from_str(text).ok();
+    if map.is_none() {
+        problems.add("status_map", "needs a JSON object, as {\"complete\": \"done\"}", Some(text));
     }
+    map
 }
 
 #[cfg(test)]
