@@ -19,7 +19,7 @@ async fn show_shows_an_event_as_it_was_inserted() {
     assert_eq!(
         serde_json::Value::Object(shown),
         json!({
-            "id": 1, "topic": "order.created", "key": null, "idempotency_key": null, "destination": null,
+            "id": 1, "topic": "order.created", "key": null, "idempotency_key": null, "destination": null, "table": null, "row": null,
             "deliver_after": null, "status": "pending", "deliveries": null, "open_deliveries": null, "failed": null,
             "reached_nobody": null, "completed_at": null, "cancelled_at": null, "payload_bytes": 13, "payload": { "b": 1 }, "delivery_list": [],
         })

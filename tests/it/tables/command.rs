@@ -29,7 +29,9 @@ async fn attach_says_what_is_heard_and_show_has_every_setting() {
     assert_eq!((attached.code, attached.stderr.as_str()), (Some(0), ""), "{attached:?}");
     assert_eq!(
         attached.stdout,
-        "public.device is attached: insert, update of a row becomes an event device.changed\n"
+        "public.device is attached: insert, update of a row becomes an event device.changed\n\
+         granted to postrider_dispatcher: select (id, status) on table public.device\n\
+         granted to postrider_dispatcher: update (status) on table public.device\n"
     );
     for (field, value) in [
         ("relation", json!("public.device")),
@@ -88,7 +90,7 @@ async fn a_dry_run_prints_the_statements_and_changes_nothing() {
     let printed = run(&database, &[&ATTACH[..], &["--dry-run"]].concat()).await;
 
     assert_eq!(printed.code, Some(0), "{printed:?}");
-    for part in ["create or replace function", "create trigger postrider_insert", "public.device"] {
+    for part in ["create or replace function", "trigger postrider_insert after insert on public.device"] {
         assert!(printed.stdout.to_lowercase().contains(part), "{part}: {}", printed.stdout);
     }
     database.assert_row("select count(*) from postrider.attachment", json!({"count": 0})).await;

@@ -48,7 +48,7 @@ async fn what_keeps_changes_unheard_or_statuses_unwritten_is_a_warning() {
         (
             "insert into postrider.row_due (row_key, due_at)
              select attachment_no || '[\"1\"]', now() - interval '2 hours' from postrider.attachment",
-            "public.device (1 due, the first for 2h, 0 refused)",
+            "public.device (1 due, the first for 2h",
         ),
         ("update postrider.attachment set last_error = 'grant update (status)'", "grant update (status)"),
     ] {
