@@ -21,7 +21,9 @@ use crate::dispatcher::context::{Context, Progress};
 use crate::dispatcher::database_health::Stage;
 use crate::rules::backoff::Backoff;
 use crate::rules::halves::Halves;
-use crate::store::{DroppedTable, Position, Retention, StatEndpoints, StatStep, StoreError, ToSeal, is_row_fault};
+use crate::store::{
+    DroppedTable, Position, Retention, StatEndpoints, StatStep, StoreError, ToSeal, is_row_fault,
+};
 
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);

@@ -62,12 +62,17 @@ mod dispatchers {
 
 /// Tables of the user's own that are attached.
 mod tables {
+    mod attaching;
+    mod broken;
     mod capture;
     mod capture_columns;
     mod capture_faults;
     mod capture_keys;
     mod capture_partitions;
     mod capture_payloads;
+    mod locks;
+    mod refusals;
+    mod rights;
     mod told;
 }
 
@@ -91,15 +96,6 @@ mod endpoints {
     mod settings;
     mod urls;
     mod versions;
-}
-
-/// Tables of the user's own: attached, heard, written back to.
-mod tables {
-    mod attaching;
-    mod broken;
-    mod locks;
-    mod refusals;
-    mod rights;
 }
 
 /// PostgreSQL: connections, outages, locks, other people's triggers, plans, migrations.
