@@ -22,6 +22,7 @@ create table postrider.attachment (
     backfill_after  text,
     backfill_state  text        check (backfill_state in ('running', 'done')),
     backfill_rows   bigint      not null default 0,
+    rows_skipped    bigint      not null default 0,
     last_error      text,
     last_error_at   timestamptz,
     attached_at     timestamptz not null default now(),
@@ -52,6 +53,7 @@ comment on column postrider.attachment.known_columns is 'The columns when the ta
 comment on column postrider.attachment.backfill_after is 'The row that was sent last of those that were there before, as a row_key; null: none yet.';
 comment on column postrider.attachment.backfill_state is 'running or done; null: not asked for.';
 comment on column postrider.attachment.backfill_rows is 'Rows that the backfill has looked at.';
+comment on column postrider.attachment.rows_skipped is 'Rows whose events could not be written, but for those that row_skipped has.';
 comment on column postrider.attachment.last_error is 'What went wrong last.';
 comment on column postrider.attachment.last_error_at is 'When that was.';
 comment on column postrider.attachment.attached_at is 'When the table was attached.';

@@ -157,6 +157,7 @@ statements! {
     }
     "tables" {
         FORGET_DROPPED_TABLES "forget_dropped_tables"
+        ADD_UP_SKIPPED_ROWS "add_up_skipped_rows"
     }
 }
 

@@ -28,7 +28,8 @@ begin
         order by k.place);
     plan.known_columns := (
         select jsonb_agg(jsonb_build_object('name', t.attname, 'type', format_type(t.atttypid, t.atttypmod)) order by t.attnum)
-        from pg_attribute as t where t.attrelid = plan.relation and t.attnum > 0 and not t.attisdropped);
+        -- A trigger sees no column that is computed when it is read.
+        from pg_attribute as t where t.attrelid = plan.relation and t.attnum > 0 and not t.attisdropped and t.attgenerated <> 'v');
 
     plan.payload := coalesce(given ->> 'payload', 'row');
     plan.topic := coalesce(given ->> 'topic', case when plan.payload = 'debezium' then '{aggregatetype}.{type}' end);

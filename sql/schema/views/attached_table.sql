@@ -37,7 +37,9 @@ select a.relation,
        a.reason,
        a.paused_at,
        a.backfill_state,
-       a.backfill_rows
+       a.backfill_rows,
+       a.rows_skipped + coalesce((select sum(s.row_count) from postrider.row_skipped as s where s.attachment_no = a.attachment_no), 0)::bigint
+           as rows_skipped
 from postrider.attachment as a
 left join lateral (
     select p.problem, p.place
@@ -79,5 +81,7 @@ comment on column postrider.attached_table.reason is 'Why it is paused.';
 comment on column postrider.attached_table.paused_at is 'Since when it is paused; null: it is not.';
 comment on column postrider.attached_table.backfill_state is 'running: rows that were there before become events; done; null: not asked for.';
 comment on column postrider.attached_table.backfill_rows is 'Rows that the backfill has looked at.';
+comment on column postrider.attached_table.rows_skipped is
+    'Rows whose events could not be written, and whose statements went on without them (on_error => ''skip'', or the table has changed).';
 revoke all on postrider.attached_table from public;
 grant select on postrider.attached_table to postrider_reader, postrider_dispatcher;

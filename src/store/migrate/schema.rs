@@ -137,6 +137,7 @@ const OBJECTS: &[File] = objects! {
     function "capture_pairs"
     function "capture_event"
     function "capture_now"
+    function "captured_here"
     function "capture_branch"
     function "capture_truncate"
     function "capture_name"
