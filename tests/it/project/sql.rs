@@ -138,9 +138,9 @@ async fn only_what_changes_endpoints_or_the_home_and_the_facts_of_a_view_run_wit
 
     assert_eq!(
         privileged,
-        "adopt delete_endpoint endpoint_changed event_with_key forget_endpoints forget_secrets has_endpoint lagging_sequences \
-         mend_sequences note_restore pause_endpoint put_endpoint require_home resume_endpoint rotate_secret routed_below \
-         set_endpoint webhook_id_of why_not_at_home write_endpoint"
+        "adopt delete_endpoint endpoint_changed event_with_key forget_children forget_endpoints forget_secrets has_endpoint \
+         lagging_sequences make_children mend_sequences note_restore note_row pause_endpoint put_endpoint require_home resume_endpoint revive_children rotate_secret \
+         routed_below set_endpoint webhook_id_of why_not_at_home write_endpoint"
     );
 }
 
@@ -153,7 +153,10 @@ async fn producers_and_readers_may_call_only_what_their_inserts_and_views_call()
             "postrider_producer",
             "{are_headers_valid,bell_key,event_with_key,has_endpoint,insert_new_event,publish,ring,webhook_id_of}",
         ),
-        ("postrider_reader", "{routed_below,server_identity,webhook_id,why_not_at_home}"),
+        (
+            "postrider_reader",
+            "{child_url,is_endpoint_url,is_template,routed_below,server_identity,webhook_id,why_not_at_home}",
+        ),
         ("public", "{}"),
     ] {
         let may = database
