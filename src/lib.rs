@@ -93,6 +93,7 @@ pub mod dispatcher;
 
 /// What the command line and the API both do.
 pub mod operations {
+    pub(crate) mod addresses;
     pub(crate) mod described;
     pub(crate) mod destination;
     pub mod endpoint_spec;

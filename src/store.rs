@@ -2,6 +2,7 @@
 //! has its file's name. The store uses the model and the rules, and knows nothing of HTTP or of the dispatcher.
 
 mod attachments;
+mod children;
 mod circuits;
 mod connect;
 mod deliveries;
@@ -49,6 +50,7 @@ use self::row::Row;
 use crate::rules::encryption::Vault;
 
 pub use attachments::{DroppedTable, SkippedRows};
+pub use children::FORGOTTEN_MAX;
 pub use circuits::{Circuit, CircuitRow, ClosedCircuit, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{
@@ -84,14 +86,14 @@ pub use secrets::{Sealing, ToSeal};
 pub use sequences::LaggingSequence;
 pub use statements::{ALL as STATEMENTS, Statement, session};
 pub use stats::{StatEndpoints, StatStep};
-pub use status::DeliveryFilter;
+pub use status::{DeliveryFilter, Listed};
 pub use tables::{
     AttachedTableRow, BackfillState, BrokenTable, CheckedTable, LateRows, RowsToSend, TableState,
     UnheardChanges, WrittenTable,
 };
 pub use views::{
-    AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
-    DispatcherRow, EndpointCounts, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
+    AttemptRow, BacklogRow, Cancelled, ChildCounts, DeletedEndpoint, DeliveryDetail, DeliveryPage,
+    DeliveryRow, DispatcherRow, EndpointCounts, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
 };
 
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.

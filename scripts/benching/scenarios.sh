@@ -2,7 +2,7 @@
 # The scenarios of scripts/bench: each measures $subject once, and records what it saw.
 # shellcheck disable=SC2034,SC2154 # What scripts/bench and scripts/lib.sh set, and read.
 
-all_scenarios=(backlog idle live-100 live-1000 live-5000 fan-out-100 fan-out-1000 endpoints slow dead history snapshot
+all_scenarios=(backlog idle live-100 live-1000 live-5000 fan-out-100 fan-out-1000 endpoints devices slow dead history snapshot
     payload-2k payload-64k two four commits)
 warm_up=5000
 
@@ -42,6 +42,7 @@ measure() {
         live-*) flow "${1#live-}" ;;
         fan-out-*) fan_out "${1#fan-out-}" ;;
         endpoints) distribute ;;
+        devices) devices ;;
         slow) slow ;;
         dead) beside_the_dead ;;
         history) after_history ;;
@@ -68,10 +69,10 @@ get_ready() {
     deliver "$warm_up" 200
 }
 
-# deliver EVENTS BYTES [TOPIC [DELIVERIES]]: inserts them and waits until all are settled.
+# deliver EVENTS BYTES [TOPIC [DELIVERIES [DESTINATION]]]: inserts them and waits until all are settled.
 deliver() {
     sink_stat received reset >/dev/null
-    query "$(bulk "$1" "$2" "${3-}")" >/dev/null
+    query "$(bulk "$1" "$2" "${3-}" "${5-}")" >/dev/null
     committed_us=$(($(date +%s%N) / 1000))
     begin_measuring
     await_deliveries "${4:-$1}"
@@ -177,6 +178,19 @@ distribute() {
     deliver "$warm_up" 200 "$topic"
     query checkpoint
     deliver "$events" 200 "$topic"
+    record_rate "$events"
+}
+
+# devices: 10,000 endpoints of one template. The first event of each makes it; then as many as for one endpoint.
+devices() {
+    "$binary" migrate >/dev/null
+    add_template devices "$sink_url/{device}"
+    start_workers 1 / 512
+    left_sql=$(left)
+    deliver 10000 200 '' '' "'devices/' || i"
+    record made_per_s 1/s "$(ratio "10000 * 1000000 / ($settled_us - $committed_us)")"
+    query checkpoint
+    deliver "$events" 200 '' '' "'devices/' || i % 10000 + 1"
     record_rate "$events"
 }
 

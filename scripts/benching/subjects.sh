@@ -69,6 +69,9 @@ add_endpoint() {
     "$binary" endpoint put "$id" --url "$url" --topics "$id" --allow-http --allow-cidr 127.0.0.0/8 "$@" >/dev/null
 }
 
+# add_template ID URL
+add_template() { "$binary" endpoint put "$1" --url "$2" --allow-http --allow-cidr 127.0.0.0/8 >/dev/null; }
+
 # start_workers COUNT PATH IN_FLIGHT [OPTION...]: their process ids in $workers.
 start_workers() {
     local count=$1 path=$2 in_flight=$3 number
@@ -99,10 +102,11 @@ stop_workers() {
     workers=()
 }
 
-# bulk COUNT BYTES [TOPIC]: SQL that inserts events at once; TOPIC is an expression over i.
+# bulk COUNT BYTES [TOPIC [DESTINATION]]: SQL that inserts events at once; TOPIC and DESTINATION are expressions over i.
 bulk() {
     if is_postrider; then
-        echo "insert into postrider.outbox (topic, payload) select ${3:-'bench'}, $(payload "$2") from generate_series(1, $1) as i"
+        echo "insert into postrider.outbox (topic, payload, destination)
+            select ${3:-'bench'}, $(payload "$2"), ${4:-null} from generate_series(1, $1) as i"
     else
         peer bulk --events "$1" --bytes "$2"
     fi

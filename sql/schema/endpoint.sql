@@ -1,11 +1,11 @@
 -- The receivers of events, with the form of their requests and their limits.
 create table postrider.endpoint (
     endpoint_no        integer     generated always as identity primary key,
-    id                 text        not null check (id ~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$'),
-    url                text        not null check (postrider.is_endpoint_url(url)),
+    id                 text        not null,
+    url                text        check (postrider.is_endpoint_url(url)),
     topics             text[]      not null check (cardinality(topics) <= 100 and postrider.are_topic_patterns(topics)),
     headers            jsonb       not null default '{}' check (postrider.are_headers_valid(headers)),
-    secret             text        not null check (postrider.is_signing_secret(secret)),
+    secret             text        check (postrider.is_signing_secret(secret)),
     max_in_flight      integer     not null default 64 check (max_in_flight between 1 and 10000),
     rate_limit         text        check (rate_limit ~ '^[1-9][0-9]{0,6}/[smh]$'),
     timeout            interval    check (timeout between interval '100 milliseconds' and interval '5 minutes'),
@@ -31,6 +31,13 @@ create table postrider.endpoint (
     client_certificate text        check (postrider.is_sealed(client_certificate) or postrider.is_pem(client_certificate)),
     description        text        check (char_length(description) <= 500),
     paused_at          timestamptz,
+    allow_http         boolean,
+    allow_cidr         cidr[]      check (cardinality(allow_cidr) between 1 and 100),
+    template_no        integer,
+    constraint endpoint_id_check check (case when template_no is null then id ~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$'
+        else id ~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}/.' and octet_length(id) <= 320 end),
+    -- An endpoint of a template has the template's settings. Nothing of them is copied, so nothing can differ.
+    constraint settings_are_its_own_or_the_templates check (template_no is not null or (url is not null and secret is not null)),
     constraint signing_key_has_a_public_key check ((signing_key is null) = (public_key is null))
 );
 comment on table postrider.endpoint is
@@ -38,10 +45,11 @@ comment on table postrider.endpoint is
     'postrider.put_endpoint and its siblings.';
 comment on column postrider.endpoint.endpoint_no is 'Private short key.';
 comment on column postrider.endpoint.id is
-    'Name of the endpoint, chosen by its owner: 1 to 64 of [A-Za-z0-9._-], not starting with a full stop.';
+    'Name of the endpoint, chosen by its owner: 1 to 64 of [A-Za-z0-9._-], not starting with a full stop. An endpoint of a template is '
+    'called TEMPLATE/VALUE.';
 comment on column postrider.endpoint.url is
     'https://host/path, at most 2048 bytes, no credentials, no fragment. http:// works only where the dispatcher runs with '
-    '--allow-http.';
+    '--allow-http. A name in braces, as in http://{destination}:8080/, makes a template; null: an endpoint of one.';
 comment on column postrider.endpoint.topics is
     'Up to 100 patterns. An event is delivered once, however many patterns match. Empty: only events whose destination names this '
     'endpoint.';
@@ -75,22 +83,35 @@ comment on column postrider.endpoint.client_certificate is
     'PEM: the certificate that Postrider shows this endpoint, its chain and its private key, or sealed; null: no certificate.';
 comment on column postrider.endpoint.description is 'A note for people, at most 500 characters.';
 comment on column postrider.endpoint.paused_at is 'When somebody last paused the endpoint, while it was not paused.';
+comment on column postrider.endpoint.allow_http is
+    'Of a template: false forbids plain http, whatever run allows; null and true leave it to run.';
+comment on column postrider.endpoint.allow_cidr is
+    'Of a template: 1 to 100 ranges, of which an address must be in one, and run must allow it as well; null leaves it to run.';
+comment on column postrider.endpoint.template_no is
+    'The template, of an endpoint that an event for TEMPLATE/VALUE made. Its settings are those of the template.';
 
 -- A deleted endpoint leaves its row behind, so that its history keeps its name. The id is free again.
 create unique index endpoint_by_id on postrider.endpoint (id) where state <> 'deleted';
+-- Only endpoints of templates have entries.
+create index endpoint_by_template on postrider.endpoint (template_no) where template_no is not null;
 
 -- Dispatchers route by a copy of the endpoints. The version tells them that the copy is old. The ring makes them look at once.
-create trigger endpoint_changed after insert or update or delete or truncate on postrider.endpoint
+create trigger endpoint_changed after update or delete or truncate on postrider.endpoint
+    for each statement execute function postrider.endpoint_changed();
+create trigger endpoint_added after insert on postrider.endpoint referencing new table as added
     for each statement execute function postrider.endpoint_changed();
 -- Sessions that load rows as a replica does change endpoints, too.
 alter table postrider.endpoint enable always trigger endpoint_changed;
+alter table postrider.endpoint enable always trigger endpoint_added;
 comment on trigger endpoint_changed on postrider.endpoint is 'Makes every dispatcher read the endpoints again.';
+comment on trigger endpoint_added on postrider.endpoint is
+    'Makes every dispatcher read the endpoints again, unless only endpoints of templates were added.';
 
 -- An operator who resumes or changes an endpoint wants to see the effect now. A deleted endpoint needs no circuit.
 create trigger forget_circuit after update on postrider.endpoint
     for each row when (new.state in ('enabled', 'deleted')) execute function postrider.forget_circuit();
 alter table postrider.endpoint enable always trigger forget_circuit;
-comment on trigger forget_circuit on postrider.endpoint is 'Closes the circuit of an endpoint that was resumed, changed or deleted.';
+comment on trigger forget_circuit on postrider.endpoint is 'Closes the circuit of an endpoint that was resumed, changed or deleted, or whose template was.';
 
 -- Functions that run with the rights of their owner change endpoints. Dispatchers themselves write state and reason.
 grant select, update on postrider.endpoint to postrider_dispatcher;

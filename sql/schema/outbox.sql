@@ -13,7 +13,7 @@ create table postrider.outbox (
     topic           text             not null,
     key             text             check (octet_length(key) between 1 and 256),
     idempotency_key text             check (octet_length(idempotency_key) between 1 and 256),
-    destination     text             check (octet_length(destination) between 1 and 64),
+    destination     text             check (octet_length(destination) between 1 and 320),
     headers         jsonb,
     payload         json             not null,
     cancelled_at    timestamptz,
@@ -75,8 +75,9 @@ comment on column postrider.outbox.topic is 'Event type: dotted words of [A-Za-z
 comment on column postrider.outbox.key is 'Ordering key, at most 256 bytes; order is not kept yet.';
 comment on column postrider.outbox.idempotency_key is 'Unique where set, at most 256 bytes: insert ... on conflict (idempotency_key) do nothing.';
 comment on column postrider.outbox.destination is
-    'Endpoint id. The event goes to that endpoint alone, whatever its topics. Nobody gets it if there is no such endpoint when it is '
-    'routed; postrider.backlog counts such events.';
+    'Endpoint id, or TEMPLATE/VALUE, at most 320 bytes. The event goes to that endpoint alone, whatever its topics. An endpoint of a '
+    'template is made when the first event for it is routed. Nobody gets the event if there is no such endpoint or template then; '
+    'postrider.backlog counts such events.';
 comment on column postrider.outbox.headers is 'Object of strings, sent as HTTP headers; reserved names are refused.';
 comment on column postrider.outbox.payload is 'The body of the event, sent and signed byte for byte as inserted.';
 comment on column postrider.outbox.cancelled_at is 'When the event was cancelled. Deliveries that were complete by then stay complete.';

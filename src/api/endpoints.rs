@@ -21,7 +21,8 @@ use crate::operations::endpoint_spec::{EndpointSpec, check_reason};
 use crate::operations::replay::{ReplaySpec, check_times, check_topics};
 use crate::operations::rotate_secret::{OVERLAP_DEFAULT, SecretRotation};
 use crate::operations::test_endpoint::{TestOutcome, test_endpoint};
-use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, PutResult, RotatedSecret, Span, Writing};
+use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, Listed, PutResult, RotatedSecret};
+use crate::store::{Span, Writing};
 use crate::validation::Problems;
 
 /// How long a test waits for its first attempt, if nothing is said.
@@ -141,6 +142,10 @@ pub(super) struct EndpointParams {
     limit: Option<i64>,
     /// The `next_cursor` of the page before; only with the sort `id`.
     cursor: Option<String>,
+    /// List the endpoints of templates, too, as `sort=trouble` does. Default: they are counted in `children` of their template.
+    all: Option<bool>,
+    /// Only the endpoints of this template.
+    template: Option<String>,
     /// The order. Default: `id`.
     #[param(inline)]
     sort: Option<EndpointSort>,
@@ -161,20 +166,26 @@ pub(super) async fn list(
         let expected = "cursor: needs sort=id; sort=trouble has one page";
         return Err(Problem::new(Code::InvalidArgument, expected));
     }
+    let listed = Listed::new(params.template.as_deref(), params.all == Some(true));
     let look = async {
         match sort {
-            EndpointSort::Id => page(&api, cursor, limit).await,
+            EndpointSort::Id => page(&api, listed, cursor, limit).await,
             EndpointSort::Trouble => {
                 let data = api.store.list_endpoints_by_trouble(limit).await?;
                 Ok(EndpointPage { data, next_cursor: None })
             }
         }
     };
-    api.cache.text(format!("endpoints {limit} {sort:?} {cursor:?}"), look).await
+    api.cache.text(format!("endpoints {limit} {sort:?} {cursor:?} {listed:?}"), look).await
 }
 
-async fn page(api: &Api, cursor: Option<&str>, limit: i64) -> Result<EndpointPage, Problem> {
-    let mut rows = api.store.list_endpoints(cursor, limit + 1).await?;
+async fn page(
+    api: &Api,
+    listed: Listed<'_>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<EndpointPage, Problem> {
+    let mut rows = api.store.list_endpoints(listed, after, limit + 1).await?;
     let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) <= limit;
     if !is_last {
         rows.pop();
@@ -380,8 +391,8 @@ pub(super) async fn replay(
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes a part of the path")]
 pub(super) struct EndpointPath {
-    /// 1 to 64 of `A-Z a-z 0-9 . _ -`, not starting with a full stop.
-    #[param(pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$", example = "orders")]
+    /// 1 to 64 of `A-Z a-z 0-9 . _ -`, not starting with a full stop; or `TEMPLATE%2FVALUE`.
+    #[param(pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}(/.{1,255})?$", example = "orders")]
     id: String,
 }
 

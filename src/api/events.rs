@@ -41,8 +41,9 @@ pub(super) struct EventBody {
     /// Unique key: a repeat inserts nothing and returns the first event.
     #[schema(min_length = 1, max_length = 256)]
     idempotency_key: Option<String>,
-    /// Deliver to this endpoint alone, regardless of its topics. An endpoint that does not exist is refused with 422.
-    #[schema(pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
+    /// Deliver to this endpoint alone, regardless of its topics: its id, or `TEMPLATE/VALUE`. An endpoint that does not exist is refused
+    /// with 422.
+    #[schema(pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}(/.{1,255})?$")]
     destination: Option<String>,
     /// Not before this time.
     #[schema(format = DateTime)]

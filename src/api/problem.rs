@@ -185,7 +185,9 @@ impl From<DestinationError> for Problem {
     fn from(fault: DestinationError) -> Self {
         let text = fault.to_string();
         match fault {
-            DestinationError::Unknown { .. } => {
+            DestinationError::Unknown { .. }
+            | DestinationError::Template(_)
+            | DestinationError::Misfit { .. } => {
                 let mut problems = Problems::default();
                 problems.add("destination", &text, None);
                 problems.into()
@@ -211,6 +213,7 @@ impl From<TestError> for Problem {
         let text = fault.to_string();
         match fault {
             TestError::UnknownEndpoint(_) => Self::new(Code::NotFound, text),
+            TestError::Template(_) => Self::new(Code::Conflict, text),
             TestError::NotEnabled { .. } => Self::new(Code::Conflict, format!("{text}; resume it first")),
             TestError::Store(fault) => fault.into(),
         }

@@ -13,7 +13,7 @@ use crate::model::endpoint::EndpointHealth;
 use crate::operations::destination::guess_endpoint;
 use crate::operations::endpoint_spec::check_reason;
 use crate::rules::retry::DEFAULT_SCHEDULE;
-use crate::store::{DatabaseRefusal, EndpointRow, Span, Store, StoreError, refusal};
+use crate::store::{DatabaseRefusal, EndpointRow, Listed, Span, Store, StoreError, refusal};
 
 /// Runs one of them.
 pub(super) async fn run(
@@ -24,7 +24,7 @@ pub(super) async fn run(
     match typed {
         args::EndpointArgs::Put(typed) => put::put(settings, url, *typed).await,
         args::EndpointArgs::Set(typed) => put::set(settings, url, *typed).await,
-        args::EndpointArgs::List(typed) => list(settings, url, typed.json).await,
+        args::EndpointArgs::List(typed) => list(settings, url, &typed).await,
         args::EndpointArgs::Show(typed) => show(settings, url, &typed).await,
         args::EndpointArgs::Pause(typed) => {
             let mut settings = settings;
@@ -74,10 +74,15 @@ async fn unknown(store: &Store, id: &str) -> Failure {
     Failure::Failed(format!("endpoint \"{id}\" does not exist{proposal}"))
 }
 
-async fn list(settings: Settings, url: Option<String>, json: bool) -> Result<(), Failure> {
+async fn list(settings: Settings, url: Option<String>, typed: &args::EndpointList) -> Result<(), Failure> {
     let (store, _) = open(settings, url)?;
-    let rows = store.list_endpoints(None, ENDPOINTS_MAX).await?;
-    if json {
+    let listed = Listed::new(typed.template.as_deref(), typed.all);
+    let rows = store.list_endpoints(listed, None, ENDPOINTS_MAX).await?;
+    if let Some(template) = typed.template.as_ref().filter(|_| rows.is_empty()) {
+        // An unknown name is told from a template without endpoints.
+        read(&store, template).await?;
+    }
+    if typed.json {
         return Ok(output::json(&rows)?);
     }
     let now = Now::read(&store).await?;
@@ -95,7 +100,7 @@ pub(super) fn summary(row: &EndpointRow, now: &Now) -> [String; 8] {
         row.id.clone(),
         row.health.to_string(),
         now.relative(row.health_since.as_ref()),
-        row.pending.to_string(),
+        (row.pending + row.children.map_or(0, |children| children.pending)).to_string(),
         row.failed_attempts_24h.to_string(),
         row.complete_24h.to_string(),
         cause(row, now),
@@ -103,9 +108,13 @@ pub(super) fn summary(row: &EndpointRow, now: &Now) -> [String; 8] {
     ]
 }
 
-/// Why it is not healthy, and when it is tried again.
+/// Why it is not healthy, and when it is tried again. Of a template, how its endpoints are.
 fn cause(row: &EndpointRow, now: &Now) -> String {
-    let cause = output::or_dash(row.cause.as_ref());
+    let cause = match (&row.children, &row.cause) {
+        (Some(children), Some(cause)) => format!("{cause}; {children}"),
+        (Some(children), None) => children.to_string(),
+        (None, cause) => output::or_dash(cause.as_ref()),
+    };
     match row.health {
         EndpointHealth::Down => format!("{cause}; next probe {}", now.relative(row.next_probe_at.as_ref())),
         EndpointHealth::Healthy
@@ -157,6 +166,10 @@ fn details(row: &EndpointRow, now: &Now) -> Vec<(&'static str, String)> {
         ("login", yes_or_dash(row.has_auth)),
         ("authorities of its own", yes_or_dash(row.ca_certificates.is_some())),
         ("client certificate", yes_or_dash(row.has_client_certificate)),
+        ("template", text(&row.template_id)),
+        ("allow http", output::or_dash(row.allow_http.as_ref())),
+        ("allow cidr", output::or_dash(row.allow_cidr.as_ref().map(|ranges| ranges.join(",")).as_ref())),
+        ("endpoints of it", output::or_dash(row.children.as_ref())),
         ("pending", row.pending.to_string()),
         ("in progress", row.in_progress.to_string()),
         ("failed attempts 24h", row.failed_attempts_24h.to_string()),

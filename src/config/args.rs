@@ -21,8 +21,8 @@ pub use delivery::{Delivery, DeliveryList, DeliveryRetry, DeliveryShow, EventArg
 pub use doctor::{Completions, ConfigCommand, ConfigShow, Doctor};
 pub use egress::Egress;
 pub use endpoint::{
-    EndpointArgs, EndpointDelete, EndpointId, EndpointPause, EndpointPut, EndpointRotateSecret, EndpointSet,
-    EndpointTest, LoginArgs,
+    EndpointArgs, EndpointDelete, EndpointId, EndpointList, EndpointPause, EndpointPut, EndpointRotateSecret,
+    EndpointSet, EndpointTest, LoginArgs,
 };
 pub use receive::{Dev, Receive};
 pub use secret::{Encryption, SecretArgs, SecretSeal};

@@ -22,6 +22,7 @@ impl Settings {
             allow_ports: self.parsed_list("allow_port", &typed.allow_port, |text| {
                 text.trim().parse().or(Err("needs a port, 1 to 65535"))
             }),
+            only_cidrs: None,
             proxy: self.proxy(typed.egress_proxy.clone()),
         };
         for cidr in policy.allow_cidrs.iter().filter(|cidr| is_too_wide(cidr)) {

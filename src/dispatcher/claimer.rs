@@ -228,6 +228,8 @@ impl Claimer {
         if let Some(version) = found.endpoint_version {
             self.context.refresh_endpoints(subscriptions, version).await?;
         }
+        let due = found.due.iter().map(|due| due.endpoint_no);
+        self.context.find_children(subscriptions, due).await?;
         self.context.scheduler.set_circuits(&found.circuits, self.context.lease.id(), asked);
         self.waiting = found.due.into_iter().map(|due| (due.endpoint_no, now + due.delay)).collect();
         self.starts_us.clear();

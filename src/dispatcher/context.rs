@@ -1,5 +1,6 @@
 //! Shared by the stages that work in steps: the parts of this dispatcher, how far a step looks, and its result.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -12,6 +13,7 @@ use crate::dispatcher::scheduler::Scheduler;
 use crate::dispatcher::sender::Sender;
 use crate::dispatcher::subscriptions::Subscriptions;
 use crate::dispatcher::wakeup::bell::Bell;
+use crate::model::endpoint::EndpointNo;
 use crate::store::{EndpointSet, Store, StoreError};
 
 /// How far a step looks.
@@ -88,6 +90,45 @@ impl Context {
         }
         let endpoints = self.store.load_endpoints().await?;
         self.use_endpoints(subscriptions, endpoints).await;
+        Ok(())
+    }
+
+    /// Makes endpoints of templates: each is its template and its id. Returns the ids of those that cannot be made. Their events reach
+    /// nobody in this step.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the subscriptions stay as they are.
+    pub async fn make_children(
+        &self,
+        subscriptions: &mut Subscriptions,
+        wanted: &[(EndpointNo, String)],
+    ) -> Result<Vec<String>, StoreError> {
+        let made = self.store.make_children(wanted).await?;
+        let known: HashSet<&str> = made.iter().map(|child| child.id.as_str()).collect();
+        let refused = wanted.iter().map(|(_, id)| id).filter(|id| !known.contains(id.as_str()));
+        let refused: Vec<String> = refused.cloned().collect();
+        self.scheduler.add_endpoints(subscriptions.add_children(made));
+        subscriptions.refuse(refused.iter().cloned());
+        Ok(refused)
+    }
+
+    /// Takes over those of these endpoints that are of templates, and that another dispatcher made.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the subscriptions stay as they are.
+    pub async fn find_children(
+        &self,
+        subscriptions: &mut Subscriptions,
+        nos: impl Iterator<Item = EndpointNo>,
+    ) -> Result<(), StoreError> {
+        if !subscriptions.has_templates() {
+            return Ok(());
+        }
+        let unknown = self.scheduler.unknown(nos);
+        if !unknown.is_empty() {
+            let found = self.store.load_children(&unknown).await?;
+            self.scheduler.add_endpoints(subscriptions.add_children(found));
+        }
         Ok(())
     }
 

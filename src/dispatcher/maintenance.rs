@@ -24,7 +24,8 @@ use crate::dispatcher::database_health::Stage;
 use crate::rules::backoff::Backoff;
 use crate::rules::halves::Halves;
 use crate::store::{
-    DroppedTable, Position, Retention, SkippedRows, StatEndpoints, StatStep, StoreError, ToSeal, is_row_fault,
+    DroppedTable, FORGOTTEN_MAX, Position, Retention, SkippedRows, StatEndpoints, StatStep, StoreError,
+    ToSeal, is_row_fault,
 };
 
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
@@ -36,6 +37,10 @@ const ROWS_MAX: i64 = 1_000;
 const NOBODY_ROWS_MIN: i64 = 100;
 /// A deleted endpoint's name is kept a day longer than the last of its deliveries.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
+/// An endpoint of a template that had no delivery for so long is forgotten. The next event for it makes it again.
+const CHILD_IDLE_MAX: Duration = Duration::from_hours(7 * 24);
+/// How often such endpoints are looked for.
+const CHILDREN_INTERVAL: Duration = Duration::from_mins(10);
 /// A step tidies no longer than this: the deliveries of dead dispatchers do not wait for it. Each statement runs at least once.
 const TIDYING_MAX: Duration = Duration::from_secs(3);
 
@@ -47,6 +52,8 @@ pub(super) struct Maintenance {
     deletions: Deletions,
     passed_over: PassedOver,
     attached_tables: AttachedTables,
+    /// When idle endpoints of templates were looked for.
+    children_forgotten: Option<Instant>,
 }
 
 impl Maintenance {
@@ -57,7 +64,15 @@ impl Maintenance {
         let retention = config.retention;
         let (deletions, passed_over) = (Deletions::new(retention), PassedOver::default());
         let attached_tables = AttachedTables::default();
-        Self { context, interval, retention, deletions, passed_over, attached_tables }
+        Self {
+            context,
+            interval,
+            retention,
+            deletions,
+            passed_over,
+            attached_tables,
+            children_forgotten: None,
+        }
     }
 
     /// Steps until stopped, the first time at once.
@@ -106,7 +121,13 @@ impl Maintenance {
         note(self.save_watermark().await);
         note(self.passed_over.step(&self.context).await);
         note(self.attached_tables.step(&self.context).await);
+        // Before deliveries of deleted endpoints are given up.
+        note(self.context.store.revive_children().await.map(drop));
         let tidying = Tidying { context: &self.context, begun: Instant::now(), stop };
+        if self.children_forgotten.is_none_or(|at| at.elapsed() >= CHILDREN_INTERVAL) {
+            self.children_forgotten = Some(tidying.begun);
+            note(tidying.forget_children().await);
+        }
         note(tidying.give_up().await);
         note(tidying.compact_endpoint_changes().await);
         note(tidying.tally(Tally::Sum).await);
@@ -199,6 +220,13 @@ impl Tidying<'_> {
     /// Gives up deliveries that nobody wants any more.
     async fn give_up(&self) -> Result<(), StoreError> {
         while leftovers::give_up(self.context, ROWS_MAX).await? >= ROWS_MAX && self.may_go_on() {}
+        Ok(())
+    }
+
+    /// Forgets endpoints of templates that nobody sends to any more.
+    async fn forget_children(&self) -> Result<(), StoreError> {
+        while self.context.store.forget_children(CHILD_IDLE_MAX).await? >= FORGOTTEN_MAX && self.may_go_on() {
+        }
         Ok(())
     }
 

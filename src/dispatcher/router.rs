@@ -6,12 +6,13 @@
 mod refused;
 mod watermark;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::warn;
 
 use self::watermark::Watermark;
 use crate::dispatcher::context::{Context, Look, Progress};
@@ -31,6 +32,8 @@ const DELIVERIES_MAX: usize = 5_000;
 /// delivery that waits in the database costs the server twice as much.
 const ROOM_WANTED: usize = BATCH_MAX / 2;
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How often it is said that endpoints of templates cannot be made.
+const WARN_PAUSE: Duration = Duration::from_mins(1);
 
 /// The stage.
 pub(super) struct Router {
@@ -44,6 +47,16 @@ pub(super) struct Router {
     receivers: usize,
     /// Whether an event was refused alone, by whichever dispatcher.
     has_refused: bool,
+    /// When it was said last that endpoints of templates cannot be made.
+    warned: Option<Instant>,
+}
+
+/// The result of a claim.
+enum Claim {
+    /// It was routed; `None` if there was nothing to claim.
+    Routed(Option<Plan>),
+    /// Endpoints of templates had to be made first. Nothing is claimed any more.
+    Again,
 }
 
 /// The result of a step.
@@ -97,6 +110,7 @@ impl Router {
             backpressured: None,
             receivers: 1,
             has_refused: false,
+            warned: None,
         }
     }
 
@@ -114,6 +128,7 @@ impl Router {
             return Ok(Progress::Full.into());
         }
         self.check_watermark().await?;
+        subscriptions.forget_refused();
         let begun = Instant::now();
         let is_safe = self.watermark.is_safe_look(look);
         let found = if is_safe { self.find_unrouted().await? } else { Found::PERHAPS };
@@ -211,34 +226,45 @@ impl Router {
 
     /// Routes at most `batch_max` of the next events, leaving out events that were refused before.
     async fn route_batch(
-        &self,
+        &mut self,
         stretch: Stretch,
         batch_max: usize,
         subscriptions: &mut Subscriptions,
     ) -> Result<Option<Plan>, StoreError> {
-        let store = &self.context.store;
-        let only = self.context.only_endpoint.as_deref();
-        let claimed = RouteTx::claim_events(store, stretch, batch_max, self.has_refused, only).await?;
-        self.route_claimed(claimed, subscriptions).await
+        let context = Arc::clone(&self.context);
+        let only = context.only_endpoint.as_deref();
+        // Every other round makes an endpoint, or knows of one that cannot be made.
+        loop {
+            let claimed =
+                RouteTx::claim_events(&context.store, stretch, batch_max, self.has_refused, only).await?;
+            if let Claim::Routed(plan) = self.route_claimed(claimed, subscriptions).await? {
+                return Ok(plan);
+            }
+        }
     }
 
     /// Routes one event, whether it was refused before or not.
     async fn route_alone(
-        &self,
+        &mut self,
         stretch: Stretch,
         subscriptions: &mut Subscriptions,
     ) -> Result<Option<Plan>, StoreError> {
-        let claimed = RouteTx::claim_events(&self.context.store, stretch, 1, false, None).await?;
-        self.route_claimed(claimed, subscriptions).await
+        let context = Arc::clone(&self.context);
+        loop {
+            let claimed = RouteTx::claim_events(&context.store, stretch, 1, false, None).await?;
+            if let Claim::Routed(plan) = self.route_claimed(claimed, subscriptions).await? {
+                return Ok(plan);
+            }
+        }
     }
 
     async fn route_claimed(
-        &self,
+        &mut self,
         claimed: Option<(RouteTx<'_>, Vec<UnroutedEvent>)>,
         subscriptions: &mut Subscriptions,
-    ) -> Result<Option<Plan>, StoreError> {
+    ) -> Result<Claim, StoreError> {
         let Some((mut tx, mut events)) = claimed else {
-            return Ok(None);
+            return Ok(Claim::Routed(None));
         };
         // The snapshot that shows an event shows every endpoint committed before it: a copy of that version will do, and a
         // newer one too. It is read on the same connection, because the pool may have no other to give.
@@ -246,6 +272,13 @@ impl Router {
             let endpoints;
             (tx, endpoints) = tx.load_endpoints().await?;
             self.context.use_endpoints(subscriptions, endpoints).await;
+        }
+        let wanted = wanted_children(&events, subscriptions);
+        if !wanted.is_empty() {
+            // Made in a transaction of their own: no other dispatcher waits for this one.
+            tx.roll_back().await?;
+            self.make_children(&wanted, subscriptions).await?;
+            return Ok(Claim::Again);
         }
         let plan = self.plan(&events, subscriptions);
         let claimed = match tx.route_events(self.context.lease.id(), &plan.rows).await {
@@ -263,7 +296,26 @@ impl Router {
         let loaded = events.iter_mut().filter_map(|event| event.event.take());
         let loaded = loaded.map(|event| (event.id, event)).collect();
         self.context.sender.admit(claimed, loaded).await;
-        Ok(Some(plan))
+        Ok(Claim::Routed(Some(plan)))
+    }
+
+    /// Makes endpoints of templates, in one statement. Says now and then that some cannot be made.
+    async fn make_children(
+        &mut self,
+        wanted: &[(EndpointNo, String)],
+        subscriptions: &mut Subscriptions,
+    ) -> Result<(), StoreError> {
+        let refused = self.context.make_children(subscriptions, wanted).await?;
+        if let Some(first) = refused.first()
+            && self.warned.is_none_or(|at| at.elapsed() >= WARN_PAUSE)
+        {
+            self.warned = Some(Instant::now());
+            let count = refused.len();
+            warn!(
+                "cannot make {count} endpoints of templates, as \"{first}\", because there are as many as installation.endpoints_max: their events fail"
+            );
+        }
+        Ok(())
     }
 
     fn plan(&self, events: &[UnroutedEvent], subscriptions: &mut Subscriptions) -> Plan {
@@ -330,4 +382,13 @@ impl Router {
         plan.leaves_some |= self.context.scheduler.is_enabled(no);
         InitialState::Pending(Duration::ZERO)
     }
+}
+
+/// The endpoints of templates that these events are for and that are not known here, each once, with their templates.
+fn wanted_children(events: &[UnroutedEvent], subscriptions: &Subscriptions) -> Vec<(EndpointNo, String)> {
+    if !subscriptions.has_templates() {
+        return Vec::new();
+    }
+    let ids: HashSet<&str> = events.iter().filter_map(|event| event.destination.as_deref()).collect();
+    ids.into_iter().filter_map(|id| Some((subscriptions.maker(id)?, id.to_owned()))).collect()
 }

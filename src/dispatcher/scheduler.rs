@@ -19,7 +19,7 @@
 //! |---|---|
 //! | router | `room`, `room_max`, `room_under_backpressure`, `reserve`, `unreserve`, `is_enabled` |
 //! | claimer | `reserve`, `unreserve`, `take_stalled`, `claim_delay`, `is_served`, `set_circuits`, `is_probe_due`, `set_probing`, `set_probe_refused` |
-//! | router and claimer, by `context.rs` | `set_endpoints` |
+//! | router and claimer, by `context.rs` | `set_endpoints`, `add_endpoints`, `unknown` |
 //! | work loop | `room_changed`, `dispatcher_count`, claims: `unsettled` |
 //! | sender | `take_memory`, `release_memory`, `enqueue`, `add_runners`, `next`, `finish`, `unreserve_place`, `unfinished`, `is_closed`, `is_held`, claims: `add` |
 //! | settler | `note_outcome`, `note_unattempted`, `endpoint`, `set_gone`, `settled`, `release_room`, claims: `finished_by`, `settle` |
@@ -113,6 +113,17 @@ impl Scheduler {
     /// Takes over a new set of endpoints. Returns the queues of endpoints that are not attempted any more.
     pub fn set_endpoints(&self, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Vec<Claimed> {
         self.lock().set_endpoints(endpoints)
+    }
+
+    /// Takes over further endpoints.
+    pub fn add_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
+        self.lock().queues.add(endpoints);
+    }
+
+    /// Those of these endpoints that were never taken over.
+    pub fn unknown(&self, nos: impl Iterator<Item = EndpointNo>) -> Vec<EndpointNo> {
+        let parts = self.lock();
+        nos.filter(|no| parts.queues.get(*no).is_none()).collect()
     }
 
     /// How often [`Self::set_endpoints`] was called: to be read before an endpoint is disabled in the database.

@@ -1,10 +1,10 @@
 //! This dispatcher's copy of the endpoints, and which of them receive a topic. It is good for one version of the endpoints: the
 //! router compares it with the version in the snapshot that showed the events.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::endpoint::{Endpoint, EndpointNo};
+use crate::model::endpoint::{Child, Endpoint, EndpointNo, template_of, value_of};
 use crate::model::topic::TopicPattern;
 use crate::store::EndpointSet;
 
@@ -22,14 +22,31 @@ pub struct Subscriptions {
     by_exact_topic: HashMap<String, Vec<usize>>,
     with_wildcards: Vec<usize>,
     by_topic: HashMap<String, Arc<[EndpointNo]>>,
+    /// Templates, by id and by number. Of their endpoints, those are known that were read, and those that were made or found since:
+    /// a new one does not make the version grow.
+    templates: HashMap<String, Arc<Endpoint>>,
+    template_ids: HashMap<EndpointNo, String>,
+    /// Endpoints of templates that were asked for in this step, and cannot be made.
+    refused: HashSet<String>,
 }
 
 impl Subscriptions {
     /// A copy of a set that was just read.
     pub fn new(set: EndpointSet) -> Self {
         let endpoints: Vec<Arc<Endpoint>> = set.endpoints.into_iter().map(Arc::new).collect();
-        let by_id = endpoints.iter().map(|e| (e.id.clone(), e.no)).collect();
-        let mut subscriptions = Self { version: set.version, endpoints, by_id, ..Self::default() };
+        let (templates, others): (Vec<_>, Vec<_>) = endpoints.iter().partition(|e| e.template.is_some());
+        let by_id = others.into_iter().map(|e| (e.id.clone(), e.no)).collect();
+        let template_ids = templates.iter().map(|e| (e.no, e.id.clone())).collect();
+        let templates = templates.into_iter().map(|e| (e.id.clone(), Arc::clone(e))).collect();
+        let mut subscriptions = Self {
+            version: set.version,
+            by_id,
+            templates,
+            template_ids,
+            endpoints: Vec::new(),
+            ..Self::default()
+        };
+        subscriptions.endpoints = endpoints;
         for (index, endpoint) in subscriptions.endpoints.iter().enumerate() {
             for topic in endpoint.topics.iter().filter_map(TopicPattern::as_topic) {
                 subscriptions.by_exact_topic.entry(topic).or_default().push(index);
@@ -68,9 +85,50 @@ impl Subscriptions {
         found
     }
 
-    /// The one endpoint that a producer named, if it exists.
+    /// The one endpoint that a producer named, if it exists. A template is none.
     pub fn destination(&self, id: &str) -> Option<EndpointNo> {
         self.by_id.get(id).copied()
+    }
+
+    /// Whether there are templates, so that there may be endpoints that are not known here.
+    pub fn has_templates(&self) -> bool {
+        !self.templates.is_empty()
+    }
+
+    /// The template that has to make the endpoint of this id: it is not known here, may exist, and its value fits.
+    pub fn maker(&self, id: &str) -> Option<EndpointNo> {
+        if self.by_id.contains_key(id) || self.refused.contains(id) {
+            return None;
+        }
+        let template = self.templates.get(template_of(id)?)?;
+        template.template.as_ref()?.fill(value_of(id)?).ok().map(|_| template.no)
+    }
+
+    /// Takes over endpoints of templates. Returns those that were not known.
+    pub fn add_children(&mut self, children: Vec<Child>) -> Vec<Arc<Endpoint>> {
+        let mut added = Vec::with_capacity(children.len());
+        for child in children {
+            let template = self.template_ids.get(&child.template_no).and_then(|id| self.templates.get(id));
+            if self.by_id.contains_key(&child.id) {
+                continue;
+            }
+            if let Some(endpoint) = template.and_then(|template| template.child(child)).map(Arc::new) {
+                self.by_id.insert(endpoint.id.clone(), endpoint.no);
+                self.endpoints.push(Arc::clone(&endpoint));
+                added.push(endpoint);
+            }
+        }
+        added
+    }
+
+    /// Events for these endpoints reach nobody, until [`Self::forget_refused`].
+    pub fn refuse(&mut self, ids: impl Iterator<Item = String>) {
+        self.refused.extend(ids);
+    }
+
+    /// Whether the endpoint can be made is looked at again.
+    pub fn forget_refused(&mut self) {
+        self.refused.clear();
     }
 }
 
@@ -79,7 +137,9 @@ mod tests {
     use reqwest::header::HeaderMap;
 
     use super::*;
-    use crate::model::endpoint::{Credentials, Destination, EndpointState, Format, WebhookDestination};
+    use crate::model::endpoint::{
+        Credentials, Destination, EndpointState, Format, Narrowing, WebhookDestination,
+    };
 
     fn endpoint(no: i32, topics: &[&str]) -> Endpoint {
         Endpoint {
@@ -96,6 +156,7 @@ mod tests {
                     auth: Ok(None),
                     tls: Ok(None),
                 },
+                narrowing: Narrowing::default(),
             })),
             topics: topics.iter().map(|topic| topic.parse().unwrap()).collect(),
             max_in_flight: 1,
@@ -103,6 +164,7 @@ mod tests {
             timeout: None,
             retry_schedule: None,
             state: EndpointState::Enabled,
+            template: None,
         }
     }
 

@@ -5,11 +5,13 @@
 
 mod auth;
 mod signing;
+mod template;
 mod tls;
 mod webhook;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,8 +24,9 @@ use crate::model::unreadable::OpenError;
 
 pub use auth::{Auth, AuthError, OAuth2};
 pub use signing::{OldSecret, SecretError, SigningKey, SigningSecret};
+pub use template::{Misfit, TemplateError, TemplateUrl, VALUE_BYTES_MAX};
 pub use tls::{EndpointTls, TlsError};
-pub use webhook::{Credentials, Format, FormatError, WebhookDestination, prepare_headers};
+pub use webhook::{Credentials, Format, FormatError, Narrowing, WebhookDestination, prepare_headers};
 
 id! {
     /// Private short key of an endpoint; its owner knows it by its id.
@@ -50,6 +53,21 @@ pub struct Endpoint {
     /// Delays before the second, third … attempt. `None` for the default schedule.
     pub retry_schedule: Option<Vec<Duration>>,
     /// Whether deliveries are attempted.
+    pub state: EndpointState,
+    /// Of a template, its URL. Nothing is sent to a template itself, but to its children.
+    pub template: Option<Arc<TemplateUrl>>,
+}
+
+/// An endpoint of a template, as it is stored: all else is the template's.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// Short key.
+    pub no: EndpointNo,
+    /// `TEMPLATE/VALUE`.
+    pub id: String,
+    /// Its template.
+    pub template_no: EndpointNo,
+    /// Its own state. It is paused with its template, too.
     pub state: EndpointState,
 }
 
@@ -122,6 +140,17 @@ pub enum CircuitState {
     HalfOpen,
 }
 
+impl EndpointState {
+    /// The state of a word in the database.
+    pub fn of_word(word: &str) -> Self {
+        match word {
+            "enabled" => Self::Enabled,
+            "paused" => Self::Paused,
+            _ => Self::Disabled,
+        }
+    }
+}
+
 impl fmt::Display for EndpointState {
     /// As it stands in the database.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,10 +180,36 @@ impl Endpoint {
         self.state == EndpointState::Enabled && self.destination.is_ok()
     }
 
+    /// An endpoint of this template. `None` if this is no template.
+    pub fn child(&self, child: Child) -> Option<Self> {
+        let template = self.template.as_ref()?;
+        let url = value_of(&child.id).and_then(|value| template.fill(value).ok());
+        let url = url.ok_or_else(|| format!("url is invalid: {Misfit}"));
+        let mut endpoint =
+            Self { no: child.no, id: child.id, template: None, topics: Vec::new(), ..self.clone() };
+        if child.state != EndpointState::Enabled {
+            endpoint.state = child.state;
+        }
+        if let Ok(Destination::Webhook(to)) = &mut endpoint.destination {
+            to.url = url;
+        }
+        Some(endpoint)
+    }
+
     /// Why this dispatcher cannot read the endpoint. `None` if it can.
     pub fn unreadable(&self) -> Option<&OpenError> {
         self.destination.as_ref().err()
     }
+}
+
+/// The id of the template in `TEMPLATE/VALUE`. `None` if the id is no such one.
+pub fn template_of(id: &str) -> Option<&str> {
+    id.split_once('/').map(|(template, _)| template)
+}
+
+/// The value in `TEMPLATE/VALUE`.
+pub fn value_of(id: &str) -> Option<&str> {
+    id.split_once('/').map(|(_, value)| value)
 }
 
 /// The most attempts per second, minute or hour, written `50/s`, `100/m`, `20/h`.

@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use crate::model::endpoint::template_of;
 use crate::rules::did_you_mean::nearest;
 use crate::store::{NewEvent, Store, StoreError};
 
@@ -20,6 +21,19 @@ pub enum DestinationError {
         /// The endpoint that was meant, perhaps.
         meant: Option<String>,
     },
+    /// It is a template, and an event needs one of its endpoints.
+    #[error("endpoint \"{0}\" is a template: an event needs a value for it, as {0}/VALUE")]
+    Template(String),
+    /// There is the template, and the value does not fit.
+    #[error(
+        "endpoint \"{id}\" cannot be made: its value does not fit into the url of template \"{template}\""
+    )]
+    Misfit {
+        /// As it was given.
+        id: String,
+        /// The template.
+        template: String,
+    },
     /// The database did not say.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -34,7 +48,21 @@ pub(crate) async fn check_destination(store: &Store, event: &NewEvent) -> Result
     if store.find_endpoint(id).await? || is_repeat(store, event).await {
         return Ok(());
     }
-    Err(DestinationError::Unknown { id: id.clone(), meant: guess_endpoint(store, id).await })
+    Err(why_not(store, id).await)
+}
+
+/// Why there is no such endpoint. A producer, who may not read the endpoints, learns only that there is none.
+async fn why_not(store: &Store, id: &str) -> DestinationError {
+    let name = template_of(id).unwrap_or(id);
+    let row = store.read_endpoint(name).await.ok().flatten();
+    let is_template = row.is_some_and(|row| row.children.is_some());
+    match template_of(id) {
+        Some(template) if is_template => {
+            DestinationError::Misfit { id: id.to_owned(), template: template.to_owned() }
+        }
+        None if is_template => DestinationError::Template(id.to_owned()),
+        _ => DestinationError::Unknown { id: id.to_owned(), meant: guess_endpoint(store, id).await },
+    }
 }
 
 /// Whether an event of this idempotency key is known.

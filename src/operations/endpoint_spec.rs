@@ -30,6 +30,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::addresses::{check_endpoint_id, check_ranges, check_url};
 use super::described::{HeaderName, HeaderValue, Login, Secret, SigningKeyText, TopicPatternText};
 use crate::model::endpoint::{Auth, EndpointTls, Format, RateLimit, SigningKey, SigningSecret};
 use crate::model::header;
@@ -140,6 +141,16 @@ pub struct EndpointSpec {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<String>, max_length = 500, example = "Orders team, #orders-oncall")]
     pub description: Option<Named<String>>,
+    /// Of a template: false forbids plain http, whatever run allows
+    #[arg(skip)]
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<bool>)]
+    pub allow_http: Option<Named<bool>>,
+    /// Of a template: an address must be in one of these ranges, and run must allow it as well
+    #[arg(skip)]
+    #[serde(default, deserialize_with = "named_list")]
+    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 100, example = json!(["10.20.0.0/16"]))]
+    pub allow_cidr: Option<Vec<Named<String>>>,
 }
 
 impl fmt::Debug for EndpointSpec {
@@ -207,12 +218,15 @@ impl EndpointSpec {
         let signing_key =
             named::text(self.signing_key.as_ref()).map(|text| check_signing_key(text, problems).into());
         let auth = named::value(self.auth.as_ref()).map(|auth| auth_text(auth).into());
+        let ranges = named::values("allow_cidr", self.allow_cidr.as_deref(), problems);
+        let ranges = named::has_values(self.allow_cidr.as_deref()).then(|| check_ranges(&ranges, problems));
         let forms = [
             ("timeout", timeout),
             ("retry_schedule", schedule),
             ("max_in_flight", max_in_flight),
             ("signing_key", signing_key),
             ("auth", auth),
+            ("allow_cidr", ranges),
         ];
         let settings = match serde_json::to_value(self) {
             Ok(Value::Object(settings)) => settings,
@@ -231,27 +245,10 @@ fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Nam
     Ok(Some(whole.map_or(Named::Default, |whole| Named::To(whole.0.to_string()))))
 }
 
-/// An endpoint's id under the name of an argument.
-pub fn check_endpoint_id(name: &str, id: &str, problems: &mut Problems) {
-    let is_valid = (1..=64).contains(&id.len())
-        && !id.starts_with('.')
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if !is_valid {
-        problems.add(name, "needs 1 to 64 of A-Z a-z 0-9 . _ -, not starting with a full stop", Some(id));
-    }
-}
-
 /// A signing secret, if one was given. It is not shown.
 pub fn check_secret(secret: Option<&str>, problems: &mut Problems) {
     if let Some(Err(fault)) = secret.map(str::parse::<SigningSecret>) {
         problems.add("secret", &fault.to_string(), None);
-    }
-}
-
-/// Where to POST.
-fn check_url(name: &str, url: &str, policy: &EgressPolicy, problems: &mut Problems) {
-    if let Err(refused) = policy.judge_text(url) {
-        problems.add(name, &refused.to_string(), None);
     }
 }
 

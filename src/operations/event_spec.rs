@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::endpoint_spec::{check_endpoint_id, check_header_set};
+use super::addresses::check_destination_id;
+use super::endpoint_spec::check_header_set;
 use crate::model::topic::check_topic;
 use crate::store::NewEvent;
 use crate::validation::Problems;
@@ -40,7 +41,7 @@ impl EventSpec {
         }
         // No endpoint can have such an id: the event would be delivered to nobody, and count as complete.
         if let Some(id) = &self.destination {
-            check_endpoint_id("destination", id, problems);
+            check_destination_id("destination", id, problems);
         }
         check_header_set(&self.headers, problems);
         NewEvent {

@@ -77,6 +77,9 @@ pub enum TestError {
     /// There is no such endpoint.
     #[error("endpoint \"{0}\" does not exist")]
     UnknownEndpoint(String),
+    /// It is a template, to which nothing is sent.
+    #[error("endpoint \"{0}\" is a template: test one of its endpoints, as {0}/VALUE")]
+    Template(String),
     /// The endpoint is paused or disabled.
     #[error("endpoint \"{id}\" is {state}{reason}: nothing is sent to it", reason = in_brackets(.reason.as_deref()))]
     NotEnabled {
@@ -106,6 +109,9 @@ pub(crate) async fn test_endpoint(
     stop: impl Future<Output = ()>,
 ) -> Result<TestedEndpoint, TestError> {
     let endpoint = store.read_endpoint(id).await?.ok_or_else(|| TestError::UnknownEndpoint(id.to_owned()))?;
+    if endpoint.children.is_some() {
+        return Err(TestError::Template(endpoint.id));
+    }
     refuse_unless_enabled(&endpoint)?;
     let event_id = insert(store, &endpoint.id).await?;
     let outcome = tokio::select! {

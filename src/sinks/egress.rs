@@ -8,6 +8,7 @@ mod special_addresses;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use thiserror::Error;
@@ -18,6 +19,7 @@ pub use self::proxy::{EgressProxy, InvalidProxy, NotPassed, ProxyFault};
 pub use self::resolver::GuardedResolver;
 pub use self::special_addresses::{InvalidRange, parse_range};
 use self::special_addresses::{covers, special_range};
+use crate::model::endpoint::{Narrowing, TemplateUrl};
 
 /// Ports below this one belong to services of the system. Of them, only 80 and 443 are called.
 const PORT_FIRST: u16 = 1024;
@@ -43,6 +45,8 @@ pub struct EgressPolicy {
     pub deny_cidrs: Vec<IpNet>,
     /// Further ports that may be called.
     pub allow_ports: Vec<NonZeroU16>,
+    /// Of these ranges alone an address may be called, if everything else allows it. `None`: of all.
+    pub only_cidrs: Option<Arc<[IpNet]>>,
     /// The proxy that every request goes through.
     pub proxy: Option<EgressProxy>,
 }
@@ -81,6 +85,19 @@ pub enum NotAllowed {
         /// The range it belongs to.
         range: IpNet,
     },
+    /// The template of the endpoint does not allow it.
+    #[error("address {address} is not allowed: {}in no range of its template's allow_cidr", leading_to(*embedded))]
+    Outside {
+        /// The address that would have been dialled.
+        address: IpAddr,
+        /// The address inside it that is in none, if not the whole.
+        embedded: Option<Ipv4Addr>,
+    },
+    /// The egress proxy resolves the name, and nobody can compare its addresses with the template's ranges.
+    #[error(
+        "a name is not allowed by its template's allow_cidr where an egress proxy resolves it: only an address is"
+    )]
+    Unseen,
     /// The port belongs to another service.
     #[error(
         "port {0} is not allowed, only 80, 443, and from 1024 all but the usual ports of databases and brokers (--allow-port permits it)"
@@ -105,6 +122,9 @@ impl EgressPolicy {
         if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
             return invalid("contains a space, a control character or a backslash");
         }
+        if TemplateUrl::is_meant(text) {
+            return invalid("contains a name in braces, which only a template has");
+        }
         let url = Url::parse(text).map_err(|fault| NotAllowed::Url(fault.to_string()))?;
         self.judge_scheme(&url)?;
         let authority = text.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://"));
@@ -118,6 +138,35 @@ impl EgressPolicy {
             return invalid(CREDENTIALS);
         }
         self.judge(&url)?;
+        self.judge_authority(&url, authority)?;
+        Ok(url)
+    }
+
+    /// Judges the URL of a template, as far as that is possible without a value. An address in it is judged.
+    ///
+    /// # Errors
+    /// [`NotAllowed`], every variant but `Unresolved`.
+    pub fn judge_template(&self, text: &str) -> Result<(), NotAllowed> {
+        let template = TemplateUrl::parse(text).map_err(|fault| NotAllowed::Url(fault.to_string()))?;
+        // Its length is that of the text: a value is judged with the URL that it makes.
+        if text.len() > 2048 {
+            return Err(NotAllowed::Url("longer than 2048 bytes".to_owned()));
+        }
+        self.judge_text(template.sample().as_str()).map(drop)
+    }
+
+    /// What is left of these rules for an endpoint that may call less.
+    #[must_use]
+    pub fn narrowed(&self, narrowing: &Narrowing) -> Self {
+        Self {
+            allow_http: self.allow_http && !narrowing.forbids_http,
+            only_cidrs: narrowing.only_cidrs.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Judges what only the text tells.
+    fn judge_authority(&self, url: &Url, authority: Option<&str>) -> Result<(), NotAllowed> {
         // These names mean this machine on every machine (RFC 6761 section 6.3). Other names are judged when they are resolved.
         if let Some(Host::Domain(name)) = url.host()
             && is_localhost(name)
@@ -131,7 +180,7 @@ impl EgressPolicy {
         {
             return Err(NotAllowed::Url(format!("the host means {address}: write it so")));
         }
-        Ok(url)
+        Ok(())
     }
 
     /// Judges a parsed URL, as far as that is possible without resolving its name.
@@ -160,6 +209,9 @@ impl EgressPolicy {
             Some(Host::Domain(name)) if !is_valid_name(name) => invalid(
                 "host name has a label that is empty, longer than 63 bytes, or begins or ends with a hyphen",
             ),
+            Some(Host::Domain(_)) if self.proxy.is_some() && self.only_cidrs.is_some() => {
+                Err(NotAllowed::Unseen)
+            }
             Some(Host::Domain(_)) => Ok(()),
         }?;
         match url.port_or_known_default() {
@@ -185,7 +237,7 @@ impl EgressPolicy {
     /// Judges an address that is about to be dialled, and every IPv4 address inside it.
     ///
     /// # Errors
-    /// [`NotAllowed::Address`], [`NotAllowed::Denied`].
+    /// [`NotAllowed::Address`], [`NotAllowed::Denied`], [`NotAllowed::Outside`].
     pub fn judge_address(&self, address: IpAddr) -> Result<(), NotAllowed> {
         let address = address.to_canonical();
         let denies = |reached| self.deny_cidrs.iter().find(|net| covers(net, reached)).copied();
@@ -208,6 +260,21 @@ impl EgressPolicy {
         for v4 in embedded(address, prefix_len) {
             if let (None, Some((range, name))) = (self.allowing(v4.into()), special_range(v4.into())) {
                 return Err(NotAllowed::Address { address, embedded: Some(v4), range, name });
+            }
+        }
+        self.judge_narrowed(address)
+    }
+
+    /// Judges whether the ranges that are left cover an address, and every special one inside it.
+    fn judge_narrowed(&self, address: IpAddr) -> Result<(), NotAllowed> {
+        let Some(only) = &self.only_cidrs else { return Ok(()) };
+        let narrowest = |reached| only.iter().filter(|net| covers(net, reached)).map(IpNet::prefix_len).max();
+        let Some(prefix_len) = narrowest(address) else {
+            return Err(NotAllowed::Outside { address, embedded: None });
+        };
+        for v4 in embedded(address, prefix_len) {
+            if narrowest(v4.into()).is_none() && special_range(v4.into()).is_some() {
+                return Err(NotAllowed::Outside { address, embedded: Some(v4) });
             }
         }
         Ok(())

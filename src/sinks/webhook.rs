@@ -1,7 +1,7 @@
 //! The sink for webhooks: one signed HTTP request per attempt, under one deadline. It never sees the database.
 //!
 //! ```text
-//!  attempt ─> egress policy ─> client: the common one, or one with the endpoint's own TLS
+//!  attempt ─> egress policy ─> client: the common one, or one of the endpoint's own
 //!                                 ├─> a token, if the endpoint wants OAuth 2
 //!                                 ├─> one request, signed anew ─> response ─> Outcome
 //!                                 └─> no response: was it the endpoint, the egress proxy, or this machine?
@@ -129,12 +129,14 @@ impl Webhook {
         deadline: &Deadline,
     ) -> Result<(Response, Option<HeaderValue>), SendError> {
         let url = to.url.as_ref().map_err(Clone::clone)?;
-        self.policy.judge(url).map_err(|refused| Unanswered::from(&refused))?;
+        let narrowing = &to.narrowing;
+        self.policy.narrowed(narrowing).judge(url).map_err(|refused| Unanswered::from(&refused))?;
         let tls = to.credentials.tls.as_ref().map_err(ToString::to_string)?;
-        let client = self.clients.of(tls.as_deref()).map_err(|fault| match Shortage::behind(&fault) {
-            Some(shortage) => SendError::NotAttempted(shortage.into()),
-            None => format!("tls: {}", innermost(&fault)).into(),
-        })?;
+        let client =
+            self.clients.of(tls.as_deref(), narrowing).map_err(|fault| match Shortage::behind(&fault) {
+                Some(shortage) => SendError::NotAttempted(shortage.into()),
+                None => format!("tls: {}", innermost(&fault)).into(),
+            })?;
         let auth = to.credentials.auth.as_ref().map_err(|fault| format!("auth: {fault}"))?;
         let authorization = match auth {
             None => None,

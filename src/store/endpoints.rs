@@ -1,9 +1,12 @@
 //! Statements about endpoints. `registering` has those that put one or rotate its secret, `views` those that list them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::time::Instant;
+use url::Url;
 
 use super::row::Row;
 use super::statements::{
@@ -13,8 +16,8 @@ use super::statements::{
 use super::views::DeletedEndpoint;
 use super::{Store, StoreError, Written, from_millis, headers, millis};
 use crate::model::endpoint::{
-    Credentials, Destination, Endpoint, EndpointNo, EndpointState, EndpointTls, Format, FormatError,
-    OldSecret, WebhookDestination, prepare_headers,
+    Child, Credentials, Destination, Endpoint, EndpointNo, EndpointState, EndpointTls, Format, FormatError,
+    Narrowing, OldSecret, TemplateUrl, WebhookDestination, prepare_headers,
 };
 use crate::model::topic::TopicPattern;
 use crate::model::unreadable::OpenError;
@@ -126,13 +129,36 @@ pub(super) fn endpoint_set(rows: &[Row], vault: &Vault) -> Result<EndpointSet, S
     let first = rows.first().ok_or(StoreError::Emptied)?;
     let version = first.endpoint_version()?;
     let mut endpoints = Vec::with_capacity(rows.len());
+    let mut children = Vec::new();
     for row in rows {
-        let no: Option<i32> = row.get("endpoint_no")?;
-        if let Some(no) = no {
-            endpoints.push(endpoint(EndpointNo::new(no), row, vault)?);
+        let (no, template_no): (Option<i32>, Option<i32>) =
+            (row.get("endpoint_no")?, row.get("template_no")?);
+        match no {
+            Some(_) if template_no.is_some() => children.push(child(row)?),
+            Some(no) => endpoints.push(endpoint(EndpointNo::new(no), row, vault)?),
+            None => {}
+        }
+    }
+    let templates = endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.template.is_some());
+    let templates: HashMap<EndpointNo, usize> = templates.map(|(at, endpoint)| (endpoint.no, at)).collect();
+    for child in children {
+        // Without its template nothing is sent to it.
+        let template = templates.get(&child.template_no).and_then(|at| endpoints.get(*at));
+        if let Some(endpoint) = template.and_then(|template| template.child(child)) {
+            endpoints.push(endpoint);
         }
     }
     Ok(EndpointSet { version, endpoints })
+}
+
+/// A row of `sql/statements/endpoints/load_endpoints.sql` or `make_children.sql` that is an endpoint of a template.
+pub(super) fn child(row: &Row) -> Result<Child, StoreError> {
+    Ok(Child {
+        no: EndpointNo::new(row.get("endpoint_no")?),
+        id: row.get("id")?,
+        template_no: EndpointNo::new(row.get("template_no")?),
+        state: EndpointState::of_word(row.get("state")?),
+    })
 }
 
 fn endpoint(no: EndpointNo, row: &Row, vault: &Vault) -> Result<Endpoint, StoreError> {
@@ -162,11 +188,8 @@ fn endpoint(no: EndpointNo, row: &Row, vault: &Vault) -> Result<Endpoint, StoreE
         }),
         timeout: row.duration_or_null("timeout_ms")?,
         retry_schedule: schedule_ms.map(|delays| delays.into_iter().map(from_millis).collect()),
-        state: match state {
-            "enabled" => EndpointState::Enabled,
-            "paused" => EndpointState::Paused,
-            _ => EndpointState::Disabled,
-        },
+        state: EndpointState::of_word(state),
+        template: TemplateUrl::parse(row.get("url")?).ok().map(Arc::new),
         destination,
     })
 }
@@ -177,13 +200,33 @@ fn destination(id: &str, row: &Row, vault: &Vault) -> Result<Destination, Unread
     let format: &str = row.get("format")?;
     let stored = headers(row.get("headers")?);
     Ok(Destination::Webhook(WebhookDestination {
-        url: url.parse().map_err(|fault| format!("url is invalid: {fault}")),
+        url: parse_url(url),
         headers: stored.and_then(|headers| prepare_headers(&headers)),
         format: format
             .parse::<Format>()
             .map_err(|fault: FormatError| OpenError::Invalid(format!("format: {fault}")))?,
         credentials: credentials(id, url, row, vault)?,
+        narrowing: narrowing(row)?,
     }))
+}
+
+/// Where requests go. A template has no place of its own.
+fn parse_url(text: &str) -> Result<Url, String> {
+    if TemplateUrl::is_meant(text) {
+        return Err("url is invalid: it is that of a template".to_owned());
+    }
+    text.parse().map_err(|fault| format!("url is invalid: {fault}"))
+}
+
+fn narrowing(row: &Row) -> Result<Narrowing, Unreadable> {
+    let allow_http: Option<bool> = row.get("allow_http")?;
+    let ranges: Option<Vec<&str>> = row.get("allow_cidr")?;
+    let parse = |text: &str| {
+        text.parse::<IpNet>().map_err(|fault| OpenError::Invalid(format!("allow_cidr: {fault}")))
+    };
+    let ranges =
+        ranges.map(|texts| texts.into_iter().map(parse).collect::<Result<Vec<_>, _>>()).transpose()?;
+    Ok(Narrowing { forbids_http: allow_http == Some(false), only_cidrs: ranges.map(Into::into) })
 }
 
 /// The texts that are topic patterns. Each of the others is told to `invalid`.

@@ -23,6 +23,28 @@ pub struct DeliveryFilter {
     pub before: Option<i64>,
 }
 
+/// Which endpoints are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed<'a> {
+    /// Those that somebody put; of a template's endpoints there are only the counts.
+    WithoutChildren,
+    /// The endpoints of this template.
+    ChildrenOf(&'a str),
+    /// All.
+    All,
+}
+
+impl<'a> Listed<'a> {
+    /// Those of this template, or else all or not.
+    pub const fn new(template: Option<&'a str>, all: bool) -> Self {
+        match template {
+            Some(template) => Self::ChildrenOf(template),
+            None if all => Self::All,
+            None => Self::WithoutChildren,
+        }
+    }
+}
+
 /// Rows that one page of deliveries looks at, at most.
 const SCAN_MAX: i64 = 10_000;
 /// The same where each has to be looked up in the outbox.
@@ -47,16 +69,23 @@ impl Store {
         rows.iter().map(|row| row.json("row")).collect()
     }
 
-    /// `sql/statements/endpoints/list_endpoints.sql`: up to `rows_max` endpoints with a higher id than `after`.
+    /// `sql/statements/endpoints/list_endpoints.sql`: up to `rows_max` of these endpoints with a higher id than `after`.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn list_endpoints(
         &self,
+        listed: Listed<'_>,
         after: Option<&str>,
         rows_max: i64,
     ) -> Result<Vec<EndpointRow>, StoreError> {
-        let rows = self.query(&LIST_ENDPOINTS, &[&None::<&str>, &after, &rows_max, &false]).await?;
+        let (template, all) = match listed {
+            Listed::WithoutChildren => (None, false),
+            Listed::ChildrenOf(template) => (Some(template), true),
+            Listed::All => (None, true),
+        };
+        let params: super::Params<'_> = &[&None::<&str>, &after, &rows_max, &false, &template, &all];
+        let rows = self.query(&LIST_ENDPOINTS, params).await?;
         rows.iter().map(|row| row.json("row")).collect()
     }
 
@@ -66,7 +95,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn list_endpoints_by_trouble(&self, rows_max: i64) -> Result<Vec<EndpointRow>, StoreError> {
-        let rows = self.query(&LIST_ENDPOINTS, &[&None::<&str>, &None::<&str>, &rows_max, &true]).await?;
+        let none = None::<&str>;
+        let rows = self.query(&LIST_ENDPOINTS, &[&none, &none, &rows_max, &true, &none, &true]).await?;
         rows.iter().map(|row| row.json("row")).collect()
     }
 
@@ -84,7 +114,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read_endpoint(&self, id: &str) -> Result<Option<EndpointRow>, StoreError> {
-        let row = self.query_opt(&LIST_ENDPOINTS, &[&id, &None::<&str>, &1_i64, &false]).await?;
+        let none = None::<&str>;
+        let row = self.query_opt(&LIST_ENDPOINTS, &[&id, &none, &1_i64, &false, &none, &true]).await?;
         row.map(|row| row.json("row")).transpose()
     }
 

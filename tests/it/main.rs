@@ -78,6 +78,7 @@ mod endpoints {
     mod put;
     mod secret_rotation;
     mod settings;
+    mod templates;
     mod urls;
     mod versions;
 }
@@ -155,7 +156,7 @@ mod security {
     mod moved_secrets;
     mod privileges;
     mod producers;
-    mod properties;
+    pub(crate) mod properties;
     mod receiver_tls;
     mod roles;
     mod row_security;

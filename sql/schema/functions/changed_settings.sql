@@ -3,7 +3,7 @@
 create or replace function postrider.changed_settings(old postrider.endpoint, new postrider.endpoint) returns text[]
 language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp as $$
 declare
-    shown   constant text[] := '{url,topics,max_in_flight,rate_limit,timeout,retry_schedule,ordered,format,description}';
+    shown   constant text[] := '{url,topics,max_in_flight,rate_limit,timeout,retry_schedule,ordered,format,description,allow_http,allow_cidr}';
     before  jsonb := to_jsonb(old) - 'headers'::text - 'public_key'::text;
     after   jsonb := to_jsonb(new) - 'headers'::text - 'public_key'::text;
     lines   text[] := '{}';
@@ -20,6 +20,8 @@ begin
             when setting = 'topics' then
                 coalesce(nullif(array_to_string(old.topics, ','), ''), 'none') || ' -> '
                 || coalesce(nullif(array_to_string(new.topics, ','), ''), 'none')
+            when setting = 'allow_cidr' then
+                coalesce(array_to_string(old.allow_cidr, ','), 'none') || ' -> ' || coalesce(array_to_string(new.allow_cidr, ','), 'none')
             when setting = 'timeout' then
                 coalesce(postrider.short_interval(old.timeout), 'default') || ' -> '
                 || coalesce(postrider.short_interval(new.timeout), 'default')

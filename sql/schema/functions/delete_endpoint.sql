@@ -14,11 +14,19 @@ begin
         raise exception 'endpoint "%" does not exist', left(delete_endpoint.id, 64) using errcode = 'no_data_found';
     end if;
     delete from postrider.old_secret as s where s.endpoint_no = gone_no;
-    select count(*) into pending from postrider.delivery as d where d.endpoint_no = gone_no and d.due_at is not null;
+    if exists (select from postrider.endpoint as e where e.template_no = gone_no and e.state <> 'deleted') then
+        update postrider.endpoint as e set state = 'deleted', reason = 'deleted', changed_at = now()
+        where e.template_no = gone_no and e.state <> 'deleted';
+    end if;
+    select count(*) into pending
+    from postrider.delivery as d
+    where d.due_at is not null
+      and d.endpoint_no = any (gone_no || array(select e.endpoint_no from postrider.endpoint as e where e.template_no = gone_no));
 end
 $$;
 comment on function postrider.delete_endpoint(text) is
-    'Deletes an endpoint and its secrets. No more events are routed to it. The dispatchers give its waiting deliveries up as failed '
-    '(pending: how many). Its history stays, and the id is free. Returns (endpoint_id, pending). Raises P0002 for an unknown id.';
+    'Deletes an endpoint and its secrets, and with a template all of its endpoints. No more events are routed to it. The dispatchers '
+    'give its waiting deliveries up as failed (pending: how many). Its history stays, and the id is free. Returns '
+    '(endpoint_id, pending). Raises P0002 for an unknown id.';
 revoke all on function postrider.delete_endpoint(text) from public;
 grant execute on function postrider.delete_endpoint(text) to postrider_dispatcher;

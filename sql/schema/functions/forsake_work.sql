@@ -6,7 +6,8 @@ declare
 begin
     update postrider.endpoint as e
     set state = 'paused', reason = 'copied from another installation', changed_at = now()
-    where e.state = 'enabled';
+    -- Endpoints of a template stand still with it.
+    where e.state = 'enabled' and e.template_no is null;
     get diagnostics endpoints_paused = row_count;
     with given_up as (
         update postrider.delivery as d

@@ -14,7 +14,8 @@ begin
 end
 $$;
 comment on function postrider.pause_endpoint(text, text) is
-    'Stops attempts, for a reason that endpoint_health shows. Deliveries wait as pending and nothing is lost. Returns (reason, '
+    'Stops attempts, for a reason that endpoint_health shows; of a template, those of all its endpoints. Deliveries wait as pending and '
+    'nothing is lost. Returns (reason, '
     'endpoint_id, state); paused again without a reason, it keeps the one it has. Raises P0002 for an unknown id.';
 revoke all on function postrider.pause_endpoint(text, text) from public;
 grant execute on function postrider.pause_endpoint(text, text) to postrider_dispatcher;

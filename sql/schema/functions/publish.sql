@@ -20,8 +20,8 @@ begin
             'headers: an object of strings, 8192 bytes in all; names are HTTP tokens and not reserved, values are visible ASCII'
         when octet_length(publish.idempotency_key) not between 1 and 256 then
             'idempotency_key: 1 to 256 bytes, or null'
-        when publish.destination !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$' then
-            'destination: the id of an endpoint, which is 1 to 64 of [A-Za-z0-9._-], not starting with a full stop; or null'
+        when publish.destination !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}(/.+)?$' or octet_length(publish.destination) > 320 then
+            'destination: the id of an endpoint, which is 1 to 64 of [A-Za-z0-9._-], not starting with a full stop; or TEMPLATE/VALUE, at most 320 bytes; or null'
         when not isfinite(publish.deliver_after) then
             'deliver_after: a time that comes, or null'
     end;

@@ -7,6 +7,7 @@ create or replace function postrider.put_endpoint(
     format text default null, signing_key text default null, auth text default null,
     ca_certificates text default null, client_certificate text default null, public_key text default null,
     new_secret_if_created text default null, description text default null,
+    allow_http boolean default null, allow_cidr cidr[] default null,
     out endpoint_id text, out result text, out new_secret text
 ) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -32,7 +33,9 @@ begin
         'client_certificate', put_endpoint.client_certificate,
         'public_key', put_endpoint.public_key,
         'new_secret_if_created', put_endpoint.new_secret_if_created,
-        'description', put_endpoint.description)) as a (name, value)
+        'description', put_endpoint.description,
+        'allow_http', put_endpoint.allow_http,
+        'allow_cidr', put_endpoint.allow_cidr)) as a (name, value)
     where a.value <> 'null';
     select w.endpoint_id, w.result, w.new_secret, w.changes
     into put_endpoint.endpoint_id, put_endpoint.result, put_endpoint.new_secret, changes
@@ -43,13 +46,15 @@ begin
     end loop;
 end
 $$;
-comment on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text) is
+comment on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text, boolean, cidr[]) is
     'Creates the endpoint, or changes what is named; a null argument is not named. A setting that is not named is kept. In a new endpoint '
     'it has its default. The word none removes rate_limit, signing_key, auth, ca_certificates or client_certificate; '
     'postrider.set_endpoint gives any setting its default. Where url leads to another host, a login must be named again: auth, '
     'client_certificate, or a header authorization or cookie. '
+    'A name in braces in url makes a template: an event whose destination is ID/VALUE goes to the URL with the value in it. allow_http '
+    'and allow_cidr are for templates, and narrow what run allows. '
     'The same call twice changes nothing, and a paused endpoint stays paused. Each change is told in a notice. '
     'Returns (endpoint_id, result: created | changed | unchanged, new_secret: only where the call created the endpoint and named no secret; it is new_secret_if_created, or else generated). Raises 22023 for an invalid argument, 54000 beyond endpoints_max.';
-revoke all on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text) from public;
-grant execute on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text)
+revoke all on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text, boolean, cidr[]) from public;
+grant execute on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text, boolean, cidr[])
     to postrider_dispatcher;

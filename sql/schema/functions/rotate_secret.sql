@@ -9,6 +9,10 @@ begin
     if old.endpoint_no is null then
         raise exception 'endpoint "%" does not exist', left(rotate_secret.id, 64) using errcode = 'no_data_found';
     end if;
+    if old.template_no is not null then
+        raise exception 'endpoint "%" has the secret of its template: rotate that of "%"', old.id, split_part(old.id, '/', 1)
+            using errcode = 'invalid_parameter_value';
+    end if;
     if rotate_secret.secret is not null and not postrider.is_signing_secret(rotate_secret.secret) then
         raise exception 'endpoint "%": invalid secret', old.id
             using errcode = 'invalid_parameter_value', detail = 'Allowed is secret: whsec_ followed by base64 of 24 to 64 bytes';
@@ -39,6 +43,6 @@ $$;
 comment on function postrider.rotate_secret(text, text, interval) is
     'Gives an endpoint a new signing secret, generated unless given. The old secret signs requests too until the overlap (0 to 30 days) '
     'ends. Without an overlap no earlier secret signs any more. Returns (endpoint_id, new_secret, old_valid_until). Raises P0002 for an '
-    'unknown id, 22023 for an invalid argument.';
+    'unknown id, 22023 for an invalid argument, or for an endpoint of a template, whose secret is the template''s.';
 revoke all on function postrider.rotate_secret(text, text, interval) from public;
 grant execute on function postrider.rotate_secret(text, text, interval) to postrider_dispatcher;

@@ -8,7 +8,7 @@ create or replace function postrider.write_endpoint(
 #variable_conflict use_column
 declare
     -- Columns that a put leaves as they are.
-    no_settings constant text[] := '{endpoint_no,id,state,reason,created_at,changed_at,disabled_at,paused_at}';
+    no_settings constant text[] := '{endpoint_no,id,state,reason,created_at,changed_at,disabled_at,paused_at,template_no}';
     defaults constant jsonb := '{"topics": ["**"], "headers": {}, "max_in_flight": 64, "ordered": false, "format": "webhook"}';
     -- The word none removes these, as null does.
     optional constant text[] := '{rate_limit,signing_key,auth,ca_certificates,client_certificate}';
@@ -58,10 +58,12 @@ begin
         raise;
     end;
     wrong := case
+        when write_endpoint.id ~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}/' then
+            'id: that of the template, "' || split_part(write_endpoint.id, '/', 1) || '", whose settings its endpoints have'
         when coalesce(write_endpoint.id, '') !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$' then
             'id: 1 to 64 of [A-Za-z0-9._-], not starting with a full stop'
         when (named ? 'url' or not is_set) and postrider.is_endpoint_url(given.url) is not true then
-            'url: https://host/path of at most 2048 bytes, without credentials, fragment, spaces or backslashes; the host has letters, digits, - and _'
+            'url: https://host/path of at most 2048 bytes, without credentials, fragment, spaces or backslashes; the host has letters, digits, - and _; one name in braces stands in the host, is the port, or stands in a segment of the path'
         when cardinality(given.topics) > 100 or not postrider.are_topic_patterns(given.topics) then
             'topics: up to 100 patterns of dotted words of [A-Za-z0-9_-] or * (one word), ** only at the end, 128 bytes each'
         when not postrider.are_headers_valid(given.headers) then
@@ -95,6 +97,8 @@ begin
             'client_certificate: PEM of at most 64 KiB, the certificate and its private key, or none'
         when char_length(given.description) > 500 then
             'description: at most 500 characters'
+        when cardinality(given.allow_cidr) not between 1 and 100 then
+            'allow_cidr: 1 to 100 ranges of addresses, as 10.0.0.0/8, or null'
     end;
     if wrong is not null then
         raise exception 'endpoint "%": invalid %', left(write_endpoint.id, 64), split_part(wrong, ':', 1)
@@ -123,6 +127,26 @@ begin
                                                 from jsonb_object_keys(write_endpoint.settings -> 'headers') as n (name));
     end if;
     wrong := case
+        when old.endpoint_no is not null and postrider.is_template(old.url) and not postrider.is_template(new.url) then
+            'url: one with a name in braces, because this is a template; or delete it first'
+        when old.endpoint_no is not null and postrider.is_template(new.url) and not postrider.is_template(old.url) then
+            'url: one without a name in braces, because this is no template; or delete it first'
+        when not postrider.is_template(new.url) and given.allow_http is not null then
+            'allow_http: only for a template, whose url has a name in braces'
+        when not postrider.is_template(new.url) and given.allow_cidr is not null then
+            'allow_cidr: only for a template, whose url has a name in braces'
+        when postrider.is_template(new.url) and jsonb_typeof(write_endpoint.settings -> 'topics') = 'array'
+            and jsonb_array_length(write_endpoint.settings -> 'topics') > 0 then
+            'topics: none, because a template gets only events whose destination has a value for it'
+    end;
+    if wrong is not null then
+        raise exception 'endpoint "%": invalid %', left(write_endpoint.id, 64), split_part(wrong, ':', 1)
+            using errcode = 'invalid_parameter_value', detail = 'Allowed is ' || wrong;
+    end if;
+    if postrider.is_template(new.url) then
+        new.topics := '{}';
+    end if;
+    wrong := case
         when not postrider.are_headers_valid(new.headers) then 'headers: 8192 bytes in all'
         when named ?| '{auth,headers}' and new.auth is not null
             and exists (select from jsonb_object_keys(new.headers) as h (name) where lower(h.name collate "C") = 'authorization') then
@@ -149,10 +173,11 @@ begin
         new_secret := case when given.secret is null
             then coalesce(write_endpoint.settings ->> 'new_secret_if_created', postrider.random_secret()) end;
         insert into postrider.endpoint (id, url, topics, headers, secret, max_in_flight, rate_limit, timeout, retry_schedule,
-            format, signing_key, public_key, auth, ca_certificates, client_certificate, description)
+            format, signing_key, public_key, auth, ca_certificates, client_certificate, description, allow_http,
+            allow_cidr)
         values (write_endpoint.id, new.url, new.topics, new.headers, coalesce(new.secret, new_secret), new.max_in_flight,
                 new.rate_limit, new.timeout, new.retry_schedule, new.format, new.signing_key, new.public_key, new.auth,
-                new.ca_certificates, new.client_certificate, new.description);
+                new.ca_certificates, new.client_certificate, new.description, new.allow_http, new.allow_cidr);
         result := 'created';
         return;
     end if;
@@ -183,6 +208,7 @@ begin
         rate_limit = new.rate_limit, timeout = new.timeout, retry_schedule = new.retry_schedule, format = new.format,
         signing_key = new.signing_key, public_key = new.public_key, auth = new.auth,
         ca_certificates = new.ca_certificates, client_certificate = new.client_certificate, description = new.description,
+        allow_http = new.allow_http, allow_cidr = new.allow_cidr,
         changed_at = now()
     where e.endpoint_no = old.endpoint_no;
     result := 'changed';

@@ -39,8 +39,10 @@ select e.endpoint_no,
        (day.complete + coalesce(fresh.complete, 0))::bigint as complete_24h,
        (day.failed + coalesce(fresh.failed, 0))::bigint as failed_24h,
        (day.failed_attempts + coalesce(fresh.failed_attempts, 0))::bigint as failed_attempts_24h,
-       case when c.held_until > clock_timestamp() then c.held_until end as held_until
-from postrider.endpoint as e
+       case when c.held_until > clock_timestamp() then c.held_until end as held_until,
+       e.template_id,
+       e.is_template
+from postrider.live_endpoint as e
 left join postrider.circuit as c on c.endpoint_no = e.endpoint_no
 cross join lateral (
     select coalesce(sum(t.complete) filter (where t.hour > now() - interval '24 hours'), 0) as complete,
@@ -72,8 +74,7 @@ cross join lateral (
         when e.state <> 'enabled' then e.state
         when c.state <> 'closed' then 'down'
         when greatest(latest.started_at, known.last_failure_at) > known.last_success_at then 'failing'
-        else 'healthy' end as health) as w
-where e.state <> 'deleted';
+        else 'healthy' end as health) as w;
 comment on view postrider.endpoint_condition is 'One row per endpoint: the definition of its health, and what it follows from. Private.';
 comment on column postrider.endpoint_condition.endpoint_no is 'Private short key.';
 comment on column postrider.endpoint_condition.id is 'The endpoint.';
@@ -96,5 +97,7 @@ comment on column postrider.endpoint_condition.complete_24h is 'Deliveries compl
 comment on column postrider.endpoint_condition.failed_24h is 'Deliveries given up in the last 24 hours.';
 comment on column postrider.endpoint_condition.failed_attempts_24h is 'Attempts that failed in the last 24 hours.';
 comment on column postrider.endpoint_condition.held_until is 'The circuit''s held_until, while it lasts.';
+comment on column postrider.endpoint_condition.template_id is 'The template of the endpoint; null: it is of none.';
+comment on column postrider.endpoint_condition.is_template is 'Whether the endpoint is a template.';
 revoke all on postrider.endpoint_condition from public;
 grant select on postrider.endpoint_condition to postrider_dispatcher;

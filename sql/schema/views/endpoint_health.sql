@@ -24,7 +24,8 @@ select e.id as endpoint_id,
        e.cause,
        e.health_since,
        e.failed_attempts_24h,
-       e.held_until
+       e.held_until,
+       e.template_id
 from postrider.endpoint_condition as e
 cross join lateral (
     select count(*) as pending, min(d.created_at) as oldest_pending_at
@@ -70,5 +71,7 @@ comment on column postrider.endpoint_health.failed_attempts_24h is
     'Attempts that failed in the last 24 hours, counted by whole hours, whether their deliveries are tried again or not.';
 comment on column postrider.endpoint_health.held_until is
     'Nothing is sent before, because the endpoint asked for that: Retry-After, or 429. Null if it did not, or the time is over.';
+comment on column postrider.endpoint_health.template_id is
+    'The template whose settings the endpoint has; null: it has its own. An event whose destination is TEMPLATE/VALUE made it.';
 revoke all on postrider.endpoint_health from public;
 grant select on postrider.endpoint_health to postrider_reader, postrider_dispatcher;

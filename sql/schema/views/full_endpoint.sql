@@ -2,7 +2,7 @@
 -- while something is claimed, and until its interval after the last attempt has passed. Each dispatcher has an equal part of the rate.
 create or replace view postrider.full_endpoint as
 select e.endpoint_no
-from postrider.endpoint as e
+from postrider.live_endpoint as e
 left join (
     select h.endpoint_no, count(*) as in_progress
     from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.endpoint_no

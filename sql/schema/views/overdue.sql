@@ -3,7 +3,7 @@
 -- database refused its claim.
 create or replace view postrider.overdue as
 select e.endpoint_no, e.id as endpoint_id, first.id as delivery_id, first.due_at
-from postrider.endpoint as e
+from postrider.live_endpoint as e
 cross join lateral (
     -- delivery_due gives one row per endpoint.
     select d.id, d.due_at

@@ -12,8 +12,10 @@ with asked as materialized (
     select a.endpoint_no, a.slots, to_timestamp(a.floor_us / 1000000.0) as floor, c.probe_by is not null as is_probe
     from unnest($2::int[], $3::bigint[], $4::bigint[]) as a (endpoint_no, slots, floor_us)
     join postrider.endpoint as e on e.endpoint_no = a.endpoint_no and e.state = 'enabled'
+    left join postrider.endpoint as t on t.endpoint_no = e.template_no
     left join postrider.circuit as c on c.endpoint_no = a.endpoint_no and (c.state <> 'closed' or c.held_until > clock_timestamp())
-    where c.endpoint_no is null or (c.probe_by = $1::bigint and coalesce(c.held_until <= clock_timestamp(), true))
+    where coalesce(t.state, 'enabled') = 'enabled'
+      and (c.endpoint_no is null or (c.probe_by = $1::bigint and coalesce(c.held_until <= clock_timestamp(), true)))
 ), in_turn as materialized (
     select due.id, due.due_at
     from asked as a

@@ -24,6 +24,8 @@ with cancelled as materialized (
         limit $1
         for update skip locked) as waiting
     where e.state = 'deleted'
+      -- One that was forgotten comes back (postrider.revive_children).
+      and (e.template_no is null or e.reason is distinct from 'idle')
     limit $1
 )
 select c.id as delivery_id from cancelled as c

@@ -4,5 +4,5 @@
 -- locks:  none
 -- repeat: the same
 select count(distinct substring(lower(e.url) from '^[^/]*//([^/?#]*)')) as hosts
-from postrider.endpoint as e
-where e.state = 'enabled'
+from postrider.live_endpoint as e
+where e.state = 'enabled' and not e.is_template

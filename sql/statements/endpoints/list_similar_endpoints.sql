@@ -5,7 +5,7 @@
 -- repeat: the same
 select e.id as endpoint_id
 from postrider.endpoint as e
-where e.state <> 'deleted'
+where e.state <> 'deleted' and e.template_no is null
   and abs(char_length(e.id) - char_length($1)) <= greatest(char_length($1) / 4, 1)
 order by e.id
 limit $2

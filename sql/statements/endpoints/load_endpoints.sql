@@ -2,8 +2,9 @@
 -- params: none
 -- rows:   endpoint_version bigint, endpoint_no int, id, url, topics text[], headers text (a JSON object), secret, old_secrets
 --         text[] and old_valid_ms bigint[] (how long each still signs; null if there are none), max_in_flight int, rate_limit,
---         timeout_ms bigint, retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate;
---         one per endpoint, or one whose endpoint_no is null
+--         timeout_ms bigint, retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate,
+--         allow_http boolean, allow_cidr text[], template_no int; one per endpoint, or one whose endpoint_no is null. Where template_no is
+--         set, all but endpoint_no, id and state is that template's, and of no use in this row.
 -- locks:  none
 -- repeat: the same
 select v.version as endpoint_version,
@@ -26,11 +27,14 @@ select v.version as endpoint_version,
        e.signing_key,
        case when postrider.readable(e.auth) = e.auth then e.auth when e.auth is not null then '' end as auth,
        e.ca_certificates,
-       e.client_certificate
+       e.client_certificate,
+       e.allow_http,
+       e.allow_cidr::text[] as allow_cidr,
+       e.template_no
 from postrider.endpoint_version as v
 left join postrider.endpoint as e on e.state <> 'deleted'
 left join lateral (
     select array_agg(s.secret order by s.valid_until desc) as secrets,
            array_agg(ceil(extract(epoch from s.valid_until - clock_timestamp()) * 1000)::bigint order by s.valid_until desc) as valid_ms
     from postrider.old_secret as s
-    where s.endpoint_no = e.endpoint_no and s.valid_until > clock_timestamp()) as old on true
+    where e.template_no is null and s.endpoint_no = e.endpoint_no and s.valid_until > clock_timestamp()) as old on true

@@ -5,6 +5,7 @@ use crate::cli::ago::Now;
 use crate::cli::endpoint::ENDPOINTS_MAX;
 use crate::config::RunConfig;
 use crate::model::endpoint::EndpointHealth;
+use crate::operations::addresses::judge_row;
 use crate::store::{EndpointRow, Store, StoreError};
 
 const SHOWN: usize = 5;
@@ -51,7 +52,7 @@ fn refused(config: &RunConfig, rows: &[EndpointRow]) -> Option<Finding> {
     let refused: Vec<String> = rows
         .iter()
         .filter_map(|row| {
-            let refused = config.dispatcher.egress.judge_text(&row.url).err()?;
+            let refused = judge_row(&config.dispatcher.egress, row).err()?;
             Some(format!("{} ({refused})", row.id))
         })
         .collect();

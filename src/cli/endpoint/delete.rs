@@ -17,8 +17,12 @@ pub(super) async fn run(
     }
     let (store, _) = open(settings, url)?;
     if is_asked {
-        let pending = read(&store, &typed.id).await?.pending;
-        if !is_meant(&typed.id, pending)? {
+        let row = read(&store, &typed.id).await?;
+        let (pending, with) = match row.children {
+            Some(children) => (children.pending, format!(" with its {} endpoints", children.all())),
+            None => (row.pending, String::new()),
+        };
+        if !is_meant(&format!("{}{with}", typed.id), pending)? {
             return Err(Failure::Failed(format!("endpoint \"{}\" was not deleted", typed.id)));
         }
     }

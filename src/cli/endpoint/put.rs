@@ -6,6 +6,7 @@ use super::super::{Failure, headers_json, open, output, question};
 use super::{known, read};
 use crate::config::Settings;
 use crate::config::args;
+use crate::model::endpoint::TemplateUrl;
 use crate::model::topic::{TopicPattern, is_wider};
 use crate::operations::endpoint_spec::EndpointSpec;
 use crate::store::{
@@ -42,14 +43,20 @@ async fn write(
     writing: Writing,
     no_header: &[String],
 ) -> Result<(), Failure> {
-    let policy = settings.egress(&typed.egress);
+    let (egress, named) = named_ranges(&typed.egress);
+    let policy = settings.egress(&egress);
+    let ranges = policy.allow_cidrs.iter().map(ToString::to_string).collect();
+    let kept = kept(named, &egress, (policy.allow_http, ranges));
     let vault = settings.vault(&typed.encryption);
     let (id, json, is_asked) = (typed.id.clone(), typed.json, !typed.yes && question::can_be_asked());
     let spec = spec(typed, no_header, &mut settings.problems);
     let put = spec.check(id, writing, &policy, &mut settings.problems);
     // Faults of the arguments and of the database's URL are reported together.
     let (store, _) = open(settings, url)?;
-    let (Some(put), Some(vault)) = (put, vault) else { return Ok(()) };
+    let (Some(mut put), Some(vault)) = (put, vault) else { return Ok(()) };
+    if !kept.is_empty() && is_template(&store, &put).await? {
+        put = kept.into_iter().fold(put, |put, (name, value)| put.with(name, value));
+    }
     if is_asked && !is_meant(&store, &put).await? {
         return Err(Failure::Failed(format!("endpoint \"{}\" was not changed", put.id)));
     }
@@ -59,6 +66,41 @@ async fn write(
         done => known(&store, &put.id, done).await?,
     };
     if json { Ok(output::json(&written)?) } else { print(&written) }
+}
+
+/// The flags that say what may be called, without the word for the default; and which of them had it.
+fn named_ranges(typed: &args::Egress) -> (args::Egress, [bool; 2]) {
+    let mut egress = typed.clone();
+    let is_http = egress.allow_http.take_if(|text| text == DEFAULT).is_some();
+    let is_cidr = matches!(egress.allow_cidr.as_slice(), [only] if only == DEFAULT);
+    if is_cidr {
+        egress.allow_cidr.clear();
+    }
+    (egress, [is_http, is_cidr])
+}
+
+/// What a template keeps of the flags that say what may be called. A file of settings is the dispatcher's, and nothing of it is kept.
+fn kept(
+    is_default: [bool; 2],
+    typed: &args::Egress,
+    (allow_http, ranges): (bool, Vec<String>),
+) -> Vec<(&'static str, Value)> {
+    let [is_http, is_cidr] = is_default;
+    let http = if is_http { Some(Value::Null) } else { typed.allow_http.as_ref().map(|_| allow_http.into()) };
+    let cidr =
+        if is_cidr { Some(Value::Null) } else { (!typed.allow_cidr.is_empty()).then(|| ranges.into()) };
+    [("allow_http", http), ("allow_cidr", cidr)]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+/// Whether the endpoint is a template, or becomes one.
+async fn is_template(store: &Store, put: &CheckedEndpoint) -> Result<bool, Failure> {
+    match put.settings.get("url").and_then(Value::as_str) {
+        Some(url) => Ok(TemplateUrl::is_meant(url)),
+        None => Ok(store.read_endpoint(&put.id).await?.is_some_and(|row| row.children.is_some())),
+    }
 }
 
 fn print(written: &WrittenEndpoint) -> Result<(), Failure> {

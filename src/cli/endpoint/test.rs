@@ -59,7 +59,7 @@ impl From<TestError> for Failure {
                 Self::Failed(format!("{text}; to enable it: postrider endpoint resume {id}"))
             }
             TestError::Store(fault) => fault.into(),
-            TestError::UnknownEndpoint(_) => Self::Failed(text),
+            TestError::UnknownEndpoint(_) | TestError::Template(_) => Self::Failed(text),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Egress, Encryption, Json};
+use super::{Egress, Encryption};
 use crate::operations::endpoint_spec::EndpointSpec;
 
 /// `postrider endpoint …`
@@ -13,6 +13,9 @@ pub enum EndpointArgs {
         mut_arg("url", |url| url.required(true)),
         after_help = "A setting that is not named is kept, and has its default in a new endpoint. The word default names the default, as in \
         --topics default. Headers that are named replace all others.\n\n\
+        A name in braces in --url makes a template. An event for devices/10.20.3.4 then goes to the URL with 10.20.3.4 in it. \
+        --allow-http and --allow-cidr say what the URL of any endpoint may be at this call. Of a template they are kept, too: an \
+        address must be in one of its ranges, and run must allow it as well.\n\n\
         Example: postrider endpoint put orders --url https://example.com/hook --topics 'order.*'"
     )]
     Put(Box<EndpointPut>),
@@ -23,8 +26,11 @@ pub enum EndpointArgs {
     )]
     Set(Box<EndpointSet>),
     /// List endpoints and their health
-    #[command(after_help = "Example: postrider endpoint list --json")]
-    List(Json),
+    #[command(
+        after_help = "The endpoints of a template are counted in its line, unless they are asked for.\n\n\
+        Example: postrider endpoint list --json"
+    )]
+    List(EndpointList),
     /// Show one endpoint, without its secret
     #[command(after_help = "Example: postrider endpoint show orders")]
     Show(EndpointId),
@@ -117,6 +123,20 @@ pub struct LoginArgs {
     /// Log in no more
     #[arg(long)]
     pub no_auth: bool,
+}
+
+/// `postrider endpoint list`
+#[derive(Args, Debug)]
+pub struct EndpointList {
+    /// List the endpoints of templates, too
+    #[arg(long)]
+    pub all: bool,
+    /// List the endpoints of this template
+    #[arg(long, value_name = "ID", conflicts_with = "all")]
+    pub template: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// An endpoint.

@@ -57,6 +57,14 @@ impl EndpointQueues {
         unwanted
     }
 
+    /// Takes over further endpoints.
+    pub(super) fn add(&mut self, endpoints: Vec<Arc<Endpoint>>) {
+        let partition = self.partition;
+        for endpoint in endpoints {
+            self.by_no.entry(endpoint.no).or_insert_with(|| EndpointQueue::new(endpoint, partition));
+        }
+    }
+
     /// How often the endpoints were replaced.
     pub(super) fn version(&self) -> u64 {
         self.version

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -25,6 +26,17 @@ pub struct WebhookDestination {
     pub format: Format,
     /// Proof of who we are.
     pub credentials: Credentials,
+    /// What may be called of what the dispatcher may call.
+    pub narrowing: Narrowing,
+}
+
+/// A part of the addresses that a dispatcher may call: those that an endpoint of a template may lead to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Narrowing {
+    /// Plain http is forbidden, whatever the dispatcher allows.
+    pub forbids_http: bool,
+    /// An address must be in one of these ranges, too. `None` leaves it to the dispatcher.
+    pub only_cidrs: Option<Arc<[IpNet]>>,
 }
 
 /// Credentials of a webhook. A stored value that cannot be parsed is kept as its error; every attempt then fails with that

@@ -49,10 +49,20 @@ impl Place<'_> {
             Field::Secret | Field::SigningKey => String::new(),
             // Without a valid URL nothing is sent.
             Field::Auth | Field::ClientCertificate => {
-                Url::parse(self.url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+                // A port in braces is no port. Then scheme, host and port are as they are written.
+                let is_template = self.url.contains('{');
+                let written = |_| if is_template { front(self.url) } else { String::new() };
+                Url::parse(self.url).map_or_else(written, |url| url.origin().ascii_serialization())
             }
         };
         // None of the parts contains NUL. Nor does an id alone, which earlier versions bound.
         ["postrider 2", self.endpoint_id, self.field.as_str(), &origin].join("\0").into_bytes()
     }
+}
+
+/// Scheme, host and port of a URL as they are written.
+fn front(url: &str) -> String {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url.get(host..).and_then(|rest| rest.find(['/', '?', '#'])).map_or(url.len(), |at| host + at);
+    url.get(..end).unwrap_or_default().to_ascii_lowercase()
 }

@@ -50,6 +50,11 @@ impl GuardedResolver {
         Self { policy, descriptors, configuration: Configuration::of_this_machine() }
     }
 
+    /// The same resolver under another policy.
+    pub(crate) fn under(&self, policy: EgressPolicy) -> Self {
+        Self { policy, ..self.clone() }
+    }
+
     /// The addresses of a name that may be called. Their port is 0: the port comes from the URL.
     pub(crate) async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, LookupError> {
         let names = self.configuration.names().map_err(NotAllowed::Unresolved)?;

@@ -1,4 +1,5 @@
-//! The HTTP clients: a common one, and one for each TLS of an endpoint's own.
+//! The HTTP clients: a common one, one for each TLS of an endpoint's own, and one for the addresses that the endpoints of a template may
+//! lead to. No connection of one is used by another, so that a name never leads a narrow endpoint to an address of a wide one.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -6,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use reqwest::{Client, Request, Response};
 use thiserror::Error;
 use tokio::time::Instant;
@@ -18,14 +20,14 @@ use super::ended::{ended_by_itself, is_of_an_idle_connection, was_not_processed}
 use super::failure::{causes, innermost};
 use super::heads::{HEADERS_MAX, LIST_BYTES_MAX};
 use super::progress::Progress;
-use crate::model::endpoint::EndpointTls;
+use crate::model::endpoint::{EndpointTls, Narrowing};
 use crate::rules::descriptors::{Descriptors, Shortage};
 use crate::sinks::egress::{EgressPolicy, GuardedResolver};
 
 /// Idle connections kept per host. An endpoint may have as many requests under way. The descriptors bound their sum over all hosts.
 const IDLE_CONNECTIONS_MAX: usize = 10_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Clients that are kept for endpoints with TLS of their own. Of more, those that were used last are kept.
+/// Clients that are kept for endpoints that cannot use the common one. Of more, those that were used last are kept.
 const OWN_MAX: usize = 1_000;
 /// Descriptors that are open while the TLS roots of this machine are read: a folder, and a file in it.
 const ROOT_FILES: usize = 2;
@@ -40,9 +42,11 @@ pub(super) struct Clients {
     descriptors: Descriptors,
     age_max: Duration,
     common: Arc<Mutex<AgingClient>>,
-    /// By the fingerprint of the endpoint's TLS.
-    own: Arc<Mutex<HashMap<[u8; 32], AgingClient>>>,
+    own: Arc<Mutex<HashMap<OwnKey, AgingClient>>>,
 }
+
+/// What keeps an endpoint from using the common client: the fingerprint of its TLS, and the ranges that its template leaves it.
+type OwnKey = (Option<[u8; 32]>, Option<Arc<[IpNet]>>);
 
 /// A client, which another one with the same settings follows. Its connections end with it, so none is older. Requests that
 /// are under way then still have it.
@@ -84,13 +88,13 @@ impl Clients {
         Ok(Self { policy, resolver, descriptors, age_max, common, own: Arc::default() })
     }
 
-    /// The client for endpoints without TLS of their own, and for servers that issue tokens.
+    /// The client for endpoints without TLS and ranges of their own, and for servers that issue tokens.
     pub(super) fn common(&self) -> Arc<ClientPair> {
         let (pair, is_old) = self.common.lock().unwrap_or_else(PoisonError::into_inner).take();
         if !is_old {
             return pair;
         }
-        match self.build(None) {
+        match self.build(None, &Narrowing::default()) {
             Ok(new) => {
                 let aging = AgingClient::new(Arc::clone(&new), self.age_max);
                 *self.common.lock().unwrap_or_else(PoisonError::into_inner) = aging;
@@ -100,41 +104,54 @@ impl Clients {
         }
     }
 
-    /// The client for an endpoint with this TLS. It stays the same, with its connections, however often endpoints are read
+    /// The client for an endpoint with this TLS that may call so much. It stays the same, with its connections, however often endpoints are read
     /// again, until it is too old.
-    pub(super) fn of(&self, tls: Option<&EndpointTls>) -> Result<Arc<ClientPair>, ClientError> {
-        let Some(tls) = tls else { return Ok(self.common()) };
-        let known = self.own().get_mut(&tls.fingerprint).map(AgingClient::take);
+    pub(super) fn of(
+        &self,
+        tls: Option<&EndpointTls>,
+        narrowing: &Narrowing,
+    ) -> Result<Arc<ClientPair>, ClientError> {
+        let key: OwnKey = (tls.map(|tls| tls.fingerprint), narrowing.only_cidrs.clone());
+        if key == (None, None) {
+            return Ok(self.common());
+        }
+        let known = self.own().get_mut(&key).map(AgingClient::take);
         let old = match known {
             Some((pair, false)) => return Ok(pair),
             Some((pair, true)) => Some(pair),
             None => None,
         };
-        let new = match (self.build(Some(tls)), old) {
+        let new = match (self.build(tls, narrowing), old) {
             (Ok(new), _) => new,
             (Err(fault), Some(old)) => return Ok(still_old(old, &fault)),
             (Err(fault), None) => return Err(fault),
         };
         let mut own = self.own();
         if own.len() >= OWN_MAX
-            && !own.contains_key(&tls.fingerprint)
-            && let Some(oldest) = own.iter().min_by_key(|(_, own)| own.used).map(|(key, _)| *key)
+            && !own.contains_key(&key)
+            && let Some(oldest) = own.iter().min_by_key(|(_, own)| own.used).map(|(key, _)| key.clone())
         {
             own.remove(&oldest);
         }
-        own.insert(tls.fingerprint, AgingClient::new(Arc::clone(&new), self.age_max));
+        own.insert(key, AgingClient::new(Arc::clone(&new), self.age_max));
         Ok(new)
     }
 
-    fn own(&self) -> MutexGuard<'_, HashMap<[u8; 32], AgingClient>> {
+    fn own(&self) -> MutexGuard<'_, HashMap<OwnKey, AgingClient>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new client.
-    fn build(&self, tls: Option<&EndpointTls>) -> Result<Arc<ClientPair>, ClientError> {
+    fn build(
+        &self,
+        tls: Option<&EndpointTls>,
+        narrowing: &Narrowing,
+    ) -> Result<Arc<ClientPair>, ClientError> {
         // The roots of this machine are files: without a descriptor some of them would be missing from now on.
         self.descriptors.open(ROOT_FILES)?;
-        Ok(Arc::new(ClientPair::build(&self.policy, &self.resolver, &self.descriptors, tls)?))
+        let policy = self.policy.narrowed(narrowing);
+        let resolver = self.resolver.under(policy.clone());
+        Ok(Arc::new(ClientPair::build(&policy, &resolver, &self.descriptors, tls)?))
     }
 
     /// Whether an address of this machine leads to each address of a host. Sends nothing.

@@ -51,6 +51,8 @@ impl From<&NotAllowed> for Unanswered {
             | NotAllowed::Url(_)
             | NotAllowed::Address { .. }
             | NotAllowed::Denied { .. }
+            | NotAllowed::Outside { .. }
+            | NotAllowed::Unseen
             | NotAllowed::Port(_) => NoAnswer::RefusedAddress,
         };
         Self { why, error: refused.to_string() }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use postrider::dispatcher::scheduler::{Limits, Next, Origin, Partition, Ready, Scheduler};
 use postrider::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
 use postrider::model::endpoint::{
-    CircuitState, Credentials, Destination, Endpoint, EndpointNo, EndpointState, Format, WebhookDestination,
+    CircuitState, Credentials, Destination, Endpoint, EndpointNo, EndpointState, Format, Narrowing,
+    WebhookDestination,
 };
 use postrider::model::event::EventId;
 use postrider::model::outcome::{AttemptResult, Outcome, ResponseCode};
@@ -183,6 +184,7 @@ fn endpoint(number: i32) -> Endpoint {
                 auth: Ok(None),
                 tls: Ok(None),
             },
+            narrowing: Narrowing::default(),
         })),
         topics: Vec::new(),
         max_in_flight: 10_000,
@@ -190,6 +192,7 @@ fn endpoint(number: i32) -> Endpoint {
         timeout: None,
         retry_schedule: None,
         state: EndpointState::Enabled,
+        template: None,
     }
 }
 

@@ -9,8 +9,9 @@ use tokio_postgres::error::SqlState;
 use crate::support::{Api, CommandOutput, Database, Dispatcher};
 
 /// Settings that the command line has in a form of its own, and the flags for them.
-const OTHER_FLAGS: [(&str, &str); 4] = [
+const OTHER_FLAGS: [(&str, &str); 5] = [
     ("headers", "--header"),
+    ("allow_http", "--allow-http[=<true|false>]"),
     ("auth", "--bearer-token"),
     ("ca_certificates", "--ca-file"),
     ("client_certificate", "--client-certificate-file"),

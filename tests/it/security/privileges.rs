@@ -58,7 +58,10 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
             "postrider_reader",
             &[
                 "execute on function capture_name",
+                "execute on function child_url",
                 "execute on function column_type",
+                "execute on function is_endpoint_url",
+                "execute on function is_template",
                 "execute on function lacking_rights",
                 "execute on function routed_below",
                 "execute on function server_identity",

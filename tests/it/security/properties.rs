@@ -21,7 +21,8 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::json;
 use url::{Host, Url};
 
-use self::inputs::{corpus, hold, hold_for, sample};
+pub(crate) use self::inputs::corpus;
+use self::inputs::{hold, hold_for, sample};
 use crate::support::Database;
 
 /// What stands in the corpora for a password or a key.

@@ -14,7 +14,7 @@ use crate::support::variable;
 const PUT_IN: &str = "\0\t\r\n \\/@:;?#%&='\"`[](){}<>*.,+-_|~019aZ\u{7f}\u{85}\u{ad}\u{2028}\u{202e}é１。K";
 
 /// Every input of a corpus.
-pub(super) fn corpus(name: &str) -> Vec<String> {
+pub(crate) fn corpus(name: &str) -> Vec<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/corpora/{name}.txt"));
     let text = fs::read_to_string(file).unwrap();
     let inputs: Vec<String> = text
