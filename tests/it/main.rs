@@ -82,6 +82,15 @@ mod endpoints {
     mod versions;
 }
 
+/// Tables of the user's own.
+mod tables {
+    mod attached;
+    mod write_back;
+    mod write_back_order;
+    mod write_back_together;
+    mod write_back_trouble;
+}
+
 /// PostgreSQL: connections, outages, locks, other people's triggers, plans, migrations.
 mod database {
     mod bent_settings;

@@ -139,7 +139,7 @@ async fn only_what_changes_endpoints_or_the_home_and_the_facts_of_a_view_run_wit
     assert_eq!(
         privileged,
         "adopt delete_endpoint endpoint_changed event_with_key forget_endpoints forget_secrets has_endpoint lagging_sequences \
-         mend_sequences note_restore pause_endpoint put_endpoint require_home resume_endpoint rotate_secret routed_below \
+         mend_sequences note_restore note_row pause_endpoint put_endpoint require_home resume_endpoint rotate_secret routed_below \
          set_endpoint webhook_id_of why_not_at_home write_endpoint"
     );
 }
