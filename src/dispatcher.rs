@@ -21,6 +21,7 @@ mod startup;
 mod startup_warnings;
 mod subscriptions;
 mod work_loop;
+pub(crate) mod write_back;
 /// Hears NOTIFY and rings the bell.
 pub mod wakeup {
     pub mod bell;
@@ -51,6 +52,7 @@ use crate::dispatcher::startup::{keep_trying, prepare_schema};
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::dispatcher::wakeup::listener::{Listener, QueueWatch};
 use crate::dispatcher::work_loop::WorkLoop;
+use crate::dispatcher::write_back::{RowsDue, WriteBack};
 use crate::model::delivery::DispatcherId;
 use crate::rules::clock::Clock;
 use crate::rules::descriptors::Descriptors;
@@ -63,7 +65,7 @@ use crate::store::{
     is_lock_timeout, one_line,
 };
 
-/// Connections to the database. Claims, settles, health and maintenance have one each. The probe of NOTIFY has some to spare.
+/// Connections to the database. Claims, settles, health, maintenance and write-back have one each. The probe of NOTIFY has one to spare.
 const CONNECTIONS: usize = 6;
 
 /// Configuration of a dispatcher. All values were checked.
@@ -116,7 +118,7 @@ pub struct Dispatcher {
     intake: JoinSet<()>,
     stop_intake: CancellationToken,
     settle: JoinSet<()>,
-    /// Stages that stop last: lease, listener, circuit breakers.
+    /// Stages that stop last: lease, listener, circuit breakers, write-back.
     upkeep: JoinSet<()>,
     stop_upkeep: CancellationToken,
 }
@@ -184,7 +186,7 @@ impl Dispatcher {
         let Renewer { store, lease, bell, clock, scheduler, metrics, database_health, .. } = renewer.clone();
         let source = &config.cloudevents_source;
         let sinks = Sinks::new(config.egress.clone(), descriptors, clock, limits(&config), source)?;
-        let stop_intake = CancellationToken::new();
+        let (stop_intake, rows_due) = (CancellationToken::new(), Arc::new(RowsDue::default()));
         let (reports, settled) = mpsc::channel(config.max_in_flight);
         let sender = Sender::new(
             store.clone(),
@@ -203,6 +205,7 @@ impl Dispatcher {
             bell: Arc::clone(&bell),
             metrics: Arc::clone(&metrics),
             database_health: Arc::clone(&database_health),
+            rows_due: Arc::clone(&rows_due),
             reports: settled,
         };
         let (routed_below, routed_as_of) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -214,6 +217,7 @@ impl Dispatcher {
             sender,
             metrics,
             database_health,
+            rows_due,
             routed_below,
             routed_as_of,
             only_endpoint: config.only_endpoint.clone(),
@@ -313,7 +317,7 @@ impl Dispatcher {
             let stop = self.stop_upkeep.clone();
             self.upkeep.spawn(async move { listener.run(stop).await });
         }
-        let Context { store, scheduler, lease, bell, metrics, database_health, .. } = &*self.shared;
+        let Context { store, scheduler, lease, bell, metrics, database_health, rows_due, .. } = &*self.shared;
         let breaker = CircuitRecorder {
             store: store.clone(),
             scheduler: Arc::clone(scheduler),
@@ -324,9 +328,15 @@ impl Dispatcher {
             disable_after: self.config.disable_after,
             health_log: HealthLog::new(),
         };
-        // The recorder stops after the settler, which reports the last outcomes.
+        // These two stop after the settler, which reports the last outcomes.
         let stop = self.stop_upkeep.clone();
         self.upkeep.spawn(breaker.run(stop));
+        if self.config.only_endpoint.is_none() {
+            let (store, rows_due) = (store.clone(), Arc::clone(rows_due));
+            let write_back =
+                WriteBack::new(store, rows_due, Arc::clone(metrics), Arc::clone(database_health));
+            self.upkeep.spawn(write_back.run(self.stop_upkeep.clone()));
+        }
     }
 }
 

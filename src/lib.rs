@@ -16,6 +16,8 @@
 //!      ▼
 //!  settler    Outcome ──> complete | pending again | failed, in batches
 //!      ▼
+//!  write_back status of the event ──> the row of an attached table that it tells of
+//!      ▼
 //!  views      delivery_status, endpoint_health, backlog ...
 //! ```
 //!
@@ -37,6 +39,7 @@
 
 /// The words: plain data, and how it is read from text.
 pub mod model {
+    pub mod attachment;
     pub mod delivery;
     pub mod endpoint;
     pub mod event;

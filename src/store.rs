@@ -32,6 +32,7 @@ mod stats;
 mod status;
 mod tables;
 mod views;
+mod write_back;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -61,7 +62,7 @@ pub use dispatchers::{DispatcherInfo, DispatcherState, Renewal, WakeMode, WakeSt
 pub use endpoints::EndpointSet;
 pub use errors::{
     DatabaseRefusal, is_data_fault, is_duplicate, is_lock_timeout, is_outage, is_permanent, is_read_only,
-    is_row_fault, one_line, refusal, waits_for_adoption,
+    is_refused_by_server, is_row_fault, one_line, refusal, waits_for_adoption,
 };
 pub use events::{
     InitialState, NewEvent, Position, Published, ReachedNobody, RoutePlan, Stretch, Unrouted, UnroutedEvent,
@@ -69,7 +70,9 @@ pub use events::{
 pub use health::{Lateness, OldTransaction, Overdue, ServerRow, TableRow};
 pub use installation::{Adopted, Adoption, InstallationRow};
 pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};
-pub use metrics::{BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure};
+pub use metrics::{
+    BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure, WriteBackMeasure,
+};
 pub use migrate::{
     MigrateError, SCHEMA_VERSION, Schema, SchemaObject, check_schema, describe_schema, migrate,
     print_migrations, schema_version,
@@ -95,6 +98,7 @@ pub use views::{
     AttemptRow, BacklogRow, Cancelled, ChildCounts, DeletedEndpoint, DeliveryDetail, DeliveryPage,
     DeliveryRow, DispatcherRow, EndpointCounts, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
 };
+pub use write_back::{DueRows, DueTable, WrittenRows};
 
 /// The longest one statement may take, in the server and on the way, unless its [`Session`] has less.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(30);

@@ -81,19 +81,28 @@ grant select, insert, update, delete on postrider.attachment to postrider_dispat
 grant select, usage on sequence postrider.attachment_attachment_no_seq to postrider_dispatcher;
 
 create table postrider.row_due (
-    id      bigint      generated always as identity primary key,
-    row_key text        not null,
-    due_at  timestamptz not null default now(),
-    tries   integer     not null default 0
+    id            bigint           generated always as identity primary key,
+    attachment_no integer          not null,
+    row_key       text             not null,
+    event_id      bigint           not null,
+    status        postrider.status not null,
+    noted_at      timestamptz      not null default clock_timestamp(),
+    due_at        timestamptz      not null default clock_timestamp(),
+    tries         integer          not null default 0
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
         autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000, vacuum_truncate = off);
 comment on table postrider.row_due is
     'Rows of attached tables whose status may have to be written. A row may stand here more than once. Private.';
 comment on column postrider.row_due.id is 'Private key.';
+comment on column postrider.row_due.attachment_no is 'The attachment. It may be gone: then the entry is dropped.';
 comment on column postrider.row_due.row_key is 'The row, as outbox.row_key.';
+comment on column postrider.row_due.event_id is 'The event whose status changed.';
+comment on column postrider.row_due.status is
+    'The status that it got. It counts only if the event was deleted before the row could be written; otherwise the event is asked.';
+comment on column postrider.row_due.noted_at is 'When that was.';
 comment on column postrider.row_due.due_at is 'Not looked at before: somebody held the row, or the write failed.';
 comment on column postrider.row_due.tries is 'How often the write failed.';
-create index row_due_by_time on postrider.row_due (due_at, id);
+create index row_due_by_time on postrider.row_due (attachment_no, due_at, id);
 grant select, insert, update, delete on postrider.row_due to postrider_dispatcher;
 
 create table postrider.row_skipped (

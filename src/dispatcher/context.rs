@@ -13,6 +13,7 @@ use crate::dispatcher::scheduler::Scheduler;
 use crate::dispatcher::sender::Sender;
 use crate::dispatcher::subscriptions::Subscriptions;
 use crate::dispatcher::wakeup::bell::Bell;
+use crate::dispatcher::write_back::RowsDue;
 use crate::model::endpoint::EndpointNo;
 use crate::store::{EndpointSet, Store, StoreError};
 
@@ -67,6 +68,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Learns of failures.
     pub database_health: Arc<DatabaseHealth>,
+    /// Wakes the stage that writes into attached tables.
+    pub rows_due: Arc<RowsDue>,
     /// Every event of a transaction below this one is routed. Maintenance saves it for the next start.
     pub routed_below: AtomicU64,
     /// How many connections had been opened when that was confirmed. A newer one may lead to a server that does not know of it.

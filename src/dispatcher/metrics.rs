@@ -41,6 +41,14 @@ pub struct Metrics {
     listen_reconnects: IntCounter,
     lease_lost: IntCounter,
     circuits: Circuits,
+    write_back: WriteBackCounts,
+}
+
+/// What was written into attached tables, and what was not.
+#[derive(Debug)]
+struct WriteBackCounts {
+    rows: IntCounter,
+    failures: IntCounter,
 }
 
 /// `postrider_circuit_transitions_total`, one child per state.
@@ -124,6 +132,7 @@ impl Metrics {
                 "Times the lease was not renewed in time, and this dispatcher registered again.",
             )?,
             circuits: make.circuits()?,
+            write_back: make.write_back()?,
             registry: make.0,
         })
     }
@@ -200,6 +209,16 @@ impl Metrics {
         self.circuits.closed.inc();
     }
 
+    /// Counts `rows` of attached tables that got another status.
+    pub fn written_back(&self, rows: usize) {
+        self.write_back.rows.inc_by(u64::try_from(rows).unwrap_or(u64::MAX));
+    }
+
+    /// Counts a row, or a whole attached table, that could not be written.
+    pub fn write_back_failed(&self) {
+        self.write_back.failures.inc();
+    }
+
     /// Counts a lease that ended before it was renewed.
     pub fn lease_lost(&self) {
         self.lease_lost.inc();
@@ -261,6 +280,19 @@ impl Maker {
         let events = IntCounterVec::new(opts, &["why"])?;
         self.0.register(Box::new(events.clone()))?;
         Ok(events)
+    }
+
+    fn write_back(&self) -> prometheus::Result<WriteBackCounts> {
+        Ok(WriteBackCounts {
+            rows: self.counter(
+                "postrider_rows_written_back_total",
+                "Rows of attached tables that got the status of their event, or were deleted because it is complete.",
+            )?,
+            failures: self.counter(
+                "postrider_write_back_failures_total",
+                "Tries to write the status of an event into an attached table that the database refused. They are tried again.",
+            )?,
+        })
     }
 
     fn circuits(&self) -> prometheus::Result<Circuits> {

@@ -17,6 +17,7 @@ use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::metrics::Metrics;
 use crate::dispatcher::scheduler::{EndpointNow, Scheduler};
 use crate::dispatcher::wakeup::bell::Bell;
+use crate::dispatcher::write_back::RowsDue;
 use crate::model::delivery::Claimed;
 use crate::model::outcome::{NoAnswer, Outcome, ResponseCode, Unsendable};
 use crate::rules::retry::{DEFAULT_SCHEDULE, DeliveryVerdict, Progress, judge};
@@ -80,6 +81,8 @@ pub(super) struct Settler {
     pub metrics: Arc<Metrics>,
     /// Learns of failures.
     pub database_health: Arc<DatabaseHealth>,
+    /// Learns that events may have another status.
+    pub rows_due: Arc<RowsDue>,
     /// From the sender.
     pub reports: mpsc::Receiver<Report>,
 }

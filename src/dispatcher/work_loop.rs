@@ -153,6 +153,7 @@ impl WorkLoop {
         match progress {
             Progress::Worked(claimed) => {
                 self.nap = NAP_FIRST;
+                self.context.rows_due.look_now();
                 self.ring_siblings().await;
                 self.in_a_row += 1;
                 if claimed >= SMALL_STEP {
@@ -215,7 +216,8 @@ impl WorkLoop {
             () = stop.cancelled() => {}
             _ = self.looks.changed() => {}
             () = self.context.scheduler.room_changed(), if has_waiting => {}
-            () = tokio::time::sleep_until(until) => {}
+            // Another dispatcher may have died over what it routed or settled.
+            () = tokio::time::sleep_until(until) => self.context.rows_due.look_now(),
         }
     }
 

@@ -109,8 +109,9 @@ pub fn is_lock_timeout(fault: &(dyn Error + 'static)) -> bool {
 }
 
 /// Tables whose ids come from a sequence.
-const NUMBERED: [&str; 6] = [
+const NUMBERED: [&str; 7] = [
     "outbox_pkey",
+    "row_due_pkey",
     "delivery_pkey",
     "claim_pkey",
     "dispatcher_pkey",
@@ -143,6 +144,11 @@ pub(super) fn is_stale_plan(fault: &(dyn Error + 'static)) -> bool {
 /// Whether the server has refused a statement and goes on with the session.
 pub(super) fn leaves_connection_usable(fault: &(dyn Error + 'static)) -> bool {
     database_error(fault).is_some_and(|db| db.parsed_severity() == Some(Severity::Error))
+}
+
+/// Whether the server refused a statement because of what it says or meets, and is itself in order.
+pub fn is_refused_by_server(fault: &(dyn Error + 'static)) -> bool {
+    leaves_connection_usable(fault) && !is_outage(fault) && !waits_for_adoption(fault)
 }
 
 /// Whether a dispatcher must send nothing from this database until somebody says what it is (`postrider.require_home`).

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::row::Row;
-use super::statements::{MEASURE_BACKLOG, MEASURE_ENDPOINTS, MEASURE_SERVER, MEASURE_TABLES};
+use super::statements::{
+    MEASURE_BACKLOG, MEASURE_ENDPOINTS, MEASURE_SERVER, MEASURE_TABLES, MEASURE_WRITE_BACK,
+};
 use super::views::EndpointCounts;
 use super::{Store, StoreError};
 use crate::model::endpoint::{EndpointHealth, EndpointNo};
@@ -67,7 +69,24 @@ pub struct ServerMeasure {
     pub notification_queue_usage: f64,
 }
 
+/// The row of `sql/statements/write_back/measure_write_back.sql`.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "described in the statement's header")]
+pub struct WriteBackMeasure {
+    pub waiting: i64,
+    pub oldest_age: Duration,
+}
+
 impl Store {
+    /// `sql/statements/write_back/measure_write_back.sql`: at most `rows_max` are counted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn measure_write_back(&self, rows_max: i64) -> Result<WriteBackMeasure, StoreError> {
+        let row = self.query_one(&MEASURE_WRITE_BACK, &[&rows_max]).await?;
+        Ok(WriteBackMeasure { waiting: row.get("waiting")?, oldest_age: row.duration("oldest_age_ms")? })
+    }
+
     /// `sql/statements/statistics/measure_backlog.sql`.
     ///
     /// # Errors

@@ -176,6 +176,16 @@ statements! {
         RESOLVE_TABLE "resolve_table"
         RESUME_TABLE "resume_table"
     }
+    "write_back" {
+        CLEAR_TROUBLE "clear_trouble"
+        DROP_DETACHED_ROWS "drop_detached_rows"
+        FIND_DUE_ROWS "find_due_rows"
+        HASTEN_ROWS "hasten_rows"
+        MEASURE_WRITE_BACK "measure_write_back"
+        NOTE_TROUBLE "note_trouble"
+        SET_ASIDE_ROW "set_aside_row"
+        WRITE_BACK "write_back"
+    }
 }
 
 /// Statements of the listening connection, which is not in the pool (see `listener.rs`).

@@ -86,6 +86,7 @@ mod endpoints {
 /// Tables of the user's own: attached, heard, written back to.
 mod tables {
     mod api;
+    mod attached;
     mod attaching;
     mod broken;
     mod capture;
@@ -100,6 +101,10 @@ mod tables {
     mod refusals;
     mod rights;
     mod told;
+    mod write_back;
+    mod write_back_order;
+    mod write_back_together;
+    mod write_back_trouble;
 }
 
 /// PostgreSQL: connections, outages, locks, other people's triggers, plans, migrations.

@@ -2,8 +2,8 @@
 create or replace function postrider.note_row() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    insert into postrider.row_due (row_key)
-    select new.row_key
+    insert into postrider.row_due (attachment_no, row_key, event_id, status)
+    select a.attachment_no, new.row_key, new.id, new.status
     from postrider.attachment as a
     where a.attachment_no = split_part(new.row_key, '[', 1)::integer
       and (a.write_back = 'all' or a.write_back = 'final' and new.status in ('complete', 'failed')

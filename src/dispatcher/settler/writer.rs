@@ -14,6 +14,7 @@ use crate::dispatcher::database_health::{DatabaseHealth, Stage};
 use crate::dispatcher::metrics::Metrics;
 use crate::dispatcher::scheduler::Scheduler;
 use crate::dispatcher::wakeup::bell::Bell;
+use crate::dispatcher::write_back::RowsDue;
 use crate::model::delivery::{ClaimId, DeliveryId};
 use crate::rules::backoff::Backoff;
 use crate::rules::halves::Halves;
@@ -48,6 +49,7 @@ pub(super) struct Writer {
     bell: Arc<Bell>,
     metrics: Arc<Metrics>,
     database_health: Arc<DatabaseHealth>,
+    rows_due: Arc<RowsDue>,
     late: Late<Attempted>,
     late_released: Late<GivenBack>,
     /// How many of the waiting outcomes take room from other deliveries, because they came when there were too many.
@@ -81,6 +83,7 @@ impl Writer {
             bell: Arc::clone(&settler.bell),
             metrics: Arc::clone(&settler.metrics),
             database_health: Arc::clone(&settler.database_health),
+            rows_due: Arc::clone(&settler.rows_due),
             late: Late::new(),
             late_released: Late::new(),
             holding_room: 0,
@@ -95,6 +98,7 @@ impl Writer {
         self.write_all(batch.attempted).await;
         self.write_all(batch.released).await;
         self.database_health.succeeded(Stage::Settler);
+        self.rows_due.look_now();
         if has_pending {
             // The work loop may sleep, and does not know yet when these are due.
             self.bell.look_now();
@@ -119,6 +123,7 @@ impl Writer {
         self.try_late::<Attempted>().await;
         self.try_late::<GivenBack>().await;
         self.database_health.succeeded(Stage::Settler);
+        self.rows_due.look_now();
     }
 
     /// No report can come any more: waits a little for locked rows, and leaves the others to the end of the lease.

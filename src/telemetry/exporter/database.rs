@@ -12,6 +12,8 @@ use crate::store::{EndpointMeasure, Store, StoreError, TableMeasure, one_line};
 
 /// Endpoints with metrics of their own: those with the most pending deliveries.
 const ENDPOINTS_MAX: i64 = 100;
+/// More rows of attached tables are not counted.
+const ROWS_COUNTED_MAX: i64 = 100_000;
 
 /// A reading of the database: the gauges that are known so far.
 pub(super) struct DatabaseReading {
@@ -46,9 +48,11 @@ impl DatabaseReading {
         let server = self.server().await;
         let tables = self.tables().await;
         let attached = self.attached_tables().await;
+        let write_back = self.write_back().await;
         let backlog = self.backlog().await;
         let endpoints = self.endpoints().await;
-        let fault = [server, tables, attached, backlog, endpoints].into_iter().find_map(Result::err);
+        let parts = [server, tables, attached, write_back, backlog, endpoints];
+        let fault = parts.into_iter().find_map(Result::err);
         fault.map(|fault| one_line(&fault))
     }
 
@@ -114,6 +118,21 @@ impl DatabaseReading {
             "state",
             counts.map(|(state, count)| (state.as_str(), count)),
         )?)
+    }
+
+    async fn write_back(&mut self) -> Done {
+        let write_back = self.store.measure_write_back(ROWS_COUNTED_MAX).await?;
+        self.gauges.set(
+            "postrider_write_back_waiting",
+            "Changes of status that are still to be written into rows of attached tables; counted up to 100,000.",
+            write_back.waiting,
+        )?;
+        self.gauges.set(
+            "postrider_write_back_oldest_age_seconds",
+            "Age of the oldest of them; 0 if there is none.",
+            write_back.oldest_age,
+        )?;
+        Ok(())
     }
 
     async fn backlog(&mut self) -> Done {

@@ -1,0 +1,99 @@
+-- The order makes the newest event win. A row is locked first, so that nobody changes it and inserts a newer event. Its newest event is
+-- read in a snapshot that was taken under that lock. Then the row is written. What the queue says of an event counts only if retention
+-- has deleted the event meanwhile.
+--
+-- Locks: entries of row_due, skipping locked ones; then rows of the table, skipping locked ones. Nothing of ours is locked behind them.
+-- So only locks on the table as a whole are waited for, and what constraints and triggers of its owner wait for. lock_timeout ends such
+-- a wait before the deadlock_timeout of anybody else, so that no transaction of a user is ever the victim of a deadlock with this one.
+create or replace function postrider.write_back(
+    attachment_no integer, ids bigint[],
+    out taken integer, out written integer, out held_up integer, out is_late boolean, out obstacle text)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $$
+declare
+    attached postrider.attachment;
+    access   record;
+    due      record;
+    wanted   text;
+    held     bigint[];
+    busy     text[];
+    keys     text[];
+    words    text[];
+begin
+    taken := 0; written := 0; held_up := 0; is_late := false;
+    select a.* into attached from postrider.attachment as a where a.attachment_no = write_back.attachment_no;
+    select r.* into access from postrider.row_access(write_back.attachment_no) as r;
+    if attached.attachment_no is null or access.obstacle is not null then
+        obstacle := case when attached.attachment_no is not null then access.obstacle end;
+        return;
+    end if;
+
+    with entry as materialized (
+        select d.id, d.row_key, d.event_id, d.status, d.tries
+        from postrider.row_due as d
+        where d.id = any (write_back.ids) and d.attachment_no = write_back.attachment_no
+        for update skip locked
+    ), newest as (
+        select distinct on (e.row_key) e.row_key, e.event_id, e.status from entry as e order by e.row_key, e.event_id desc, e.id desc
+    )
+    select (select array_agg(e.id) from entry as e) as ids, (select bool_or(e.tries > 0) from entry as e) as is_late,
+           array_agg(n.row_key) as row_keys, array_agg(n.event_id) as event_ids, array_agg(n.status) as statuses
+    into due from newest as n;
+    if due.ids is null then
+        return;
+    end if;
+    taken := cardinality(due.ids);
+
+    wanted := format('(select r.row_key, r.place, substr(r.row_key, strpos(r.row_key, ''[''))::json as key
+                       from unnest($1::text[]) with ordinality as r (row_key, place)) as w join %s as t on %s',
+                     access.relation, access.matches);
+    execute format('select coalesce(array_agg(h.place), ''{}'') from (select w.place from %s for %s of t skip locked) as h', wanted,
+                   case attached.write_back when 'delete' then 'update' else 'no key update' end)
+        into held using due.row_keys;
+    -- A statement of its own: its snapshot has every event that was committed before a row was locked.
+    select array_agg(due.row_keys[h.place]), array_agg(coalesce(a.status_map ->> s.status::text, s.status::text))
+    into keys, words
+    from unnest(held) as h (place)
+    join postrider.attachment as a on a.attachment_no = write_back.attachment_no -- Not detached meanwhile.
+    left join lateral (
+        select o.id, o.status
+        from postrider.outbox as o
+        where o.row_key = due.row_keys[h.place] collate "C"
+        order by o.id desc
+        limit 1) as newest on true
+    cross join lateral (
+        select case when newest.id >= due.event_ids[h.place] then newest.status
+                    when due.statuses[h.place] in ('complete', 'failed') then due.statuses[h.place] end) as s (status)
+    where case a.write_back when 'all' then s.status <> 'pending'
+                            when 'final' then s.status in ('complete', 'failed')
+                            else s.status = 'complete' end;
+
+    -- A row that is there and was not locked is somebody else's for now. Other rows are gone, and are forgotten.
+    execute format('select coalesce(array_agg(w.row_key), ''{}'') from %s where w.place <> all ($2)', wanted)
+        into busy using due.row_keys, held;
+    held_up := cardinality(busy);
+    is_late := due.is_late and held_up = 0;
+    update postrider.row_due as d
+    set due_at = clock_timestamp()
+        + least(greatest((clock_timestamp() - d.noted_at) / 4, interval '50 milliseconds'), interval '30 seconds')
+    where d.id = any (due.ids) and d.row_key = any (busy);
+    delete from postrider.row_due as d where d.id = any (due.ids) and d.row_key <> all (busy);
+
+    -- Last, because triggers of the owner run here, under the path that they expect. The mark keeps the table's own triggers of ours from
+    -- hearing it.
+    perform set_config('postrider.write_back', write_back.attachment_no::text, true), set_config('search_path', access.users_path, true);
+    wanted := 'unnest($1::text[], $2::text[]) as r (row_key, word)
+               cross join lateral (select substr(r.row_key, strpos(r.row_key, ''[''))::json as key) as w';
+    if attached.write_back = 'delete' then
+        execute format('delete from %s as t using %s where %s', access.relation, wanted, access.matches) using keys, words;
+    else
+        execute format('update %1$s as t set %2$I = r.word::%3$s from %4$s where %5$s and t.%2$I::text is distinct from r.word::%3$s::text',
+                       access.relation, attached.status_column, access.status_type, wanted, access.matches) using keys, words;
+    end if;
+    get diagnostics written = row_count;
+    set constraints all immediate;
+end
+$$;
+comment on function postrider.write_back(integer, bigint[]) is
+    'Writes the status of the newest event into rows of an attached table. Private.';
+revoke all on function postrider.write_back(integer, bigint[]) from public;
+grant execute on function postrider.write_back(integer, bigint[]) to postrider_dispatcher;
