@@ -46,8 +46,9 @@ async fn what_keeps_changes_unheard_or_statuses_unwritten_is_a_warning() {
             "row-level security of public.device holds for this role",
         ),
         (
-            "insert into postrider.row_due (row_key, due_at)
-             select attachment_no || '[\"1\"]', now() - interval '2 hours' from postrider.attachment",
+            "insert into postrider.row_due (attachment_no, row_key, event_id, status, noted_at)
+             select attachment_no, attachment_no || '[\"1\"]', 1, 'complete', now() - interval '2 hours'
+             from postrider.attachment",
             "public.device (1 due, the first for 2h",
         ),
         ("update postrider.attachment set last_error = 'grant update (status)'", "grant update (status)"),
