@@ -155,6 +155,10 @@ statements! {
         READ_LATENESS "read_lateness"
         AGGREGATE_STATS "aggregate_stats"
     }
+    "tables" {
+        LIST_BACKFILLS "list_backfills"
+        STEP_BACKFILL "step_backfill"
+    }
 }
 
 /// Statements of the listening connection, which is not in the pool (see `listener.rs`).

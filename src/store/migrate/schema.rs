@@ -117,6 +117,15 @@ const OBJECTS: &[File] = objects! {
     function "expect_move"
     function "lagging_sequences"
     function "mend_sequences"
+    function "start_backfill"
+    function "is_backfill_ahead"
+    function "is_row_fault"
+    function "backfill_function"
+    function "send_backfilled"
+    function "make_backfill_batch"
+    function "note_backfill_fault"
+    function "step_backfill"
+    function "backfill_code"
     view "held_delivery"
     view "full_endpoint"
     view "overdue"
@@ -131,6 +140,7 @@ const OBJECTS: &[File] = objects! {
     view "new_event"
     view "endpoint_version"
     view "installation_status"
+    view "backfill_progress"
 };
 
 /// A function or a view, and the text that makes it.
