@@ -105,3 +105,20 @@ comment on column postrider.row_due.due_at is 'Not looked at before: somebody he
 comment on column postrider.row_due.tries is 'How often the write failed.';
 create index row_due_by_time on postrider.row_due (due_at, id);
 grant select, insert, update, delete on postrider.row_due to postrider_dispatcher;
+
+create table postrider.row_skipped (
+    id            bigint      generated always as identity primary key,
+    attachment_no integer     not null,
+    row_count     bigint      not null,
+    reason        text        not null,
+    skipped_at    timestamptz not null default now()
+);
+comment on table postrider.row_skipped is
+    'Rows of attached tables whose events could not be written, of one statement each. Triggers add here, so that no statement waits for '
+    'another. Private.';
+comment on column postrider.row_skipped.id is 'Private key.';
+comment on column postrider.row_skipped.attachment_no is 'The attached table.';
+comment on column postrider.row_skipped.row_count is 'How many rows.';
+comment on column postrider.row_skipped.reason is 'SQLSTATE of the last failure.';
+comment on column postrider.row_skipped.skipped_at is 'When the statement''s transaction began.';
+grant select, insert, delete on postrider.row_skipped to postrider_dispatcher;
