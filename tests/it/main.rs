@@ -188,6 +188,11 @@ mod chaos {
     mod seeded_runs;
 }
 
+/// Tables of the user's own.
+mod tables {
+    mod backfill;
+}
+
 /// The project itself: its public contract, its pages, its SQL.
 mod project {
     mod bounds;

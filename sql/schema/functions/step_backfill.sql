@@ -43,7 +43,7 @@ begin
     exception when others then
         -- Only of these the message has no value of a row.
         fault := case when sqlstate = '55P03' then 'somebody has locked the table'
-                      when left(sqlstate, 2) in ('0A', '42') then sqlerrm
+                      when left(sqlstate, 2) in ('0A', '42') then left(sqlerrm, 300)
                       else 'the database refuses to go on' end || format(' (SQLSTATE %s)', sqlstate);
         outcome := 'failed';
         moved := b;
