@@ -22,6 +22,10 @@ create table postrider.attachment (
     last_error      text,
     last_error_at   timestamptz,
     attached_at     timestamptz not null default now(),
+    reason          text,
+    paused_at       timestamptz,
+    granted         text[]      not null default '{}',
+    digest          text        not null default '',
     constraint status_is_written_somewhere check ((write_back in ('final', 'all')) <= (status_column is not null))
 );
 comment on table postrider.attachment is 'Attached tables. Private; read postrider.attached_table, and change it with postrider.attach_table.';
@@ -45,9 +49,28 @@ comment on column postrider.attachment.known_columns is 'The columns when the ta
 comment on column postrider.attachment.last_error is 'What went wrong last.';
 comment on column postrider.attachment.last_error_at is 'When that was.';
 comment on column postrider.attachment.attached_at is 'When the table was attached.';
--- The trigger asks whether it is paused, with the rights of the table's owner.
-grant select (attachment_no, state) on postrider.attachment to postrider_producer;
-grant select, update on postrider.attachment to postrider_dispatcher;
+comment on column postrider.attachment.reason is 'Why it is paused.';
+comment on column postrider.attachment.paused_at is 'Since when it is paused; null: it is not.';
+comment on column postrider.attachment.granted is
+    'What postrider_dispatcher was granted on the table when it was attached, as update (status). Taken back when it is detached.';
+comment on column postrider.attachment.digest is 'Of the statements that made its functions and triggers.';
+-- Who attaches a table inserts the row himself, so that this trigger sees who it is.
+create trigger judge_attachment
+    before insert or delete
+        or update of attachment_no, relation, topic, payload, key, destination, status_column, status_map, write_back, on_ops, when_sql,
+            columns, on_error, key_columns, known_columns, granted, digest
+    on postrider.attachment
+    for each row execute function postrider.judge_attachment();
+alter table postrider.attachment enable always trigger judge_attachment;
+comment on trigger judge_attachment on postrider.attachment is 'Only a table''s owner attaches and detaches it.';
+create trigger attachment_changed after insert or delete or update of relation on postrider.attachment
+    for each row execute function postrider.attachment_changed();
+alter table postrider.attachment enable always trigger attachment_changed;
+comment on trigger attachment_changed on postrider.attachment is
+    'Grants the owners of attached tables what their triggers need, and takes it back.';
+-- The generated functions are granted what view capture_right lists, to the owner of each attached table.
+grant select, insert, update, delete on postrider.attachment to postrider_dispatcher;
+grant select, usage on sequence postrider.attachment_attachment_no_seq to postrider_dispatcher;
 
 -- It changes with every batch. Triggers of users read the row of attachment, and old versions of a row cost its readers time while an
 -- old snapshot keeps them: so this stands apart.

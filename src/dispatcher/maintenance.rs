@@ -21,7 +21,7 @@ use crate::dispatcher::context::{Context, Progress};
 use crate::dispatcher::database_health::Stage;
 use crate::rules::backoff::Backoff;
 use crate::rules::halves::Halves;
-use crate::store::{Position, Retention, StatEndpoints, StatStep, StoreError, ToSeal, is_row_fault};
+use crate::store::{DroppedTable, Position, Retention, StatEndpoints, StatStep, StoreError, ToSeal, is_row_fault};
 
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -108,6 +108,7 @@ impl Maintenance {
         note(self.seal().await);
         note(self.context.store.forget_secrets().await);
         note(self.context.store.forget_refused().await);
+        note(self.forget_dropped_tables().await);
         // The deliveries of a deleted endpoint are given up by now, and deleted after at most this.
         let longest = self.retention.complete.max(self.retention.failed) + FORGET_AFTER;
         note(self.context.store.forget_endpoints(longest).await.map(drop));
@@ -129,6 +130,17 @@ impl Maintenance {
         let sealed = self.context.store.seal_secrets(ToSeal::Clear).await?.sealed;
         if sealed > 0 {
             info!("sealed {sealed} secrets that stood in the clear");
+        }
+        Ok(())
+    }
+
+    /// Forgets attached tables that somebody dropped.
+    async fn forget_dropped_tables(&self) -> Result<(), StoreError> {
+        for DroppedTable { attachment_no, topic } in self.context.store.forget_dropped_tables().await? {
+            info!(
+                "forgot attached table {attachment_no} (topic {topic}), which was dropped; \
+                 its function postrider_capture_{attachment_no} is of no use any more"
+            );
         }
         Ok(())
     }

@@ -156,6 +156,7 @@ statements! {
         AGGREGATE_STATS "aggregate_stats"
     }
     "tables" {
+        FORGET_DROPPED_TABLES "forget_dropped_tables"
         LIST_BACKFILLS "list_backfills"
         STEP_BACKFILL "step_backfill"
     }

@@ -44,7 +44,11 @@ set search_path = pg_catalog, %1$I, pg_temp
 set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
 set lock_timeout = '100ms' set jit = off
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
-as %3$L$code$, home, 'postrider_backfill_' || a.attachment_no, format($body$
+as %3$L;
+revoke all on function %1$I.%2$I from public;
+grant execute on function %1$I.%2$I to postrider_dispatcher;
+$code$, home, 'postrider_backfill_' || a.attachment_no, format($body$
+-- Made by postrider.attach_table, which makes it again.
 declare
     began  constant timestamptz := clock_timestamp();
     source text;

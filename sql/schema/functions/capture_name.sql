@@ -7,4 +7,4 @@ $$;
 comment on function postrider.capture_name(postrider.attachment) is
     'Returns the name of the function that the triggers of an attached table call, with its schema. Private.';
 revoke all on function postrider.capture_name(postrider.attachment) from public;
-grant execute on function postrider.capture_name(postrider.attachment) to postrider_dispatcher;
+grant execute on function postrider.capture_name(postrider.attachment) to postrider_reader, postrider_dispatcher;

@@ -1,0 +1,37 @@
+create or replace function postrider.detach_table(inout relation regclass, out result text)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+    old       postrider.attachment;
+    statement text;
+begin
+    perform postrider.lock_attachment(detach_table.relation);
+    old := postrider.existing_attachment(detach_table.relation);
+    if exists (select from pg_class as c where c.oid = old.relation and not pg_has_role(c.relowner, 'usage')) then
+        raise exception '% belongs to role %', old.relation,
+                (select quote_ident(pg_get_userbyid(c.relowner)) from pg_class as c where c.oid = old.relation)
+            using errcode = 'insufficient_privilege', detail = 'Allowed is its owner, a member of that role, or a superuser';
+    end if;
+    if exists (select from pg_class as c where c.oid = old.relation) then
+        perform postrider.lock_table(old.relation, 'access exclusive');
+    end if;
+    for statement in select u from postrider.unwanted_triggers(old, false) as u loop
+        execute statement;
+    end loop;
+    perform postrider.drop_capture(old.attachment_no, null);
+    foreach statement in array old.granted loop
+        begin
+            execute format('revoke %s on table %s from postrider_dispatcher', statement, old.relation);
+        exception when undefined_table or undefined_column or insufficient_privilege then
+            null; -- It was renamed since, or is not the caller's to take back.
+        end;
+    end loop;
+    delete from postrider.attachment as a where a.attachment_no = old.attachment_no;
+    result := 'detached';
+end
+$$;
+comment on function postrider.detach_table(regclass) is
+    'Ends what postrider.attach_table began: triggers, functions and grants go, for a member of the table''s owner. Events that were inserted are '
+    'delivered, and their status is not written any more. Returns (relation, result: detached). Raises P0002 if it is not attached, 42501 '
+    'without rights, 55P03 if others hold the table for a minute.';
+revoke all on function postrider.detach_table(regclass) from public;
+grant execute on function postrider.detach_table(regclass) to postrider_dispatcher;
