@@ -20,7 +20,9 @@ impl Store {
     pub async fn forget_dropped_tables(&self) -> Result<Vec<DroppedTable>, StoreError> {
         let rows = self.query(&FORGET_DROPPED_TABLES, &[]).await?;
         rows.iter()
-            .map(|row| Ok(DroppedTable { attachment_no: row.get("attachment_no")?, topic: row.get("topic")? }))
+            .map(|row| {
+                Ok(DroppedTable { attachment_no: row.get("attachment_no")?, topic: row.get("topic")? })
+            })
             .collect()
     }
 }

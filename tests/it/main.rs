@@ -60,6 +60,17 @@ mod dispatchers {
     mod shutdown;
 }
 
+/// Tables of the user's own that are attached.
+mod tables {
+    mod capture;
+    mod capture_columns;
+    mod capture_faults;
+    mod capture_keys;
+    mod capture_partitions;
+    mod capture_payloads;
+    mod told;
+}
+
 /// Settings, secrets, circuit breaker, health, deletion.
 mod endpoints {
     mod circuit_breaker;
@@ -80,6 +91,15 @@ mod endpoints {
     mod settings;
     mod urls;
     mod versions;
+}
+
+/// Tables of the user's own: attached, heard, written back to.
+mod tables {
+    mod attaching;
+    mod broken;
+    mod locks;
+    mod refusals;
+    mod rights;
 }
 
 /// PostgreSQL: connections, outages, locks, other people's triggers, plans, migrations.

@@ -9,7 +9,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         (1, case when op = 'UPDATE' and not a.on_ops @> '{insert,update,delete}' then format('event.op = any (%L)', a.on_ops) end),
         (2, case when op = 'UPDATE' then format(
             '(not event.is_pair or row(%s)::record operator(pg_catalog.*<>) row(%s)::record)', c.new, c.old) end),
-        (3, format(E'coalesce((\n%s\n    ), false)', a.when_sql))) as f (place, filter)
+        (3, E'coalesce((\n' || a.when_sql || E'\n    ), false)')) as f (place, filter)
 $$;
 comment on function postrider.captured_filter(postrider.attachment, text) is
     'SQL: the "where" of an event''s insert. No part of it is strict on "new" or "old". Private.';

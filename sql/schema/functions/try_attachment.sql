@@ -73,12 +73,13 @@ begin
                     end if;
                     close query;
                 exception when others then
-                    said[n] := sqlerrm;
+                    said[n] := case when sqlerrm like 'cannot open %%' then 'it is more than a condition' else sqlerrm end;
                 end;
             end loop;
             return said;
         end
-        $try$$made$, sandbox, place.nspname);
+        $try$
+        $made$, sandbox, place.nspname);
     execute format('revoke all on function %s from public', sandbox);
     if place.is_of_another then
         execute format('alter function %s owner to %I', sandbox, place.owner);

@@ -1,10 +1,26 @@
 create or replace view postrider.attached_table as
+-- Once for all tables, and from the work that is left, because finished events may be many.
+with unsettled as materialized (
+    select split_part(o.row_key, '[', 1)::integer as attachment_no, count(*) as events
+    from (select o.row_key
+          from postrider.outbox as o
+          where o.created_xid >= postrider.routed_below() and o.status = 'pending' and o.row_key is not null
+          union all
+          (select o.row_key
+           from (select d.event_id from postrider.delivery as d where d.due_at is not null
+                 union
+                 select h.event_id from postrider.held_delivery as h
+                 limit 100000) as d
+           join postrider.outbox as o on o.id = d.event_id
+           where o.row_key is not null)) as o
+    group by 1
+)
 select a.relation,
        a.topic,
        case when broken.problem is not null then 'broken' else a.state end as state,
        a.status_column,
        events.events,
-       lag.lag_events,
+       coalesce(lag.events, 0) as lag_events,
        -- Attaching it again mends all but what somebody else has to grant.
        coalesce(broken.problem || case when broken.place > 1 then ': attach it again' else '' end,
                 'grant ' || lacking.rights || ' to postrider_dispatcher', a.last_error) as last_error,
@@ -43,20 +59,7 @@ cross join lateral (
           where o.row_key is not null
             and o.row_key collate "C" >= a.attachment_no || '[' and o.row_key collate "C" < a.attachment_no || '\'
           limit 100000) as o) as events
-left join lateral (
-    select count(*) as lag_events
-    from (select o.row_key
-          from postrider.outbox as o
-          where o.created_xid >= postrider.routed_below() and o.status = 'pending' and o.row_key is not null
-          union all
-          (select o.row_key
-           from (select d.event_id from postrider.delivery as d where d.due_at is not null
-                 union
-                 select h.event_id from postrider.held_delivery as h
-                 limit 100000) as d
-           join postrider.outbox as o on o.id = d.event_id
-           where o.row_key is not null)) as o
-    where o.row_key collate "C" >= a.attachment_no || '[' and o.row_key collate "C" < a.attachment_no || '\') as lag on true;
+left join unsettled as lag on lag.attachment_no = a.attachment_no;
 comment on view postrider.attached_table is 'One row per table that is attached by postrider.attach_table.';
 comment on column postrider.attached_table.relation is 'The table.';
 comment on column postrider.attached_table.topic is 'Topic of the events; {column} and {op} stand for values.';

@@ -133,6 +133,7 @@ const OBJECTS: &[File] = objects! {
     function "captured_told"
     function "captured_filter"
     function "captured_values"
+    function "captured_place"
     function "capture_pairs"
     function "capture_event"
     function "capture_now"
