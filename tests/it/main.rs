@@ -60,17 +60,6 @@ mod dispatchers {
     mod shutdown;
 }
 
-/// Tables of the user's own that are attached.
-mod tables {
-    mod capture;
-    mod capture_columns;
-    mod capture_faults;
-    mod capture_keys;
-    mod capture_partitions;
-    mod capture_payloads;
-    mod told;
-}
-
 /// Settings, secrets, circuit breaker, health, deletion.
 mod endpoints {
     mod circuit_breaker;
@@ -96,10 +85,18 @@ mod endpoints {
 /// Tables of the user's own: attached, heard, written back to.
 mod tables {
     mod attaching;
+    mod backfill;
     mod broken;
+    mod capture;
+    mod capture_columns;
+    mod capture_faults;
+    mod capture_keys;
+    mod capture_partitions;
+    mod capture_payloads;
     mod locks;
     mod refusals;
     mod rights;
+    mod told;
 }
 
 /// PostgreSQL: connections, outages, locks, other people's triggers, plans, migrations.
@@ -206,11 +203,6 @@ mod chaos {
     mod concurrent_operations;
     mod receiver_runs;
     mod seeded_runs;
-}
-
-/// Tables of the user's own.
-mod tables {
-    mod backfill;
 }
 
 /// The project itself: its public contract, its pages, its SQL.

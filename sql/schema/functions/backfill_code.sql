@@ -16,7 +16,7 @@ declare
     -- Stands for the name of the table. No condition has this word in it.
     source    constant text := 'table_' || md5(a.attachment_no || coalesce(a.when_sql, ''));
     row_key   constant text := format('%L || %s', a.attachment_no, postrider.captured_key(a, 'new'));
-    condition constant text := coalesce(format(E'(%s\n)', a.when_sql), 'true');
+    condition constant text := coalesce(E'coalesce((\n' || a.when_sql || E'\n    ), false)', 'true');
     reads     constant text := format('cross join lateral (select %s) as new', postrider.captured_row(a, 'r'));
     old       constant text := format('cross join lateral (select %s) as old', postrider.captured_nulls(a, 'new'));
     keys      constant text[] := array(select format('r.%I', k.name) from unnest(a.key_columns) with ordinality as k (name, place)
@@ -95,7 +95,7 @@ begin
 end
 $body$,
         'postrider_capture_' || a.attachment_no,
-        replace(next_rows, 'IS_WANTED', 'coalesce(' || condition || ', false)'),
+        replace(next_rows, 'IS_WANTED', condition),
         replace(next_rows, 'IS_WANTED', 'true'),
         source,
         format(E'select coalesce(array_agg(l.row_key order by l.place), ''{}'')\nfrom (select k.row_key, k.place from %s for share of r skip locked) as l', given),

@@ -5,14 +5,14 @@ select b.attachment_no,
        b.rows_sent,
        b.rows_refused,
        cardinality(b.held) as rows_held,
-       case b.state when 'done' then b.rows_read else greatest(b.rows_read, size.rows_estimated) end as rows_estimated,
+       case when b.state = 'done' or b.rows_read > size.rows_estimated then b.rows_read else size.rows_estimated end as rows_estimated,
        b.started_at,
        b.finished_at
 from postrider.backfill as b
 join postrider.attachment as a on a.attachment_no = b.attachment_no
 -- What the planner knows of the table, or of its partitions: as of the last analyze; null if there was none.
 cross join lateral (
-    select sum(nullif(c.reltuples, -1))::bigint as rows_estimated
+    select sum(nullif(greatest(c.reltuples, 0), 0))::bigint as rows_estimated
     from pg_class as c
     where c.relkind in ('r', 'p')
       and (c.oid = a.relation::oid and c.relkind = 'r'
