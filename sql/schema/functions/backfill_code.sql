@@ -45,8 +45,7 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set by
 set lock_timeout = '100ms' set jit = off
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as %3$L;
-revoke all on function %1$I.%2$I from public;
-grant execute on function %1$I.%2$I to postrider_dispatcher;
+revoke all on function %1$I.%2$I from public; grant execute on function %1$I.%2$I to postrider_dispatcher;
 $code$, home, 'postrider_backfill_' || a.attachment_no, format($body$
 -- Made by postrider.attach_table, which makes it again.
 declare
@@ -78,7 +77,8 @@ begin
             if one.is_wanted then
                 chosen := array_append(chosen, one.row_key);
             end if;
-            if cardinality(chosen) >= rows_max or rows_done >= 10000 or clock_timestamp() > began + interval '15 milliseconds' then
+            if cardinality(chosen) >= rows_max or rows_done >= 10000
+               or rows_done %% 20 = 0 and clock_timestamp() > began + interval '15 milliseconds' then
                 is_end := false;
                 exit;
             end if;
