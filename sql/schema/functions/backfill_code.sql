@@ -78,7 +78,7 @@ begin
                 chosen := array_append(chosen, one.row_key);
             end if;
             if cardinality(chosen) >= rows_max or rows_done >= 10000
-               or rows_done %% 20 = 0 and clock_timestamp() > began + interval '15 milliseconds' then
+               or rows_done %% 200 = 0 and clock_timestamp() > began + interval '15 milliseconds' then
                 is_end := false;
                 exit;
             end if;

@@ -6,9 +6,11 @@ create or replace function postrider.step_backfill(
 ) language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     began constant timestamptz := clock_timestamp();
-    b     postrider.backfill;
-    moved postrider.backfill;
-    batch record;
+    b        postrider.backfill;
+    moved    postrider.backfill;
+    batch    record;
+    took     interval;
+    patience interval;
 begin
     select x.* into b
     from postrider.backfill as x
@@ -25,8 +27,7 @@ begin
         return;
     end if;
     begin
-        select m.* into batch
-        from postrider.make_backfill_batch(b) as m;
+        select m.* into batch from postrider.make_backfill_batch(b) as m;
         moved := batch.moved;
         fault := batch.fault;
         outcome := case when not batch.is_end and cardinality(moved.held) < 1000 then 'sent'
@@ -50,6 +51,9 @@ begin
         moved.tries := b.tries + 1;
         moved.retry_at := clock_timestamp() + least(60, power(2, least(b.tries, 6))) * interval '1 second';
     end;
+    took := clock_timestamp() - began;
+    -- Planning alone may take more than 50 ms where the machine is busy. Then smaller batches would not be shorter.
+    patience := case when moved.rows_sent - b.rows_sent > 100 then interval '50 milliseconds' else interval '200 milliseconds' end;
     update postrider.backfill as x
     set state = case outcome when 'done' then 'done' else 'running' end,
         finished_at = case outcome when 'done' then clock_timestamp() end,
@@ -58,9 +62,8 @@ begin
         retry_at = moved.retry_at,
         batch_max = greatest(10, least(1000, case
             -- It took long, or the last batch did: fresh events waited behind it.
-            when outcome = 'failed' or clock_timestamp() - began > interval '50 milliseconds'
-                or b.sample <> '{}' and began - b.sent_at > interval '1 second' then b.batch_max / 2
-            when clock_timestamp() - began < interval '25 milliseconds' then b.batch_max * 2
+            when outcome = 'failed' or took > patience or b.sample <> '{}' and began - b.sent_at > interval '1 second' then b.batch_max / 2
+            when took < patience / 2 then b.batch_max * 2
             else b.batch_max end))
     where x.attachment_no = b.attachment_no;
     is_news := postrider.note_backfill_fault(b.attachment_no, fault, moved.rows_refused > 0);
