@@ -48,7 +48,7 @@ use self::pool::{Opener, Pool, PoolError};
 use self::row::Row;
 use crate::rules::encryption::Vault;
 
-pub use attachments::DroppedTable;
+pub use attachments::{DroppedTable, SkippedRows};
 pub use backfill::{BackfillReport, BackfillStep};
 pub use circuits::{Circuit, CircuitRow, ClosedCircuit, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};

@@ -19,6 +19,7 @@ create table postrider.attachment (
     on_error        text        not null default 'fail' check (on_error in ('fail', 'skip')),
     key_columns     name[]      not null,
     known_columns   jsonb       not null,
+    rows_skipped    bigint      not null default 0,
     last_error      text,
     last_error_at   timestamptz,
     attached_at     timestamptz not null default now(),
@@ -46,6 +47,7 @@ comment on column postrider.attachment.columns is 'Columns that payload shows an
 comment on column postrider.attachment.on_error is 'fail: an event that cannot be written fails the statement; skip: it is counted.';
 comment on column postrider.attachment.key_columns is 'The primary key.';
 comment on column postrider.attachment.known_columns is 'The columns when the table was attached: an array of {name, type}.';
+comment on column postrider.attachment.rows_skipped is 'Rows whose events could not be written, but for those that row_skipped has.';
 comment on column postrider.attachment.last_error is 'What went wrong last.';
 comment on column postrider.attachment.last_error_at is 'When that was.';
 comment on column postrider.attachment.attached_at is 'When the table was attached.';

@@ -1,6 +1,6 @@
 //! Statements of housekeeping about tables of the user's own that are attached.
 
-use super::statements::FORGET_DROPPED_TABLES;
+use super::statements::{ADD_UP_SKIPPED_ROWS, FORGET_DROPPED_TABLES};
 use super::{Store, StoreError};
 
 /// An attachment whose table is gone.
@@ -12,7 +12,34 @@ pub struct DroppedTable {
     pub topic: String,
 }
 
+/// Rows of an attached table whose events could not be written.
+#[derive(Clone, Debug)]
+pub struct SkippedRows {
+    /// The table, with its schema.
+    pub relation: String,
+    /// How many.
+    pub skipped: i64,
+    /// SQLSTATE of the last one's failure.
+    pub reason: String,
+}
+
 impl Store {
+    /// `sql/statements/tables/add_up_skipped_rows.sql`: what was added, one per table.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing is added, unless the answer was lost.
+    pub async fn add_up_skipped_rows(&self) -> Result<Vec<SkippedRows>, StoreError> {
+        let rows = self.query(&ADD_UP_SKIPPED_ROWS, &[]).await?;
+        let skipped = rows.iter().map(|row| {
+            Ok(SkippedRows {
+                relation: row.get("relation")?,
+                skipped: row.get("skipped")?,
+                reason: row.get("reason")?,
+            })
+        });
+        skipped.collect()
+    }
+
     /// `sql/statements/tables/forget_dropped_tables.sql`: those that were forgotten.
     ///
     /// # Errors

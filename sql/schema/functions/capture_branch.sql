@@ -67,7 +67,7 @@ begin
     return format($code$
         select a.state = 'active', postrider.is_as_attached(%1$s) into is_heard, is_as_attached
         from postrider.attachment as a
-        where a.attachment_no = %1$s and exists (select from %2$s);
+        where a.attachment_no = %1$s and exists (select from %2$s)%5$s;
         if is_heard is not true then
             return null;
         end if;%3$s%4$s$code$,
@@ -76,7 +76,7 @@ begin
         if is_as_attached then
             is_as_attached := not exists (select from old_rows as r group by %s having count(*) > 1);
         end if;$code$, (select string_agg('r.' || quote_ident(k.name), ', ') from unnest(a.key_columns) as k (name))) else '' end,
-        code);
+        code, postrider.captured_here(a));
 end
 $$;
 comment on function postrider.capture_branch(postrider.attachment, text) is

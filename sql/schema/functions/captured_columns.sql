@@ -15,6 +15,7 @@ begin
     from (select e.place, e.value ->> 'name' as name, e.value ->> 'type' as type
           from jsonb_array_elements(a.known_columns) with ordinality as e (value, place)) as k
     left join pg_attribute as t on t.attrelid = a.relation and t.attname = k.name and t.attnum > 0 and not t.attisdropped
+        and t.attgenerated <> 'v'
     left join pg_type as b on b.oid = coalesce(t.atttypid, to_regtype(k.type)::oid)
     order by k.place;
 end

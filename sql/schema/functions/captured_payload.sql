@@ -2,10 +2,10 @@
 create or replace function postrider.captured_payload(a postrider.attachment, op text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    names   constant text := format(
-        '(select c.relname from pg_class as c join postrider.attachment as a on a.relation = c.oid where a.attachment_no = %s)',
-        a.attachment_no);
-    schemas constant text := replace(names, 'select c.relname', 'select c.relnamespace::regnamespace::name');
+    asked   constant text := format(
+        'from pg_class as c join postrider.attachment as a on a.relation = c.oid where a.attachment_no = %s)', a.attachment_no);
+    names   constant text := '(select c.relname ' || asked;
+    schemas constant text := '(select (select n.nspname from pg_namespace as n where n.oid = c.relnamespace) ' || asked;
     has_row constant boolean := op <> 'TRUNCATE';
     changed text := 'null';
     body    record;

@@ -41,7 +41,9 @@ select a.relation,
        backfill.rows_estimated as backfill_rows_estimated,
        backfill.rows_sent as backfill_rows_sent,
        backfill.rows_refused as backfill_rows_refused,
-       backfill.rows_held as backfill_rows_held
+       backfill.rows_held as backfill_rows_held,
+       a.rows_skipped + coalesce((select sum(s.row_count) from postrider.row_skipped as s where s.attachment_no = a.attachment_no), 0)::bigint
+           as rows_skipped
 from postrider.attachment as a
 left join postrider.backfill_progress as backfill on backfill.attachment_no = a.attachment_no
 left join lateral (
@@ -89,5 +91,7 @@ comment on column postrider.attached_table.backfill_rows_estimated is
 comment on column postrider.attached_table.backfill_rows_sent is 'Rows that the backfill has made events of: they meet when_sql.';
 comment on column postrider.attached_table.backfill_rows_refused is 'Rows that the backfill has left out, because the database refuses the event.';
 comment on column postrider.attached_table.backfill_rows_held is 'Rows that the backfill comes back to, because somebody has locked them.';
+comment on column postrider.attached_table.rows_skipped is
+    'Rows whose events could not be written, and whose statements went on without them (on_error => ''skip'', or the table has changed).';
 revoke all on postrider.attached_table from public;
 grant select on postrider.attached_table to postrider_reader, postrider_dispatcher;

@@ -404,7 +404,7 @@ async fn a_truncate_is_refused_where_deletes_are_heard() {
 
     assert_eq!(
         refusal.message(),
-        "table thing is attached to Postrider, and would not hear which rows go: delete them, attach the table with truncate in \
+        "table public.thing is attached to Postrider, and would not hear which rows go: delete them, attach the table with truncate in \
          on_ops, or pause it before"
     );
 }

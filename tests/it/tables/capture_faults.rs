@@ -1,8 +1,8 @@
 //! Events that cannot be written: the statement fails in one clear line, or the row is skipped and counted.
 
-use crate::support::Database;
+use crate::support::{Database, SHORT_LEASE, one_endpoint};
 
-use super::told::{attached, told, told_as};
+use super::told::{attach, attached, told, told_as};
 
 const THING: &str = "create table thing (id int primary key, kind text, body text)";
 const KINDS: &str = "'thing', topic => 'thing.{kind}', payload => 'body'";
@@ -22,7 +22,7 @@ async fn a_topic_that_is_none_fails_the_statement_in_one_line() {
     assert_eq!(refusal.code().code(), "22023");
     assert_eq!(
         refusal.message(),
-        "table thing is attached to Postrider, and 'thing.not so' is no topic: a topic is dotted words of [A-Za-z0-9_-], at most 128 bytes"
+        "table public.thing is attached to Postrider, and 'thing.not so' is no topic: a topic is dotted words of [A-Za-z0-9_-], at most 128 bytes"
     );
     assert_eq!(refusal.detail(), None);
     assert_eq!(database.value::<i64>("select count(*) from thing").await, 0);
@@ -101,7 +101,7 @@ async fn a_primary_key_that_is_too_long_is_refused_where_a_status_is_written() {
     unwritten.execute(insert).await;
 
     assert!(
-        refusal.message().starts_with("table thing is attached to Postrider, and the primary key "),
+        refusal.message().starts_with("table public.thing is attached to Postrider, and the primary key "),
         "{}",
         refusal.message()
     );
@@ -116,4 +116,27 @@ async fn a_condition_that_raises_fails_the_statement() {
     let refusal = database.refusal("insert into thing values (1, 'a', '1')").await;
 
     assert_eq!(refusal.code().code(), "22012");
+}
+
+/// Triggers note each failure on its own. A dispatcher adds them up, so that they stay few.
+#[tokio::test]
+async fn skipped_rows_are_added_up_and_told_in_the_log() {
+    let (database, _receiver, dispatcher) = one_endpoint("", &SHORT_LEASE).await;
+    database.execute(THING).await;
+    attach(&database, &format!("{KINDS}, on_error => 'skip'")).await;
+    let counted = "select rows_skipped from postrider.attached_table";
+
+    database.execute("insert into thing values (1, 'not so', '1'), (2, null, '2')").await;
+    database.execute("insert into thing values (3, 'no topic', '3')").await;
+    let at_once: i64 = database.value(counted).await;
+    database.until("select not exists (select from postrider.row_skipped)").await;
+
+    assert_eq!(at_once, 3);
+    assert_eq!(database.value::<i64>(counted).await, 3);
+    assert!(
+        database
+            .is("select last_error like '%rows were skipped, SQLSTATE 22023' from postrider.attached_table")
+            .await
+    );
+    dispatcher.logged("rows of attached table public.thing sent no event: SQLSTATE 22023").await;
 }

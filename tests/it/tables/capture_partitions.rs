@@ -134,3 +134,19 @@ async fn a_column_of_a_partitioned_table_that_is_gone_is_null_in_every_partition
         ]
     );
 }
+
+/// It keeps its triggers, and is another table now.
+#[tokio::test]
+async fn a_partition_that_was_detached_is_not_heard_any_more() {
+    let database = attached(PARTS, ROWS).await;
+
+    database.execute("alter table thing detach partition thing_rest").await;
+    database
+        .execute(
+            "insert into thing_rest values ('west', 1, 'a'); insert into thing_low values ('west', 2, 'b');
+             update thing_low set name = 'c'; delete from thing_rest; truncate thing_rest; insert into thing values ('east', 3, 'd')",
+        )
+        .await;
+
+    assert_eq!(told_as(&database, "topic || ' ' || key").await, [r#"thing.insert ["east", "3"]"#]);
+}
