@@ -80,7 +80,7 @@ impl Backfill {
                 break;
             }
             match self.context.store.step_backfill(attachment_no).await {
-                Ok(step) => progress = progress.and(tell(step)),
+                Ok(done) => progress = progress.and(tell(done)),
                 Err(fault) => {
                     failed.get_or_insert(fault);
                 }
@@ -91,8 +91,8 @@ impl Backfill {
 }
 
 /// Logs what a person should know, and says whether there is more to do at once.
-fn tell(step: BackfillStep) -> Progress {
-    let (report, progress) = match step {
+fn tell(done: BackfillStep) -> Progress {
+    let (report, progress) = match done {
         BackfillStep::None => return Progress::Idle,
         BackfillStep::Ahead => return Progress::Full,
         BackfillStep::Sent(report) => (report, Progress::Worked(1)),
