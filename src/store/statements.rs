@@ -160,6 +160,8 @@ statements! {
         AGGREGATE_STATS "aggregate_stats"
     }
     "tables" {
+        LIST_BACKFILLS "list_backfills"
+        STEP_BACKFILL "step_backfill"
         ADD_UP_SKIPPED_ROWS "add_up_skipped_rows"
         ATTACH_TABLE "attach_table"
         COUNT_ROWS_TO_SEND "count_rows_to_send"

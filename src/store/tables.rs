@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -144,8 +144,19 @@ pub struct AttachedTableRow {
     pub backfill_state: Option<BackfillState>,
     /// How many of them were looked at.
     pub backfill_rows: i64,
-    /// Rows of the table, by PostgreSQL's estimate; null before the first analyze.
-    pub rows_estimate: Option<i64>,
+    /// How many there are, as PostgreSQL estimates; null: it does not know.
+    pub backfill_rows_estimated: Option<i64>,
+    /// How many of them became events: they meet the condition.
+    #[serde(deserialize_with = "zero_if_null")]
+    pub backfill_rows_sent: i64,
+    /// How many of them were left out, because their events could not be written.
+    #[serde(deserialize_with = "zero_if_null")]
+    pub backfill_rows_refused: i64,
+}
+
+/// A count of a backfill that nobody has asked for is null.
+fn zero_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    Ok(Option::<i64>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The answer to an attaching.

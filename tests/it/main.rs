@@ -88,6 +88,7 @@ mod tables {
     mod api;
     mod attached;
     mod attaching;
+    mod backfill;
     mod broken;
     mod capture;
     mod capture_columns;

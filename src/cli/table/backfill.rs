@@ -28,7 +28,7 @@ pub(super) async fn follow(store: &Store, relation: &str) -> Result<(), Failure>
     match watch(store, relation).await? {
         Some(row) => {
             let rows = count(row.backfill_rows, "row that was there", "rows that were there");
-            Ok(output::line(&format!("looked at {rows}; what meets the condition is sent"))?)
+            Ok(output::line(&format!("looked at {rows}; sent: {}", row.backfill_rows_sent))?)
         }
         None => Ok(output::line(&format!("goes on in the background: {where_to_look}"))?),
     }
@@ -37,7 +37,8 @@ pub(super) async fn follow(store: &Store, relation: &str) -> Result<(), Failure>
 /// Waits until all rows were looked at. `None` if it was interrupted.
 async fn watch(store: &Store, relation: &str) -> Result<Option<AttachedTableRow>, Failure> {
     let mut signals = Signals::install()?;
-    let total = read(store, relation).await?.rows_estimate.and_then(|rows| u64::try_from(rows).ok());
+    let total =
+        read(store, relation).await?.backfill_rows_estimated.and_then(|rows| u64::try_from(rows).ok());
     let progress = StepProgress::begin("backfill", total.filter(|total| *total > 0));
     loop {
         let row = read(store, relation).await?;
@@ -54,10 +55,16 @@ async fn watch(store: &Store, relation: &str) -> Result<Option<AttachedTableRow>
 
 /// How far it is, for people.
 pub(super) fn progress(row: &AttachedTableRow, state: BackfillState) -> String {
-    let rows = count(row.backfill_rows, "row", "rows");
-    match (state, row.rows_estimate) {
-        (BackfillState::Running, Some(all)) => format!("running, {} of about {all} rows", row.backfill_rows),
-        (BackfillState::Running, None) => format!("running, {rows}"),
-        (BackfillState::Done, _) => format!("done, {rows}"),
+    let AttachedTableRow { backfill_rows: read, backfill_rows_sent: sent, .. } = row;
+    let refused = match row.backfill_rows_refused {
+        0 => String::new(),
+        some => format!(", refused {some}"),
+    };
+    match (state, row.backfill_rows_estimated) {
+        (BackfillState::Running, Some(all)) => {
+            format!("running, looked at {read} of about {all} rows, sent {sent}{refused}")
+        }
+        (BackfillState::Running, None) => format!("running, looked at {read}, sent {sent}{refused}"),
+        (BackfillState::Done, _) => format!("done, looked at {read}, sent {sent}{refused}"),
     }
 }
