@@ -227,8 +227,6 @@ impl Dispatcher {
         });
         let work_loop =
             WorkLoop::new(Arc::clone(&shared), Router::new(Arc::clone(&shared), floor), config.poll_interval);
-        let maintenance = Maintenance::new(Arc::clone(&shared), &config);
-        let backfill = Backfill::new(Arc::clone(&shared), config.idle_pause);
         let mut dispatcher = Self {
             config,
             shared,
@@ -245,10 +243,17 @@ impl Dispatcher {
         dispatcher.spawn_upkeep();
         dispatcher.intake.spawn(work_loop.run(dispatcher.stop_intake.clone()));
         if dispatcher.config.only_endpoint.is_none() {
-            dispatcher.intake.spawn(maintenance.run(dispatcher.stop_intake.clone()));
-            dispatcher.intake.spawn(backfill.run(dispatcher.stop_intake.clone()));
+            dispatcher.spawn_housekeeping();
         }
         Ok(dispatcher)
+    }
+
+    /// Maintenance and backfills: a dispatcher for one endpoint leaves them to others.
+    fn spawn_housekeeping(&mut self) {
+        let maintenance = Maintenance::new(Arc::clone(&self.shared), &self.config);
+        let backfill = Backfill::new(Arc::clone(&self.shared), self.config.idle_pause);
+        self.intake.spawn(maintenance.run(self.stop_intake.clone()));
+        self.intake.spawn(backfill.run(self.stop_intake.clone()));
     }
 
     /// The context that the stages share. The API uses it, and tests drive a dispatcher by it from outside.
