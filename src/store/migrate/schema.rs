@@ -156,6 +156,7 @@ const OBJECTS: &[File] = objects! {
     function "try_attachment"
     function "existing_attachment"
     function "changed_attachment"
+    function "attachment_notes"
     function "lacking_rights"
     function "grant_write_back"
     function "revoke_write_back"
