@@ -4,7 +4,7 @@ declare
     it    record;
     other regclass;
 begin
-    select c.relkind, c.relpersistence, c.relispartition, c.relowner, c.relname, n.nspname,
+    select c.relkind, c.relpersistence, c.relispartition, n.nspname,
            exists (select from pg_inherits as i where i.inhrelid = c.oid and not c.relispartition) as inherits,
            exists (select from pg_inherits as i where i.inhparent = c.oid and c.relkind <> 'p') as is_inherited,
            exists (select from pg_index as i where i.indrelid = c.oid and i.indisprimary) as has_key
@@ -70,10 +70,7 @@ begin
                   detail = 'An event names its row by the primary key',
                   hint = format('alter table %s add primary key (...)', check_attachable.relation);
     end if;
-    if not pg_has_role(it.relowner, 'usage') then
-        raise exception '% belongs to role %', check_attachable.relation, quote_ident(pg_get_userbyid(it.relowner))
-            using errcode = 'insufficient_privilege', detail = 'Allowed is its owner, a member of that role, or a superuser';
-    end if;
+    perform postrider.require_owner(check_attachable.relation);
 end
 $$;
 comment on function postrider.check_attachable(regclass) is 'Refuses what cannot be attached, in one line that says why. Private.';

@@ -10,7 +10,7 @@ begin
     end if;
     nearest := postrider.nearest_name(check_column.name, names);
     raise exception 'table %: invalid %: there is no column "%"%', check_column.relation, check_column.setting, left(check_column.name, 63),
-            coalesce(format('; "%s" is meant?', nearest), '')
+            coalesce('; "' || nearest || '" is meant?', '')
         using errcode = 'undefined_column',
               detail = 'Allowed is ' || array_to_string(names[1:20], ', ') || case when cardinality(names) > 20 then ' and so on' else '' end;
 end

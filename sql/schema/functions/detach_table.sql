@@ -6,25 +6,15 @@ declare
 begin
     perform postrider.lock_attachment(detach_table.relation);
     old := postrider.existing_attachment(detach_table.relation);
-    if exists (select from pg_class as c where c.oid = old.relation and not pg_has_role(c.relowner, 'usage')) then
-        raise exception '% belongs to role %', old.relation,
-                (select quote_ident(pg_get_userbyid(c.relowner)) from pg_class as c where c.oid = old.relation)
-            using errcode = 'insufficient_privilege', detail = 'Allowed is its owner, a member of that role, or a superuser';
-    end if;
+    perform postrider.require_owner(old.relation);
     if exists (select from pg_class as c where c.oid = old.relation) then
         perform postrider.lock_table(old.relation, 'access exclusive');
     end if;
-    for statement in select u from postrider.unwanted_triggers(old, false) as u loop
+    foreach statement in array array(select u from postrider.unwanted_triggers(old, false) as u) loop
         execute statement;
     end loop;
     perform postrider.drop_capture(old.attachment_no, null);
-    foreach statement in array old.granted loop
-        begin
-            execute format('revoke %s on table %s from postrider_dispatcher', statement, old.relation);
-        exception when undefined_table or undefined_column or insufficient_privilege then
-            null; -- It was renamed since, or is not the caller's to take back.
-        end;
-    end loop;
+    perform postrider.revoke_write_back(old);
     delete from postrider.attachment as a where a.attachment_no = old.attachment_no;
     result := 'detached';
 end

@@ -4,7 +4,7 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
     name     text;
     nearest  text;
-    best     integer := greatest(char_length(word) / 3, 1) + 1;
+    best     integer := case when char_length(word) < 4 then 2 else greatest(char_length(word) / 3, 2) + 1 end;
     row_of   integer[];
     before   integer[];
 begin

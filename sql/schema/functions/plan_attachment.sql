@@ -67,13 +67,14 @@ begin
         when jsonb_typeof(coalesce(given -> 'on_ops', '[]')) <> 'array' or plan.on_ops = '{}'
             or jsonb_array_length(coalesce(given -> 'on_ops', '[]')) > 0 and exists (
                 select from jsonb_array_elements_text(given -> 'on_ops') as o (word)
-                where o.word not in ('insert', 'update', 'delete', 'truncate')) then
+                where o.word is null or o.word not in ('insert', 'update', 'delete', 'truncate')) then
             'on_ops: one or more of insert, update, delete, truncate'
         when octet_length(plan.when_sql) > 10000 then
             'when_sql: at most 10000 bytes'
         when plan.on_error not in ('fail', 'skip') then
             'on_error: fail (an event that cannot be written fails the statement) or skip (it is counted)'
-        when jsonb_typeof(coalesce(given -> 'columns', '[]')) <> 'array' or given -> 'columns' = '[]' then
+        when jsonb_typeof(coalesce(given -> 'columns', '[]')) <> 'array' or given -> 'columns' = '[]'
+            or given -> 'columns' @> '[null]' then
             'columns: names of columns'
     end;
     if wrong is not null then

@@ -5,6 +5,7 @@ declare
 begin
     old := postrider.existing_attachment(resume_table.relation);
     if resume_table.backfill then
+        perform postrider.require_owner(old.relation);
         -- A transaction that is under way may have changed a row unheard. Its row is read when it has ended.
         perform postrider.lock_table(old.relation, 'share row exclusive');
     end if;

@@ -26,6 +26,10 @@ begin
     digests := array[md5(array_to_string(array(select f from unnest(script.functions) as f where f not like 'alter function %'), ';')),
                      md5(array_to_string(script.triggers, ';'))];
     plan.digest := array_to_string(digests, ' ');
+    if (old.status_column, old.write_back, old.key_columns) is distinct from (plan.status_column, plan.write_back, plan.key_columns) then
+        perform postrider.revoke_write_back(old);
+        old.granted := '{}';
+    end if;
     select g.granted, g.missing into write_attachment.granted, write_attachment.missing from postrider.grant_write_back(plan) as g;
     -- Without the table, which may be renamed.
     plan.granted := array(select distinct split_part(g.what, ' on table ', 1)

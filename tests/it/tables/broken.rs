@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::attaching::{EXAMPLE, SETTINGS, attached};
+use super::attaching::{SETTINGS, attached};
 use crate::database::emptied_tables::pg_dump;
 use crate::database::migration_by_hand::psql;
 use crate::support::{CommandOutput, Database, Dispatcher};
@@ -254,6 +254,11 @@ async fn what_is_missing_after_a_restore_of_a_part_is_named() {
     let copy = Database::without_schema().await;
     psql(&copy.url, &script).await;
 
+    let keyless = copy.json_rows(SHOWN).await;
+    copy.execute("alter table configuration_update add primary key (id)").await;
+
+    let reason = "the primary key is not (id) any more: attach it again";
+    assert_eq!(keyless, [json!({"state": "broken", "last_error": reason})]);
     copy.assert_row(
         SHOWN,
         json!({"state": "broken", "last_error": "trigger postrider_delete is missing: attach it again"}),

@@ -183,6 +183,7 @@ async fn each_setting_that_cannot_be_is_named_with_what_is_allowed() {
         ("topic => 'a', on_ops => '{insert,upsert}'", "22023", "invalid on_ops", "one or more of"),
         ("topic => 'a', on_ops => '{insert,null}'", "22023", "invalid on_ops", "one or more of"),
         ("topic => 'a', columns => '{}'", "22023", "invalid columns", "names of columns"),
+        ("topic => 'a', columns => '{id,null}'", "22023", "invalid columns", "names of columns"),
         (
             "topic => 'a', columns => '{id,naem}'",
             "42703",
