@@ -1,6 +1,6 @@
 //! Columns that change after the table was attached, names that mean something elsewhere, and conditions that are written oddly.
 
-use crate::support::Database;
+use crate::support::{Database, connect};
 
 use super::told::{attach, attached, told, told_as, told_sorted};
 
@@ -330,4 +330,33 @@ async fn a_renamed_table_is_still_heard() {
         .await;
 
     assert_eq!(told_as(&database, "topic").await, ["thing.insert", "thing.update", "thing.delete"]);
+}
+
+/// The owner is granted what the triggers need, and no more than that: neither superuser nor member of our roles.
+#[tokio::test]
+async fn a_role_without_rights_of_ours_owns_the_table() {
+    let database = Database::new().await;
+    let url = database.login(None).await;
+    let role: String = database.value("select current_database() || '_nobody'").await;
+    database
+        .execute(&format!(
+            "create schema app authorization {role}; set role {role}; {}; reset role",
+            THING.replace("thing", "app.thing")
+        ))
+        .await;
+    attach(&database, "'app.thing', topic => 'thing.{op}', payload => 'change', on_error => 'skip', on_ops => '{insert,update,delete,truncate}'").await;
+    let owner = connect(&url).await;
+    let statements = "insert into app.thing (id) values (1), (2); update app.thing set size = 1; delete from app.thing where id = 1;
+                      truncate app.thing";
+
+    owner.batch_execute(statements).await.unwrap();
+    let before = told_as(&database, "topic").await;
+    owner.batch_execute(&format!("alter table app.thing drop column name; {statements}")).await.unwrap();
+    let after = told_as(&database, "topic").await;
+
+    let expected =
+        ["insert", "insert", "update", "update", "delete", "truncate"].map(|op| format!("thing.{op}"));
+    assert_eq!(before, expected);
+    assert_eq!(after, expected);
+    assert_eq!(database.value::<i64>("select count(*) from postrider.row_skipped").await, 0);
 }

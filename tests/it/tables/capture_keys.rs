@@ -67,10 +67,10 @@ async fn a_composite_key_is_an_array_in_the_order_of_the_key() {
     named.sort();
     assert_eq!(
         named,
-        [r#"["7","a,b"] ["7", "a,b"]"#; 3]
+        [r#"["7", "a,b"] ["7", "a,b"]"#; 3]
             .map(str::to_owned)
             .into_iter()
-            .chain([r#"["7","c"] ["7", "c"]"#.to_owned()])
+            .chain([r#"["7", "c"] ["7", "c"]"#.to_owned()])
             .collect::<Vec<_>>()
     );
 }
