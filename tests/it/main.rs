@@ -92,6 +92,7 @@ mod tables {
     mod capture_keys;
     mod capture_partitions;
     mod capture_payloads;
+    mod capture_silence;
     mod locks;
     mod refusals;
     mod rights;

@@ -138,6 +138,7 @@ const OBJECTS: &[File] = objects! {
     function "capture_event"
     function "capture_now"
     function "captured_here"
+    function "capture_one_by_one"
     function "capture_branch"
     function "capture_truncate"
     function "capture_name"

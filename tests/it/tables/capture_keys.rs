@@ -115,7 +115,7 @@ async fn a_key_that_is_too_long_is_a_digest() {
     // RFC 1321 gives no such text: the digest is what md5sum says of 257 times x.
     assert_eq!(
         told_as(&database, "coalesce(key, 'none')").await,
-        ["é".repeat(128), format!("md5:{}", MD5_OF_257_X), "none".into(), "none".into()]
+        ["é".repeat(128), format!("md5:{MD5_OF_257_X}"), "none".into(), "none".into()]
     );
 }
 
