@@ -155,4 +155,4 @@ comment on column postrider.row_skipped.attachment_no is 'The attached table.';
 comment on column postrider.row_skipped.row_count is 'How many rows.';
 comment on column postrider.row_skipped.reason is 'SQLSTATE of the last failure.';
 comment on column postrider.row_skipped.skipped_at is 'When the statement''s transaction began.';
-grant select, insert, delete on postrider.row_skipped to postrider_dispatcher;
+grant select, insert, update, delete on postrider.row_skipped to postrider_dispatcher;

@@ -98,6 +98,7 @@ mod tables {
     mod capture_payloads;
     mod command;
     mod doctor;
+    mod capture_silence;
     mod locks;
     mod refusals;
     mod rights;

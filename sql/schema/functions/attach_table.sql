@@ -3,7 +3,7 @@ create or replace function postrider.attach_table(
     inout relation regclass, topic text default null, payload text default null, key text default null, destination text default null,
     status text default null, status_map jsonb default null, write_back text default null, on_ops text[] default null,
     when_sql text default null, columns text[] default null, backfill boolean default null, on_error text default null,
-    out result text, out missing_grants text[]
+    out result text, out missing_grants text[], out notes text[]
 ) language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     done record;
@@ -18,8 +18,8 @@ begin
     attach_table.result := done.result;
     attach_table.missing_grants := array(select format('grant %s to postrider_dispatcher', m.lacking)
                                          from unnest(done.missing) with ordinality as m (lacking, place) order by m.place);
-    foreach said in array done.changes
-        || array(select format('granted %s to postrider_dispatcher', g.what) from unnest(done.granted) as g (what)) loop
+    attach_table.notes := done.notes;
+    foreach said in array attach_table.notes loop
         raise notice 'table %: %', attach_table.relation, said;
     end loop;
     foreach said in array attach_table.missing_grants loop
@@ -29,17 +29,21 @@ end
 $$;
 comment on function postrider.attach_table(regclass, text, text, text, text, text, jsonb, text, text[], text, text[], boolean, text) is
     'Turns changes of a table''s rows into events, and writes the status of a row''s newest event back into it. Attached again, the table has '
-    'the new settings; one that is not named, or null, has its default. '
-    'topic: with {column} and {op} for values; needed unless payload is debezium. '
-    'payload: row (default), change, supabase, debezium, or a column that is sent as it stands (column:NAME, if it is called like one of these). '
-    'key: a column (default: the primary key). destination: an endpoint''s id, or TEMPLATE/{column}. '
-    'status: the column that is written; status_map: its words, {"complete": "done"}; write_back: none, final, all (default with status) or delete. '
-    'on_ops: insert, update, delete (default: these), truncate. when_sql: a condition on new and old, which runs with the rights of the table''s owner. '
-    'columns: those that payloads show and an update is noticed in (default: all). backfill: rows that are there are sent too. '
-    'on_error: fail (default), or skip. '
-    'For a member of the table''s owner and of postrider_dispatcher. No writer waits for more than a second; others who hold the table are named after a minute. '
-    'Returns (relation, result: created | changed | unchanged, missing_grants: what somebody else must do before the status is written). '
-    'Raises 22023 for an invalid argument, 42703 for an unknown column, 42809 for what is no table to attach, 42501 without rights, 55P03 if it cannot be locked.';
+    'the new settings. A setting that is not named, or null, has its default. '
+    'The topic may have {column} and {op} for values; it is needed unless payload is debezium. '
+    'The payload is row (default), change, supabase, debezium, or a column that is sent as it stands (column:NAME, if it is called like one of these). '
+    'The key is a column, or else the primary key. The destination is an endpoint''s id, or TEMPLATE/{column}. '
+    'Column status gets the status, in words of status_map, as {"complete": "done"}; write_back is none, final, all (default with status) or delete. '
+    'Heard are on_ops: insert, update, delete (default: these three), truncate. '
+    'The condition when_sql is on new and old, and runs with the rights of the table''s owner. '
+    'Payloads show columns, and updates are noticed in them (default: all). With backfill, rows that are there are sent too. '
+    'Where an event cannot be written, on_error decides: fail (default) fails the statement, skip counts it. '
+    'The caller is a member of the table''s owner and of postrider_dispatcher. No writer waits for more than a second. Others who hold the '
+    'table are named after a minute. '
+    'Returns (relation, result: created | changed | unchanged, missing_grants: what somebody else must do before the status is written, '
+    'notes: what changed, and what to know). '
+    'Raises 22023 for an invalid argument, 42703 for an unknown column, 42809 for what is no table to attach, 42501 without rights, 55P03 if '
+    'it cannot be locked.';
 revoke all on function postrider.attach_table(regclass, text, text, text, text, text, jsonb, text, text[], text, text[], boolean, text) from public;
 grant execute on function postrider.attach_table(regclass, text, text, text, text, text, jsonb, text, text[], text, text[], boolean, text)
     to postrider_dispatcher;

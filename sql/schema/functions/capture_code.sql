@@ -15,8 +15,8 @@ revoke all on function %1$s() from public$code$,
     join pg_namespace as n on n.oid = c.relnamespace
     cross join lateral (
         select E'\n-- Made by postrider.attach_table, which makes it again.\n#variable_conflict use_column\ndeclare\n'
-            '    is_heard       boolean;\n    is_as_attached boolean;\n    statement      text;\n'
-            '    pair           record;\n    reason         text;\n    skipped        bigint := 0;\nbegin\n'
+            || E'    is_heard       boolean;\n    is_as_attached boolean;\n    statement      text;\n'
+            || E'    pair           record;\n    reason         text;\n    skipped        bigint := 0;\nbegin\n'
             || string_agg(format(E'    if tg_op = %L then%s\n    end if;\n', o.op,
                                  case o.op when 'TRUNCATE' then postrider.capture_truncate(a) else postrider.capture_branch(a, o.op) end),
                           '' order by o.place)

@@ -16,13 +16,13 @@ begin
         if op = 'UPDATE' and postrider.captured_key(a, 'r') is not null then
             changed := 'case when event.is_pair then difference.SIDE end';
         end if;
-        return format(E'json_build_object(''op'', event.op, ''schema'', %s, ''table'', %s, ''record'', %s,\n'
-                      '        ''changed'', %s, ''previous'', %s, ''at'', now())', schemas, names,
+        return format('json_build_object(''op'', event.op, ''schema'', %s, ''table'', %s, ''record'', %s, '
+                      '''changed'', %s, ''previous'', %s, ''at'', now())', schemas, names,
                       case when has_row then postrider.captured_record(a, 'told') else 'null' end,
                       replace(changed, 'SIDE', 'changed'), replace(changed, 'SIDE', 'previous'));
     elsif a.payload = 'supabase' then
-        return format(E'json_build_object(''type'', case event.op when ''read'' then ''INSERT'' else upper(event.op) end,\n'
-                      '        ''table'', %s, ''schema'', %s, ''record'', %s, ''old_record'', %s)', names, schemas,
+        return format('json_build_object(''type'', case event.op when ''read'' then ''INSERT'' else upper(event.op) end, '
+                      '''table'', %s, ''schema'', %s, ''record'', %s, ''old_record'', %s)', names, schemas,
                       case when has_row then format('case when event.op <> ''delete'' then %s end', postrider.captured_record(a, 'new'))
                            else 'null' end,
                       case when has_row then format('case when event.is_pair or event.op = ''delete'' then %s end',

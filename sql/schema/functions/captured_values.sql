@@ -15,7 +15,7 @@ declare
 begin
     return query values
         (1, 'topic', case when replace(a.topic, '{op}', '') !~ '[{]' then topic else format(
-            'case when %1$s ~ ''^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$'' and octet_length(%1$s) <= 128 then %1$s '
+            'case when %1$s ~ ''^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$'' and octet_length(%1$s) <= 128 then %1$s '
             'else postrider.refuse_event(%2$s, ''topic'', %1$s) end', topic, a.attachment_no) end),
         (2, 'payload', postrider.captured_payload(a, op));
     if a.destination is not null then

@@ -1,6 +1,6 @@
 //! Columns that change after the table was attached, names that mean something elsewhere, and conditions that are written oddly.
 
-use crate::support::Database;
+use crate::support::{Database, connect};
 
 use super::told::{attach, attached, told, told_as, told_sorted};
 
@@ -185,110 +185,58 @@ async fn a_new_column_is_not_told_until_the_table_is_attached_again() {
     assert_eq!(told(&database).await, [r#"x {"id":2,"more":6}"#]);
 }
 
-/// Names of the generated function's own, of SQL, and names that must be quoted; in a schema and a table that must be quoted, too.
+/// Names of the generated function's own, of SQL, and names that must be quoted. Each is a column.
+const NAMES: &str = r#"new|old|told|event|op|r|c|o|a|p|present|absent|place|place_|pair|reason|skipped|statement|
+is_heard|is_as_attached|select|tg_op|Upper|with space|quo"te|apo'strophe|ünïcode|$1|$code$|
+$capture$|back\slash|per%cent %s %1$s|brace{x}|new_rows|old_rows|row_key|payload|topic|record|
+name|difference|changed|previous"#;
+/// The table has such a name, too, and so has its schema.
+const SCHEMA: &str = r#""a ""schema"" %s""#;
+const TABLE: &str = r#""a ""schema"" %s"."ta'b\le $code$""#;
+
+/// Inserts a row, changes its key, changes another column, and deletes it. Shows topic, key, and what the payload says of one column.
+async fn told_of_names(database: &Database) -> Vec<String> {
+    database
+        .execute(&format!(
+            "insert into {TABLE} default values; update {TABLE} set \"new\" = 2; update {TABLE} set r = 2; delete from {TABLE}"
+        ))
+        .await;
+    let shown = "concat_ws(' ', topic, key, payload::jsonb #>> '{record,Upper}', payload::jsonb ->> 'Upper')";
+    let mut told = told_as(database, shown).await;
+    told.sort();
+    told
+}
+
 #[tokio::test]
 async fn names_may_be_anything() {
-    let names = [
-        "new",
-        "old",
-        "told",
-        "event",
-        "op",
-        "r",
-        "c",
-        "o",
-        "a",
-        "p",
-        "present",
-        "absent",
-        "place",
-        "place_",
-        "pair",
-        "reason",
-        "skipped",
-        "statement",
-        "is_heard",
-        "is_as_attached",
-        "select",
-        "tg_op",
-        "Upper",
-        "with space",
-        "quo\"te",
-        "apo'strophe",
-        "ünïcode",
-        "$1",
-        "$code$",
-        "back\\slash",
-        "per%cent %s %1$s",
-        "brace{x}",
-        "new_rows",
-        "old_rows",
-        "row_key",
-        "payload",
-        "topic",
-        "record",
-        "name",
-        "difference",
-        "changed",
-        "previous",
-    ];
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    for (payload, on_error) in [("row", "fail"), ("change", "skip"), ("supabase", "skip")] {
-        let columns: Vec<String> =
-            names.iter().map(|name| format!("{} int default 1", quoted(name))).collect();
-        let table = format!("{}.{}", quoted("a \"schema\" %s"), quoted("ta'b\\le $code$"));
-        let database = attached(
-            &format!(
-                "create schema {}; create table {table} ({}, primary key (\"new\", {}))",
-                quoted("a \"schema\" %s"),
-                columns.join(", "),
-                quoted("quo\"te"),
-            ),
-            &format!(
-                "'{}', topic => 'x.{{op}}.{{new}}.{{with space}}', key => 'quo\"te', payload => '{payload}', on_error => '{on_error}', \
-                 when_sql => 'coalesce(new.\"select\", old.\"select\") = 1'",
-                table.replace('\'', "''"),
-            ),
-        )
-        .await;
-
-        database
-            .execute(&format!("insert into {table} default values; update {table} set \"new\" = 2; update {table} set r = 2; delete from {table}"))
-            .await;
-
-        let mut told = told_as(
-            &database,
-            "concat_ws(' ', topic, key, payload::jsonb #>> '{record,Upper}', payload::jsonb ->> 'Upper')",
-        )
-        .await;
-        told.sort();
-        let shown = |topic: &str, is_deleted: bool| {
-            let value = if payload == "supabase" && is_deleted { "" } else { " 1" };
-            format!("x.{topic}.1 1{value}")
-        };
-        assert_eq!(
-            told,
-            [
-                shown("delete.1", true),
-                shown("delete.2", true),
-                shown("insert.1", false),
-                shown("insert.2", false),
-                shown("update.2", false)
-            ],
-            "{payload}"
+    let quoted = |name: &str| format!("\"{}\" int default 1", name.trim().replace('"', "\"\""));
+    let columns = NAMES.split('|').map(quoted).collect::<Vec<_>>().join(", ");
+    let table = format!(
+        "create schema {SCHEMA}; create table {TABLE} ({columns}, primary key (\"new\", \"quo\"\"te\"))"
+    );
+    for (payload, on_error, deleted) in
+        [("row", "fail", " 1"), ("change", "skip", " 1"), ("supabase", "skip", "")]
+    {
+        let settings = format!(
+            "$t${TABLE}$t$, topic => 'x.{{op}}.{{new}}.{{with space}}', key => 'quo\"te', payload => '{payload}', \
+             on_error => '{on_error}', when_sql => 'coalesce(new.\"select\", old.\"select\") = 1'"
         );
+        let database = attached(&table, &settings).await;
+
+        let told = told_of_names(&database).await;
         // The way of the columns of today takes the same names.
-        database.execute(&format!("alter table {table} drop column a")).await;
-        database
-            .execute(&format!("insert into {table} default values; update {table} set \"new\" = 2; update {table} set r = 2; delete from {table}"))
-            .await;
-        let mut again = told_as(
-            &database,
-            "concat_ws(' ', topic, key, payload::jsonb #>> '{record,Upper}', payload::jsonb ->> 'Upper')",
-        )
-        .await;
-        again.sort();
-        assert_eq!(again, told, "{payload}");
+        database.execute(&format!("alter table {TABLE} drop column a")).await;
+        let again = told_of_names(&database).await;
+
+        let expected = [
+            format!("x.delete.1.1 1{deleted}"),
+            format!("x.delete.2.1 1{deleted}"),
+            "x.insert.1.1 1 1".into(),
+            "x.insert.2.1 1 1".into(),
+            "x.update.2.1 1 1".into(),
+        ];
+        assert_eq!(told, expected, "{payload}");
+        assert_eq!(again, expected, "{payload}");
     }
 }
 
@@ -330,4 +278,33 @@ async fn a_renamed_table_is_still_heard() {
         .await;
 
     assert_eq!(told_as(&database, "topic").await, ["thing.insert", "thing.update", "thing.delete"]);
+}
+
+/// The owner is granted what the triggers need, and no more than that: neither superuser nor member of our roles.
+#[tokio::test]
+async fn a_role_without_rights_of_ours_owns_the_table() {
+    let database = Database::new().await;
+    let url = database.login(None).await;
+    let role: String = database.value("select current_database() || '_nobody'").await;
+    database
+        .execute(&format!(
+            "create schema app authorization {role}; set role {role}; {}; reset role",
+            THING.replace("thing", "app.thing")
+        ))
+        .await;
+    attach(&database, "'app.thing', topic => 'thing.{op}', payload => 'change', on_error => 'skip', on_ops => '{insert,update,delete,truncate}'").await;
+    let owner = connect(&url).await;
+    let statements = "insert into app.thing (id) values (1), (2); update app.thing set size = 1; delete from app.thing where id = 1;
+                      truncate app.thing";
+
+    owner.batch_execute(statements).await.unwrap();
+    let before = told_as(&database, "topic").await;
+    owner.batch_execute(&format!("alter table app.thing drop column name; {statements}")).await.unwrap();
+    let after = told_as(&database, "topic").await;
+
+    let expected =
+        ["insert", "insert", "update", "update", "delete", "truncate"].map(|op| format!("thing.{op}"));
+    assert_eq!(before, expected);
+    assert_eq!(after, expected);
+    assert_eq!(database.value::<i64>("select count(*) from postrider.row_skipped").await, 0);
 }

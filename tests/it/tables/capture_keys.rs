@@ -67,10 +67,10 @@ async fn a_composite_key_is_an_array_in_the_order_of_the_key() {
     named.sort();
     assert_eq!(
         named,
-        [r#"["7","a,b"] ["7", "a,b"]"#; 3]
+        [r#"["7", "a,b"] ["7", "a,b"]"#; 3]
             .map(str::to_owned)
             .into_iter()
-            .chain([r#"["7","c"] ["7", "c"]"#.to_owned()])
+            .chain([r#"["7", "c"] ["7", "c"]"#.to_owned()])
             .collect::<Vec<_>>()
     );
 }
@@ -115,7 +115,7 @@ async fn a_key_that_is_too_long_is_a_digest() {
     // RFC 1321 gives no such text: the digest is what md5sum says of 257 times x.
     assert_eq!(
         told_as(&database, "coalesce(key, 'none')").await,
-        ["é".repeat(128), format!("md5:{}", MD5_OF_257_X), "none".into(), "none".into()]
+        ["é".repeat(128), format!("md5:{MD5_OF_257_X}"), "none".into(), "none".into()]
     );
 }
 

@@ -15,11 +15,11 @@ async fn whoever_writes_while_attaching_waits_for_another_gets_through() {
     let database = Database::new().await;
     database.execute(EXAMPLE).await;
     let holder = in_transaction(&database, INSERT).await;
-    let (attacher, writer) = (database.connect().await, database.connect().await);
+    let (session, writer) = (database.connect().await, database.connect().await);
     writer.batch_execute(PATIENCE).await.unwrap();
 
     let attach = format!("select postrider.attach_table({SETTINGS})");
-    let attaching = attacher.batch_execute(&attach);
+    let attaching = session.batch_execute(&attach);
     let writing = async {
         for _ in 0..3 {
             // Behind a lock that is waited for.
@@ -28,8 +28,8 @@ async fn whoever_writes_while_attaching_waits_for_another_gets_through() {
         }
         holder.batch_execute("commit").await.unwrap();
     };
-    let (attached, ()) = tokio::join!(attaching, writing);
-    attached.unwrap();
+    let (done, ()) = tokio::join!(attaching, writing);
+    done.unwrap();
     writer.batch_execute(INSERT).await.unwrap();
 
     database.assert_row("select count(*) from postrider.outbox", json!({"count": 1})).await;
@@ -39,10 +39,10 @@ async fn whoever_writes_while_attaching_waits_for_another_gets_through() {
 async fn whoever_reads_or_writes_while_detaching_waits_for_another_gets_through() {
     let database = attached().await;
     let holder = in_transaction(&database, "select from configuration_update").await;
-    let (detacher, other) = (database.connect().await, database.connect().await);
+    let (session, other) = (database.connect().await, database.connect().await);
     other.batch_execute(PATIENCE).await.unwrap();
 
-    let detaching = detacher.batch_execute("select postrider.detach_table('configuration_update')");
+    let detaching = session.batch_execute("select postrider.detach_table('configuration_update')");
     let working = async {
         for sql in [INSERT, "select from configuration_update", INSERT] {
             database.until_somebody_waits_for_a_lock().await;
@@ -50,8 +50,8 @@ async fn whoever_reads_or_writes_while_detaching_waits_for_another_gets_through(
         }
         holder.batch_execute("commit").await.unwrap();
     };
-    let (detached, ()) = tokio::join!(detaching, working);
-    detached.unwrap();
+    let (done, ()) = tokio::join!(detaching, working);
+    done.unwrap();
     other.batch_execute(INSERT).await.unwrap();
 
     database.assert_row("select count(*) from postrider.outbox", json!({"count": 2})).await;

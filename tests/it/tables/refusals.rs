@@ -19,6 +19,84 @@ const TABLES: &str = "
     create table child (primary key (id)) inherits (parent);
     create type mood as enum ('new', 'complete', 'failed')";
 
+/// Settings of the table `good` that name a column which is not there: the settings, and how the message goes on.
+const WRONG_COLUMNS: &[(&str, &str, &str)] = &[
+    (
+        "topic => 'a.{nme}'",
+        "invalid topic: there is no column \"nme\"; \"name\" is meant?",
+        "Allowed is id, name",
+    ),
+    ("topic => 'a', key => 'nobody'", "invalid key: there is no column \"nobody\"", "Allowed is id, name"),
+    (
+        "topic => 'a', payload => 'tota'",
+        "invalid payload: there is no column \"tota\"; \"total\" is meant?",
+        "Allowed is",
+    ),
+    ("topic => 'a', payload => 'column:x'", "invalid payload: there is no column \"x\"", "Allowed is"),
+    ("payload => 'debezium'", "invalid payload: there is no column \"aggregatetype\"", "Allowed is"),
+    (
+        "topic => 'a', destination => 'a/{i d}'",
+        "invalid destination: there is no column \"i d\"",
+        "Allowed is",
+    ),
+    ("topic => 'a', status => 'state'", "invalid status: there is no column \"state\"", "Allowed is"),
+    (
+        "topic => 'a', columns => '{id,naem}'",
+        "invalid columns: there is no column \"naem\"; \"name\" is meant?",
+        "Allowed is",
+    ),
+];
+
+/// Settings that cannot be: the settings, which one is wrong, and what is allowed.
+const WRONG_SETTINGS: &[(&str, &str, &str)] = &[
+    ("", "invalid topic", "Allowed is topic: a topic"),
+    ("topic => 'a b'", "invalid topic", "dotted words"),
+    ("topic => 'a.{'", "invalid topic", "dotted words"),
+    ("topic => repeat('a', 129)", "invalid topic", "at most 128 bytes"),
+    ("topic => 'a', destination => 'a b'", "invalid destination", "TEMPLATE/VALUE"),
+    ("topic => 'a', destination => '/x'", "invalid destination", "TEMPLATE/VALUE"),
+    (
+        "topic => 'a', status => 'id'",
+        "invalid status: column \"id\" is not to be written",
+        "Allowed is a column",
+    ),
+    (
+        "topic => 'a', status => 'sum'",
+        "invalid status: column \"sum\" is not to be written",
+        "Allowed is a column",
+    ),
+    ("topic => 'a', status => 'name', write_back => 'some'", "invalid write_back", "none, final"),
+    ("topic => 'a', write_back => 'final'", "invalid write_back", "unless status names"),
+    (
+        "topic => 'a', write_back => 'delete', status => 'name'",
+        "invalid status",
+        "none where rows are deleted",
+    ),
+    ("topic => 'a', status_map => '{\"complete\": \"x\"}'", "invalid status_map", "unless status names"),
+    (
+        "topic => 'a', status => 'name', status_map => '{\"done\": \"x\"}'",
+        "invalid status_map",
+        "an object with words",
+    ),
+    (
+        "topic => 'a', status => 'name', status_map => '{\"complete\": 1}'",
+        "invalid status_map",
+        "an object with words",
+    ),
+    ("topic => 'a', status => 'name', status_map => '[]'", "invalid status_map", "an object with words"),
+    ("topic => 'a', on_ops => '{}'", "invalid on_ops", "one or more of"),
+    ("topic => 'a', on_ops => '{insert,upsert}'", "invalid on_ops", "one or more of"),
+    ("topic => 'a', on_ops => '{insert,null}'", "invalid on_ops", "one or more of"),
+    ("topic => 'a', columns => '{}'", "invalid columns", "names of columns"),
+    ("topic => 'a', columns => '{id,null}'", "invalid columns", "names of columns"),
+    ("topic => 'a', on_error => 'ignore'", "invalid on_error", "fail"),
+    (
+        "topic => 'a', when_sql => repeat(' ', 2) || repeat('x', 10001)",
+        "invalid when_sql",
+        "at most 10000 bytes",
+    ),
+];
+
 #[tokio::test]
 async fn what_is_no_table_of_ones_own_with_a_primary_key_is_refused() {
     let database = Database::new().await;
@@ -81,123 +159,9 @@ async fn each_setting_that_cannot_be_is_named_with_what_is_allowed() {
     let database = Database::new().await;
     database.execute(TABLES).await;
 
-    for (settings, code, message, detail) in [
-        ("", "22023", "invalid topic", "Allowed is topic: a topic"),
-        ("topic => 'a b'", "22023", "invalid topic", "dotted words"),
-        ("topic => 'a.{'", "22023", "invalid topic", "dotted words"),
-        ("topic => repeat('a', 129)", "22023", "invalid topic", "at most 128 bytes"),
-        (
-            "topic => 'a.{nme}'",
-            "42703",
-            "invalid topic: there is no column \"nme\"; \"name\" is meant?",
-            "Allowed is id, name",
-        ),
-        (
-            "topic => 'a', key => 'nobody'",
-            "42703",
-            "invalid key: there is no column \"nobody\"",
-            "Allowed is id, name",
-        ),
-        (
-            "topic => 'a', payload => 'tota'",
-            "42703",
-            "invalid payload: there is no column \"tota\"; \"total\" is meant?",
-            "Allowed is",
-        ),
-        (
-            "topic => 'a', payload => 'column:x'",
-            "42703",
-            "invalid payload: there is no column \"x\"",
-            "Allowed is",
-        ),
-        (
-            "payload => 'debezium'",
-            "42703",
-            "invalid payload: there is no column \"aggregatetype\"",
-            "Allowed is",
-        ),
-        ("topic => 'a', destination => 'a b'", "22023", "invalid destination", "TEMPLATE/VALUE"),
-        ("topic => 'a', destination => '/x'", "22023", "invalid destination", "TEMPLATE/VALUE"),
-        (
-            "topic => 'a', destination => 'a/{i d}'",
-            "42703",
-            "invalid destination: there is no column \"i d\"",
-            "Allowed is",
-        ),
-        (
-            "topic => 'a', status => 'state'",
-            "42703",
-            "invalid status: there is no column \"state\"",
-            "Allowed is",
-        ),
-        (
-            "topic => 'a', status => 'id'",
-            "22023",
-            "invalid status: column \"id\" is not to be written",
-            "Allowed is a column",
-        ),
-        (
-            "topic => 'a', status => 'sum'",
-            "22023",
-            "invalid status: column \"sum\" is not to be written",
-            "Allowed is a column",
-        ),
-        (
-            "topic => 'a', status => 'name', write_back => 'some'",
-            "22023",
-            "invalid write_back",
-            "none, final",
-        ),
-        ("topic => 'a', write_back => 'final'", "22023", "invalid write_back", "unless status names"),
-        (
-            "topic => 'a', write_back => 'delete', status => 'name'",
-            "22023",
-            "invalid status",
-            "none where rows are deleted",
-        ),
-        (
-            "topic => 'a', status_map => '{\"complete\": \"x\"}'",
-            "22023",
-            "invalid status_map",
-            "unless status names",
-        ),
-        (
-            "topic => 'a', status => 'name', status_map => '{\"done\": \"x\"}'",
-            "22023",
-            "invalid status_map",
-            "an object with words",
-        ),
-        (
-            "topic => 'a', status => 'name', status_map => '{\"complete\": 1}'",
-            "22023",
-            "invalid status_map",
-            "an object with words",
-        ),
-        (
-            "topic => 'a', status => 'name', status_map => '[]'",
-            "22023",
-            "invalid status_map",
-            "an object with words",
-        ),
-        ("topic => 'a', on_ops => '{}'", "22023", "invalid on_ops", "one or more of"),
-        ("topic => 'a', on_ops => '{insert,upsert}'", "22023", "invalid on_ops", "one or more of"),
-        ("topic => 'a', on_ops => '{insert,null}'", "22023", "invalid on_ops", "one or more of"),
-        ("topic => 'a', columns => '{}'", "22023", "invalid columns", "names of columns"),
-        ("topic => 'a', columns => '{id,null}'", "22023", "invalid columns", "names of columns"),
-        (
-            "topic => 'a', columns => '{id,naem}'",
-            "42703",
-            "invalid columns: there is no column \"naem\"; \"name\" is meant?",
-            "Allowed is",
-        ),
-        ("topic => 'a', on_error => 'ignore'", "22023", "invalid on_error", "fail"),
-        (
-            "topic => 'a', when_sql => repeat(' ', 2) || repeat('x', 10001)",
-            "22023",
-            "invalid when_sql",
-            "at most 10000 bytes",
-        ),
-    ] {
+    let refused = WRONG_SETTINGS.iter().map(|row| (row, "22023"));
+    let refused = refused.chain(WRONG_COLUMNS.iter().map(|row| (row, "42703")));
+    for ((settings, message, detail), code) in refused {
         let comma = if settings.is_empty() { "" } else { ", " };
         let refused =
             database.refusal(&format!("select postrider.attach_table('good'{comma}{settings})")).await;

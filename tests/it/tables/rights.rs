@@ -203,9 +203,9 @@ async fn a_member_of_the_owner_attaches_and_the_function_is_the_owners() {
         texts_of(&owner.client, "select result from postrider.attach_table('app.orders', topic => 'a')")
             .await;
 
-    let owned = "select p.proowner::regrole::text || ' ' || p.prosecdef || ' ' || has_function_privilege('public', p.oid, 'execute')
+    let facts = "select p.proowner::regrole::text || ' ' || p.prosecdef || ' ' || has_function_privilege('public', p.oid, 'execute')
                  from pg_proc as p where p.proname = 'postrider_capture_1'";
-    assert_eq!(texts(&owner.database, owned).await, [format!("{} true false", owner.name)]);
+    assert_eq!(texts(&owner.database, facts).await, [format!("{} true false", owner.name)]);
     assert_eq!(again, ["unchanged"]);
     owner.database.assert_row("select count(*) from postrider.outbox", json!({"count": 1})).await;
 }
