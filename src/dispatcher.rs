@@ -5,6 +5,7 @@
 //! Stop: claim nothing more → finish what is in flight within the grace period → give back the rest → settle →
 //! leave the leadership and the dispatcher's row → close.
 
+mod backfill;
 mod circuit_breaker;
 mod claimer;
 pub(crate) mod context;
@@ -37,6 +38,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::dispatcher::backfill::Backfill;
 use crate::dispatcher::circuit_breaker::{CircuitRecorder, HealthLog};
 use crate::dispatcher::context::Context;
 use crate::dispatcher::database_health::{DatabaseHealth, Stage};
@@ -63,8 +65,8 @@ use crate::store::{
     is_lock_timeout, one_line,
 };
 
-/// Connections to the database. Claims, settles, health and maintenance have one each. The probe of NOTIFY has some to spare.
-const CONNECTIONS: usize = 6;
+/// Connections to the database. Claims, settles, health, maintenance and backfills have one each. The probe of NOTIFY has some to spare.
+const CONNECTIONS: usize = 7;
 
 /// Configuration of a dispatcher. All values were checked.
 #[derive(Clone, Debug)]
@@ -221,6 +223,7 @@ impl Dispatcher {
         let work_loop =
             WorkLoop::new(Arc::clone(&shared), Router::new(Arc::clone(&shared), floor), config.poll_interval);
         let maintenance = Maintenance::new(Arc::clone(&shared), &config);
+        let backfill = Backfill::new(Arc::clone(&shared), config.idle_pause);
         let mut dispatcher = Self {
             config,
             shared,
@@ -238,6 +241,7 @@ impl Dispatcher {
         dispatcher.intake.spawn(work_loop.run(dispatcher.stop_intake.clone()));
         if dispatcher.config.only_endpoint.is_none() {
             dispatcher.intake.spawn(maintenance.run(dispatcher.stop_intake.clone()));
+            dispatcher.intake.spawn(backfill.run(dispatcher.stop_intake.clone()));
         }
         Ok(dispatcher)
     }

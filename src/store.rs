@@ -2,6 +2,7 @@
 //! has its file's name. The store uses the model and the rules, and knows nothing of HTTP or of the dispatcher.
 
 mod attachments;
+mod backfill;
 mod circuits;
 mod connect;
 mod deliveries;
@@ -48,6 +49,7 @@ use self::row::Row;
 use crate::rules::encryption::Vault;
 
 pub use attachments::{DroppedTable, SkippedRows};
+pub use backfill::{BackfillReport, BackfillStep};
 pub use circuits::{Circuit, CircuitRow, ClosedCircuit, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{

@@ -19,9 +19,6 @@ create table postrider.attachment (
     on_error        text        not null default 'fail' check (on_error in ('fail', 'skip')),
     key_columns     name[]      not null,
     known_columns   jsonb       not null,
-    backfill_after  text,
-    backfill_state  text        check (backfill_state in ('running', 'done')),
-    backfill_rows   bigint      not null default 0,
     rows_skipped    bigint      not null default 0,
     last_error      text,
     last_error_at   timestamptz,
@@ -50,9 +47,6 @@ comment on column postrider.attachment.columns is 'Columns that payload shows an
 comment on column postrider.attachment.on_error is 'fail: an event that cannot be written fails the statement; skip: it is counted.';
 comment on column postrider.attachment.key_columns is 'The primary key.';
 comment on column postrider.attachment.known_columns is 'The columns when the table was attached: an array of {name, type}.';
-comment on column postrider.attachment.backfill_after is 'The row that was sent last of those that were there before, as a row_key; null: none yet.';
-comment on column postrider.attachment.backfill_state is 'running or done; null: not asked for.';
-comment on column postrider.attachment.backfill_rows is 'Rows that the backfill has looked at.';
 comment on column postrider.attachment.rows_skipped is 'Rows whose events could not be written, but for those that row_skipped has.';
 comment on column postrider.attachment.last_error is 'What went wrong last.';
 comment on column postrider.attachment.last_error_at is 'When that was.';
@@ -79,6 +73,47 @@ comment on trigger attachment_changed on postrider.attachment is
 -- The generated functions are granted what view capture_right lists, to the owner of each attached table.
 grant select, insert, update, delete on postrider.attachment to postrider_dispatcher;
 grant select, usage on sequence postrider.attachment_attachment_no_seq to postrider_dispatcher;
+
+-- It changes with every batch. Triggers of users read the row of attachment, and old versions of a row cost its readers time while an
+-- old snapshot keeps them: so this stands apart.
+create table postrider.backfill (
+    attachment_no integer     primary key references postrider.attachment on delete cascade,
+    state         text        not null default 'running' check (state in ('running', 'done')),
+    after         text,
+    held          text[]      not null default '{}' check (cardinality(held) <= 3000),
+    held_at       timestamptz,
+    sent_since    bigint      not null default 0,
+    batch_max     integer     not null default 50 check (batch_max between 10 and 1000),
+    sample        bigint[]    not null default '{}' check (cardinality(sample) <= 64),
+    sent_at       timestamptz,
+    rows_read     bigint      not null default 0,
+    rows_sent     bigint      not null default 0,
+    rows_refused  bigint      not null default 0,
+    tries         integer     not null default 0,
+    retry_at      timestamptz,
+    started_at    timestamptz not null default now(),
+    finished_at   timestamptz,
+    constraint done_has_a_time check ((state = 'done') = (finished_at is not null))
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0);
+comment on table postrider.backfill is
+    'Backfills: rows that an attached table had before become events, in order of the primary key. Private; read postrider.attached_table.';
+comment on column postrider.backfill.attachment_no is 'The attached table.';
+comment on column postrider.backfill.state is 'running or done.';
+comment on column postrider.backfill.after is 'The last row that was looked at, as outbox.row_key; null: none yet.';
+comment on column postrider.backfill.held is 'Rows before it that somebody has locked, as outbox.row_key. They are tried again.';
+comment on column postrider.backfill.held_at is 'When they were tried last.';
+comment on column postrider.backfill.sent_since is 'A row that has an event above this id was sent by the trigger, and is not sent again.';
+comment on column postrider.backfill.batch_max is 'The most events of the next batch.';
+comment on column postrider.backfill.sample is 'Some events of the last batch: the next one waits until most of them are out of the way.';
+comment on column postrider.backfill.sent_at is 'When the last batch was sent.';
+comment on column postrider.backfill.rows_read is 'Rows looked at.';
+comment on column postrider.backfill.rows_sent is 'Rows that became events.';
+comment on column postrider.backfill.rows_refused is 'Rows left out, because the condition or the event failed: attachment.last_error says why.';
+comment on column postrider.backfill.tries is 'How often in a row no batch could be made.';
+comment on column postrider.backfill.retry_at is 'No batch is tried before.';
+comment on column postrider.backfill.started_at is 'When the backfill was asked for.';
+comment on column postrider.backfill.finished_at is 'When the backfill was done; null: it is not.';
+grant select, insert, update, delete on postrider.backfill to postrider_dispatcher;
 
 create table postrider.row_due (
     id      bigint      generated always as identity primary key,

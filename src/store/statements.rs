@@ -157,6 +157,8 @@ statements! {
     }
     "tables" {
         FORGET_DROPPED_TABLES "forget_dropped_tables"
+        LIST_BACKFILLS "list_backfills"
+        STEP_BACKFILL "step_backfill"
         ADD_UP_SKIPPED_ROWS "add_up_skipped_rows"
     }
 }

@@ -85,6 +85,7 @@ mod endpoints {
 /// Tables of the user's own: attached, heard, written back to.
 mod tables {
     mod attaching;
+    mod backfill;
     mod broken;
     mod capture;
     mod capture_columns;

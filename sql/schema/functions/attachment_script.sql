@@ -4,9 +4,11 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     owner text := (select pg_get_userbyid(c.relowner) from pg_class as c where c.oid = attachment.relation);
 begin
-    functions := array[rtrim(postrider.capture_code(attachment), E'; \n')];
+    functions := array[rtrim(postrider.capture_code(attachment), E'; \n'), rtrim(postrider.backfill_code(attachment), E'; \n')];
     if owner <> current_user then
-        functions := functions || format('alter function %s() owner to %I', postrider.capture_name(attachment), owner);
+        functions := functions || format('alter function %s() owner to %I', postrider.capture_name(attachment), owner)
+            || format('alter function %s owner to %I', replace(postrider.capture_name(attachment), 'postrider_capture_', 'postrider_backfill_'),
+                      owner);
     end if;
     triggers := array(select t from postrider.capture_triggers(attachment) as t);
 end

@@ -36,11 +36,16 @@ select a.relation,
        a.on_error,
        a.reason,
        a.paused_at,
-       a.backfill_state,
-       a.backfill_rows,
+       backfill.state as backfill_state,
+       coalesce(backfill.rows_read, 0) as backfill_rows,
+       backfill.rows_estimated as backfill_rows_estimated,
+       backfill.rows_sent as backfill_rows_sent,
+       backfill.rows_refused as backfill_rows_refused,
+       backfill.rows_held as backfill_rows_held,
        a.rows_skipped + coalesce((select sum(s.row_count) from postrider.row_skipped as s where s.attachment_no = a.attachment_no), 0)::bigint
            as rows_skipped
 from postrider.attachment as a
+left join postrider.backfill_progress as backfill on backfill.attachment_no = a.attachment_no
 left join lateral (
     select p.problem, p.place
     from postrider.attachment_problem as p
@@ -81,6 +86,11 @@ comment on column postrider.attached_table.reason is 'Why it is paused.';
 comment on column postrider.attached_table.paused_at is 'Since when it is paused; null: it is not.';
 comment on column postrider.attached_table.backfill_state is 'running: rows that were there before become events; done; null: not asked for.';
 comment on column postrider.attached_table.backfill_rows is 'Rows that the backfill has looked at.';
+comment on column postrider.attached_table.backfill_rows_estimated is
+    'How many rows it has to look at, as the planner estimates; null: the planner does not know.';
+comment on column postrider.attached_table.backfill_rows_sent is 'Rows that the backfill has made events of: they meet when_sql.';
+comment on column postrider.attached_table.backfill_rows_refused is 'Rows that the backfill has left out, because the database refuses the event.';
+comment on column postrider.attached_table.backfill_rows_held is 'Rows that the backfill comes back to, because somebody has locked them.';
 comment on column postrider.attached_table.rows_skipped is
     'Rows whose events could not be written, and whose statements went on without them (on_error => ''skip'', or the table has changed).';
 revoke all on postrider.attached_table from public;
