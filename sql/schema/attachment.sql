@@ -83,7 +83,7 @@ create table postrider.backfill (
     held          text[]      not null default '{}' check (cardinality(held) <= 3000),
     held_at       timestamptz,
     sent_since    bigint      not null default 0,
-    batch_max     integer     not null default 100 check (batch_max between 10 and 1000),
+    batch_max     integer     not null default 50 check (batch_max between 10 and 1000),
     sample        bigint[]    not null default '{}' check (cardinality(sample) <= 64),
     sent_at       timestamptz,
     rows_read     bigint      not null default 0,

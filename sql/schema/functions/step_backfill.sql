@@ -61,9 +61,11 @@ begin
         rows_read = moved.rows_read, rows_sent = moved.rows_sent, rows_refused = moved.rows_refused, tries = moved.tries,
         retry_at = moved.retry_at,
         batch_max = greatest(10, least(1000, case
-            -- It took long, or the last batch did: fresh events waited behind it.
-            when outcome = 'failed' or took > patience or b.sample <> '{}' and began - b.sent_at > interval '1 second' then b.batch_max / 2
-            when took < patience / 2 then b.batch_max * 2
+            when outcome = 'failed' or took > patience then b.batch_max / 2
+            -- Most of the last batch was out of the way by now. Fresh events waited about twice as long behind it.
+            when b.sample = '{}' or moved.sent_at is not distinct from b.sent_at then b.batch_max
+            when began - b.sent_at > interval '500 milliseconds' then b.batch_max / 2
+            when began - b.sent_at < interval '250 milliseconds' and took < patience / 2 then b.batch_max * 2
             else b.batch_max end))
     where x.attachment_no = b.attachment_no;
     is_news := postrider.note_backfill_fault(b.attachment_no, fault, moved.rows_refused > 0);
