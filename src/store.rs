@@ -1,6 +1,7 @@
 //! The only floor that speaks SQL. Every statement is a file under `sql/` with its contract in a header, and a function here
 //! has its file's name. The store uses the model and the rules, and knows nothing of HTTP or of the dispatcher.
 
+mod attachments;
 mod circuits;
 mod connect;
 mod deliveries;
@@ -47,6 +48,7 @@ use self::pool::{Opener, Pool, PoolError};
 use self::row::Row;
 use crate::rules::encryption::Vault;
 
+pub use attachments::{DroppedTable, SkippedRows};
 pub use circuits::{Circuit, CircuitRow, ClosedCircuit, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{

@@ -1,6 +1,6 @@
 -- does:   ends a transaction that begin.sql began. Revokes what default privileges, or somebody's event trigger, granted meanwhile to
 --         roles other than the owner and the three roles. Grants again what an operator had granted on functions, tables and views
---         that were dropped and made anew. Restores the default privileges.
+--         that were dropped and made anew, and what owners of attached tables need. Restores the default privileges.
 -- locks:  none that others wait for
 -- repeat: the same
 do $$
@@ -76,5 +76,10 @@ begin
         execute format('alter default privileges%s grant %s on %s to %I%s',
                        given.place, given.privilege, given.kind, given.role, given.may_grant);
     end loop;
+
+    -- Not before the strays are gone: it would be taken for one of them.
+    if to_regprocedure('postrider.grant_capture()') is not null then
+        perform postrider.grant_capture();
+    end if;
 end
 $$;

@@ -17,8 +17,9 @@ begin
         where g.tgisinternal and g.tgenabled in ('D', 'R')
            or not g.tgisinternal and g.tgenabled <> 'A'
               and (g.tgname, c.relname) in (('ring', 'outbox'), ('size_payload', 'outbox'),
-                                            ('stamp_transaction', 'outbox'), ('endpoint_changed', 'endpoint'),
-                                            ('forget_circuit', 'endpoint'))
+                                            ('stamp_transaction', 'outbox'), ('note_row', 'outbox'),
+                                            ('endpoint_changed', 'endpoint'), ('forget_circuit', 'endpoint'),
+                                            ('judge_attachment', 'attachment'), ('attachment_changed', 'attachment'))
     loop
         begin
             execute format('alter table postrider.%I enable %s trigger %I', silent.relname, silent.always, silent.tgname);

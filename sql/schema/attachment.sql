@@ -22,9 +22,14 @@ create table postrider.attachment (
     backfill_after  text,
     backfill_state  text        check (backfill_state in ('running', 'done')),
     backfill_rows   bigint      not null default 0,
+    rows_skipped    bigint      not null default 0,
     last_error      text,
     last_error_at   timestamptz,
     attached_at     timestamptz not null default now(),
+    reason          text,
+    paused_at       timestamptz,
+    granted         text[]      not null default '{}',
+    digest          text        not null default '',
     constraint status_is_written_somewhere check ((write_back in ('final', 'all')) <= (status_column is not null))
 );
 comment on table postrider.attachment is 'Attached tables. Private; read postrider.attached_table, and change it with postrider.attach_table.';
@@ -48,12 +53,32 @@ comment on column postrider.attachment.known_columns is 'The columns when the ta
 comment on column postrider.attachment.backfill_after is 'The row that was sent last of those that were there before, as a row_key; null: none yet.';
 comment on column postrider.attachment.backfill_state is 'running or done; null: not asked for.';
 comment on column postrider.attachment.backfill_rows is 'Rows that the backfill has looked at.';
+comment on column postrider.attachment.rows_skipped is 'Rows whose events could not be written, but for those that row_skipped has.';
 comment on column postrider.attachment.last_error is 'What went wrong last.';
 comment on column postrider.attachment.last_error_at is 'When that was.';
 comment on column postrider.attachment.attached_at is 'When the table was attached.';
--- The trigger asks whether it is paused, with the rights of the table's owner.
-grant select (attachment_no, state) on postrider.attachment to postrider_producer;
-grant select, update on postrider.attachment to postrider_dispatcher;
+comment on column postrider.attachment.reason is 'Why it is paused.';
+comment on column postrider.attachment.paused_at is 'Since when it is paused; null: it is not.';
+comment on column postrider.attachment.granted is
+    'What postrider_dispatcher was granted on the table when it was attached, as update (status). Taken back when it is detached.';
+comment on column postrider.attachment.digest is 'Of the statements that made its functions and triggers.';
+-- Who attaches a table inserts the row himself, so that this trigger sees who it is.
+create trigger judge_attachment
+    before insert or delete
+        or update of attachment_no, relation, topic, payload, key, destination, status_column, status_map, write_back, on_ops, when_sql,
+            columns, on_error, key_columns, known_columns, granted, digest
+    on postrider.attachment
+    for each row execute function postrider.judge_attachment();
+alter table postrider.attachment enable always trigger judge_attachment;
+comment on trigger judge_attachment on postrider.attachment is 'Only a table''s owner attaches and detaches it.';
+create trigger attachment_changed after insert or delete or update of relation on postrider.attachment
+    for each row execute function postrider.attachment_changed();
+alter table postrider.attachment enable always trigger attachment_changed;
+comment on trigger attachment_changed on postrider.attachment is
+    'Grants the owners of attached tables what their triggers need, and takes it back.';
+-- The generated functions are granted what view capture_right lists, to the owner of each attached table.
+grant select, insert, update, delete on postrider.attachment to postrider_dispatcher;
+grant select, usage on sequence postrider.attachment_attachment_no_seq to postrider_dispatcher;
 
 create table postrider.row_due (
     id            bigint           generated always as identity primary key,
@@ -79,3 +104,20 @@ comment on column postrider.row_due.due_at is 'Not looked at before: somebody he
 comment on column postrider.row_due.tries is 'How often the write failed.';
 create index row_due_by_time on postrider.row_due (attachment_no, due_at, id);
 grant select, insert, update, delete on postrider.row_due to postrider_dispatcher;
+
+create table postrider.row_skipped (
+    id            bigint      generated always as identity primary key,
+    attachment_no integer     not null,
+    row_count     bigint      not null,
+    reason        text        not null,
+    skipped_at    timestamptz not null default now()
+);
+comment on table postrider.row_skipped is
+    'Rows of attached tables whose events could not be written, of one statement each. Triggers add here, so that no statement waits for '
+    'another. Private.';
+comment on column postrider.row_skipped.id is 'Private key.';
+comment on column postrider.row_skipped.attachment_no is 'The attached table.';
+comment on column postrider.row_skipped.row_count is 'How many rows.';
+comment on column postrider.row_skipped.reason is 'SQLSTATE of the last failure.';
+comment on column postrider.row_skipped.skipped_at is 'When the statement''s transaction began.';
+grant select, insert, delete on postrider.row_skipped to postrider_dispatcher;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::passed_over::PassedOver;
 use self::retention::Deletions;
@@ -21,7 +21,9 @@ use crate::dispatcher::context::{Context, Progress};
 use crate::dispatcher::database_health::Stage;
 use crate::rules::backoff::Backoff;
 use crate::rules::halves::Halves;
-use crate::store::{Position, Retention, StatEndpoints, StatStep, StoreError, ToSeal, is_row_fault};
+use crate::store::{
+    DroppedTable, Position, Retention, SkippedRows, StatEndpoints, StatStep, StoreError, ToSeal, is_row_fault,
+};
 
 const INTERVAL_MAX: Duration = Duration::from_secs(12);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -108,6 +110,8 @@ impl Maintenance {
         note(self.seal().await);
         note(self.context.store.forget_secrets().await);
         note(self.context.store.forget_refused().await);
+        note(self.forget_dropped_tables().await);
+        note(self.add_up_skipped_rows().await);
         // The deliveries of a deleted endpoint are given up by now, and deleted after at most this.
         let longest = self.retention.complete.max(self.retention.failed) + FORGET_AFTER;
         note(self.context.store.forget_endpoints(longest).await.map(drop));
@@ -129,6 +133,27 @@ impl Maintenance {
         let sealed = self.context.store.seal_secrets(ToSeal::Clear).await?.sealed;
         if sealed > 0 {
             info!("sealed {sealed} secrets that stood in the clear");
+        }
+        Ok(())
+    }
+
+    /// Forgets attached tables that somebody dropped.
+    async fn forget_dropped_tables(&self) -> Result<(), StoreError> {
+        for DroppedTable { attachment_no, topic } in self.context.store.forget_dropped_tables().await? {
+            info!(
+                "forgot attached table {attachment_no} (topic {topic}), which was dropped; \
+                 its function postrider_capture_{attachment_no} is of no use any more"
+            );
+        }
+        Ok(())
+    }
+
+    /// Tells of rows of attached tables whose events could not be written.
+    async fn add_up_skipped_rows(&self) -> Result<(), StoreError> {
+        for SkippedRows { relation, skipped, reason } in self.context.store.add_up_skipped_rows().await? {
+            warn!(
+                "{skipped} rows of attached table {relation} sent no event: SQLSTATE {reason}; see postrider.attached_table"
+            );
         }
         Ok(())
     }

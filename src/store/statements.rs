@@ -155,6 +155,10 @@ statements! {
         READ_LATENESS "read_lateness"
         AGGREGATE_STATS "aggregate_stats"
     }
+    "tables" {
+        FORGET_DROPPED_TABLES "forget_dropped_tables"
+        ADD_UP_SKIPPED_ROWS "add_up_skipped_rows"
+    }
     "write_back" {
         CLEAR_TROUBLE "clear_trouble"
         DROP_DETACHED_ROWS "drop_detached_rows"

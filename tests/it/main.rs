@@ -82,9 +82,21 @@ mod endpoints {
     mod versions;
 }
 
-/// Tables of the user's own.
+/// Tables of the user's own: attached, heard, written back to.
 mod tables {
     mod attached;
+    mod attaching;
+    mod broken;
+    mod capture;
+    mod capture_columns;
+    mod capture_faults;
+    mod capture_keys;
+    mod capture_partitions;
+    mod capture_payloads;
+    mod locks;
+    mod refusals;
+    mod rights;
+    mod told;
     mod write_back;
     mod write_back_order;
     mod write_back_together;

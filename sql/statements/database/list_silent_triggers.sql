@@ -7,8 +7,9 @@
 select s.trigger, s.is_missing
 from (
     select format('%s on postrider.%s', w.name, w.table_name) as trigger, g.oid is null as is_missing
-    from (values ('ring', 'outbox'), ('size_payload', 'outbox'), ('stamp_transaction', 'outbox'),
-                 ('endpoint_changed', 'endpoint'), ('forget_circuit', 'endpoint'))
+    from (values ('ring', 'outbox'), ('size_payload', 'outbox'), ('stamp_transaction', 'outbox'), ('note_row', 'outbox'),
+                 ('endpoint_changed', 'endpoint'), ('forget_circuit', 'endpoint'),
+                 ('judge_attachment', 'attachment'), ('attachment_changed', 'attachment'))
         as w (name, table_name)
     join pg_catalog.pg_class as c on c.relname = w.table_name and c.relnamespace = to_regnamespace('postrider')
     left join pg_catalog.pg_trigger as g on g.tgrelid = c.oid and g.tgname = w.name and not g.tgisinternal

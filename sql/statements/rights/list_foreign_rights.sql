@@ -1,6 +1,6 @@
--- does:   lists rights in the schema that roles other than its owners, superusers and the three roles have. Also lists rights
---         that default privileges for this schema would grant. Each migration itself takes back those of default privileges for
---         all schemas.
+-- does:   lists rights in the schema that roles other than its owners, superusers and the three roles have, and that owners of attached
+--         tables do not need. Also lists rights that default privileges for this schema would grant. Each migration itself takes
+--         back those of default privileges for all schemas.
 -- params: none
 -- rows:   held text, as 'select on table postrider.endpoint, to r'; take_back text: the command that ends it; at most 100
 -- locks:  none
@@ -37,6 +37,11 @@ with object (words, owner, acl, column_name) as (
       and a.grantee <> (select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'postrider')
       -- By default everybody may use a type.
       and not (a.grantee = 0 and o.words like 'type %')
+      -- The owner of an attached table was granted what its triggers need.
+      and (a.grantee not in (select c.role_id from postrider.capture_owner as c) or a.is_grantable
+           or not exists (select from postrider.capture_right as w
+                          where w.object = replace(o.words, 'routine ', 'function ') and w.privilege = lower(a.privilege_type)
+                            and w.column_name is not distinct from o.column_name))
     group by o.words, a.grantee
     union all
     select case f.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions' else 'types' end,

@@ -138,9 +138,10 @@ async fn only_what_changes_endpoints_or_the_home_and_the_facts_of_a_view_run_wit
 
     assert_eq!(
         privileged,
-        "adopt delete_endpoint endpoint_changed event_with_key forget_endpoints forget_secrets has_endpoint lagging_sequences \
-         mend_sequences note_restore note_row pause_endpoint put_endpoint require_home resume_endpoint rotate_secret routed_below \
-         set_endpoint webhook_id_of why_not_at_home write_endpoint"
+        "adopt capture_now delete_endpoint endpoint_changed event_with_key forget_endpoints forget_secrets grant_capture \
+         has_endpoint is_as_attached lagging_sequences mend_sequences note_restore note_row pause_endpoint put_endpoint \
+         refuse_event require_home resume_endpoint rotate_secret routed_below set_endpoint webhook_id_of why_not_at_home \
+         write_endpoint"
     );
 }
 
@@ -153,7 +154,11 @@ async fn producers_and_readers_may_call_only_what_their_inserts_and_views_call()
             "postrider_producer",
             "{are_headers_valid,bell_key,event_with_key,has_endpoint,insert_new_event,publish,ring,webhook_id_of}",
         ),
-        ("postrider_reader", "{routed_below,server_identity,webhook_id,why_not_at_home}"),
+        (
+            "postrider_reader",
+            "{capture_name,column_type,lacking_rights,routed_below,server_identity,template_columns,wanted_triggers,webhook_id,\
+             why_not_at_home}",
+        ),
         ("public", "{}"),
     ] {
         let may = database

@@ -57,10 +57,16 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
         (
             "postrider_reader",
             &[
+                "execute on function capture_name",
+                "execute on function column_type",
+                "execute on function lacking_rights",
                 "execute on function routed_below",
                 "execute on function server_identity",
+                "execute on function template_columns",
+                "execute on function wanted_triggers",
                 "execute on function webhook_id",
                 "execute on function why_not_at_home",
+                "select on table attached_table",
                 "select on table attempt_log",
                 "select on table backlog",
                 "select on table delivery_in_progress",

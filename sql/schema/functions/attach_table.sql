@@ -1,0 +1,46 @@
+-- A face with named arguments over postrider.write_attachment, which checks them all. Null is an argument that was not named.
+create or replace function postrider.attach_table(
+    inout relation regclass, topic text default null, payload text default null, key text default null, destination text default null,
+    status text default null, status_map jsonb default null, write_back text default null, on_ops text[] default null,
+    when_sql text default null, columns text[] default null, backfill boolean default null, on_error text default null,
+    out result text, out missing_grants text[], out notes text[]
+) language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    done record;
+    said text;
+begin
+    select w.* into done
+    from postrider.write_attachment(attach_table.relation, jsonb_build_object(
+        'topic', attach_table.topic, 'payload', attach_table.payload, 'key', attach_table.key, 'destination', attach_table.destination,
+        'status', attach_table.status, 'status_map', attach_table.status_map, 'write_back', attach_table.write_back,
+        'on_ops', attach_table.on_ops, 'when_sql', attach_table.when_sql, 'columns', attach_table.columns,
+        'backfill', attach_table.backfill, 'on_error', attach_table.on_error)) as w;
+    attach_table.result := done.result;
+    attach_table.missing_grants := array(select format('grant %s to postrider_dispatcher', m.lacking)
+                                         from unnest(done.missing) with ordinality as m (lacking, place) order by m.place);
+    attach_table.notes := done.notes;
+    foreach said in array attach_table.notes loop
+        raise notice 'table %: %', attach_table.relation, said;
+    end loop;
+    foreach said in array attach_table.missing_grants loop
+        raise warning 'table %: the status is not written before somebody does this: %', attach_table.relation, said;
+    end loop;
+end
+$$;
+comment on function postrider.attach_table(regclass, text, text, text, text, text, jsonb, text, text[], text, text[], boolean, text) is
+    'Turns changes of a table''s rows into events, and writes the status of a row''s newest event back into it. Attached again, the table has '
+    'the new settings; one that is not named, or null, has its default. '
+    'topic: with {column} and {op} for values; needed unless payload is debezium. '
+    'payload: row (default), change, supabase, debezium, or a column that is sent as it stands (column:NAME, if it is called like one of these). '
+    'key: a column (default: the primary key). destination: an endpoint''s id, or TEMPLATE/{column}. '
+    'status: the column that is written; status_map: its words, {"complete": "done"}; write_back: none, final, all (default with status) or delete. '
+    'on_ops: insert, update, delete (default: these), truncate. when_sql: a condition on new and old, which runs with the rights of the table''s owner. '
+    'columns: those that payloads show and an update is noticed in (default: all). backfill: rows that are there are sent too. '
+    'on_error: fail (default), or skip. '
+    'For a member of the table''s owner and of postrider_dispatcher. No writer waits for more than a second; others who hold the table are named after a minute. '
+    'Returns (relation, result: created | changed | unchanged, missing_grants: what somebody else must do before the status is written, '
+    'notes: what changed, and what to know). '
+    'Raises 22023 for an invalid argument, 42703 for an unknown column, 42809 for what is no table to attach, 42501 without rights, 55P03 if it cannot be locked.';
+revoke all on function postrider.attach_table(regclass, text, text, text, text, text, jsonb, text, text[], text, text[], boolean, text) from public;
+grant execute on function postrider.attach_table(regclass, text, text, text, text, text, jsonb, text, text[], text, text[], boolean, text)
+    to postrider_dispatcher;

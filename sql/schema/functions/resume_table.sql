@@ -1,0 +1,26 @@
+create or replace function postrider.resume_table(inout relation regclass, backfill boolean default false, out state text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    old postrider.attachment;
+begin
+    old := postrider.existing_attachment(resume_table.relation);
+    if resume_table.backfill then
+        perform postrider.require_owner(old.relation);
+        -- A transaction that is under way may have changed a row unheard. Its row is read when it has ended.
+        perform postrider.lock_table(old.relation, 'share row exclusive');
+    end if;
+    update postrider.attachment as a
+    set state = 'active', reason = null, paused_at = null
+    where a.attachment_no = old.attachment_no
+    returning a.state into resume_table.state;
+    if resume_table.backfill then
+        perform postrider.start_backfill(old.attachment_no, false);
+    end if;
+end
+$$;
+comment on function postrider.resume_table(regclass, boolean) is
+    'Changes of an attached table are heard again, from the next statement on. What changed meanwhile is not sent; with backfill every row is '
+    'sent that meets when_sql now, which only a member of the table''s owner may ask for. Returns (relation, state). Raises P0002 if it is '
+    'not attached, 55P03 if others hold the table for a minute.';
+revoke all on function postrider.resume_table(regclass, boolean) from public;
+grant execute on function postrider.resume_table(regclass, boolean) to postrider_dispatcher;
