@@ -226,7 +226,7 @@ impl WriteBack {
         let mut turn = Turn { is_more, ..Turn::default() };
         let mut halves = Halves::new(ids);
         let mut is_in_time = true;
-        while let Some(part) = halves.next_part().filter(|_| is_in_time) {
+        while is_in_time && let Some(part) = halves.next_part() {
             let rows = part.len();
             match self.write_part(table, &part, &mut turn).await {
                 Ok(true) => {}
@@ -248,7 +248,8 @@ impl WriteBack {
             is_in_time = begun.elapsed() < TURN_MAX;
         }
         // Where no entry is free, another dispatcher is at it.
-        turn.is_more = !is_in_time || turn.is_more && turn.taken + turn.refused > 0;
+        turn.is_more &= turn.taken + turn.refused > 0;
+        turn.is_more |= !halves.rest().is_empty();
         self.note_written(table, &turn).await?;
         Ok(turn)
     }

@@ -13,13 +13,13 @@ use crate::model::attachment::AttachmentNo;
 pub struct DueRows {
     /// Whether any attached table wants a status at all.
     pub is_any_attached: bool,
-    /// Tables with rows that are due now.
+    /// Tables with rows that are due now, and tables in trouble.
     pub tables: Vec<DueTable>,
     /// Until the next row is due that is not due now. `None` if there is none.
     pub next: Option<Duration>,
 }
 
-/// An attached table with rows that are due.
+/// An attached table with rows that are due, or in trouble.
 #[derive(Clone, Debug)]
 pub struct DueTable {
     /// The attachment.
@@ -75,7 +75,7 @@ impl Store {
                 is_troubled: row.get("is_troubled")?,
                 ids: row.get("ids")?,
             };
-            if !table.ids.is_empty() {
+            if !table.ids.is_empty() || table.is_troubled {
                 due.tables.push(table);
             }
         }

@@ -5,8 +5,10 @@ create or replace function postrider.row_access(
     out relation text, out matches text, out status_type text, out users_path text, out obstacle text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    attached postrider.attachment;
+    attached   postrider.attachment;
     found_keys integer;
+    -- What is granted to the role of all dispatchers serves this one, too.
+    grantee    name := case when pg_has_role('postrider_dispatcher', 'usage') then 'postrider_dispatcher' else current_user end;
 begin
     select a.* into attached from postrider.attachment as a where a.attachment_no = row_access.attachment_no;
     relation := attached.relation::text;
@@ -41,7 +43,9 @@ begin
         when users_path is null then 'the table is gone'
         when found_keys < cardinality(attached.key_columns) then 'the primary key is not what it was when the table was attached'
         when attached.status_column is not null and status_type is null then format('column %I is gone', attached.status_column)
-        else coalesce(nullif(postrider.write_back_grants(attached.attachment_no), ''), postrider.hiding_policy(attached.relation))
+        else coalesce((select string_agg(format('grant %s to %I', l.lacking, grantee), '; ' order by l.place)
+                       from unnest(postrider.lacking_rights(attached, current_user)) with ordinality as l (lacking, place)),
+                      postrider.hiding_policy(attached.relation, grantee))
     end;
 end
 $$;

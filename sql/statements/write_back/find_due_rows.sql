@@ -3,7 +3,8 @@
 --         entries that have been due for longer are passed over, and dead index entries of theirs with them (null: all)
 -- rows:   attachment_no int, relation text (qualified and quoted), is_troubled boolean: the last write failed; ids bigint[]: entries that
 --         are due, in order of due_at, at most $1 (empty if there are none); next_ms bigint: until the next entry is due, null if there is
---         none. One row for each table that has such entries, served by row_due_by_time; and a row of nulls if no table wants a status.
+--         none. One row for each table that has such entries, served by row_due_by_time, or is in trouble; and a row of nulls if no
+--         table wants a status.
 -- locks:  none
 -- repeat: the same
 with moment as materialized (
@@ -35,7 +36,7 @@ left join lateral (
     limit 1
 ) as next on true
 where a.attachment_no <> all ($2::int[])
-  and (cardinality(due.ids) > 0 or next.next_ms is not null)
+  and (cardinality(due.ids) > 0 or next.next_ms is not null or a.is_troubled)
 union all
 select null, null, null, null, null
 where not exists (select from attached)

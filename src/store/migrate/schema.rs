@@ -185,7 +185,6 @@ const OBJECTS: &[File] = objects! {
     function "pause_table"
     function "resume_table"
     function "count_rows_to_send"
-    function "write_back_grants"
     function "hiding_policy"
     function "row_access"
     function "write_back"

@@ -143,7 +143,8 @@ async fn an_event_that_reaches_nobody_counts_as_it_does_in_the_outbox() {
         )
         .await;
     attach(&database, "'unheard', 'a', status => 'status', on_ops => '{insert}'").await;
-    attach(&database, "'unknown', 'a', 'nobody', status => 'status', on_ops => '{insert}'").await;
+    attach(&database, "'unknown', 'a', destination => 'nobody', status => 'status', on_ops => '{insert}'")
+        .await;
     let _dispatcher = Dispatcher::start(&database, &[]).await;
 
     database.execute("insert into unheard values (1); insert into unknown values (1)").await;

@@ -24,6 +24,7 @@ async fn an_older_event_that_fails_later_does_not_count() {
     database
         .until("select exists (select from postrider.delivery_status where next_attempt_at > now())")
         .await;
+    database.until(&all_are("in_progress")).await;
     database.execute("update configuration_update set status = 'pending'").await;
     database.until(&all_are("complete")).await;
     receiver.answer(500);
@@ -42,7 +43,7 @@ async fn a_row_that_is_pending_again_is_not_complete_before_its_new_event_has_ar
     let _dispatcher = Dispatcher::start(&database, &[]).await;
     receiver.hold();
     insert_pending(&database, 1).await;
-    eventually("the first event is on its way", || async { receiver.under_way() == 1 }).await;
+    database.until(&all_are("in_progress")).await;
     database.execute("update configuration_update set status = 'pending'").await;
     database.until("select count(*) = 2 from postrider.outbox where status = 'in_progress'").await;
 

@@ -178,7 +178,7 @@ async fn entries_of_a_table_that_is_detached_are_dropped() {
         .execute(
             "update postrider.row_due set due_at = now();
              insert into postrider.row_due (attachment_no, row_key, event_id, status) values (1, '1[\"1\"]', 1, 'complete'), (0, '0[\"1\"]', 1, 'complete');
-             delete from postrider.attachment",
+             select postrider.detach_table('configuration_update')",
         )
         .await;
 
