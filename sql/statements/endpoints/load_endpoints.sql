@@ -20,8 +20,9 @@ select v.version as endpoint_version,
        e.max_in_flight,
        e.rate_limit,
        (extract(epoch from e.timeout) * 1000)::bigint as timeout_ms,
-       (select array_agg((extract(epoch from s.delay) * 1000)::bigint order by s.position)
-        from unnest(e.retry_schedule) with ordinality as s (delay, position)) as retry_schedule_ms,
+       case when e.retry_schedule is not null then (
+           select array_agg((extract(epoch from s.delay) * 1000)::bigint order by s.position)
+           from unnest(e.retry_schedule) with ordinality as s (delay, position)) end as retry_schedule_ms,
        e.state,
        e.format,
        e.signing_key,

@@ -193,6 +193,7 @@ async fn list_shows_every_endpoint_as_json_without_its_secret() {
         "last_success_at": null, "last_failure_at": null, "consecutive_failures": 0,
         "circuit": "closed", "next_probe_at": null, "failing_since": null, "disabled_at": null,
         "health": "healthy", "cause": null, "health_since": null, "failed_attempts_24h": 0,
+        "template_id": null, "allow_http": null, "allow_cidr": null, "children": null,
     });
     let listed = output.json();
     assert_eq!((&listed[0], &listed[1]["id"]), (&first, &json!("two")));

@@ -50,10 +50,14 @@ async fn a_connection_of_another_endpoint_is_not_used_for_a_narrower_one() {
     database.until_settled().await;
 
     insert_for(&database, "narrow/localhost").await;
-    database
-        .until("select exists (select from postrider.attempt_log where error like 'address 127.0.0.1 is not allowed%')")
-        .await;
+    database.until("select count(*) = 2 from postrider.attempt_log").await;
 
+    database
+        .assert_row(
+            "select error from postrider.attempt_log where endpoint_id = 'narrow/localhost'",
+            json!({"error": "address 127.0.0.1 is not allowed: in no range of its template's allow_cidr"}),
+        )
+        .await;
     assert_eq!(receiver.count(), 1);
 }
 
