@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 
 use super::stage::{SLOT, Stage};
 use super::story::Story;
+use super::tables::DECODED;
 use crate::chaos::seeded_runs::stage::connect;
 
 /// A row: its columns as texts.
@@ -42,7 +43,7 @@ pub(crate) async fn follow(stage: Arc<Stage>) -> Story {
     let mut client: Option<Client> = None;
     loop {
         // Said before it is read: what was done before is found.
-        let is_last = stage.is_over();
+        let is_last = stage.is_done();
         let Some(connected) = client.take().filter(|client| !client.is_closed()) else {
             client = connect(stage.server.url()).await;
             sleep(Duration::from_millis(100)).await;
@@ -70,12 +71,12 @@ impl Reader {
     /// Reads a portion; returns how many lines it had.
     async fn read(&mut self, client: &Client) -> Result<usize, tokio_postgres::Error> {
         let peek = format!(
-            "select lsn::text, xid::text, data from pg_logical_slot_peek_changes('{SLOT}', null, {PORTION})"
+            "select lsn::text, xid::text, data from pg_logical_slot_peek_changes('{SLOT}', null, {PORTION})
+             where data like any ('{{BEGIN %,COMMIT %,message: %,table app.%}}')"
         );
         let lines = client.query(&peek, &[]).await?;
         let Some(last) = lines.last() else { return Ok(0) };
-        let advance =
-            format!("select pg_replication_slot_advance('{SLOT}', '{}')", last.get::<_, String>(0));
+        let advance = format!("select pg_replication_slot_advance('{SLOT}', '{}')", last.get::<_, String>(0));
         let mut transaction: Vec<Done> = Vec::new();
         for line in &lines {
             let (xid, data): (&str, &str) = (line.get(1), line.get(2));
@@ -98,12 +99,10 @@ impl Reader {
     }
 }
 
-/// Reads a line as `table app.item: UPDATE: old-key: id[integer]:1 … new-tuple: id[integer]:1 …`. None: it is of no table of `app`.
+/// Reads a line as `table app.item: UPDATE: old-key: id[integer]:1 … new-tuple: id[integer]:1 …`. None: it is of another table.
 fn change(line: &str) -> Option<Change> {
     let (relation, rest) = line.strip_prefix("table ")?.split_once(": ")?;
-    if !relation.starts_with("app.") {
-        return None;
-    }
+    DECODED.iter().find(|(_, leaves)| leaves.contains(&relation))?;
     let (kind, rest) = rest.split_once(": ").unwrap();
     let (old, new) = match kind {
         "INSERT" => (None, Some(row(rest, None).0)),

@@ -42,11 +42,8 @@ impl Inbox {
     pub(crate) async fn start(rng: Rng) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let book = Arc::new(Book {
-            taken: Mutex::default(),
-            changed: Mutex::default(),
-            rng: Mutex::new(rng),
-        });
+        let book =
+            Arc::new(Book { taken: Mutex::default(), changed: Mutex::default(), rng: Mutex::new(rng) });
         let router = Router::new().fallback(take).with_state(Arc::clone(&book));
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -11,6 +11,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// How long there is work and trouble.
     pub(crate) lasts: Duration,
+    /// And it goes on until so many transactions of users are done.
+    pub(crate) transactions: u64,
     /// How many dispatchers share the work.
     pub(crate) dispatchers: usize,
     /// Sessions that change rows whose changes are decoded, too.

@@ -1,6 +1,7 @@
 //! A run: work and trouble side by side, then healing, then silence, then judgement.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -13,7 +14,7 @@ use super::plan::Plan;
 use super::stage::Stage;
 use super::users::user;
 use super::writers::write;
-use crate::support::Database;
+use crate::support::{Database, eventually};
 
 /// After healing everything is settled and written back within this: deadlines, leases, retries, a backoff.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
@@ -33,12 +34,15 @@ pub(crate) async fn run(plan: Plan) -> Ledger {
     }
     torment(Arc::clone(&stage)).await;
     sleep(stage.plan.lasts.saturating_sub(stage.began.elapsed())).await;
+    let is_enough = || async { stage.counts.transactions.load(Ordering::Relaxed) >= stage.plan.transactions };
+    eventually("the transactions of users are done", is_enough).await;
     stage.end();
     while let Some(done) = working.join_next().await {
         done.unwrap();
     }
     let database = stage.database().await;
     commit_prepared(&database).await;
+    stage.finish();
     let drained = drain(&stage, &database).await;
     let decoded = decoding.join_next().await.unwrap().unwrap();
     let ledger = judge(&stage, &decoded, drained).await;
@@ -68,7 +72,10 @@ async fn drain(stage: &Stage, database: &Database) -> Duration {
                                (select count(*) from postrider.outbox where status in ('pending', 'in_progress')),
                                (select count(*) from postrider.row_due),
                                (select string_agg(last_error, '; ') from postrider.attachment))";
-            stage.breach(format!("not drained {DRAIN_MAX:?} after healing: {}", database.value::<String>(left).await));
+            stage.breach(format!(
+                "not drained {DRAIN_MAX:?} after healing: {}",
+                database.value::<String>(left).await
+            ));
             break;
         }
         database.execute("select postrider.retry_set_aside()").await;

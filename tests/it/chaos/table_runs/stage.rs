@@ -17,6 +17,8 @@ use crate::support::{Database, Proxy, Server};
 
 /// Impatient dispatchers.
 pub(crate) const FLAGS: &[&str] = &["--lease", "4s", "--request-timeout", "1s", "--grace-period", "2s"];
+/// What follows the SQLSTATE of a refusal that came from a trigger of ours.
+pub(crate) const OURS: &str = " in our trigger";
 /// The replication slot that decodes.
 pub(crate) const SLOT: &str = "decoded";
 
@@ -35,6 +37,7 @@ pub(crate) struct Stage {
     refusals: Mutex<BTreeMap<String, (usize, String)>>,
     breaches: Mutex<Vec<String>>,
     is_over: AtomicBool,
+    is_done: AtomicBool,
 }
 
 /// What was done.
@@ -61,7 +64,14 @@ impl Stage {
         let app_url = prepare(&database, plan.users).await;
         let inbox = Inbox::start(plan.chance(3, 0)).await;
         let schedule = "retry_schedule => '{50ms,100ms,200ms,1s,1s,1s,1s,1s,1s,1s}'";
-        database.put_endpoint("all", &inbox.url, "change.item,change.child,change.swap,change.part", schedule).await;
+        database
+            .put_endpoint(
+                "all",
+                &inbox.url,
+                "change.item,change.child,change.mark,change.swap,change.part",
+                schedule,
+            )
+            .await;
         database.put_endpoint("work", &inbox.url, "", "retry_schedule => '{20ms,50ms}'").await;
         database
             .execute(&format!("select pg_create_logical_replication_slot('{SLOT}', 'test_decoding')"))
@@ -86,6 +96,7 @@ impl Stage {
             refusals: Mutex::default(),
             breaches: Mutex::default(),
             is_over: AtomicBool::new(false),
+            is_done: AtomicBool::new(false),
         })
     }
 
@@ -104,6 +115,16 @@ impl Stage {
         self.is_over.load(Ordering::SeqCst)
     }
 
+    /// Nobody changes a row any more.
+    pub(crate) fn finish(&self) {
+        self.is_done.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that was said.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done.load(Ordering::SeqCst)
+    }
+
     /// Something is wrong.
     pub(crate) fn breach(&self, what: String) {
         self.breaches.lock().unwrap().push(what);
@@ -116,12 +137,12 @@ impl Stage {
 
     /// A writer's statement was refused.
     pub(crate) fn note_refusal(&self, fault: &Error, sql: &str) {
-        let text = fault.as_db_error().map_or_else(String::new, |fault| {
-            let at = fault.where_().unwrap_or_default();
-            format!("{}: {sql}: {at}", fault.message())
-        });
-        let code = fault.code().map_or("none", SqlState::code).to_owned();
-        self.refusals.lock().unwrap().entry(code).or_insert((0, text)).0 += 1;
+        let Some(fault) = fault.as_db_error() else { return };
+        let at = fault.where_().unwrap_or_default();
+        let ours = if at.contains("postrider_capture") { OURS } else { "" };
+        let code = format!("{}{ours}", fault.code().code());
+        let example = format!("{}: {sql}: {at}", fault.message());
+        self.refusals.lock().unwrap().entry(code).or_insert((0, example)).0 += 1;
     }
 
     /// The refusals of writers by SQLSTATE, and an example of each.

@@ -16,8 +16,16 @@ const ITEMS: u32 = 60;
 const CHILDREN: u32 = 80;
 const SWAPS: u32 = 40;
 const PARTS: u32 = 40;
-const NAMES: [&str; 8] =
-    ["null", "'Ada'", "'O''Brien'", "'Zoë ✓'", "e'two\\nlines'", "'back\\slash \"quoted\"'", "''", "'Nobody'"];
+const NAMES: [&str; 8] = [
+    "null",
+    "'Ada'",
+    "'O''Brien'",
+    "'Zoë ✓'",
+    "e'two\\nlines'",
+    "'back\\slash \"quoted\"'",
+    "''",
+    "'Nobody'",
+];
 const REGIONS: [&str; 4] = ["eu", "us", "asia", "moon"];
 
 impl Statement {
@@ -25,8 +33,9 @@ impl Statement {
     pub(crate) fn next(rng: &mut Rng, has_merge: bool) -> Self {
         match rng.u8(..20) {
             0..=9 => item(rng, has_merge),
-            10..=12 => child(rng),
-            13..=15 => swap(rng),
+            10..=11 => child(rng),
+            12..=13 => mark(rng),
+            14..=15 => swap(rng),
             _ => part(rng),
         }
     }
@@ -63,8 +72,8 @@ fn doc(rng: &mut Rng) -> String {
 fn values(rng: &mut Rng) -> String {
     let (grp, name, amount, doc) = (rng.u8(..5), name(rng), rng.u32(..100_000), doc(rng));
     let data = ["null", "'{\"a\": [1, 2.50, null], \"ü\": \"\\u2713\"}'", "'1'", "'[]'"][rng.usize(..4)];
-    let rest = ["null, null, null, null, null", "true, '2026-02-28', '\\x00ff', '10.0.0.1', 'red'"]
-        [rng.usize(..2)];
+    let rest =
+        ["null, null, null, null, null", "true, '2026-02-28', '\\x00ff', '10.0.0.1', 'red'"][rng.usize(..2)];
     format!("{grp}, {name}, {amount} / 100.0, {data}, {rest}, {doc}")
 }
 
@@ -130,8 +139,7 @@ fn item(rng: &mut Rng, has_merge: bool) -> Statement {
 }
 
 fn copy(rng: &mut Rng, first: u32, last: u32) -> Statement {
-    let row =
-        |id: u32| format!("{id},{},\"copied, {}\",\"{{\"\"n\"\": 1}}\"\n", rng.u8(..5), rng.u16(..));
+    let row = |id: u32| format!("{id},{},\"copied, {}\",\"{{\"\"n\"\": 1}}\"\n", rng.u8(..5), rng.u16(..));
     Statement {
         sql: "copy app.item (id, grp, name, data) from stdin (format csv)".to_owned(),
         is_update: false,
@@ -142,18 +150,32 @@ fn copy(rng: &mut Rng, first: u32, last: u32) -> Statement {
 fn child(rng: &mut Rng) -> Statement {
     let (first, last) = range(rng, CHILDREN);
     let ids = format!("id between {first} and {last}");
-    let (one, two) = (rng.u32(1..=ITEMS), rng.u32(1..=ITEMS));
+    let item = rng.u32(1..=ITEMS);
     match rng.u8(..8) {
         0..=3 => other(format!(
-            "insert into app.child
-             select n, (select min(id) from app.item where id >= {one}), (select min(id) from app.item where id >= {two}), 'new'
+            "insert into app.child select n, (select min(id) from app.item where id >= {item}), 'new'
              from generate_series({first}, {last}) as n on conflict do nothing"
         )),
-        4 => other(format!("insert into app.child values ({first}, {one}, {two}, {})", name(rng))),
-        5 => update(format!("update app.child set note = {}, other_id = item_id where {ids}", name(rng))),
+        4 => other(format!("insert into app.child values ({first}, {item}, {})", name(rng))),
+        5 => update(format!("update app.child set note = {} where {ids}", name(rng))),
         6 => other(format!("delete from app.child where {ids}")),
         // Refused: what it deletes would not be told.
         _ => other("truncate app.child".to_owned()),
+    }
+}
+
+/// Rows that a foreign key changes twice in one statement.
+fn mark(rng: &mut Rng) -> Statement {
+    let (first, last) = range(rng, CHILDREN);
+    let (one, two) = (rng.u32(1..=ITEMS), rng.u32(1..=ITEMS));
+    match rng.u8(..5) {
+        0..=3 => other(format!(
+            "insert into app.mark
+             select n, (select min(id) from app.item where id >= {one}), (select max(id) from app.item where id <= {two})
+             from generate_series({first}, {last}) as n
+             on conflict (id) do update set one_id = excluded.one_id, two_id = excluded.two_id"
+        )),
+        _ => other(format!("delete from app.mark where id between {first} and {last}")),
     }
 }
 
@@ -192,7 +214,9 @@ fn part(rng: &mut Rng) -> Statement {
              on conflict (region, id) do update set note = excluded.note, n = excluded.n"
         )),
         // Statements that name a partition, and a partition of a partition.
-        4 => other(format!("insert into app.part_us values ('us', {first}, null, {n}) on conflict do nothing")),
+        4 => {
+            other(format!("insert into app.part_us values ('us', {first}, null, {n}) on conflict do nothing"))
+        }
         5 => update(format!("update app.part_eu set n = {n} where {ids}")),
         6 => other(format!("delete from app.part_eu_low where {ids}")),
         7 => update(format!("update app.part_us set note = {} where {ids}", name(rng))),

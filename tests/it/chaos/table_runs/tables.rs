@@ -3,9 +3,10 @@
 use crate::support::{Database, login_clause};
 
 /// Tables whose changes become events, and what logical decoding calls them. Statements may name a partition, too.
-pub(crate) const DECODED: [(&str, &[&str]); 4] = [
+pub(crate) const DECODED: [(&str, &[&str]); 5] = [
     ("item", &["app.item"]),
     ("child", &["app.child"]),
+    ("mark", &["app.mark"]),
     ("swap", &["app.swap"]),
     ("part", &["app.part_eu_low", "app.part_eu_high", "app.part_us", "app.part_rest"]),
 ];
@@ -25,8 +26,10 @@ const CHANGED: &str = "
         $$ begin if new.name = 'Nobody' then return null; end if; new.name := lower(new.name); return new; end $$;
     create trigger tidy before insert or update on app.item for each row execute function app.tidy();
     create table app.child (
-        id integer primary key, item_id integer references app.item on delete cascade on update cascade,
-        other_id integer references app.item on delete set null on update cascade, note text);
+        id integer primary key, item_id integer references app.item on delete cascade on update cascade, note text);
+    create table app.mark (
+        id integer primary key, one_id integer references app.item on delete set null on update cascade,
+        two_id integer references app.item on delete set null on update cascade);
     create table app.swap (id integer primary key deferrable, note text, n integer);
     create table app.part (region text, id integer, note text, n integer, primary key (region, id)) partition by list (region);
     create table app.part_eu partition of app.part for values in ('eu') partition by range (id);

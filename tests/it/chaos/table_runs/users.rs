@@ -69,11 +69,10 @@ async fn transaction(stage: &Stage, client: &Client, rng: &mut Rng, number: u64)
 
 /// How many rows a statement changed.
 fn count(messages: &[SimpleQueryMessage]) -> u64 {
-    let completed = |message: &SimpleQueryMessage| match message {
-        SimpleQueryMessage::CommandComplete(count) => Some(*count),
-        _ => None,
+    let completed = |message: &SimpleQueryMessage| {
+        if let SimpleQueryMessage::CommandComplete(count) = message { *count } else { 0 }
     };
-    messages.iter().filter_map(completed).sum()
+    messages.iter().map(completed).sum()
 }
 
 fn lock(rng: &mut Rng, id: u64) -> String {
