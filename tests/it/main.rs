@@ -213,6 +213,7 @@ mod chaos {
     mod concurrent_operations;
     mod receiver_runs;
     mod seeded_runs;
+    mod table_runs;
 }
 
 /// The project itself: its public contract, its pages, its SQL.

@@ -14,8 +14,8 @@ mod plan;
 mod produce;
 mod rows;
 mod run;
-mod slot;
-mod stage;
+pub(crate) mod slot;
+pub(crate) mod stage;
 mod strangers;
 mod watch;
 
