@@ -21,6 +21,7 @@ mod request;
 mod retry_after;
 pub mod signature;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,19 +96,19 @@ impl Webhook {
     ) -> Result<Outcome, NotAttempted> {
         let begun = Instant::now();
         let deadline = Deadline::new(begun, attempt.timeout);
-        let (response, authorization) =
-            match deadline.within(Box::pin(self.send(attempt, to, &deadline))).await {
-                Some(Ok(sent)) => sent,
-                Some(Err(error)) => {
-                    let Unanswered { why, error } = self.judge_failure(error, to).await?;
-                    return Ok(Outcome::unanswered(why, error, begun.elapsed()));
-                }
-                None => {
-                    let timeout = humantime::format_duration(attempt.timeout);
-                    let error = format!("timeout: no answer within {timeout}");
-                    return Ok(Outcome::unanswered(NoAnswer::Timeout, error, begun.elapsed()));
-                }
-            };
+        let sending = pin!(self.send(attempt, to, &deadline));
+        let (response, authorization) = match deadline.within(sending).await {
+            Some(Ok(sent)) => sent,
+            Some(Err(error)) => {
+                let Unanswered { why, error } = self.judge_failure(error, to).await?;
+                return Ok(Outcome::unanswered(why, error, begun.elapsed()));
+            }
+            None => {
+                let timeout = humantime::format_duration(attempt.timeout);
+                let error = format!("timeout: no answer within {timeout}");
+                return Ok(Outcome::unanswered(NoAnswer::Timeout, error, begun.elapsed()));
+            }
+        };
         self.proxied.judge(&response, &self.clients.common()).await?;
         if let Err(too_large) = check_head(response.headers()) {
             return Ok(Outcome::unanswered(NoAnswer::Broken, too_large.to_string(), begun.elapsed()));
@@ -139,7 +140,7 @@ impl Webhook {
         let authorization = match auth {
             None => None,
             Some(Auth::Fixed(value)) => Some(value.clone()),
-            Some(Auth::OAuth2(login)) => Some(self.token(login, deadline).await?),
+            Some(Auth::OAuth2(login)) => Some(Box::pin(self.token(login, deadline)).await?),
         };
         let parts = RequestParts {
             to,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -205,7 +206,7 @@ impl ClientPair {
     ) -> Result<Response, E> {
         let mut first = request()?;
         let progress = Progress::follow(&mut first);
-        let sent = progress.send(self.keeping.execute(first), deadline).await;
+        let sent = progress.send(pin!(self.keeping.execute(first)), deadline).await;
         let sent = match sent {
             Some(Err(fault)) if causes(&fault).any(<dyn Error>::is::<NotKept>) => {
                 match Box::pin(self.execute_apart(request()?)).await {
