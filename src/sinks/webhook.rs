@@ -100,7 +100,7 @@ impl Webhook {
         let (response, authorization) = match deadline.within(sending).await {
             Some(Ok(sent)) => sent,
             Some(Err(error)) => {
-                let Unanswered { why, error } = self.judge_failure(error, to).await?;
+                let Unanswered { why, error } = Box::pin(self.judge_failure(error, to)).await?;
                 return Ok(Outcome::unanswered(why, error, begun.elapsed()));
             }
             None => {
@@ -109,7 +109,7 @@ impl Webhook {
                 return Ok(Outcome::unanswered(NoAnswer::Timeout, error, begun.elapsed()));
             }
         };
-        self.proxied.judge(&response, &self.clients.common()).await?;
+        self.proxied.judge(&response, &self.clients).await?;
         if let Err(too_large) = check_head(response.headers()) {
             return Ok(Outcome::unanswered(NoAnswer::Broken, too_large.to_string(), begun.elapsed()));
         }
@@ -175,7 +175,7 @@ impl Webhook {
         let client = self.clients.common();
         match client.execute(deadline, || Ok(oauth2::request(login))).await {
             Ok(response) => {
-                let judged = self.proxied.judge(&response, &client).await;
+                let judged = self.proxied.judge(&response, &self.clients).await;
                 judged.map_err(|not_passed| SendError::NotAttempted(not_passed.into()))?;
                 let status_code = response.status().as_u16();
                 Ok(oauth2::read(status_code, &read_body(response).await))

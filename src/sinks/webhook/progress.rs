@@ -79,12 +79,14 @@ impl From<&HttpInfo> for Ends {
 }
 
 impl Progress {
-    /// Follows a request. Its body says when it is sent.
+    /// Follows a request. Its body says when it is sent. Over plain http no request waits for a stream, because HTTP/2 is agreed on by
+    /// TLS.
     pub(super) fn follow(request: &mut Request) -> Self {
-        let phase = if request.body().is_none() { Phase::Sent } else { Phase::Waiting };
+        let is_alone = request.url().scheme() == "http" || request.body().is_none();
+        let phase = if is_alone { Phase::Sent } else { Phase::Waiting };
         let way = Mutex::new(Way { phase, opened: None });
         let progress = Self(Arc::new(Followed { way, changed: Notify::new() }));
-        if let Some(body) = request.body_mut().take() {
+        if !is_alone && let Some(body) = request.body_mut().take() {
             let followed = FollowedBody { body, progress: progress.clone() };
             *request.body_mut() = Some(Body::wrap(followed));
         }
@@ -101,6 +103,9 @@ impl Progress {
         deadline: &Deadline,
     ) -> Option<F::Output> {
         let sending = pin!(REQUEST.scope(self.clone(), sending));
+        if self.is(Phase::Sent) {
+            return Some(sending.await);
+        }
         select! {
             biased;
             done = sending => Some(done),
