@@ -168,17 +168,17 @@ impl Dispatcher {
         let lease = Arc::new(keep_trying(&health, async || Lease::start(&store, &who, &bell).await).await?);
         let renewer = Renewer { store, lease, bell, clock, scheduler, who, metrics, database_health };
         keep_trying(&health, async || renewer.step().await).await?;
-        let floor = keep_trying(&health, async || renewer.store.read_floor().await).await?;
+        let watermark = keep_trying(&health, async || renewer.store.read_watermark().await).await?;
         keep_trying(&health, async || startup_warnings::look(&renewer.store, descriptors.budget()).await)
             .await?;
         health.succeeded(Stage::Lease);
-        Self::assemble(config, renewer, floor, descriptors)
+        Self::assemble(config, renewer, watermark, descriptors)
     }
 
     fn assemble(
         config: DispatcherConfig,
         renewer: Renewer,
-        floor: Position,
+        watermark: Position,
         descriptors: Descriptors,
     ) -> anyhow::Result<Self> {
         let Renewer { store, lease, bell, clock, scheduler, metrics, database_health, .. } = renewer.clone();
@@ -218,8 +218,8 @@ impl Dispatcher {
             routed_as_of,
             only_endpoint: config.only_endpoint.clone(),
         });
-        let work_loop =
-            WorkLoop::new(Arc::clone(&shared), Router::new(Arc::clone(&shared), floor), config.poll_interval);
+        let router = Router::new(Arc::clone(&shared), watermark);
+        let work_loop = WorkLoop::new(Arc::clone(&shared), router, config.poll_interval);
         let maintenance = Maintenance::new(Arc::clone(&shared), &config);
         let mut dispatcher = Self {
             config,

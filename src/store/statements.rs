@@ -98,12 +98,12 @@ statements! {
         PUBLISH "publish"
         READ_EVENT "read_event"
         READ_EVENT_STATUS "read_event_status"
-        READ_FLOOR "read_floor"
+        READ_WATERMARK "read_watermark"
         READ_RESTORED "read_restored"
         RESTAMP_EVENTS "restamp_events"
         RESTORE_EVENTS "restore_events"
         ROUTE_EVENTS "route_events"
-        SAVE_FLOOR "save_floor"
+        SAVE_WATERMARK "save_watermark"
     }
     "installation" {
         ADOPT "adopt"

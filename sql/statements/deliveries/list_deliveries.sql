@@ -29,7 +29,7 @@ with endpoint as materialized (
          order by d.id desc limit $7)
         union all
         (select h.id, h.endpoint_no, 'in_progress'
-         from postrider.held_delivery as h
+         from postrider.claimed_delivery as h
          where $4 is null and $3 = 'in_progress' and h.id < $1
          order by h.id desc limit $7)
         union all

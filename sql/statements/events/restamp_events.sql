@@ -1,6 +1,6 @@
 -- does:   looks through a part of the events below the watermark for unrouted ones, and gives them the transaction of this call, so
 --         that the next look finds them. They were put back from a backup while the trigger stamp_transaction was disabled.
--- params: $1 after_xid text (an xid8), $2 after_id bigint: where the last call ended; $3 floor_xid text (an xid8): the watermark;
+-- params: $1 after_xid text (an xid8), $2 after_id bigint: where the last call ended; $3 watermark_xid text (an xid8);
 --         $4 events_max bigint 1..=100000: how many it looks at
 -- rows:   one: restamped bigint, created_xid text and id bigint of the last event that it looked at (both null if it came to the
 --         watermark); served by outbox_by_transaction

@@ -23,12 +23,12 @@ impl PassedOver {
     /// # Errors
     /// [`StoreError`]: the next step tries the same part again.
     pub(super) async fn step(&mut self, context: &Context) -> Result<(), StoreError> {
-        let floor = context.routed_below.load(Ordering::Relaxed);
-        if floor == 0 {
+        let watermark = context.routed_below.load(Ordering::Relaxed);
+        if watermark == 0 {
             // Not known, so that everything is looked at anyway.
             return Ok(());
         }
-        let (restamped, last) = context.store.restamp_events(self.after, floor, EVENTS_MAX).await?;
+        let (restamped, last) = context.store.restamp_events(self.after, watermark, EVENTS_MAX).await?;
         self.after = last.unwrap_or_default();
         if restamped > 0 {
             warn!(

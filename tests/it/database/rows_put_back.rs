@@ -79,7 +79,7 @@ async fn events_that_copy_puts_back_are_sent() {
     source.database.execute("delete from postrider.outbox").await;
     let _dispatcher = Dispatcher::start(&source.database, &[]).await;
     source.burn(100).await;
-    source.database.until(FLOOR_IS_ABOVE).await;
+    source.database.until(WATERMARK_IS_ABOVE).await;
 
     source.restore_into(&source, &["--data-only"]).await;
 
@@ -131,9 +131,9 @@ async fn what_is_truncated_while_it_is_under_way_holds_nobody_up() {
     assert!(dispatcher.terminate().await.success());
 }
 
-const FLOOR_IS_ABOVE: &str = "select routed_below > (select coalesce(max(created_xid), '3') from postrider.outbox) from postrider.installation";
+const WATERMARK_IS_ABOVE: &str = "select routed_below > (select coalesce(max(created_xid), '3') from postrider.outbox) from postrider.installation";
 
-/// Three unrouted events that were saved into a table and deleted, and a dispatcher whose floor has moved on.
+/// Three unrouted events that were saved into a table and deleted, and a dispatcher whose watermark has moved on.
 async fn with_saved_events() -> (Database, Receiver, Dispatcher) {
     let database = Database::new().await;
     let receiver = Receiver::start().await;
@@ -145,7 +145,7 @@ async fn with_saved_events() -> (Database, Receiver, Dispatcher) {
     let dispatcher = Dispatcher::start(&database, &["--lease", "4s", "--request-timeout", "2s"]).await;
     database.insert("order.created", "\"another\"").await;
     database.until_settled().await;
-    database.until(FLOOR_IS_ABOVE).await;
+    database.until(WATERMARK_IS_ABOVE).await;
     (database, receiver, dispatcher)
 }
 
