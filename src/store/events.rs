@@ -122,6 +122,17 @@ pub struct Unrouted {
     pub is_retry_due: bool,
 }
 
+/// A step of the walk through events below the watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restamped {
+    /// Unrouted events that no look for new ones would have found.
+    pub restamped: i64,
+    /// Events in progress that had no delivery any more.
+    pub emptied: i64,
+    /// Where the next call goes on. `None`: this one came to the watermark.
+    pub last: Option<Position>,
+}
+
 /// A part of the order of events; both ends belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
@@ -209,7 +220,7 @@ impl Store {
         Ok(self.query(&RESTORE_EVENTS, &[&ids]).await?.len())
     }
 
-    /// `sql/statements/events/restamp_events.sql`: how many, and where the next call goes on. `None`: it came to the watermark.
+    /// `sql/statements/events/restamp_events.sql`.
     ///
     /// # Errors
     /// [`StoreError`]: nothing has changed.
@@ -218,11 +229,15 @@ impl Store {
         after: Position,
         watermark_xid: u64,
         events_max: i64,
-    ) -> Result<(i64, Option<Position>), StoreError> {
+    ) -> Result<Restamped, StoreError> {
         let (after_xid, watermark_xid) = (after.xid.to_string(), watermark_xid.to_string());
         let row =
             self.query_one(&RESTAMP_EVENTS, &[&after_xid, &after.id, &watermark_xid, &events_max]).await?;
-        Ok((row.get("restamped")?, place(&row, "created_xid", "id")?))
+        Ok(Restamped {
+            restamped: row.get("restamped")?,
+            emptied: row.get("emptied")?,
+            last: place(&row, "created_xid", "id")?,
+        })
     }
 
     /// `sql/statements/events/save_watermark.sql`.
