@@ -74,7 +74,8 @@ pub use registering::{CheckedEndpoint, PutResult, Writing, WrittenEndpoint};
 pub use replay::Replay;
 pub use retention::{Deletion, DeletionRange, Retention};
 pub use rights::{
-    BellHolder, ForeignName, ForeignRight, RefusingPublication, SharingDatabase, SilentTrigger, StrangeOwner,
+    BellHolder, ForeignName, ForeignRight, OutboxSecurity, RefusingPublication, SharingDatabase,
+    SilentTrigger, StrangeOwner,
 };
 pub use route_transaction::RouteTx;
 pub use secrets::{Sealing, ToSeal};

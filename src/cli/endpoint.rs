@@ -121,6 +121,7 @@ fn details(row: &EndpointRow, now: &Now) -> Vec<(&'static str, String)> {
         ("cause", text(&row.cause)),
         ("since", time(&row.health_since)),
         ("next probe", time(&row.next_probe_at)),
+        ("held until", time(&row.held_until)),
         ("state", row.state.to_string()),
         ("reason", text(&row.reason)),
         ("topics", row.topics.join(",")),

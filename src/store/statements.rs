@@ -134,6 +134,7 @@ statements! {
         LIST_LACKING_GRANTS "list_lacking_grants"
         LIST_MISSING_GRANTS "list_missing_grants"
         LIST_STRANGE_OWNERS "list_strange_owners"
+        READ_OUTBOX_SECURITY "read_outbox_security"
         READ_OWNER "read_owner"
     }
     "secrets" {

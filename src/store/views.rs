@@ -114,6 +114,8 @@ pub struct EndpointRow {
     #[schema(format = DateTime)]
     pub health_since: Option<String>,
     pub failed_attempts_24h: i64,
+    #[schema(format = DateTime)]
+    pub held_until: Option<String>,
 }
 
 /// How many endpoints there are of each health.
