@@ -150,10 +150,7 @@ impl Dispatcher {
     ) -> anyhow::Result<Self> {
         let store =
             Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?.with_vault(config.vault.clone());
-        let bell = Arc::new(Bell::new(match config.wake {
-            WakeMode::Poll => WakeState::ASKED_FOR,
-            WakeMode::Notify => "starting",
-        }));
+        let bell = Arc::new(Bell::new(WakeState::at_start(config.wake)));
         let who =
             DispatcherInfo { host: host(), lease: config.lease, only_endpoint: config.only_endpoint.clone() };
         let scheduler = Arc::new(Scheduler::new(Limits::for_in_flight(descriptors.budget().in_flight)));

@@ -18,8 +18,9 @@ const QUEUE_FAIL: f64 = 0.5;
 /// LISTEN on one connection, NOTIFY on another, as `run` does it.
 pub(super) async fn path(config: &RunConfig, store: &Store) -> Finding {
     const NAME: &str = "notifications";
-    if config.dispatcher.wake == WakeMode::Poll {
-        return Finding::ok(NAME, "not used: wake = poll");
+    let wake = config.dispatcher.wake;
+    if wake != WakeMode::Notify {
+        return Finding::ok(NAME, format!("not used: wake = {wake}"));
     }
     match tokio::time::timeout(DEADLINE, hear(&config.dispatcher.listen_database, store)).await {
         Ok(Ok(())) => Finding::ok(NAME, "what is sent on one connection arrives on another"),
