@@ -59,7 +59,8 @@ pub use errors::{
     is_row_fault, one_line, refusal, waits_for_adoption,
 };
 pub use events::{
-    InitialState, NewEvent, Position, Published, ReachedNobody, RoutePlan, Stretch, Unrouted, UnroutedEvent,
+    InitialState, NewEvent, Position, Published, ReachedNobody, Restamped, RoutePlan, Stretch, Unrouted,
+    UnroutedEvent,
 };
 pub use health::{Lateness, OldTransaction, Overdue, ServerRow, TableRow};
 pub use installation::{Adopted, Adoption, InstallationRow};
