@@ -201,7 +201,7 @@ async fn doctor_says_when_producers_see_events_of_others_and_what_mends_it() {
     database.insert("order.created", "{}").await;
     let is_seen = "select exists (select id from postrider.outbox)";
     let policy =
-        "select pg_get_expr(polqual, polrelid) || polcmd::text || polpermissive || polroles::regrole[]
+        "select concat_ws(' ', pg_get_expr(polqual, polrelid), polcmd, polpermissive, polroles::regrole[])
                   from pg_policy where polname = 'producers'";
     let original: String = database.value(policy).await;
     assert!(!doctor(&dispatcher, &[]).await.stdout.contains("a producer reads"));
