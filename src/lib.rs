@@ -97,6 +97,7 @@ pub mod operations {
     pub(crate) mod destination;
     pub mod endpoint_spec;
     pub(crate) mod event_spec;
+    pub(crate) mod lookup;
     pub(crate) mod replay;
     pub(crate) mod rotate_secret;
     pub(crate) mod test_endpoint;

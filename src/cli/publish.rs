@@ -64,7 +64,7 @@ fn refused(fault: StoreError) -> Failure {
 impl From<DestinationError> for Failure {
     fn from(fault: DestinationError) -> Self {
         match fault {
-            DestinationError::Unknown { .. } => Self::Failed(format!("destination: {fault}")),
+            DestinationError::Unknown(_) => Self::Failed(format!("destination: {fault}")),
             DestinationError::Store(fault) => fault.into(),
         }
     }

@@ -3,23 +3,15 @@
 
 use thiserror::Error;
 
-use crate::rules::did_you_mean::nearest;
+use super::lookup::UnknownEndpoint;
 use crate::store::{NewEvent, Store, StoreError};
-
-/// Endpoints that a guess looks at.
-const GUESSES_MAX: i64 = 10_000;
 
 /// Why the destination of an event is refused.
 #[derive(Debug, Error)]
 pub enum DestinationError {
     /// There is no such endpoint.
-    #[error("endpoint \"{id}\" does not exist{}", did_you_mean(.meant.as_deref()))]
-    Unknown {
-        /// As it was given.
-        id: String,
-        /// The endpoint that was meant, perhaps.
-        meant: Option<String>,
-    },
+    #[error(transparent)]
+    Unknown(#[from] UnknownEndpoint),
     /// The database did not say.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -34,46 +26,11 @@ pub(crate) async fn check_destination(store: &Store, event: &NewEvent) -> Result
     if store.find_endpoint(id).await? || is_repeat(store, event).await {
         return Ok(());
     }
-    Err(DestinationError::Unknown { id: id.clone(), meant: guess_endpoint(store, id).await })
+    Err(UnknownEndpoint::new(store, id).await.into())
 }
 
 /// Whether an event of this idempotency key is known.
 async fn is_repeat(store: &Store, event: &NewEvent) -> bool {
     let Some(key) = &event.idempotency_key else { return false };
     store.has_event(key).await.unwrap_or(false)
-}
-
-/// The endpoint that was meant by an id that does not exist. `None` too for a producer, who may not read the endpoints.
-pub(crate) async fn guess_endpoint(store: &Store, id: &str) -> Option<String> {
-    let known = store.list_similar_endpoints(id, GUESSES_MAX).await.ok()?;
-    nearest_id(id, &known).map(str::to_owned)
-}
-
-fn nearest_id<'a>(given: &str, known: &'a [String]) -> Option<&'a str> {
-    let known = || known.iter().map(String::as_str);
-    known().find(|id| id.eq_ignore_ascii_case(given)).or_else(|| nearest(given, known()))
-}
-
-fn did_you_mean(meant: Option<&str>) -> String {
-    meant.map(|meant| format!(", did you mean \"{meant}\"?")).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_id_is_one_of_the_same_letters_or_of_one_other_letter() {
-        let known = ["billing".to_owned(), "orders".to_owned(), "orders-eu".to_owned()];
-
-        for (given, meant) in [
-            ("orderz", Some("orders")),
-            ("ORDERS", Some("orders")),
-            ("Orders-EU", Some("orders-eu")),
-            ("biling", Some("billing")),
-            ("customers", None),
-        ] {
-            assert_eq!(nearest_id(given, &known), meant, "{given}");
-        }
-    }
 }

@@ -21,10 +21,11 @@ begin
     from (select u.event_id, count(*)::int as deliveries from given_up as u group by u.event_id) as g
     where o.id = g.event_id;
     get diagnostics events_cancelled = row_count;
+    -- Those still in progress lack deliveries, because these were not copied.
     update postrider.outbox as o
-    set status = 'failed', deliveries = 0, open_deliveries = 0, failed = 0,
-        completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
-    where o.status = 'pending';
+    set status = 'failed', deliveries = coalesce(o.deliveries, 0), open_deliveries = 0,
+        failed = coalesce(o.failed + o.open_deliveries, 0), completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
+    where o.status in ('pending', 'in_progress');
     get diagnostics unrouted = row_count;
     events_cancelled := events_cancelled + unrouted;
     delete from postrider.claim;

@@ -1,9 +1,9 @@
 //! `postrider endpoint delete`: asks first, because the waiting deliveries of the endpoint are given up.
 
 use super::super::{Failure, count, open, output, question};
-use super::{known, read};
 use crate::config::Settings;
 use crate::config::args;
+use crate::operations::lookup::{existing_endpoint, known};
 
 /// Deletes the endpoint, if the user confirms it.
 pub(super) async fn run(
@@ -17,7 +17,7 @@ pub(super) async fn run(
     }
     let (store, _) = open(settings, url)?;
     if is_asked {
-        let pending = read(&store, &typed.id).await?.pending;
+        let pending = existing_endpoint(&store, &typed.id).await?.pending;
         if !is_meant(&typed.id, pending)? {
             return Err(Failure::Failed(format!("endpoint \"{}\" was not deleted", typed.id)));
         }

@@ -114,7 +114,7 @@ const OBJECTS: &[File] = objects! {
     function "expect_move"
     function "lagging_sequences"
     function "mend_sequences"
-    view "held_delivery"
+    view "claimed_delivery"
     view "full_endpoint"
     view "overdue"
     view "endpoint_condition"

@@ -84,7 +84,7 @@ async fn a_dispatcher_told_to_sleep_leaves_the_database_alone_between_two_polls(
     let (database, receiver) = (Database::new().await, Receiver::start().await);
     database.put_endpoint("one", &receiver.url(), "**", "").await;
     let _dispatcher = Dispatcher::spawn(&database.url, &flags);
-    database.until("select count(*) = 1 from postrider.dispatcher_status where wake_mode = 'poll'").await;
+    database.until("select count(*) = 1 from postrider.dispatcher_status where wake_mode = 'sleep' and wake_reason is null").await;
 
     // Longer than maintenance otherwise lets it be.
     database
