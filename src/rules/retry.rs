@@ -78,7 +78,7 @@ pub fn judge(outcome: &Outcome, progress: &Progress, schedule: &[Duration], jitt
         (AttemptResult::Delivered, _) => DeliveryVerdict::Complete,
         (AttemptResult::Refused { why: Refusal::Paced, .. }, _) if !counts(progress, schedule) => {
             let asked = outcome.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX);
-            DeliveryVerdict::PacedFor(paced_delay(progress, asked))
+            DeliveryVerdict::PacedFor(paced_delay(progress).max(asked))
         }
         (AttemptResult::Refused { why: Refusal::Gone, .. }, delay) => {
             DeliveryVerdict::Gone(delay.unwrap_or_default())
@@ -104,18 +104,10 @@ fn counts(progress: &Progress, schedule: &[Duration]) -> bool {
 }
 
 /// How long a delivery waits that was refused for pace.
-///
-/// At first it does not wait by itself: its endpoint is left alone for as long as it asked. With a time of its own the delivery would
-/// come after all those that wait for the same endpoint, and be twice as late as they are.
-fn paced_delay(progress: &Progress, asked: Duration) -> Duration {
-    let held_for = progress.held_for;
-    match progress.uncounted.checked_sub(UNSPREAD_MAX) {
-        None if !held_for.is_zero() => Duration::ZERO,
-        doublings => {
-            let spread = held_for.saturating_mul(1 << doublings.unwrap_or_default().min(16)).min(SPREAD_MAX);
-            spread.max(held_for).max(asked)
-        }
-    }
+fn paced_delay(progress: &Progress) -> Duration {
+    let doublings = progress.uncounted.saturating_sub(UNSPREAD_MAX).min(16);
+    let spread = progress.held_for.saturating_mul(1 << doublings).min(SPREAD_MAX);
+    spread.max(progress.held_for)
 }
 
 fn scheduled_delay(attempt: u32, schedule: &[Duration]) -> Option<Duration> {
@@ -188,17 +180,6 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn only_the_endpoint_waits_after_the_first_refusals_for_pace() {
-        let asked = Duration::from_secs(2);
-        let delays = [0, 1, 2, 3, 4].map(|uncounted| {
-            let progress = Progress { uncounted, held_for: asked, ..attempt(1) };
-            judge(&refused(Refusal::Paced, Some(asked)), &progress, &DEFAULT_SCHEDULE, 0.5)
-        });
-
-        assert_eq!(delays, [0, 0, 0, 2, 4].map(|s| DeliveryVerdict::PacedFor(Duration::from_secs(s))));
     }
 
     #[test]

@@ -94,6 +94,7 @@ statements! {
         FIND_UNROUTED "find_unrouted"
         LIST_UNROUTED "list_unrouted"
         LOAD_EVENTS "load_events"
+        NOTE_REACHED_NOBODY "note_reached_nobody"
         NOTE_RESTORE "note_restore"
         PUBLISH "publish"
         READ_EVENT "read_event"
