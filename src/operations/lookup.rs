@@ -13,7 +13,7 @@ const GUESSES_MAX: i64 = 10_000;
 #[derive(Debug, Error)]
 #[error("endpoint \"{}\" does not exist{}", shorten(.id), did_you_mean(.meant.as_deref()))]
 pub struct UnknownEndpoint {
-    /// As it was given.
+    /// The id that the caller gave.
     id: String,
     /// The endpoint that was meant, perhaps.
     meant: Option<String>,

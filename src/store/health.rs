@@ -91,7 +91,7 @@ pub struct Overdue {
     pub age: Duration,
     /// Its endpoint.
     pub endpoint_id: String,
-    /// What the delivery waits for. `None` if a dispatcher took it meanwhile.
+    /// The word that `delivery_status.waits_for` has for the delivery. `None` if a dispatcher took it meanwhile.
     pub waits_for: Option<WaitsFor>,
 }
 

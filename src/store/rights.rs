@@ -85,7 +85,7 @@ pub struct RefusingPublication {
     pub reason: String,
 }
 
-/// What keeps producers from seeing rows of others in the outbox.
+/// The two guards that keep producers from seeing rows of others in the outbox.
 #[derive(Clone, Copy, Debug)]
 pub struct OutboxSecurity {
     /// Whether the outbox has row-level security.

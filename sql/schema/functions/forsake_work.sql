@@ -21,7 +21,7 @@ begin
     from (select u.event_id, count(*)::int as deliveries from given_up as u group by u.event_id) as g
     where o.id = g.event_id;
     get diagnostics events_cancelled = row_count;
-    -- Those still in progress lack deliveries, because these were not copied.
+    -- An event that is still in progress lacks deliveries: the copy was made without them.
     update postrider.outbox as o
     set status = 'failed', deliveries = coalesce(o.deliveries, 0), open_deliveries = 0,
         failed = coalesce(o.failed + o.open_deliveries, 0), completed_at = clock_timestamp(), cancelled_at = clock_timestamp()

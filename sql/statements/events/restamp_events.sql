@@ -1,7 +1,7 @@
 -- does:   looks through a part of the events below the watermark for two kinds, and gives them the transaction of this call, so that
 --         the next look finds them. Unrouted ones were put back from a backup while the trigger stamp_transaction was disabled.
---         Those in progress without any delivery lost their deliveries (postrider.delivery was emptied, or not restored). They
---         become unrouted again, or failed if they were cancelled.
+--         An event in progress without any delivery has lost its deliveries: somebody emptied postrider.delivery, or a restore left it
+--         out. Such an event becomes unrouted again, or failed if it was cancelled.
 -- params: $1 after_xid text (an xid8), $2 after_id bigint: where the last call ended; $3 watermark_xid text (an xid8);
 --         $4 events_max bigint 1..=100000: how many it looks at
 -- rows:   one: restamped bigint (of the first kind), emptied bigint (of the second); created_xid text and id bigint of the last

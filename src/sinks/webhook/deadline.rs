@@ -79,7 +79,7 @@ impl Deadline {
     }
 
     async fn passed(&self) {
-        // One timer for both, because an attempt needs a hundredth of the time of a second.
+        // One timer serves both: a second one would cost every attempt, and most are over before the first rings.
         let mut timer = pin!(sleep_until(self.at().min(self.begun + SLOW_AFTER)));
         timer.as_mut().await;
         self.is_slow.store(true, Ordering::Release);

@@ -1,4 +1,4 @@
-//! What was promised, judged from what the producer committed, what the receiver was sent, and what the database says.
+//! Judges a run: compares what the producer committed, what the receiver was sent, and what the database says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
