@@ -155,10 +155,7 @@ impl Dispatcher {
     ) -> anyhow::Result<Self> {
         let store =
             Store::new(&config.database, Session::Dispatcher, CONNECTIONS)?.with_vault(config.vault.clone());
-        let bell = Arc::new(Bell::new(match config.wake {
-            WakeMode::Poll => WakeState::ASKED_FOR,
-            WakeMode::Notify => "starting",
-        }));
+        let bell = Arc::new(Bell::new(WakeState::at_start(config.wake)));
         let who =
             DispatcherInfo { host: host(), lease: config.lease, only_endpoint: config.only_endpoint.clone() };
         let scheduler = Arc::new(Scheduler::new(Limits::for_in_flight(descriptors.budget().in_flight)));
@@ -173,17 +170,17 @@ impl Dispatcher {
         let lease = Arc::new(keep_trying(&health, async || Lease::start(&store, &who, &bell).await).await?);
         let renewer = Renewer { store, lease, bell, clock, scheduler, who, metrics, database_health };
         keep_trying(&health, async || renewer.step().await).await?;
-        let floor = keep_trying(&health, async || renewer.store.read_floor().await).await?;
+        let watermark = keep_trying(&health, async || renewer.store.read_watermark().await).await?;
         keep_trying(&health, async || startup_warnings::look(&renewer.store, descriptors.budget()).await)
             .await?;
         health.succeeded(Stage::Lease);
-        Self::assemble(config, renewer, floor, descriptors)
+        Self::assemble(config, renewer, watermark, descriptors)
     }
 
     fn assemble(
         config: DispatcherConfig,
         renewer: Renewer,
-        floor: Position,
+        watermark: Position,
         descriptors: Descriptors,
     ) -> anyhow::Result<Self> {
         let Renewer { store, lease, bell, clock, scheduler, metrics, database_health, .. } = renewer.clone();
@@ -225,8 +222,8 @@ impl Dispatcher {
             routed_as_of,
             only_endpoint: config.only_endpoint.clone(),
         });
-        let work_loop =
-            WorkLoop::new(Arc::clone(&shared), Router::new(Arc::clone(&shared), floor), config.poll_interval);
+        let router = Router::new(Arc::clone(&shared), watermark);
+        let work_loop = WorkLoop::new(Arc::clone(&shared), router, config.poll_interval);
         let mut dispatcher = Self {
             config,
             shared,

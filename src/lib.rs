@@ -102,6 +102,7 @@ pub mod operations {
     pub mod endpoint_spec;
     pub(crate) mod event_spec;
     pub(crate) mod find_table;
+    pub(crate) mod lookup;
     pub mod put_table;
     pub(crate) mod replay;
     pub(crate) mod rotate_secret;

@@ -67,7 +67,8 @@ pub use errors::{
     is_refused_by_server, is_row_fault, one_line, refusal, waits_for_adoption,
 };
 pub use events::{
-    InitialState, NewEvent, Position, Published, ReachedNobody, RoutePlan, Stretch, Unrouted, UnroutedEvent,
+    InitialState, NewEvent, Position, Published, ReachedNobody, Restamped, RoutePlan, Stretch, Unrouted,
+    UnroutedEvent,
 };
 pub use health::{Lateness, OldTransaction, Overdue, ServerRow, TableRow};
 pub use installation::{Adopted, Adoption, InstallationRow};
@@ -84,7 +85,8 @@ pub use registering::{CheckedEndpoint, PutResult, Writing, WrittenEndpoint};
 pub use replay::Replay;
 pub use retention::{Deletion, DeletionRange, Retention};
 pub use rights::{
-    BellHolder, ForeignName, ForeignRight, RefusingPublication, SharingDatabase, SilentTrigger, StrangeOwner,
+    BellHolder, ForeignName, ForeignRight, OutboxSecurity, RefusingPublication, SharingDatabase,
+    SilentTrigger, StrangeOwner,
 };
 pub use route_transaction::RouteTx;
 pub use secrets::{Sealing, ToSeal};

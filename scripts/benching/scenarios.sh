@@ -93,7 +93,7 @@ record_rate() {
 record_claim() {
     [[ $subject == postrider ]] || return 0
     stop_workers
-    # From the floor on, without an end.
+    # From the watermark on, without an end.
     local xid_max=18446744073709551615 id_max=9223372036854775807
     query "$(bulk 500 200)" >/dev/null
     {
@@ -103,10 +103,10 @@ record_claim() {
         echo "prepare find as $(grep -v '^--' sql/statements/events/find_unrouted.sql);"
         echo "prepare claim as $(grep -v '^--' sql/statements/events/claim_events.sql);"
         # shellcheck disable=SC2016 # psql's, not ours.
-        echo 'select routed_below as floor from postrider.installation \gset'
-        echo "execute find(:'floor', 0) \gset"
+        echo 'select routed_below as watermark from postrider.installation \gset'
+        echo "execute find(:'watermark', 0) \gset"
         for _ in {1..11}; do
-            echo "begin; explain (analyze, timing off) execute claim(:'created_xid', :id, '$xid_max', $id_max, 500, false); rollback;"
+            echo "begin; explain (analyze, timing off) execute claim(:'created_xid', :id, '$xid_max', $id_max, 500, false, null); rollback;"
         done
     } >"$scratch/claim.sql"
     "$psql" -X -q -A -t -v ON_ERROR_STOP=1 "$DATABASE_URL" -f "$scratch/claim.sql" |

@@ -6,7 +6,7 @@ create table postrider.dispatcher (
     started_at    timestamptz not null default now(),
     lease_until   timestamptz not null,
     is_leader     boolean     not null default false,
-    wake_mode     text        not null check (wake_mode in ('notify', 'poll')),
+    wake_mode     text        not null check (wake_mode in ('notify', 'poll', 'sleep')),
     wake_reason   text,
     only_endpoint text,
     last_seen_at  timestamptz not null default clock_timestamp()
@@ -20,7 +20,9 @@ comment on column postrider.dispatcher.started_at is 'When the dispatcher regist
 comment on column postrider.dispatcher.lease_until is
     'End of the lease. A live dispatcher renews it in time; afterwards any dispatcher may take the claims back.';
 comment on column postrider.dispatcher.is_leader is 'Whether this dispatcher arms the bell.';
-comment on column postrider.dispatcher.wake_mode is 'notify: LISTEN/NOTIFY wakes the dispatcher; poll: it looks at every poll interval.';
+comment on column postrider.dispatcher.wake_mode is
+    'notify: LISTEN/NOTIFY wakes the dispatcher; poll: it looks at every poll interval; sleep: the same, and it leaves the database alone '
+    'in between while it is idle.';
 comment on column postrider.dispatcher.wake_reason is 'Why the dispatcher polls.';
 comment on column postrider.dispatcher.only_endpoint is 'The one endpoint that it serves (postrider dev); null: all of them.';
 comment on column postrider.dispatcher.last_seen_at is 'When the dispatcher last renewed its lease.';

@@ -1,4 +1,4 @@
--- One row for the installation as a whole. It is written by save_floor, when every event below a transaction is routed, by
+-- One row for the installation as a whole. It is written by save_watermark, when every event below a transaction is routed, by
 -- note_restore, when the rows came from another cluster, and by what says where the installation is at home: require_home (the
 -- first dispatcher), adopt and expect_move.
 create table postrider.installation (

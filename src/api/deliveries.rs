@@ -14,6 +14,7 @@ use super::extract::{Id, JsonResponse, QueryParams, Text};
 use super::paging::check_limit;
 use super::problem::{Code, Problem};
 use crate::model::delivery::DeliveryId;
+use crate::operations::lookup::list_deliveries;
 use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, Status};
 
 /// Selects deliveries.
@@ -21,12 +22,12 @@ use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, Status};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeliveryParams {
-    /// Only deliveries to this endpoint.
+    /// Only deliveries to this endpoint. One that does not exist is refused with 404.
     endpoint_id: Option<String>,
     /// Only deliveries with this status.
     #[param(inline)]
     status: Option<Status>,
-    /// Only deliveries of this event.
+    /// Only deliveries of this event. One that does not exist is refused with 404.
     #[param(minimum = 1)]
     event_id: Option<i64>,
     /// Only deliveries of events with this topic.
@@ -73,7 +74,7 @@ pub(super) async fn list(
         before,
     };
     let look = async {
-        let page = api.store.list_deliveries(&filter, limit).await?;
+        let page = list_deliveries(&api.store, &filter, limit).await?;
         let next_cursor = page.next_before.map(|id| id.to_string());
         Ok(DeliveryPageBody { data: page.deliveries, next_cursor })
     };

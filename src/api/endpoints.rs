@@ -18,7 +18,8 @@ use super::problem::{Code, Problem};
 use super::wait::{self, Wait};
 use super::{Api, time};
 use crate::operations::endpoint_spec::{EndpointSpec, check_reason};
-use crate::operations::replay::{ReplaySpec, check_times, check_topics};
+use crate::operations::lookup::{existing_endpoint, known};
+use crate::operations::replay::{ReplaySpec, check_times, check_topics, replay_step};
 use crate::operations::rotate_secret::{OVERLAP_DEFAULT, SecretRotation};
 use crate::operations::test_endpoint::{TestOutcome, test_endpoint};
 use crate::store::{DeletedEndpoint, DeliveryDetail, EndpointRow, Listed, PutResult, RotatedSecret};
@@ -93,9 +94,9 @@ async fn write(
     let mut problems = Problems::default();
     let put = spec.check(id, writing, &api.policy, &mut problems);
     let put = problems.unless_any(put)?;
-    let done = api.store.put_endpoint(&put).await?;
+    let done = known(&api.store, &put.id, api.store.put_endpoint(&put).await).await?;
     let status = if done.result == PutResult::Created { StatusCode::CREATED } else { StatusCode::OK };
-    let endpoint = existing(api, &put.id).await?;
+    let endpoint = existing_endpoint(&api.store, &put.id).await?;
     let (result, changes, secret) = (done.result, done.changes, done.secret);
     Ok(JsonResponse(status, PutEndpoint { endpoint, result, changes, secret }))
 }
@@ -106,7 +107,8 @@ async fn write(
     responses((status = 200, description = "The endpoint", body = EndpointRow))
 )]
 pub(super) async fn get(State(api): State<Arc<Api>>, Id(id): Id<String>) -> Result<Text, Problem> {
-    api.cache.text(format!("endpoint {id}"), existing(&api, &id)).await
+    let look = async { Ok(existing_endpoint(&api.store, &id).await?) };
+    api.cache.text(format!("endpoint {id}"), look).await
 }
 
 /// Deletes an endpoint.
@@ -120,7 +122,8 @@ pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
 ) -> Result<JsonResponse<DeletedEndpoint>, Problem> {
-    Ok(JsonResponse(StatusCode::OK, api.store.delete_endpoint(&id).await?))
+    let deleted = known(&api.store, &id, api.store.delete_endpoint(&id).await).await?;
+    Ok(JsonResponse(StatusCode::OK, deleted))
 }
 
 /// A page of endpoints.
@@ -217,8 +220,8 @@ pub(super) async fn pause(
     let mut problems = Problems::default();
     check_reason(body.reason.as_deref(), &mut problems);
     problems.unless_any(Some(()))?;
-    api.store.pause_endpoint(&id, body.reason.as_deref()).await?;
-    Ok(JsonResponse(StatusCode::OK, existing(&api, &id).await?))
+    known(&api.store, &id, api.store.pause_endpoint(&id, body.reason.as_deref()).await).await?;
+    Ok(JsonResponse(StatusCode::OK, existing_endpoint(&api.store, &id).await?))
 }
 
 /// Enables a paused or disabled endpoint; its waiting deliveries are attempted.
@@ -230,8 +233,8 @@ pub(super) async fn resume(
     State(api): State<Arc<Api>>,
     Id(id): Id<String>,
 ) -> Result<JsonResponse<EndpointRow>, Problem> {
-    api.store.resume_endpoint(&id).await?;
-    Ok(JsonResponse(StatusCode::OK, existing(&api, &id).await?))
+    known(&api.store, &id, api.store.resume_endpoint(&id).await).await?;
+    Ok(JsonResponse(StatusCode::OK, existing_endpoint(&api.store, &id).await?))
 }
 
 /// How to rotate a secret.
@@ -379,7 +382,7 @@ pub(super) async fn replay(
         dry_run: body.dry_run,
     };
     let replay = spec.fix(&api.store).await?;
-    let done = api.store.replay(&replay, after, limit).await?;
+    let done = replay_step(&api.store, &replay, after, limit).await?;
     Ok(JsonResponse(
         StatusCode::OK,
         ReplayAnswer { id, replayed: done.replayed, next_after: done.next_after },
@@ -394,9 +397,4 @@ pub(super) struct EndpointPath {
     /// 1 to 64 of `A-Z a-z 0-9 . _ -`, not starting with a full stop; or `TEMPLATE%2FVALUE`.
     #[param(pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}(/.{1,255})?$", example = "orders")]
     id: String,
-}
-
-async fn existing(api: &Api, id: &str) -> Result<EndpointRow, Problem> {
-    let row = api.store.read_endpoint(id).await?;
-    row.ok_or_else(|| Problem::unknown("endpoint", format_args!("\"{id}\"")))
 }

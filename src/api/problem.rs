@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::extract::legible;
 use crate::operations::destination::DestinationError;
 use crate::operations::find_table::TableError;
+use crate::operations::lookup::LookupError;
 use crate::operations::test_endpoint::TestError;
 use crate::store::{DatabaseRefusal, StoreError, is_read_only, one_line, refusal};
 use crate::validation::Problems;
@@ -181,13 +182,20 @@ impl From<StoreError> for Problem {
     }
 }
 
+impl From<LookupError> for Problem {
+    fn from(fault: LookupError) -> Self {
+        match fault {
+            LookupError::Endpoint(_) | LookupError::Event(_) => Self::new(Code::NotFound, fault.to_string()),
+            LookupError::Store(fault) => fault.into(),
+        }
+    }
+}
+
 impl From<DestinationError> for Problem {
     fn from(fault: DestinationError) -> Self {
         let text = fault.to_string();
         match fault {
-            DestinationError::Unknown { .. }
-            | DestinationError::Template(_)
-            | DestinationError::Misfit { .. } => {
+            DestinationError::Unknown(_) | DestinationError::Template(_) | DestinationError::Misfit { .. } => {
                 let mut problems = Problems::default();
                 problems.add("destination", &text, None);
                 problems.into()
@@ -212,9 +220,9 @@ impl From<TestError> for Problem {
     fn from(fault: TestError) -> Self {
         let text = fault.to_string();
         match fault {
-            TestError::UnknownEndpoint(_) => Self::new(Code::NotFound, text),
             TestError::Template(_) => Self::new(Code::Conflict, text),
             TestError::NotEnabled { .. } => Self::new(Code::Conflict, format!("{text}; resume it first")),
+            TestError::Lookup(fault) => fault.into(),
             TestError::Store(fault) => fault.into(),
         }
     }

@@ -34,7 +34,7 @@ use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::lease::Lease;
 use crate::rules::descriptors::Descriptors;
 use crate::sinks::egress::EgressPolicy;
-use crate::store::{BacklogRow, DispatcherRow, EndpointCounts, Store};
+use crate::store::{BacklogRow, DispatcherRow, EndpointCounts, InstallationRow, Store};
 use crate::telemetry::exporter::{self, Exporter};
 
 /// The state of the routes.
@@ -173,15 +173,17 @@ fn described() -> OpenApiRouter<Arc<Api>> {
     routes
 }
 
-/// Backlog, endpoints by their health, and dispatchers.
+/// Backlog, endpoints by their health, dispatchers, and the installation.
 #[derive(Serialize, ToSchema)]
 struct StatusAnswer {
     backlog: BacklogRow,
     endpoint_counts: EndpointCounts,
     dispatchers: Vec<DispatcherRow>,
+    /// Which installation this is, and why nothing is sent, if so. Null if its row is gone.
+    installation: Option<InstallationRow>,
 }
 
-/// The backlog, how many endpoints are well, and the dispatchers.
+/// The backlog, how many endpoints are well, the dispatchers, and the installation.
 #[utoipa::path(
     get, path = "/v1/status", operation_id = "getStatus", tag = "status",
     responses((status = 200, description = "As it is now", body = StatusAnswer))
@@ -190,7 +192,8 @@ async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
     let look = async {
         let (backlog, dispatchers) = (api.store.read_backlog().await?, api.store.read_dispatchers().await?);
         let endpoint_counts = api.store.count_endpoints().await?;
-        Ok(StatusAnswer { backlog, endpoint_counts, dispatchers })
+        let installation = api.store.read_installation().await?;
+        Ok(StatusAnswer { backlog, endpoint_counts, dispatchers, installation })
     };
     api.cache.text("status".to_owned(), look).await
 }

@@ -15,7 +15,7 @@ use crate::validation::{Problems, parse_duration};
 /// The longest time in which a move may be expected: every copy that is made meanwhile, and told the same name, sends too.
 const EXPECTED_MAX: Duration = Duration::from_hours(7 * 24);
 
-/// What the operator says of the database.
+/// The operator's word about the database.
 enum Said {
     Is(Adoption),
     WillMove(Duration),

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::config::Settings;
 use crate::config::args::{Cli, Command, Completions};
+use crate::operations::lookup::LookupError;
 use crate::store::{self, DatabaseUrl, Session, Store, StoreError};
 use crate::telemetry;
 use crate::validation::Problems;
@@ -32,6 +33,15 @@ impl From<Problems> for Failure {
 impl From<StoreError> for Failure {
     fn from(fault: StoreError) -> Self {
         Self::Failed(store::one_line(&fault))
+    }
+}
+
+impl From<LookupError> for Failure {
+    fn from(fault: LookupError) -> Self {
+        match fault {
+            LookupError::Store(fault) => fault.into(),
+            LookupError::Endpoint(_) | LookupError::Event(_) => Self::Failed(fault.to_string()),
+        }
     }
 }
 

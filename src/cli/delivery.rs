@@ -9,6 +9,7 @@ use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
 use crate::model::delivery::{DeliveryId, WaitsFor};
+use crate::operations::lookup::{known, list_deliveries};
 use crate::operations::replay::resolve;
 use crate::store::{
     AttemptRow, DeliveryDetail, DeliveryFilter, DeliveryPage, DeliveryRow, Status, Store, one_line,
@@ -96,17 +97,17 @@ async fn read_pages(
     mut filter: DeliveryFilter,
     limit: usize,
 ) -> Result<DeliveryPage, Failure> {
-    let mut all = DeliveryPage { deliveries: Vec::new(), next_before: None };
+    let mut all = Vec::new();
     loop {
-        let missing = limit.saturating_sub(all.deliveries.len());
+        let missing = limit.saturating_sub(all.len());
         let rows_max = i64::try_from(missing.min(PAGE_MAX)).unwrap_or(1);
-        let page = store.list_deliveries(&filter, rows_max).await?;
-        all.deliveries.extend(page.deliveries);
-        all.next_before = page.next_before;
-        filter.before = page.next_before;
-        if page.next_before.is_none() || all.deliveries.len() >= limit {
-            return Ok(all);
+        let mut page = list_deliveries(store, &filter, rows_max).await?;
+        all.append(&mut page.deliveries);
+        if page.next_before.is_none() || all.len() >= limit {
+            page.deliveries = all;
+            return Ok(page);
         }
+        filter.before = page.next_before;
     }
 }
 
@@ -234,7 +235,9 @@ async fn retry_failed(
     let progress = StepProgress::begin("retrying", None);
     let (mut retried, mut is_interrupted) = (0, false);
     loop {
-        let step = store.retry_failed(endpoint_id, since.as_deref(), STEP);
+        let step = async {
+            known(&store, endpoint_id, store.retry_failed(endpoint_id, since.as_deref(), STEP).await).await
+        };
         let of_step = match finish(&mut signals, step).await? {
             InterruptibleStep::Done(of_step) => of_step,
             InterruptibleStep::Last(of_step) => {

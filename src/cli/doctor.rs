@@ -127,6 +127,7 @@ async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Finding>, Failu
     }
     checks.extend(installation::check(config, &store).await);
     checks.extend(server::row_security(&store).await);
+    checks.extend(server::rows_of_others(&store).await);
     checks.extend(rights::check(&row, &store).await);
     checks.push(sequences::check(&store, mend).await);
     checks.push(work::tables(&row, &store).await);

@@ -10,10 +10,10 @@ use super::{Failure, open, output};
 use crate::config::Settings;
 use crate::config::args;
 use crate::model::endpoint::EndpointHealth;
-use crate::operations::destination::guess_endpoint;
 use crate::operations::endpoint_spec::check_reason;
+use crate::operations::lookup::{existing_endpoint, known};
 use crate::rules::retry::DEFAULT_SCHEDULE;
-use crate::store::{DatabaseRefusal, EndpointRow, Listed, Span, Store, StoreError, refusal};
+use crate::store::{EndpointRow, Listed, Span, Store};
 
 /// Runs one of them.
 pub(super) async fn run(
@@ -48,30 +48,9 @@ pub(super) async fn run(
 /// Prints the endpoint after a change: a sentence for people, or the endpoint as `show` has it for programs.
 async fn changed(store: &Store, id: &str, json: bool, is: &str) -> Result<(), Failure> {
     if json {
-        return Ok(output::json(&read(store, id).await?)?);
+        return Ok(output::json(&existing_endpoint(store, id).await?)?);
     }
     Ok(output::line(&format!("{id} {is}"))?)
-}
-
-async fn read(store: &Store, id: &str) -> Result<EndpointRow, Failure> {
-    match store.read_endpoint(id).await? {
-        Some(row) => Ok(row),
-        None => Err(unknown(store, id).await),
-    }
-}
-
-/// Passes on the database's result. If the database does not know the endpoint, the failure proposes the nearest name.
-async fn known<T>(store: &Store, id: &str, done: Result<T, StoreError>) -> Result<T, Failure> {
-    match done {
-        Err(fault) if refusal(&fault) == Some(DatabaseRefusal::Unknown) => Err(unknown(store, id).await),
-        done => Ok(done?),
-    }
-}
-
-async fn unknown(store: &Store, id: &str) -> Failure {
-    let meant = guess_endpoint(store, id).await;
-    let proposal = meant.map(|meant| format!(", did you mean \"{meant}\"?")).unwrap_or_default();
-    Failure::Failed(format!("endpoint \"{id}\" does not exist{proposal}"))
 }
 
 async fn list(settings: Settings, url: Option<String>, typed: &args::EndpointList) -> Result<(), Failure> {
@@ -80,7 +59,7 @@ async fn list(settings: Settings, url: Option<String>, typed: &args::EndpointLis
     let rows = store.list_endpoints(listed, None, ENDPOINTS_MAX).await?;
     if let Some(template) = typed.template.as_ref().filter(|_| rows.is_empty()) {
         // An unknown name is told from a template without endpoints.
-        read(&store, template).await?;
+        existing_endpoint(&store, template).await?;
     }
     if typed.json {
         return Ok(output::json(&rows)?);
@@ -126,7 +105,7 @@ fn cause(row: &EndpointRow, now: &Now) -> String {
 
 async fn show(settings: Settings, url: Option<String>, typed: &args::EndpointId) -> Result<(), Failure> {
     let (store, _) = open(settings, url)?;
-    let row = read(&store, &typed.id).await?;
+    let row = existing_endpoint(&store, &typed.id).await?;
     if typed.json {
         return Ok(output::json(&row)?);
     }
@@ -151,6 +130,7 @@ fn details(row: &EndpointRow, now: &Now) -> Vec<(&'static str, String)> {
         ("cause", text(&row.cause)),
         ("since", time(&row.health_since)),
         ("next probe", time(&row.next_probe_at)),
+        ("held until", time(&row.held_until)),
         ("state", row.state.to_string()),
         ("reason", text(&row.reason)),
         ("topics", row.topics.join(",")),

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, output};
 use crate::cli::signals::Signals;
-use crate::store::StoreError;
+use crate::operations::lookup::LookupError;
 
 /// Rows of one step: few enough to interrupt soon, enough to be worth a round trip.
 pub(super) const STEP: i32 = 1_000;
@@ -57,7 +57,7 @@ impl Drop for StepProgress {
 /// Runs a step to its end, even if a signal comes; a second signal abandons it.
 pub(super) async fn finish<T>(
     signals: &mut Signals,
-    step: impl Future<Output = Result<T, StoreError>>,
+    step: impl Future<Output = Result<T, LookupError>>,
 ) -> Result<InterruptibleStep<T>, Failure> {
     let mut step = std::pin::pin!(step);
     tokio::select! {

@@ -5,7 +5,7 @@ use super::{Failure, count, open, output, parse_id};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
-use crate::operations::replay::{ReplaySpec, check_times, check_topics};
+use crate::operations::replay::{ReplaySpec, check_times, check_topics, replay_step};
 use crate::store::{Replay, Store};
 use crate::validation::{Problems, TimeArgument};
 
@@ -82,7 +82,7 @@ async fn replay_all(store: &Store, replay: &Replay, after: i64) -> Result<Reache
     );
     let mut reached = Reached { replayed: 0, next_after: Some(after) };
     while let Some(after) = reached.next_after {
-        let (step, is_last) = match finish(&mut signals, store.replay(replay, after, STEP)).await? {
+        let (step, is_last) = match finish(&mut signals, replay_step(store, replay, after, STEP)).await? {
             InterruptibleStep::Done(step) => (step, false),
             InterruptibleStep::Last(step) => (step, true),
             InterruptibleStep::Abandoned => break,
@@ -104,7 +104,7 @@ async fn total(store: &Store, replay: &Replay, after: i64) -> Result<Option<u64>
     let count = Replay { dry_run: true, ..replay.clone() };
     let (mut total, mut next) = (0, Some(after));
     while let Some(after) = next {
-        let step = store.replay(&count, after, COUNT_STEP).await?;
+        let step = replay_step(store, &count, after, COUNT_STEP).await?;
         total += step.replayed;
         next = step.next_after;
     }

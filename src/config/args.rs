@@ -208,7 +208,7 @@ pub struct Run {
     #[arg(long, env = "POSTRIDER_GRACE_PERIOD", value_name = "DURATION")]
     pub grace_period: Option<String>,
     /// Wake-up: notify (LISTEN/NOTIFY, with the poll as a fallback), poll (the poll alone) or sleep (the poll alone, and while
-    /// idle the database is left alone in between) [default: notify]
+    /// idle the database is left alone in between, but for the lease, which is renewed six times per --lease) [default: notify]
     #[arg(long, env = "POSTRIDER_WAKE", value_name = "notify|poll|sleep")]
     pub wake: Option<String>,
     /// Deadline of one attempt, body included, 100ms to 5m [default: 15s]

@@ -127,8 +127,8 @@ impl RunConfig {
                 poll_interval: poll_interval?,
                 lease: lease?,
                 grace_period: grace_period?,
-                wake: wake?.0,
-                idle_pause: if wake?.1 { poll_interval? } else { Duration::ZERO },
+                wake: wake?,
+                idle_pause: if wake? == WakeMode::Sleep { poll_interval? } else { Duration::ZERO },
                 request_timeout: request_timeout?,
                 connection_max_age: connection_max_age?,
                 max_payload: max_payload?,
@@ -212,15 +212,11 @@ fn check_retention(
     Some(Retention { complete: complete?, failed: failed? })
 }
 
-/// The mode, and whether an idle dispatcher leaves the database alone between two polls.
-fn check_wake(settings: &mut Settings, typed: Option<String>) -> Option<(WakeMode, bool)> {
+fn check_wake(settings: &mut Settings, typed: Option<String>) -> Option<WakeMode> {
     let text = settings.text("wake", typed, Some(defaults::WAKE))?;
-    if text == "sleep" {
-        return Some((WakeMode::Poll, true));
-    }
     let mode = WakeMode::ALL.into_iter().find(|mode| mode.as_str() == text);
     if mode.is_none() {
         settings.problems.add("wake", "needs notify, poll or sleep", Some(&text));
     }
-    mode.map(|mode| (mode, false))
+    mode
 }

@@ -22,7 +22,7 @@ use crate::store::{DispatcherInfo, Store, StoreError, waits_for_adoption};
 /// The lease is renewed for so many times its length without a pulse. A runtime that is busy or blocked for a while loses
 /// nothing; the claims of one that hangs for good are taken back in the end.
 const LEASES_WITHOUT_PULSE: u32 = 5;
-/// Pause before a renewal that comes for another reason than time: anybody may sound a canary.
+/// Pause before a renewal that comes for another reason than time: anybody may send a probe.
 const CHANGES_APART: Duration = Duration::from_millis(50);
 /// Pause after a renewal that failed.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);

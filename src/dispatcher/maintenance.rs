@@ -1,6 +1,6 @@
-//! Maintenance, every few seconds: takes back deliveries of dead dispatchers, gives up deliveries that nobody wants any more, sums
-//! up tallies, saves the watermark of routing, and deletes old finished events. Every statement is bounded and skips locked rows,
-//! so that all dispatchers may do this side by side.
+//! Maintenance, every few seconds: takes back deliveries of dead dispatchers, gives up deliveries that nobody wants any more,
+//! aggregates statistics, saves the watermark, and deletes old finished events. Every statement is bounded and skips locked rows, so
+//! that all dispatchers may do this side by side.
 
 mod attached_tables;
 mod leftovers;
@@ -130,8 +130,8 @@ impl Maintenance {
         }
         note(tidying.give_up().await);
         note(tidying.compact_endpoint_changes().await);
-        note(tidying.tally(Tally::Sum).await);
-        note(tidying.tally(Tally::Fold).await);
+        note(tidying.keep_stats_few(StatWork::Aggregate).await);
+        note(tidying.keep_stats_few(StatWork::Compact).await);
         note(tidying.compact_reached_nobody().await);
         note(self.seal().await);
         note(self.context.store.forget_secrets().await);
@@ -149,7 +149,7 @@ impl Maintenance {
         let xid = self.context.routed_below.load(Ordering::Relaxed);
         let is_confirmed = self.context.routed_as_of.load(Ordering::Relaxed) == self.context.store.opened();
         if xid > 0 && is_confirmed {
-            self.context.store.save_floor(Position { xid, id: 0 }).await?;
+            self.context.store.save_watermark(Position { xid, id: 0 }).await?;
         }
         Ok(())
     }
@@ -196,13 +196,13 @@ impl Maintenance {
     }
 }
 
-/// A kind of work on tallies.
+/// A kind of work on the statistics of endpoints.
 #[derive(Clone, Copy)]
-enum Tally {
-    /// Batches become hours.
-    Sum,
+enum StatWork {
+    /// Rows of settled batches become rows of hours.
+    Aggregate,
     /// Old hours become one row.
-    Fold,
+    Compact,
 }
 
 /// Tidying under way: each kind of work is done once, and repeated while there is time.
@@ -243,34 +243,34 @@ impl Tidying<'_> {
         Ok(())
     }
 
-    /// Keeps the tallies few. An endpoint whose rows are locked is left for a later step; the others go on.
-    async fn tally(&self, tally: Tally) -> Result<(), StoreError> {
+    /// Keeps the rows of statistics few. An endpoint whose rows are locked is left for a later step; the others go on.
+    async fn keep_stats_few(&self, work: StatWork) -> Result<(), StoreError> {
         let mut busy = Vec::new();
         loop {
             let endpoints = StatEndpoints { but: &busy, only: None };
-            let tallied = match self.tally_once(tally, endpoints).await {
-                Err(fault) if is_row_fault(&fault) => return self.tally_in_halves(tally).await,
-                tallied => tallied?,
+            let step = match self.stat_step(work, endpoints).await {
+                Err(fault) if is_row_fault(&fault) => return self.stat_steps_in_halves(work).await,
+                step => step?,
             };
-            busy.extend(tallied.busy);
-            if tallied.looked_at < ROWS_MAX || !self.may_go_on() {
+            busy.extend(step.busy);
+            if step.looked_at < ROWS_MAX || !self.may_go_on() {
                 return Ok(());
             }
         }
     }
 
-    async fn tally_once(&self, tally: Tally, endpoints: StatEndpoints<'_>) -> Result<StatStep, StoreError> {
-        match tally {
-            Tally::Sum => self.context.store.aggregate_stats(ROWS_MAX, endpoints).await,
-            Tally::Fold => self.context.store.compact_stats(ROWS_MAX, endpoints).await,
+    async fn stat_step(&self, work: StatWork, endpoints: StatEndpoints<'_>) -> Result<StatStep, StoreError> {
+        match work {
+            StatWork::Aggregate => self.context.store.aggregate_stats(ROWS_MAX, endpoints).await,
+            StatWork::Compact => self.context.store.compact_stats(ROWS_MAX, endpoints).await,
         }
     }
 
-    /// The database refuses the tallies of one endpoint: they stay, and the next step tries again.
-    async fn tally_in_halves(&self, tally: Tally) -> Result<(), StoreError> {
+    /// The database refuses the statistics of one endpoint: they stay, and the next step tries again.
+    async fn stat_steps_in_halves(&self, work: StatWork) -> Result<(), StoreError> {
         let mut halves = Halves::new(self.context.store.list_endpoints_with_stats().await?);
         while let Some(part) = halves.next_part() {
-            match self.tally_once(tally, StatEndpoints { but: &[], only: Some(&part) }).await {
+            match self.stat_step(work, StatEndpoints { but: &[], only: Some(&part) }).await {
                 Ok(_) => {}
                 Err(fault) if is_row_fault(&fault) => {
                     if halves.refused(part).is_some() {

@@ -178,7 +178,7 @@ impl Router {
         let opened = self.context.store.opened();
         if opened != self.watermark.opened() {
             self.context.routed_below.store(0, Ordering::Relaxed);
-            let saved = self.context.store.read_floor().await?;
+            let saved = self.context.store.read_watermark().await?;
             self.watermark.go_back(saved, opened);
             self.context.routed_as_of.store(opened, Ordering::Relaxed);
         }
@@ -190,7 +190,7 @@ impl Router {
         let found = self.context.store.find_unrouted(self.watermark.start(true)).await?;
         self.has_refused = found.has_refused;
         if self.context.store.opened() == self.watermark.opened() {
-            self.watermark.set(found.floor);
+            self.watermark.set(found.watermark);
             self.context.routed_below.store(self.watermark.start(true).xid, Ordering::Relaxed);
         }
         Ok(Found { is_any: found.is_any, is_retry_due: found.is_retry_due })

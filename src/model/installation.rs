@@ -13,7 +13,7 @@ impl InstallationName {
         (begins_well && text.len() <= 64 && text.chars().all(is_allowed)).then(|| Self(text.to_owned()))
     }
 
-    /// As it was given.
+    /// The name as the operator gave it.
     pub fn as_str(&self) -> &str {
         &self.0
     }

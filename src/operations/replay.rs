@@ -1,7 +1,8 @@
 //! Replays: what may be asked for, by the same rules for command line and API.
 
 use super::endpoint_spec::check_patterns;
-use crate::store::{Replay, Store, StoreError};
+use super::lookup::{LookupError, known};
+use crate::store::{Replay, Replayed, Store, StoreError};
 use crate::validation::{Problems, TimeArgument};
 
 /// Which events to send an endpoint again, as somebody asks for it.
@@ -37,6 +38,19 @@ impl ReplaySpec {
             dry_run: self.dry_run,
         })
     }
+}
+
+/// One step of a replay, of at most `up_to` events with a higher id than `after`.
+///
+/// # Errors
+/// [`LookupError`].
+pub(crate) async fn replay_step(
+    store: &Store,
+    replay: &Replay,
+    after: i64,
+    up_to: i32,
+) -> Result<Replayed, LookupError> {
+    known(store, &replay.endpoint_id, store.replay(replay, after, up_to).await).await
 }
 
 /// Checks that a replay ends after it begins.

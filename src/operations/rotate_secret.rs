@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::endpoint_spec::check_secret;
-use crate::store::{RotatedSecret, Store, StoreError};
+use super::lookup::{LookupError, known};
+use crate::store::{RotatedSecret, Store};
 use crate::validation::{Problems, parse_duration};
 
 /// How long the old secret signs too, if nothing is said.
@@ -34,8 +35,9 @@ impl SecretRotation {
     /// Rotates; the answer shows the new secret once.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] with SQLSTATE P0002 for an unknown endpoint.
-    pub(crate) async fn run(&self, store: &Store) -> Result<RotatedSecret, StoreError> {
-        store.rotate_secret(&self.endpoint_id, self.secret.as_deref(), self.overlap).await
+    /// [`LookupError`].
+    pub(crate) async fn run(&self, store: &Store) -> Result<RotatedSecret, LookupError> {
+        let id = &self.endpoint_id;
+        known(store, id, store.rotate_secret(id, self.secret.as_deref(), self.overlap).await).await
     }
 }

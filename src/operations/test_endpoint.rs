@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde_json::json;
 use thiserror::Error;
 
+use super::lookup::{LookupError, existing_endpoint};
 use crate::model::delivery::DeliveryId;
 use crate::model::endpoint::EndpointState;
 use crate::model::event::{EventId, TEST_TOPIC};
@@ -74,9 +75,9 @@ pub(crate) enum NoAttempt {
 /// Why no test event was sent.
 #[derive(Debug, Error)]
 pub enum TestError {
-    /// There is no such endpoint.
-    #[error("endpoint \"{0}\" does not exist")]
-    UnknownEndpoint(String),
+    /// There is no such endpoint, or the database did not say.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     /// It is a template, to which nothing is sent.
     #[error("endpoint \"{0}\" is a template: test one of its endpoints, as {0}/VALUE")]
     Template(String),
@@ -108,7 +109,7 @@ pub(crate) async fn test_endpoint(
     wait: Duration,
     stop: impl Future<Output = ()>,
 ) -> Result<TestedEndpoint, TestError> {
-    let endpoint = store.read_endpoint(id).await?.ok_or_else(|| TestError::UnknownEndpoint(id.to_owned()))?;
+    let endpoint = existing_endpoint(store, id).await?;
     if endpoint.children.is_some() {
         return Err(TestError::Template(endpoint.id));
     }

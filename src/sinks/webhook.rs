@@ -21,6 +21,7 @@ mod request;
 mod retry_after;
 pub mod signature;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,20 +96,20 @@ impl Webhook {
     ) -> Result<Outcome, NotAttempted> {
         let begun = Instant::now();
         let deadline = Deadline::new(begun, attempt.timeout);
-        let (response, authorization) =
-            match deadline.within(Box::pin(self.send(attempt, to, &deadline))).await {
-                Some(Ok(sent)) => sent,
-                Some(Err(error)) => {
-                    let Unanswered { why, error } = self.judge_failure(error, to).await?;
-                    return Ok(Outcome::unanswered(why, error, begun.elapsed()));
-                }
-                None => {
-                    let timeout = humantime::format_duration(attempt.timeout);
-                    let error = format!("timeout: no answer within {timeout}");
-                    return Ok(Outcome::unanswered(NoAnswer::Timeout, error, begun.elapsed()));
-                }
-            };
-        self.proxied.judge(&response, &self.clients.common()).await?;
+        let sending = pin!(self.send(attempt, to, &deadline));
+        let (response, authorization) = match deadline.within(sending).await {
+            Some(Ok(sent)) => sent,
+            Some(Err(error)) => {
+                let Unanswered { why, error } = Box::pin(self.judge_failure(error, to)).await?;
+                return Ok(Outcome::unanswered(why, error, begun.elapsed()));
+            }
+            None => {
+                let timeout = humantime::format_duration(attempt.timeout);
+                let error = format!("timeout: no answer within {timeout}");
+                return Ok(Outcome::unanswered(NoAnswer::Timeout, error, begun.elapsed()));
+            }
+        };
+        self.proxied.judge(&response, &self.clients).await?;
         if let Err(too_large) = check_head(response.headers()) {
             return Ok(Outcome::unanswered(NoAnswer::Broken, too_large.to_string(), begun.elapsed()));
         }
@@ -141,7 +142,7 @@ impl Webhook {
         let authorization = match auth {
             None => None,
             Some(Auth::Fixed(value)) => Some(value.clone()),
-            Some(Auth::OAuth2(login)) => Some(self.token(login, deadline).await?),
+            Some(Auth::OAuth2(login)) => Some(Box::pin(self.token(login, deadline)).await?),
         };
         let parts = RequestParts {
             to,
@@ -176,7 +177,7 @@ impl Webhook {
         let client = self.clients.common();
         match client.execute(deadline, || Ok(oauth2::request(login))).await {
             Ok(response) => {
-                let judged = self.proxied.judge(&response, &client).await;
+                let judged = self.proxied.judge(&response, &self.clients).await;
                 judged.map_err(|not_passed| SendError::NotAttempted(not_passed.into()))?;
                 let status_code = response.status().as_u16();
                 Ok(oauth2::read(status_code, &read_body(response).await))

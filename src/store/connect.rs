@@ -49,6 +49,8 @@ pub struct DatabaseUrl {
     places: Vec<DatabaseHost>,
     /// One for each place, because passwords may differ, and Unix sockets have no TLS.
     configs: Vec<Config>,
+    /// The password file, if passwords come from one. Each connection reads it anew, because a password may be changed.
+    passfile: Option<PathBuf>,
     tls: MakeRustlsConnect,
     in_random_order: bool,
     host_deadline: Duration,
@@ -115,7 +117,8 @@ impl DatabaseUrl {
         let config = driver::config(&options)?;
         let mut configs: Vec<Config> =
             places.iter().map(|place| driver::at(place, &config, tls.mode)).collect();
-        let passed_over = set_passwords(&mut configs, &places, &options, environment);
+        let passfile = passfile_of(&options, environment);
+        let passed_over = set_passwords(&mut configs, &places, &options, passfile.as_deref());
         let warnings =
             plaintext_warning(&tls, &places).into_iter().chain(passed_over).chain(exposed).collect();
         Ok(Self {
@@ -125,6 +128,7 @@ impl DatabaseUrl {
             options,
             places,
             configs,
+            passfile,
             warnings,
             gate: Arc::new(ConnectThrottle::new()),
             has_pooler: Arc::default(),
@@ -200,6 +204,10 @@ impl DatabaseUrl {
     pub fn configs(&self, session: Session) -> Vec<Config> {
         let name = session.application_name(self.options.text("application_name"));
         let mut configs = self.configs.clone();
+        if self.passfile.is_some() {
+            // A file that cannot be read now leaves the passwords of before.
+            set_passwords(&mut configs, &self.places, &self.options, self.passfile.as_deref());
+        }
         for config in &mut configs {
             config.application_name(&name);
             if session.writes() && config.get_target_session_attrs() == TargetSessionAttrs::Any {
@@ -325,13 +333,20 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Gives each host its password: the one that is given, or else what the password file has for it. Returns why the
+/// The password file, unless a password is given.
+fn passfile_of(options: &Options, environment: &Environment) -> Option<PathBuf> {
+    let usual = || environment.home().map(|home| Path::new(home).join(".pgpass"));
+    let is_given = options.text("password").is_some();
+    options.text("passfile").map(PathBuf::from).or_else(usual).filter(|_| !is_given)
+}
+
+/// Gives each host its password: the one that is given, or else what the password file has for it now. Returns why the
 /// file is passed over.
 fn set_passwords(
     configs: &mut [Config],
     places: &[DatabaseHost],
     options: &Options,
-    environment: &Environment,
+    passfile: Option<&Path>,
 ) -> Option<String> {
     if let Some(password) = options.text("password") {
         for config in configs {
@@ -339,9 +354,7 @@ fn set_passwords(
         }
         return None;
     }
-    let usual = || environment.home().map(|home| Path::new(home).join(".pgpass"));
-    let path = options.text("passfile").map(PathBuf::from).or_else(usual)?;
-    let text = match passfile::read(&path) {
+    let text = match passfile::read(passfile?) {
         Ok(text) => text?,
         Err(warning) => return Some(warning),
     };

@@ -18,17 +18,20 @@ pub enum WakeMode {
     Notify,
     /// By the poll alone.
     Poll,
+    /// By the poll alone, and an idle dispatcher leaves the database alone in between.
+    Sleep,
 }
 
 impl WakeMode {
     /// All modes.
-    pub const ALL: [Self; 2] = [Self::Notify, Self::Poll];
+    pub const ALL: [Self; 3] = [Self::Notify, Self::Poll, Self::Sleep];
 
     /// As it stands in `postrider.dispatcher_status`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Notify => "notify",
             Self::Poll => "poll",
+            Self::Sleep => "sleep",
         }
     }
 }
@@ -70,6 +73,15 @@ pub struct WakeState {
 impl WakeState {
     /// The reason of a dispatcher that was told to poll.
     pub const ASKED_FOR: &str = "--wake poll";
+
+    /// That of a dispatcher that was told this mode, and has no listening connection yet.
+    pub fn at_start(mode: WakeMode) -> Self {
+        match mode {
+            WakeMode::Notify => Self { mode: WakeMode::Poll, reason: Some("starting".to_owned()) },
+            WakeMode::Poll => Self { mode, reason: Some(Self::ASKED_FOR.to_owned()) },
+            WakeMode::Sleep => Self { mode, reason: None },
+        }
+    }
 }
 
 /// A dispatcher as it registers itself.

@@ -9,7 +9,7 @@ use super::errors::is_taken_id;
 use super::row::Row;
 use super::statements::{
     FIND_EVENT, FIND_UNROUTED, LIST_REFUSED_EVENTS, LIST_UNROUTED, LOAD_EVENTS, NOTE_RESTORE, PUBLISH,
-    READ_FLOOR, RESTAMP_EVENTS, RESTORE_EVENTS, SAVE_FLOOR,
+    READ_WATERMARK, RESTAMP_EVENTS, RESTORE_EVENTS, SAVE_WATERMARK,
 };
 use super::{Store, StoreError, headers, millis};
 use crate::model::delivery::{ClaimId, Claimed, DeliveryId, DispatcherId};
@@ -109,17 +109,28 @@ impl InitialState {
     }
 }
 
-/// The result of a look for unrouted events, from a floor on.
+/// The result of a look for unrouted events, from a watermark on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unrouted {
     /// Every event below is routed or recorded as refused, and that is committed.
-    pub floor: Position,
+    pub watermark: Position,
     /// Whether there may be unrouted events above.
     pub is_any: bool,
     /// Whether some events were refused alone.
     pub has_refused: bool,
     /// Whether one of those is to be tried again.
     pub is_retry_due: bool,
+}
+
+/// A step of the walk through events below the watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restamped {
+    /// Unrouted events that no look for new ones would have found.
+    pub restamped: i64,
+    /// Events in progress that had no delivery any more.
+    pub emptied: i64,
+    /// Where the next call goes on. `None`: this one came to the watermark.
+    pub last: Option<Position>,
 }
 
 /// A part of the order of events; both ends belong to it.
@@ -139,28 +150,28 @@ impl Stretch {
 }
 
 impl Store {
-    /// `sql/statements/events/find_unrouted.sql`. The returned floor is lower than `floor` only if the database's history went back
-    /// (a restore, a failover that lost commits). Then every event is to be looked at again.
+    /// `sql/statements/events/find_unrouted.sql`. The returned watermark is lower than the given one only if the database's
+    /// history went back (a restore, a failover that lost commits). Then every event is to be looked at again.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn find_unrouted(&self, floor: Position) -> Result<Unrouted, StoreError> {
-        let row = self.query_one(&FIND_UNROUTED, &[&floor.xid.to_string(), &floor.id]).await?;
+    pub async fn find_unrouted(&self, watermark: Position) -> Result<Unrouted, StoreError> {
+        let row = self.query_one(&FIND_UNROUTED, &[&watermark.xid.to_string(), &watermark.id]).await?;
         let horizon = Position { xid: xid(&row, "horizon")?, id: 0 };
-        let found = |floor, is_any| {
+        let found = |watermark, is_any| {
             Ok(Unrouted {
-                floor,
+                watermark,
                 is_any,
                 has_refused: row.get("has_refused")?,
                 is_retry_due: row.get("is_retry_due")?,
             })
         };
-        if horizon.xid < floor.xid {
+        if horizon.xid < watermark.xid {
             return found(Position::default(), true);
         }
         match place(&row, "created_xid", "id")? {
-            Some(first) => found(horizon.min(first).max(floor), true),
-            None => found(horizon.max(floor), false),
+            Some(first) => found(horizon.min(first).max(watermark), true),
+            None => found(horizon.max(watermark), false),
         }
     }
 
@@ -170,11 +181,12 @@ impl Store {
     /// [`StoreError`].
     pub async fn list_unrouted(
         &self,
-        floor: Position,
+        watermark: Position,
         events_max: usize,
     ) -> Result<Vec<Position>, StoreError> {
         let events_max = i64::try_from(events_max).unwrap_or(i64::MAX);
-        let rows = self.query(&LIST_UNROUTED, &[&floor.xid.to_string(), &floor.id, &events_max]).await?;
+        let rows =
+            self.query(&LIST_UNROUTED, &[&watermark.xid.to_string(), &watermark.id, &events_max]).await?;
         places(&rows)
     }
 
@@ -188,13 +200,14 @@ impl Store {
         places(&rows)
     }
 
-    /// `sql/statements/events/note_restore.sql`, then `sql/statements/events/read_floor.sql`: where the sweep at start begins.
+    /// `sql/statements/events/note_restore.sql`, then `sql/statements/events/read_watermark.sql`: where the sweep at start
+    /// begins.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn read_floor(&self) -> Result<Position, StoreError> {
+    pub async fn read_watermark(&self) -> Result<Position, StoreError> {
         self.execute(&NOTE_RESTORE, &[]).await?;
-        let row = self.query_opt(&READ_FLOOR, &[]).await?.ok_or(StoreError::Emptied)?;
+        let row = self.query_opt(&READ_WATERMARK, &[]).await?.ok_or(StoreError::Emptied)?;
         Ok(Position { xid: xid(&row, "routed_below")?, id: 0 })
     }
 
@@ -207,27 +220,32 @@ impl Store {
         Ok(self.query(&RESTORE_EVENTS, &[&ids]).await?.len())
     }
 
-    /// `sql/statements/events/restamp_events.sql`: how many, and where the next call goes on. `None`: it came to the watermark.
+    /// `sql/statements/events/restamp_events.sql`.
     ///
     /// # Errors
     /// [`StoreError`]: nothing has changed.
     pub async fn restamp_events(
         &self,
         after: Position,
-        floor_xid: u64,
+        watermark_xid: u64,
         events_max: i64,
-    ) -> Result<(i64, Option<Position>), StoreError> {
-        let (after_xid, floor_xid) = (after.xid.to_string(), floor_xid.to_string());
-        let row = self.query_one(&RESTAMP_EVENTS, &[&after_xid, &after.id, &floor_xid, &events_max]).await?;
-        Ok((row.get("restamped")?, place(&row, "created_xid", "id")?))
+    ) -> Result<Restamped, StoreError> {
+        let (after_xid, watermark_xid) = (after.xid.to_string(), watermark_xid.to_string());
+        let row =
+            self.query_one(&RESTAMP_EVENTS, &[&after_xid, &after.id, &watermark_xid, &events_max]).await?;
+        Ok(Restamped {
+            restamped: row.get("restamped")?,
+            emptied: row.get("emptied")?,
+            last: place(&row, "created_xid", "id")?,
+        })
     }
 
-    /// `sql/statements/events/save_floor.sql`.
+    /// `sql/statements/events/save_watermark.sql`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn save_floor(&self, floor: Position) -> Result<(), StoreError> {
-        self.execute(&SAVE_FLOOR, &[&floor.xid.to_string()]).await
+    pub async fn save_watermark(&self, watermark: Position) -> Result<(), StoreError> {
+        self.execute(&SAVE_WATERMARK, &[&watermark.xid.to_string()]).await
     }
 
     /// `sql/statements/events/load_events.sql`.

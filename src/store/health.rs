@@ -39,7 +39,7 @@ pub struct ServerRow {
     pub now_ms: i64,
 }
 
-/// An old transaction, or what has the same effect: it holds back vacuum, the floor of routing, or a migration.
+/// An old transaction, or what has the same effect: it holds back vacuum, the watermark of routing, or a migration.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OldTransaction {
     /// `session`, `process`, `prepared transaction` or `replication slot`.
@@ -91,7 +91,7 @@ pub struct Overdue {
     pub age: Duration,
     /// Its endpoint.
     pub endpoint_id: String,
-    /// What the delivery waits for. `None` if a dispatcher took it meanwhile.
+    /// The word that `delivery_status.waits_for` has for the delivery. `None` if a dispatcher took it meanwhile.
     pub waits_for: Option<WaitsFor>,
 }
 

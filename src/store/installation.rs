@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::statements::{ADOPT, EXPECT_MOVE, READ_INSTALLATION, REQUIRE_HOME};
 use super::{Store, StoreError, millis};
 use crate::model::installation::InstallationName;
 
 /// Which installation this is, and whether anything is sent from this database.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = Installation)]
 pub struct InstallationRow {
     /// The name that its dispatchers must be told.
     pub name: Option<String>,
@@ -18,6 +20,7 @@ pub struct InstallationRow {
     /// Why nothing is sent from here until somebody adopts the database.
     pub waits_because: Option<String>,
     /// Until when a move is expected.
+    #[schema(format = DateTime)]
     pub move_expected_until: Option<String>,
     /// Whether a dispatcher has been here, or in what this was copied from.
     pub is_taken: bool,

@@ -6,7 +6,7 @@ use super::row::Row;
 use super::statements::{
     LIST_BELL_HOLDERS, LIST_FOREIGN_NAMES, LIST_FOREIGN_RIGHTS, LIST_MISSING_GRANTS,
     LIST_REFUSING_PUBLICATIONS, LIST_SHARING_DATABASES, LIST_SILENT_TRIGGERS, LIST_STRANGE_OWNERS,
-    READ_OWNER,
+    READ_OUTBOX_SECURITY, READ_OWNER,
 };
 use super::{Store, StoreError};
 
@@ -85,7 +85,26 @@ pub struct RefusingPublication {
     pub reason: String,
 }
 
+/// The two guards that keep producers from seeing rows of others in the outbox.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxSecurity {
+    /// Whether the outbox has row-level security.
+    pub is_on: bool,
+    /// Whether the policy for producers is there.
+    pub has_policy: bool,
+}
+
 impl Store {
+    /// `sql/statements/rights/read_outbox_security.sql`. `None` if there is no outbox.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_outbox_security(&self) -> Result<Option<OutboxSecurity>, StoreError> {
+        let row = self.query_opt(&READ_OUTBOX_SECURITY, &[]).await?;
+        row.map(|row| Ok(OutboxSecurity { is_on: row.get("is_on")?, has_policy: row.get("has_policy")? }))
+            .transpose()
+    }
+
     /// `sql/statements/rights/list_missing_grants.sql`, compared with the schema of this binary: in words.
     ///
     /// # Errors

@@ -5,9 +5,9 @@ use futures_util::future::join;
 
 use super::endpoints::endpoint_set;
 use super::errors::leaves_connection_usable;
-use super::events::{RoutePlan, Stretch, UnroutedEvent, first_claim, unrouted_event};
+use super::events::{ReachedNobody, RoutePlan, Stretch, UnroutedEvent, first_claim, unrouted_event};
 use super::row::{self, Row};
-use super::statements::{CLAIM_EVENTS, LOAD_ENDPOINTS, ROUTE_EVENTS};
+use super::statements::{CLAIM_EVENTS, LOAD_ENDPOINTS, NOTE_REACHED_NOBODY, ROUTE_EVENTS};
 use super::{Connection, EndpointSet, Params, STATEMENT_DEADLINE, Statement, Store, StoreError, in_time};
 use crate::model::delivery::{Claimed, DispatcherId};
 
@@ -60,7 +60,8 @@ impl<'a> RouteTx<'a> {
         }
     }
 
-    /// `sql/statements/events/route_events.sql`, and commits. Returns the deliveries that are claimed now.
+    /// `sql/statements/events/note_reached_nobody.sql`, and then `route_events.sql`, and commits. Returns the deliveries that are
+    /// claimed now.
     ///
     /// # Errors
     /// [`StoreError`]: nothing happened, unless the commit's answer was lost.
@@ -69,23 +70,22 @@ impl<'a> RouteTx<'a> {
         dispatcher: DispatcherId,
         plan: &RoutePlan,
     ) -> Result<Vec<Claimed>, StoreError> {
+        let nobody = plan.reached_nobody;
+        // A statement of its own, because nearly all events reach somebody.
+        if nobody != ReachedNobody::default()
+            && let Err(fault) =
+                self.run(&NOTE_REACHED_NOBODY, &[&nobody.destination, &nobody.topic], Bound::GoesOn).await
+        {
+            return Err(self.fail(fault, true).await);
+        }
         let event_ids: Vec<i64> = plan.events.iter().map(|(id, _)| id.get()).collect();
         let counts: Vec<i32> =
             plan.events.iter().map(|(_, n)| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
         let birth_events: Vec<i64> = plan.births.iter().map(|(id, _, _)| id.get()).collect();
         let endpoint_nos: Vec<i32> = plan.births.iter().map(|(_, no, _)| no.get()).collect();
         let delays_ms: Vec<Option<i64>> = plan.births.iter().map(|(_, _, birth)| birth.delay_ms()).collect();
-        let nobody = plan.reached_nobody;
-        let params: Params<'_> = &[
-            &dispatcher.get(),
-            &event_ids,
-            &counts,
-            &birth_events,
-            &endpoint_nos,
-            &delays_ms,
-            &nobody.destination,
-            &nobody.topic,
-        ];
+        let params: Params<'_> =
+            &[&dispatcher.get(), &event_ids, &counts, &birth_events, &endpoint_nos, &delays_ms];
         match self.run(&ROUTE_EVENTS, params, Bound::Commits).await {
             Ok(rows) => {
                 drop(self.connection.take());

@@ -98,16 +98,17 @@ statements! {
         FIND_UNROUTED "find_unrouted"
         LIST_UNROUTED "list_unrouted"
         LOAD_EVENTS "load_events"
+        NOTE_REACHED_NOBODY "note_reached_nobody"
         NOTE_RESTORE "note_restore"
         PUBLISH "publish"
         READ_EVENT "read_event"
         READ_EVENT_STATUS "read_event_status"
-        READ_FLOOR "read_floor"
+        READ_WATERMARK "read_watermark"
         READ_RESTORED "read_restored"
         RESTAMP_EVENTS "restamp_events"
         RESTORE_EVENTS "restore_events"
         ROUTE_EVENTS "route_events"
-        SAVE_FLOOR "save_floor"
+        SAVE_WATERMARK "save_watermark"
     }
     "installation" {
         ADOPT "adopt"
@@ -138,6 +139,7 @@ statements! {
         LIST_LACKING_GRANTS "list_lacking_grants"
         LIST_MISSING_GRANTS "list_missing_grants"
         LIST_STRANGE_OWNERS "list_strange_owners"
+        READ_OUTBOX_SECURITY "read_outbox_security"
         READ_OWNER "read_owner"
     }
     "secrets" {

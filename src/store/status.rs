@@ -145,7 +145,12 @@ impl Store {
                 ],
             )
             .await?;
-        Ok(DeliveryPage { deliveries: row.json("deliveries")?, next_before: row.get("next_before")? })
+        Ok(DeliveryPage {
+            deliveries: row.json("deliveries")?,
+            next_before: row.get("next_before")?,
+            has_endpoint: row.get("has_endpoint")?,
+            has_event: row.get("has_event")?,
+        })
     }
 
     /// `sql/statements/deliveries/read_delivery.sql`. `None` if there is no such delivery.

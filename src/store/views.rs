@@ -114,6 +114,8 @@ pub struct EndpointRow {
     #[schema(format = DateTime)]
     pub health_since: Option<String>,
     pub failed_attempts_24h: i64,
+    #[schema(format = DateTime)]
+    pub held_until: Option<String>,
     /// The template whose settings it has; null: it has its own.
     pub template_id: Option<String>,
     /// Of a template: false forbids plain http.
@@ -334,6 +336,12 @@ pub struct DeliveryPage {
     pub deliveries: Vec<DeliveryRow>,
     /// Where the next page goes on. `None` if there is nothing older.
     pub next_before: Option<i64>,
+    /// Whether the endpoint of the filter exists, or did when its deliveries were made. True without one.
+    #[serde(skip)]
+    pub has_endpoint: bool,
+    /// Whether the event of the filter exists. True without one.
+    #[serde(skip)]
+    pub has_event: bool,
 }
 
 /// What cancelling an event did.

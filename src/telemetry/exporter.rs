@@ -103,7 +103,7 @@ impl Exporter {
         )?;
         gauges.set_each(
             "postrider_wake_mode",
-            "1 for the way this dispatcher is woken: notify (LISTEN/NOTIFY), or poll (every poll interval).",
+            "1 for the way this dispatcher is woken: notify (LISTEN/NOTIFY), poll (every poll interval), or sleep (the same, idle in between).",
             "mode",
             WakeMode::ALL.map(|each| (each.as_str(), each == mode)),
         )?;

@@ -8,6 +8,10 @@ mod support;
 
 /// From INSERT to routed: wake-up, routing, sizes, cancel, replay, retention.
 mod events {
+    /// Tests that need the machine for themselves.
+    mod alone {
+        mod ringing;
+    }
     mod bell;
     mod bell_model;
     mod cancel;

@@ -32,6 +32,15 @@ begin
             status = case when o.open_deliveries = cancelled then 'failed' else 'in_progress' end::postrider.status,
             completed_at = case when o.open_deliveries = cancelled then clock_timestamp() end
         where o.id = cancel.event_id;
+    elsif exists (select from postrider.outbox as o where o.id = cancel.event_id and o.status = 'in_progress') then
+        -- In progress without an open delivery: somebody has deleted those that were. A replay that adds one is waited for.
+        perform from postrider.outbox as o where o.id = cancel.event_id for update;
+        update postrider.outbox as o
+        set status = 'failed', open_deliveries = 0, failed = o.failed + o.open_deliveries,
+            completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
+        where o.id = cancel.event_id and o.status = 'in_progress'
+          and not exists (select from postrider.delivery as d
+                          where d.event_id = cancel.event_id and d.status in ('pending', 'in_progress'));
     end if;
     select o.status into cancel.status from postrider.outbox as o where o.id = cancel.event_id;
     if not found then

@@ -22,10 +22,11 @@ begin
     from (select u.event_id, count(*)::int as deliveries from given_up as u group by u.event_id) as g
     where o.id = g.event_id;
     get diagnostics events_cancelled = row_count;
+    -- An event that is still in progress lacks deliveries: the copy was made without them.
     update postrider.outbox as o
-    set status = 'failed', deliveries = 0, open_deliveries = 0, failed = 0,
-        completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
-    where o.status = 'pending';
+    set status = 'failed', deliveries = coalesce(o.deliveries, 0), open_deliveries = 0,
+        failed = coalesce(o.failed + o.open_deliveries, 0), completed_at = clock_timestamp(), cancelled_at = clock_timestamp()
+    where o.status in ('pending', 'in_progress');
     get diagnostics unrouted = row_count;
     events_cancelled := events_cancelled + unrouted;
     delete from postrider.claim;

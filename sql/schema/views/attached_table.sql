@@ -9,7 +9,7 @@ with unsettled as materialized (
           (select o.row_key
            from (select d.event_id from postrider.delivery as d where d.due_at is not null
                  union
-                 select h.event_id from postrider.held_delivery as h
+                 select h.event_id from postrider.claimed_delivery as h
                  limit 100000) as d
            join postrider.outbox as o on o.id = d.event_id
            where o.row_key is not null)) as o

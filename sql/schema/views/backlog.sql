@@ -1,7 +1,7 @@
 create or replace view postrider.backlog as
 select unrouted.unrouted,
        waiting.pending,
-       (select count(*) from postrider.held_delivery) as in_progress,
+       (select count(*) from postrider.claimed_delivery) as in_progress,
        (select count(*) from postrider.delivery as d where d.failed_at is not null) as failed,
        unrouted.oldest_unrouted_at,
        waiting.oldest_due_at,

@@ -1,4 +1,4 @@
--- held_delivery gives the reason for `offset 0`.
+-- claimed_delivery gives the reason for `offset 0`.
 create or replace view postrider.delivery_in_progress as
 select h.id as delivery_id,
        h.event_id,
@@ -8,7 +8,7 @@ select h.id as delivery_id,
        h.dispatcher_id,
        p.host,
        p.lease_until
-from postrider.held_delivery as h
+from postrider.claimed_delivery as h
 left join lateral (select o.topic from postrider.outbox as o where o.id = h.event_id offset 0) as o on true
 left join postrider.endpoint as e on e.endpoint_no = h.endpoint_no
 left join postrider.dispatcher as p on p.id = h.dispatcher_id;

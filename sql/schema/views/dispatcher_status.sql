@@ -23,8 +23,9 @@ comment on column postrider.dispatcher_status.lease_until is
 comment on column postrider.dispatcher_status.is_leader is
     'Whether this dispatcher leads. Inserts wake the leader, and the leader wakes the others. Any dispatcher can take over.';
 comment on column postrider.dispatcher_status.wake_mode is
-    'notify: LISTEN/NOTIFY wakes the dispatcher; poll: it looks at every poll interval.';
-comment on column postrider.dispatcher_status.wake_reason is 'Why the dispatcher polls; null with notify.';
+    'notify: LISTEN/NOTIFY wakes the dispatcher; poll: it looks at every poll interval; sleep: the same, and it leaves the database alone '
+    'in between while it is idle.';
+comment on column postrider.dispatcher_status.wake_reason is 'Why the dispatcher polls; null with notify and sleep.';
 comment on column postrider.dispatcher_status.last_seen_at is 'When the dispatcher last renewed its lease: six times in its length.';
 comment on column postrider.dispatcher_status.state is
     'live; silent: a renewal of the lease is missing, so the dispatcher died, is cut off or stands still; gone: its lease has ended, and '

@@ -32,7 +32,7 @@ cross join lateral (
     from postrider.delivery as d where d.endpoint_no = e.endpoint_no and d.due_at is not null) as waiting
 left join (
     select h.endpoint_no, count(*) as in_progress
-    from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.endpoint_no;
+    from postrider.claimed_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.endpoint_no;
 comment on view postrider.endpoint_health is 'One row per endpoint, with its health.';
 comment on column postrider.endpoint_health.endpoint_id is 'The endpoint.';
 comment on column postrider.endpoint_health.url is 'Where the endpoint''s deliveries go.';

@@ -5,7 +5,7 @@ select e.endpoint_no
 from postrider.live_endpoint as e
 left join (
     select h.endpoint_no, count(*) as in_progress
-    from postrider.held_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.endpoint_no
+    from postrider.claimed_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.endpoint_no
 where e.state = 'enabled'
   and (held.in_progress >= e.max_in_flight
        or (e.rate_limit is not null

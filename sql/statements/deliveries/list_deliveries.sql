@@ -2,8 +2,9 @@
 -- params: $1 before_id bigint (exclusive); filters, each ignored if null: $2 endpoint_id text, $3 status text, $4 event_id
 --         bigint, $5 topic text; $6 rows_max bigint 1..=1000, $7 scan_max bigint: the most rows to look at
 -- rows:   one: deliveries text (a JSON array of rows of delivery_status, id for delivery_id), next_before bigint (null if
---         nothing is older; else the next call's $1, even if this page is empty); served by delivery_by_event,
---         delivery_failed_by_id, delivery_due (reads all waiting deliveries) or the primary key
+--         nothing is older; else the next call's $1, even if this page is empty); has_endpoint boolean, has_event boolean:
+--         whether those of the filters exist, true for null (a deleted endpoint exists as long as its deliveries do); served by
+--         delivery_by_event, delivery_failed_by_id, delivery_due (reads all waiting deliveries) or the primary key
 -- locks:  none
 -- repeat: the same
 with endpoint as materialized (
@@ -29,7 +30,7 @@ with endpoint as materialized (
          order by d.id desc limit $7)
         union all
         (select h.id, h.endpoint_no, 'in_progress'
-         from postrider.held_delivery as h
+         from postrider.claimed_delivery as h
          where $4 is null and $3 = 'in_progress' and h.id < $1
          order by h.id desc limit $7)
         union all
@@ -61,4 +62,7 @@ select coalesce((
        case
            when (select count(*) from matching) = $6 then (select min(m.id) from matching as m)
            when (select count(*) from looked_at) >= $7 then (select min(l.id) from looked_at as l)
-       end as next_before
+       end as next_before,
+       $2 is null or exists (select from endpoint) as has_endpoint,
+       -- Somebody may have deleted the event alone.
+       $4 is null or exists (select from postrider.outbox as o where o.id = $4) or exists (select from looked_at) as has_event

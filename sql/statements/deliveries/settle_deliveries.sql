@@ -72,7 +72,7 @@ with outcome as materialized (
            s.status_code, s.status, s.error, s.response_excerpt
     from settled as s
     where s.age_ms is not null and s.first_duration_ms is null
-), tallied as (
+), counted as (
     insert into postrider.endpoint_stat (endpoint_no, complete, failed, last_success_at, last_failure_at, failed_attempts)
     select s.endpoint_no,
            count(*) filter (where s.status = 'complete'),

@@ -1,5 +1,5 @@
 -- does:   adds a running dispatcher and starts its lease
--- params: $1 host text, $2 version text, $3 lease_ms bigint, $4 wake_mode text (notify | poll), $5 wake_reason text or null; $6
+-- params: $1 host text, $2 version text, $3 lease_ms bigint, $4 wake_mode text (notify | poll | sleep), $5 wake_reason text or null; $6
 --         only_endpoint text or null
 -- rows:   one: dispatcher_id bigint
 -- locks:  none that others wait for

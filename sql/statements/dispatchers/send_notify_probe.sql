@@ -4,4 +4,4 @@
 -- rows:   one: queue_usage float8, 0..=1
 -- locks:  the lock of all notifying commits, at commit
 -- repeat: notifies again
-select pg_notification_queue_usage() as queue_usage, pg_notify('postrider_canary', $1)
+select pg_notification_queue_usage() as queue_usage, pg_notify('postrider_probe', $1)

@@ -1,5 +1,5 @@
 -- does:   finds the watermark below which every event is routed for good, or recorded as refused
--- params: $1 floor_xid text (an xid8), $2 floor_id bigint: an earlier result
+-- params: $1 watermark_xid text (an xid8), $2 watermark_id bigint: an earlier result
 -- rows:   one: horizon text (an xid8: no transaction below it is still open); created_xid text and id bigint of the first
 --         unrouted event at or above the watermark, refused ones left out (both null if there is none); has_refused boolean:
 --         some were refused; is_retry_due boolean: one of them is due for another try; served by outbox_by_transaction

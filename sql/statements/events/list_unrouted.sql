@@ -1,5 +1,5 @@
 -- does:   finds the first unrouted events at or above the watermark that nobody has locked. Does not read their payloads.
--- params: $1 floor_xid text (an xid8), $2 floor_id bigint, $3 events_max bigint 1..=1000
+-- params: $1 watermark_xid text (an xid8), $2 watermark_id bigint, $3 events_max bigint 1..=1000
 -- rows:   created_xid text, id; in order of (created_xid, id), at most events_max; served by outbox_by_transaction
 -- locks:  for update on the events, skipping locked ones; never waits
 -- repeat: the same rows, unless routed meanwhile

@@ -1,7 +1,6 @@
 -- does:   turns events locked by claim_events into deliveries. Claims deliveries that have a free slot at once (the fast path).
 -- params: $1 dispatcher_id bigint; $2 event_ids bigint[], $3 deliveries int[]: one entry per event; $4 event_ids bigint[], $5
---         endpoint_nos int[], $6 delays_ms bigint[] (null: claimed at once): one per delivery; $7 unknown_destinations int, $8
---         unmatched int: events that reach nobody, because their destination does not exist or nobody subscribes
+--         endpoint_nos int[], $6 delays_ms bigint[] (null: claimed at once): one per delivery
 -- rows:   delivery_id, event_id, endpoint_no, claim_id of the claimed deliveries; order unspecified
 -- locks:  key share on the dispatcher's row; claim_events has already locked the events
 -- repeat: fails on delivery_by_event: an event is routed once
@@ -37,10 +36,6 @@ with new_claim as materialized (
         completed_at = case when e.deliveries = 0 then clock_timestamp() end
     from unnest($2::bigint[], $3::int[]) as e (id, deliveries)
     where o.id = e.id
-), nobody as (
-    insert into postrider.reached_nobody (hour, destination, topic)
-    select date_trunc('hour', clock_timestamp()), $7::int, $8::int
-    where $7 + $8 > 0
 )
 select b.id as delivery_id, b.event_id, b.endpoint_no, b.claim_id
 from born as b

@@ -36,7 +36,9 @@ async function look() {
     byId("token-form").hidden = true;
     byId("main").hidden = false;
     byId("main").className = "";
-    notice(`as of ${answeredAt.toLocaleTimeString()}`);
+    const waits = status.installation?.waits_because;
+    const asOf = `as of ${answeredAt.toLocaleTimeString()}`;
+    notice(waits ? `Nothing is sent: ${waits} (postrider adopt); ${asOf}` : asOf, waits ? "bad" : "");
   } catch (fault) {
     byId("main").className = "stale";
     if (fault instanceof Unauthorized) return askForToken();

@@ -11,15 +11,16 @@ use crate::config::RunConfig;
 use crate::dispatcher::wakeup::listener::QUEUE_WARN;
 use crate::store::{DatabaseUrl, ServerRow, Session, Store, WakeMode, one_line};
 
-/// The canary of dispatchers has as long.
+/// The probe of dispatchers has as long.
 const DEADLINE: Duration = Duration::from_secs(5);
 const QUEUE_FAIL: f64 = 0.5;
 
 /// LISTEN on one connection, NOTIFY on another, as `run` does it.
 pub(super) async fn path(config: &RunConfig, store: &Store) -> Finding {
     const NAME: &str = "notifications";
-    if config.dispatcher.wake == WakeMode::Poll {
-        return Finding::ok(NAME, "not used: wake = poll");
+    let wake = config.dispatcher.wake;
+    if wake != WakeMode::Notify {
+        return Finding::ok(NAME, format!("not used: wake = {wake}"));
     }
     match tokio::time::timeout(DEADLINE, hear(&config.dispatcher.listen_database, store)).await {
         Ok(Ok(())) => Finding::ok(NAME, "what is sent on one connection arrives on another"),
@@ -41,7 +42,7 @@ pub(super) async fn path(config: &RunConfig, store: &Store) -> Finding {
 
 async fn hear(url: &DatabaseUrl, store: &Store) -> anyhow::Result<()> {
     let (client, mut connection) = url.connect(Session::Listener).await?;
-    let (heard, mut canaries) = tokio::sync::mpsc::unbounded_channel();
+    let (heard, mut probes) = tokio::sync::mpsc::unbounded_channel();
     let mut pump = JoinSet::new();
     pump.spawn(async move {
         while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
@@ -51,12 +52,12 @@ async fn hear(url: &DatabaseUrl, store: &Store) -> anyhow::Result<()> {
             }
         }
     });
-    client.batch_execute("listen postrider_canary").await?;
+    client.batch_execute("listen postrider_probe").await?;
     // No dispatcher takes it for its own, which is a bare number.
     let ours = format!("doctor {:016x}", fastrand::u64(..));
     store.send_notify_probe(&ours).await?;
-    while let Some(canary) = canaries.recv().await {
-        if canary == ours {
+    while let Some(probe) = probes.recv().await {
+        if probe == ours {
             return Ok(());
         }
     }

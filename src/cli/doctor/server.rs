@@ -152,6 +152,38 @@ pub(super) async fn row_security(store: &Store) -> Option<Finding> {
     ))
 }
 
+/// Mends what [`rows_of_others`] finds missing: as in `sql/schema/outbox.sql`.
+const PRODUCERS_POLICY: &str = "drop policy if exists producers on postrider.outbox; \
+    create policy producers on postrider.outbox as restrictive for select to postrider_producer \
+    using (created_xid = pg_current_xact_id_if_assigned() \
+    or pg_has_role('postrider_reader', 'usage') or pg_has_role('postrider_dispatcher', 'usage'))";
+
+/// A producer may read ids and idempotency keys, of its own transaction alone. `None` if that is so.
+pub(super) async fn rows_of_others(store: &Store) -> Option<Finding> {
+    const NAME: &str = "producers";
+    let security = match store.read_outbox_security().await {
+        Ok(security) => security?,
+        Err(fault) => return Some(Finding::broken(NAME, &fault)),
+    };
+    let switch_on = "alter table postrider.outbox enable row level security";
+    let (why, remedy) = match (security.is_on, security.has_policy) {
+        (true, true) => return None,
+        (false, true) => ("row-level security of postrider.outbox is switched off", switch_on.to_owned()),
+        (true, false) => {
+            ("the policy producers of postrider.outbox is gone, or was changed", PRODUCERS_POLICY.to_owned())
+        }
+        (false, false) => (
+            "row-level security of postrider.outbox is switched off, and its policy producers is gone",
+            format!("{PRODUCERS_POLICY}; {switch_on}"),
+        ),
+    };
+    Some(Finding::warn(
+        NAME,
+        format!("{why}: a producer reads ids and idempotency keys of events of others"),
+        format!("as the schema's owner: {remedy}"),
+    ))
+}
+
 /// A transaction that is open for long keeps dead rows from being vacuumed. If it writes, it also holds back the watermark of
 /// routing.
 pub(super) async fn old_transactions(row: &ServerRow, store: &Store) -> Finding {

@@ -1,9 +1,9 @@
 //! `postrider endpoint delete`: asks first, because the waiting deliveries of the endpoint are given up.
 
 use super::super::{Failure, count, open, output, question};
-use super::{known, read};
 use crate::config::Settings;
 use crate::config::args;
+use crate::operations::lookup::{existing_endpoint, known};
 
 /// Deletes the endpoint, if the user confirms it.
 pub(super) async fn run(
@@ -17,7 +17,7 @@ pub(super) async fn run(
     }
     let (store, _) = open(settings, url)?;
     if is_asked {
-        let row = read(&store, &typed.id).await?;
+        let row = existing_endpoint(&store, &typed.id).await?;
         let (pending, with) = match row.children {
             Some(children) => (children.pending, format!(" with its {} endpoints", children.all())),
             None => (row.pending, String::new()),

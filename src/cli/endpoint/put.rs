@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::super::{Failure, headers_json, open, output, question};
-use super::{known, read};
 use crate::config::Settings;
 use crate::config::args;
 use crate::model::endpoint::TemplateUrl;
 use crate::model::topic::{TopicPattern, is_wider};
 use crate::operations::endpoint_spec::EndpointSpec;
+use crate::operations::lookup::{existing_endpoint, known};
 use crate::store::{
     CheckedEndpoint, DatabaseRefusal, Store, StoreError, Writing, WrittenEndpoint, one_line, refusal,
 };
@@ -123,7 +123,7 @@ async fn is_meant(store: &Store, put: &CheckedEndpoint) -> Result<bool, Failure>
     if put.writing == Writing::Put && store.read_endpoint(&put.id).await?.is_none() {
         return Ok(true);
     }
-    let row = read(store, &put.id).await?;
+    let row = existing_endpoint(store, &put.id).await?;
     let old: Vec<TopicPattern> = row.topics.iter().filter_map(|text| text.parse().ok()).collect();
     if !is_wider(&new, &old) {
         return Ok(true);

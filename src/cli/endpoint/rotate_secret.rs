@@ -1,7 +1,6 @@
 //! `postrider endpoint rotate-secret`.
 
 use super::super::{Failure, open, output};
-use super::known;
 use crate::config::Settings;
 use crate::config::args;
 use crate::operations::rotate_secret::SecretRotation;
@@ -18,7 +17,7 @@ pub(super) async fn run(
     let (store, _) = open(settings, url)?;
     let (Some(rotation), Some(vault)) = (rotation, vault) else { return Ok(()) };
     let store = store.with_vault(vault);
-    let rotated = known(&store, &typed.id, rotation.run(&store).await).await?;
+    let rotated = rotation.run(&store).await?;
     if typed.json {
         return Ok(output::json(&rotated)?);
     }

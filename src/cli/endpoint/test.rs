@@ -58,8 +58,9 @@ impl From<TestError> for Failure {
             TestError::NotEnabled { id, .. } => {
                 Self::Failed(format!("{text}; to enable it: postrider endpoint resume {id}"))
             }
+            TestError::Lookup(fault) => fault.into(),
             TestError::Store(fault) => fault.into(),
-            TestError::UnknownEndpoint(_) | TestError::Template(_) => Self::Failed(text),
+            TestError::Template(_) => Self::Failed(text),
         }
     }
 }

@@ -25,7 +25,7 @@ const QUIET_FIRST: Duration = Duration::from_mins(1);
 const QUIET_MAX: Duration = Duration::from_hours(1);
 /// Lines that were left out are counted in one line after this time.
 const COUNT_AFTER: Duration = Duration::from_secs(5);
-/// So many endpoints are remembered before old ones are forgotten.
+/// The log remembers so many endpoints before it forgets old ones.
 const TOLD_MIN: usize = 1_024;
 /// Characters of an error that stand in a line.
 const ERROR_CHARS_MAX: usize = 200;

@@ -73,8 +73,7 @@ pub enum Armed {
 
 impl Bell {
     /// A bell without a listening connection: nothing rings yet.
-    pub fn new(reason: &str) -> Self {
-        let wake = WakeState { mode: WakeMode::Poll, reason: Some(reason.to_owned()) };
+    pub fn new(wake: WakeState) -> Self {
         Self {
             look: watch::Sender::new(0),
             state: Mutex::new(BellState { session: None, wake }),

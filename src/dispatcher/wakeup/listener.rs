@@ -22,9 +22,9 @@ use crate::store::{ConnectError, DatabaseUrl, Session, Store, first_value, one_l
 
 /// Deadline for LISTEN and the other statements at the beginning of a connection.
 const SETUP_DEADLINE: Duration = Duration::from_secs(10);
-const CANARY_DEADLINE: Duration = Duration::from_secs(5);
+const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 /// Pause between two proofs that notifications come back.
-const CANARY_PAUSE: Duration = Duration::from_secs(30);
+const PROBE_PAUSE: Duration = Duration::from_secs(30);
 /// Often enough that the server may end a silent session soon ([`Session::LISTENER_GUARD`]).
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The notification queue is warned about when this part of it is full.
@@ -38,7 +38,7 @@ const SILENT_RETRY: Duration = Duration::from_mins(1);
 pub(crate) struct Listener {
     /// Where to listen: a direct connection, not one through a transaction pooler.
     pub url: DatabaseUrl,
-    /// Sounds the canary on another connection.
+    /// Sends the probe on another connection.
     pub store: Store,
     /// Learns of notifications, and when the connection comes and goes.
     pub bell: Arc<Bell>,
@@ -69,8 +69,8 @@ enum ListenError {
     Silent,
     #[error("no answer on the listening connection within {SETUP_DEADLINE:?}")]
     Mute,
-    #[error("canary could not be sounded")]
-    Canary(#[source] crate::store::StoreError),
+    #[error("the probe of notifications could not be sent")]
+    Probe(#[source] crate::store::StoreError),
     #[error("the listening connection ended")]
     Ended,
     #[error("the listening connection does not answer")]
@@ -104,7 +104,7 @@ impl Listener {
             bell: Arc::clone(&self.bell),
             metrics: Arc::clone(&self.metrics),
             pid: Arc::default(),
-            canary: watch::Sender::new(()),
+            probe: watch::Sender::new(()),
         };
         let mut pump = JoinSet::new();
         // A task of its own, so that the socket is read whatever else is waited for.
@@ -132,7 +132,7 @@ impl Listener {
         broken: CancellationToken,
     ) -> Result<ListenSession, ListenError> {
         // Without a prepared statement: a transaction pooler may stand in front.
-        let listen = "listen postrider; listen postrider_canary; select pg_catalog.pg_backend_pid()";
+        let listen = "listen postrider; listen postrider_probe; select pg_catalog.pg_backend_pid()";
         let answer = answered(client.simple_query(listen)).await?;
         let pid = first_value(&answer).and_then(|pid| pid.parse().ok());
         handler.pid.store(pid.unwrap_or_default(), Ordering::Relaxed);
@@ -159,7 +159,7 @@ impl Listener {
 
     async fn keep_proving(&self, handler: &NotificationHandler) -> ListenError {
         loop {
-            tokio::time::sleep(CANARY_PAUSE).await;
+            tokio::time::sleep(PROBE_PAUSE).await;
             if let Err(fault) = self.prove(handler).await {
                 return fault;
             }
@@ -169,9 +169,9 @@ impl Listener {
     /// Proves that a notification sent on another connection arrives on this one: a transaction pooler in front
     /// accepts LISTEN and delivers nothing.
     async fn prove(&self, handler: &NotificationHandler) -> Result<(), ListenError> {
-        let mut canary = handler.canary.subscribe();
+        let mut probe = handler.probe.subscribe();
         let whose = handler.pid.load(Ordering::Relaxed).to_string();
-        let queue_usage = self.store.send_notify_probe(&whose).await.map_err(ListenError::Canary)?;
+        let queue_usage = self.store.send_notify_probe(&whose).await.map_err(ListenError::Probe)?;
         if self.queue.begins_to_fill(queue_usage) {
             warn!(
                 "the server's notification queue is {:.0} % full; when it is full, commits that notify fail: a session that \
@@ -179,7 +179,7 @@ impl Listener {
                 queue_usage * 100.0
             );
         }
-        let heard = tokio::time::timeout(CANARY_DEADLINE, canary.changed()).await;
+        let heard = tokio::time::timeout(PROBE_DEADLINE, probe.changed()).await;
         heard.map_err(|_elapsed| ListenError::Silent)?.map_err(|_closed| ListenError::Ended)
     }
 }
@@ -208,8 +208,8 @@ struct NotificationHandler {
     metrics: Arc<Metrics>,
     /// The connection's backend; 0 until it is known.
     pid: Arc<AtomicI32>,
-    /// Changes whenever its own canary comes back.
-    canary: watch::Sender<()>,
+    /// Changes whenever its own probe comes back.
+    probe: watch::Sender<()>,
 }
 
 impl NotificationHandler {
@@ -217,9 +217,9 @@ impl NotificationHandler {
         let pid = self.pid.load(Ordering::Relaxed);
         // A payload is a hint at most: anybody may send one.
         match notification.channel() {
-            "postrider_canary" if notification.payload() == pid.to_string() => self.canary.send_replace(()),
+            "postrider_probe" if notification.payload() == pid.to_string() => self.probe.send_replace(()),
             // Another dispatcher has come, goes on, or has left.
-            "postrider_canary" => self.bell.count_again(),
+            "postrider_probe" => self.bell.count_again(),
             // Rung by ourselves, for the siblings.
             "postrider" if notification.process_id() != pid => {
                 self.metrics.ring_heard();

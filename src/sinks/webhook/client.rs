@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -222,10 +223,23 @@ impl ClientPair {
     ) -> Result<Response, E> {
         let mut first = request()?;
         let progress = Progress::follow(&mut first);
-        let sent = progress.send(self.keeping.execute(first), deadline).await;
+        match progress.send(pin!(self.keeping.execute(first)), deadline).await {
+            Some(Ok(response)) if !is_of_an_idle_connection(&response, &progress) => Ok(response),
+            // Apart, so that the future of nearly every request stays small.
+            sent => Box::pin(self.judge_first(sent, &progress, request)).await,
+        }
+    }
+
+    /// The first request brought no answer of the receiver: sends it again, or returns its failure.
+    async fn judge_first<E: From<reqwest::Error>>(
+        &self,
+        sent: Option<Result<Response, reqwest::Error>>,
+        progress: &Progress,
+        request: impl Fn() -> Result<Request, E>,
+    ) -> Result<Response, E> {
         let sent = match sent {
             Some(Err(fault)) if causes(&fault).any(<dyn Error>::is::<NotKept>) => {
-                match Box::pin(self.execute_apart(request()?)).await {
+                match self.execute_apart(request()?).await {
                     Err(fault) if was_not_processed(&fault) => Some(Err(fault)),
                     done => return Ok(done?),
                 }
@@ -234,15 +248,13 @@ impl ClientPair {
         };
         match sent {
             None => debug!("a request waited too long for a stream, and is sent over a new connection"),
-            Some(Err(fault)) if ended_by_itself(&fault, &progress) => {
+            Some(Err(fault)) if ended_by_itself(&fault, progress) => {
                 debug!(cause = %innermost(&fault), "a connection ended by itself, and its request is sent again");
             }
-            Some(Ok(response)) if is_of_an_idle_connection(&response, &progress) => {
-                debug!("a connection was closed as idle, and its request is sent again");
-            }
-            Some(done) => return Ok(done?),
+            Some(Err(fault)) => return Err(fault.into()),
+            Some(Ok(_)) => debug!("a connection was closed as idle, and its request is sent again"),
         }
-        Ok(Box::pin(self.execute_apart(request()?)).await?)
+        Ok(self.execute_apart(request()?).await?)
     }
 
     /// Sends a request over a new connection, which ends with it.

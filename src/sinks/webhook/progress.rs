@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper_util::client::legacy::connect::{Connected, HttpInfo};
 use reqwest::{Body, Request};
 use tokio::select;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::deadline::Deadline;
@@ -33,9 +33,16 @@ pub(super) struct Progress(Arc<Followed>);
 
 #[derive(Debug)]
 struct Followed {
-    phase: watch::Sender<Phase>,
+    way: Mutex<Way>,
+    /// Told of by a change of the phase.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Way {
+    phase: Phase,
     /// The connection that was opened for this request, if one was.
-    opened: Mutex<Option<Ends>>,
+    opened: Option<Ends>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +79,14 @@ impl From<&HttpInfo> for Ends {
 }
 
 impl Progress {
-    /// Follows a request. Its body says when it is sent.
+    /// Follows a request. Its body says when it is sent. Over plain http no request waits for a stream, because HTTP/2 is agreed on by
+    /// TLS.
     pub(super) fn follow(request: &mut Request) -> Self {
-        let phase = if request.body().is_none() { Phase::Sent } else { Phase::Waiting };
-        let progress =
-            Self(Arc::new(Followed { phase: watch::Sender::new(phase), opened: Mutex::default() }));
-        if let Some(body) = request.body_mut().take() {
+        let is_alone = request.url().scheme() == "http" || request.body().is_none();
+        let phase = if is_alone { Phase::Sent } else { Phase::Waiting };
+        let way = Mutex::new(Way { phase, opened: None });
+        let progress = Self(Arc::new(Followed { way, changed: Notify::new() }));
+        if !is_alone && let Some(body) = request.body_mut().take() {
             let followed = FollowedBody { body, progress: progress.clone() };
             *request.body_mut() = Some(Body::wrap(followed));
         }
@@ -88,47 +97,61 @@ impl Progress {
     ///
     /// # Cancel safety
     /// Dropping the future cuts the request off.
-    pub(super) async fn send<F: Future>(&self, sending: F, deadline: &Deadline) -> Option<F::Output> {
+    pub(super) async fn send<F: Future>(
+        &self,
+        sending: Pin<&mut F>,
+        deadline: &Deadline,
+    ) -> Option<F::Output> {
         let sending = pin!(REQUEST.scope(self.clone(), sending));
+        if self.is(Phase::Sent) {
+            return Some(sending.await);
+        }
         select! {
             biased;
             done = sending => Some(done),
             () = self.waited_in_vain(deadline) => {
-                self.0.phase.send_replace(Phase::Abandoned);
+                self.way().phase = Phase::Abandoned;
                 None
             }
         }
     }
 
     async fn waited_in_vain(&self, deadline: &Deadline) {
-        let mut phase = self.0.phase.subscribe();
+        deadline.until_slow().await;
         loop {
-            if *phase.borrow_and_update() != Phase::Waiting {
-                if phase.changed().await.is_err() {
-                    return std::future::pending().await;
-                }
-            } else if timeout(UNNOTICED, phase.changed()).await.is_err() {
+            let mut changed = pin!(self.0.changed.notified());
+            changed.as_mut().enable();
+            if !self.is(Phase::Waiting) {
+                changed.await;
+            } else if timeout(UNNOTICED, changed.as_mut()).await.is_err() {
                 let _standstill = deadline.stand_still();
-                if timeout(deadline.wait_max(), phase.changed()).await.is_err() {
+                if timeout(deadline.wait_max(), changed).await.is_err() {
                     return;
                 }
             }
         }
     }
 
+    fn way(&self) -> MutexGuard<'_, Way> {
+        self.0.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is(&self, phase: Phase) -> bool {
+        self.way().phase == phase
+    }
+
     /// Whether these are the ends of another connection than the one that was opened for this request.
     pub(super) fn is_reused(&self, ends: Ends) -> bool {
-        *self.0.opened.lock().unwrap_or_else(PoisonError::into_inner) != Some(ends)
+        self.way().opened != Some(ends)
     }
 
     fn set(&self, phase: Phase) {
-        self.0.phase.send_if_modified(|now| {
-            let is_new = *now != phase && !matches!(*now, Phase::Sent | Phase::Abandoned);
-            if is_new {
-                *now = phase;
-            }
-            is_new
-        });
+        let mut way = self.way();
+        if way.phase != phase && !matches!(way.phase, Phase::Sent | Phase::Abandoned) {
+            way.phase = phase;
+            drop(way);
+            self.0.changed.notify_waiters();
+        }
     }
 }
 
@@ -148,7 +171,7 @@ impl Dial {
     /// The connection is open.
     pub(super) fn opened(&self, connected: &Connected) {
         if let Some(progress) = &self.0 {
-            *progress.0.opened.lock().unwrap_or_else(PoisonError::into_inner) = Ends::of(connected);
+            progress.way().opened = Ends::of(connected);
         }
     }
 }
@@ -176,7 +199,7 @@ impl HttpBody for FollowedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         // A stream that comes too late carries nothing: the request is on its way elsewhere.
-        if *self.progress.0.phase.borrow() == Phase::Abandoned {
+        if self.progress.is(Phase::Abandoned) {
             return Poll::Ready(Some(Err(io::Error::other("the request was given up").into())));
         }
         self.progress.set(Phase::Sent);

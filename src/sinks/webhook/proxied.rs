@@ -10,7 +10,7 @@ use reqwest::{Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::client::ClientPair;
+use super::client::{ClientPair, Clients};
 use super::deadline::Deadline;
 use super::failure::causes;
 use crate::sinks::egress::{EgressProxy, NotPassed, ProxyFault};
@@ -97,7 +97,7 @@ impl Proxied {
     ///
     /// # Errors
     /// [`NotPassed`] if the proxy refused to pass the request on, or may have.
-    pub(super) async fn judge(&self, response: &Response, client: &ClientPair) -> Result<(), NotPassed> {
+    pub(super) async fn judge(&self, response: &Response, clients: &Clients) -> Result<(), NotPassed> {
         let Some(proxy) = self.proxy.as_ref().filter(|_| response.url().scheme() == "http") else {
             return Ok(());
         };
@@ -112,7 +112,9 @@ impl Proxied {
         match by {
             RefusedBy::Endpoint => Ok(()),
             RefusedBy::Unknown => Err(not_passed(ProxyFault::Doubtful)),
-            RefusedBy::Proxy if refuses_us(client).await => Err(not_passed(ProxyFault::Unauthorized)),
+            RefusedBy::Proxy if Box::pin(refuses_us(&clients.common())).await => {
+                Err(not_passed(ProxyFault::Unauthorized))
+            }
             // The next 407 is the endpoint's own. This one may have met the proxy before its credentials were mended.
             RefusedBy::Proxy => {
                 self.lock().set_own(url);

@@ -188,7 +188,7 @@ const OBJECTS: &[File] = objects! {
     function "hiding_policy"
     function "row_access"
     function "write_back"
-    view "held_delivery"
+    view "claimed_delivery"
     function "forget_children"
     function "revive_children"
     view "live_endpoint"

@@ -55,12 +55,29 @@ async fn deliveries_are_filtered_by_all_that_is_said() {
         (format!("event_id={second}&status=failed"), 1),
         ("endpoint_id=good&status=failed".to_owned(), 0),
         ("endpoint_id=bad&status=failed&topic=a".to_owned(), 1),
-        ("endpoint_id=nobody".to_owned(), 0),
     ] {
         let page = api.get(&format!("/v1/deliveries?{query}")).await.json();
 
         assert_eq!(ids(&page).len(), expected, "{query}: {page}");
     }
+}
+
+#[tokio::test]
+async fn deliveries_of_an_endpoint_or_an_event_that_does_not_exist_are_not_found() {
+    let (_database, _receiver, dispatcher) = one_endpoint("", &[]).await;
+    let api = Api::of(&dispatcher).await;
+
+    for (query, detail) in [
+        ("endpoint_id=nobody", "endpoint \"nobody\" does not exist"),
+        ("endpoint_id=ONE&status=failed&limit=1", "endpoint \"ONE\" does not exist, did you mean \"one\"?"),
+        ("event_id=77", "event 77 does not exist"),
+    ] {
+        let answered = api.get(&format!("/v1/deliveries?{query}")).await;
+
+        assert_eq!(answered.refused(), (404, "not_found".to_owned()), "{query}");
+        assert_eq!(answered.problem()["detail"], detail, "{query}");
+    }
+    assert_eq!(api.get("/v1/deliveries?endpoint_id=one").await.status, 200);
 }
 
 #[tokio::test]

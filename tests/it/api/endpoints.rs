@@ -146,20 +146,26 @@ async fn a_missing_field_is_refused_by_its_name() {
 
 #[tokio::test]
 async fn every_route_of_an_endpoint_says_when_it_does_not_exist() {
-    let (_database, _dispatcher, api) = api().await;
+    let (database, _dispatcher, api) = api().await;
+    database.put_endpoint("orders", URL, "**", "").await;
     let since = json!({ "since": "2026-01-01T00:00:00Z" });
 
-    for answered in [
-        api.get("/v1/endpoints/nobody").await,
-        api.delete("/v1/endpoints/nobody").await,
-        api.post("/v1/endpoints/nobody/pause").await,
-        api.post("/v1/endpoints/nobody/resume").await,
-        api.post("/v1/endpoints/nobody/rotate-secret").await,
-        api.post("/v1/endpoints/nobody/test").await,
-        api.send("POST", "/v1/endpoints/nobody/replay", &since).await,
-    ] {
-        assert_eq!(answered.refused(), (404, "not_found".to_owned()));
-        assert_eq!(answered.problem()["detail"], "endpoint \"nobody\" does not exist");
+    for (given, hint) in [("nobody", ""), ("orderz", ", did you mean \"orders\"?")] {
+        let place = format!("/v1/endpoints/{given}");
+        for answered in [
+            api.get(&place).await,
+            api.send("PATCH", &place, &json!({ "timeout": "5s" })).await,
+            api.delete(&place).await,
+            api.post(&format!("{place}/pause")).await,
+            api.post(&format!("{place}/resume")).await,
+            api.post(&format!("{place}/rotate-secret")).await,
+            api.post(&format!("{place}/test")).await,
+            api.send("POST", &format!("{place}/replay"), &since).await,
+        ] {
+            assert_eq!(answered.refused(), (404, "not_found".to_owned()));
+            let detail = format!("endpoint \"{given}\" does not exist{hint}");
+            assert_eq!(answered.problem()["detail"], detail);
+        }
     }
 }
 

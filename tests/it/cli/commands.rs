@@ -5,7 +5,7 @@ use std::process::Stdio;
 use postrider::store::SCHEMA_VERSION;
 use serde_json::{Value, json};
 
-use crate::support::{CommandOutput, DEADLINE, Database, command};
+use crate::support::{Api, CommandOutput, DEADLINE, Database, command, one_endpoint};
 
 #[tokio::test]
 async fn publish_prints_the_id_of_the_event() {
@@ -194,6 +194,7 @@ async fn list_shows_every_endpoint_as_json_without_its_secret() {
         "circuit": "closed", "next_probe_at": null, "failing_since": null, "disabled_at": null,
         "health": "healthy", "cause": null, "health_since": null, "failed_attempts_24h": 0,
         "template_id": null, "allow_http": null, "allow_cidr": null, "children": null,
+        "held_until": null,
     });
     let listed = output.json();
     assert_eq!((&listed[0], &listed[1]["id"]), (&first, &json!("two")));
@@ -254,6 +255,29 @@ async fn status_shows_backlog_endpoints_and_dispatchers_as_json() {
         }])
     );
     assert_eq!(status["endpoints"][0]["id"], "one");
+}
+
+#[tokio::test]
+async fn the_api_shows_of_the_status_what_the_command_does() {
+    let (database, _receiver, dispatcher) = one_endpoint("", &[]).await;
+    let api = Api::of(&dispatcher).await;
+
+    let asked = api.get("/v1/status").await.json();
+    let typed = CommandOutput::run(&database.url, &["status", "--json"]).await.json();
+
+    assert_eq!(asked["installation"], typed["installation"]);
+    assert_eq!(
+        asked["installation"],
+        json!({
+            "name": null, "code": database.value::<String>("select code from postrider.installation_status").await,
+            "waits_because": null, "move_expected_until": null, "is_taken": true, "is_server_known": true,
+        })
+    );
+    // The command lists the endpoints, too.
+    let fields = |shown: &Value| shown.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let mut more = fields(&typed);
+    more.retain(|field| field != "endpoints");
+    assert_eq!(fields(&asked), more);
 }
 
 #[tokio::test]

@@ -46,7 +46,6 @@ async fn list_shows_only_what_is_asked_for() {
     for (flags, expected) in [
         (["--endpoint", "one"], vec![1]),
         (["--endpoint", "two"], vec![2]),
-        (["--endpoint", "nobody"], vec![]),
         (["--status", "failed"], vec![1]),
         (["--status", "complete"], vec![2]),
         (["--status", "pending"], vec![]),
@@ -60,6 +59,38 @@ async fn list_shows_only_what_is_asked_for() {
             CommandOutput::run(&database.url, &[&["delivery", "list", "--json"], &flags[..]].concat()).await;
 
         assert_eq!(ids(&output), expected, "{flags:?}");
+    }
+}
+
+#[tokio::test]
+async fn list_for_an_endpoint_or_an_event_that_does_not_exist_is_a_failure_that_proposes_the_nearest_endpoint()
+ {
+    let database = database(1).await;
+    database.put_endpoint("orders", "https://example.com/", "**", "").await;
+    database.put_endpoint("gone", "https://example.com/", "**", "").await;
+    database.insert_settled("gone", "order.created", "complete", 1).await;
+    database.execute("select postrider.delete_endpoint('gone')").await;
+
+    for (flags, complaint) in [
+        (&["--endpoint", "nobody"][..], "endpoint \"nobody\" does not exist"),
+        (&["--endpoint", "order", "--json"], "endpoint \"order\" does not exist, did you mean \"orders\"?"),
+        (
+            &["--endpoint", "orderz", "--status", "failed", "--topic", "a", "--before", "9"],
+            "endpoint \"orderz\" does not exist, did you mean \"orders\"?",
+        ),
+        (&["--event", "77"], "event 77 does not exist"),
+    ] {
+        let output = CommandOutput::run(&database.url, &[&["delivery", "list"], flags].concat()).await;
+
+        assert_eq!((output.code, output.complaint()), (Some(1), complaint), "{flags:?}");
+        assert_eq!(output.stdout, "", "{flags:?}");
+    }
+    // Nothing was ever for this one, and the other one's history stays.
+    for (flags, expected) in [(["--endpoint", "orders"], vec![]), (["--endpoint", "gone"], vec![2])] {
+        let args = [&["delivery", "list", "--json"], &flags[..]].concat();
+        let output = CommandOutput::run(&database.url, &args).await;
+
+        assert_eq!((output.code, ids(&output)), (Some(0), expected), "{flags:?}");
     }
 }
 

@@ -68,18 +68,24 @@ async fn delete_reads_no_answer_from_a_pipe() {
 #[tokio::test]
 async fn an_unknown_endpoint_is_a_failure_that_names_it() {
     let database = Database::new().await;
+    database.put_endpoint("orders", "https://example.com/", "**", "").await;
 
-    for args in [
-        &["endpoint", "delete", "nobody", "--yes"][..],
-        &["endpoint", "rotate-secret", "nobody"],
-        &["endpoint", "test", "nobody"],
-        &["endpoint", "pause", "nobody", "--json"],
-        &["delivery", "retry", "--endpoint", "nobody"],
-    ] {
-        let output = CommandOutput::run(&database.url, args).await;
+    for (given, hint) in [("nobody", ""), ("orderz", ", did you mean \"orders\"?")] {
+        for args in [
+            &["endpoint", "delete", given, "--yes"][..],
+            &["endpoint", "rotate-secret", given],
+            &["endpoint", "test", given],
+            &["endpoint", "pause", given, "--json"],
+            &["delivery", "retry", "--endpoint", given],
+            &["replay", given, "--since", "1h"],
+            &["replay", given, "--since", "1h", "--dry-run"],
+        ] {
+            let output = CommandOutput::run(&database.url, args).await;
 
-        assert_eq!(output.code, Some(1), "{args:?}");
-        assert_eq!(output.complaint(), "endpoint \"nobody\" does not exist", "{args:?}");
+            assert_eq!(output.code, Some(1), "{args:?}");
+            let complaint = format!("endpoint \"{given}\" does not exist{hint}");
+            assert_eq!(output.complaint(), complaint, "{args:?}");
+        }
     }
 }
 

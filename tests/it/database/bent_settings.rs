@@ -12,6 +12,8 @@ use crate::support::{CommandOutput, Database, Dispatcher, Receiver, eventually, 
 
 /// Settings that may stay as somebody has bent them, by a part of their name, and why.
 const HARMLESS: &[(&str, &str)] = &[
+    // Not every server knows it, so the first query of a session pins it, and no session begins with it.
+    ("transaction_timeout", "the first query of a session pins it"),
     // How fast something is, and how much memory it takes: the dispatcher pins which paths a plan may take.
     ("enable_", "plans"),
     ("cost", "plans, and the pace of a person's VACUUM"),

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use crate::support::{
     ASKED, CommandOutput, Database, Dispatcher, Encrypted, Folder, PASSWORD, Receiver, command, open,
-    password,
+    password, skip,
 };
 
 /// Nobody listens here.
@@ -148,6 +148,37 @@ async fn a_session_begins_with_our_settings_and_then_the_callers_own() {
         .await
         .unwrap();
     assert_eq!((row.get(0), row.get(1)), ("5min", "7s"));
+}
+
+#[tokio::test]
+async fn a_password_that_is_changed_while_a_dispatcher_runs_is_read_anew_from_the_password_file() {
+    let (database, receiver) = (Database::new().await, Receiver::start().await);
+    database.put_endpoint("one", &receiver.url(), "**", "").await;
+    let url = database.login(Some("postrider_dispatcher")).await;
+    let Some(old) = password(&url) else {
+        skip("database::connections", "this server asks for no password");
+        return;
+    };
+    let folder = Folder::new();
+    let file = folder.write("passwords", &format!("*:*:*:*:{old}\n"));
+    set_mode(&file);
+    let (role, place) = url.split_once(&format!(":{old}@")).unwrap();
+    let dispatcher = Dispatcher::spawn(&format!("{role}@{place}?passfile={file}"), &["--no-migrate"]);
+    dispatcher.logged(" runs, schema version").await;
+    let role = role.rsplit('/').next().unwrap();
+
+    database
+        .execute(&format!(
+            "alter role {role} password 'changed-hunter2';
+             select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'"
+        ))
+        .await;
+    dispatcher.logged("password authentication failed").await;
+    folder.write("passwords", "*:*:*:*:changed-hunter2\n");
+    database.insert("order.created", "1").await;
+
+    assert_eq!(receiver.next().await.text(), "1");
+    assert!(!dispatcher.log().contains("hunter2"), "{}", dispatcher.log());
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ async fn events_that_logical_replication_brings_into_an_installation_at_work_are
     target.database.migrate().await;
     target.database.put_endpoint("one", &receiver.url(), "**", "").await;
     let _dispatcher = Dispatcher::start(&target.database, &[]).await;
-    // Its floor is far above the transactions of the source.
+    // Its watermark is far above the transactions of the source.
     target.database.until("select routed_below > '5000' from postrider.installation").await;
     source.database.insert("order.created", "\"copied\"").await;
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use crate::support::{Cluster, Database, Door, Folder, Server, Toxics, WatchedDispatcher, skip};
+use crate::support::{
+    Cluster, CommandOutput, Database, Dispatcher, Door, Folder, Server, Toxics, WatchedDispatcher, skip,
+};
 
 #[tokio::test]
 async fn a_database_whose_disk_is_full_is_waited_for() {
@@ -39,6 +41,28 @@ async fn a_database_whose_disk_is_full_is_waited_for() {
     watched.insert().await;
     watched.until_all_arrived().await;
     watched.until_ready().await;
+    server.end();
+}
+
+#[tokio::test]
+async fn a_start_on_a_full_disk_says_so_and_goes_on_when_there_is_room() {
+    let Some(disk) = Disk::mount("160m").await else {
+        skip("disk_full", "only root may mount a small disk");
+        return;
+    };
+    let settings = ["fsync=off", "log_min_messages=fatal", "min_wal_size=32MB", "max_wal_size=48MB"];
+    let server = Server::of(Cluster::start_in(disk.path(), &settings)).await;
+    let filler = disk.fill();
+
+    let migrated = CommandOutput::run(server.url(), &["migrate"]).await;
+    let dispatcher = Dispatcher::spawn(server.url(), &["--lease", "4s", "--request-timeout", "2s"]);
+    dispatcher.logged("waiting for the database, trying again in ").await;
+
+    assert_eq!(migrated.code, Some(1));
+    assert!(migrated.complaint().contains("No space left on device"), "{}", migrated.stderr);
+    assert!(dispatcher.log().contains("No space left on device"), "{}", dispatcher.log());
+    std::fs::remove_file(filler).unwrap();
+    dispatcher.logged(" runs, schema version").await;
     server.end();
 }
 

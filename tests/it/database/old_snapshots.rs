@@ -2,7 +2,7 @@
 //! index entries of the dead pile up where claims begin. Their cost must not grow with that.
 //!
 //! Each test has a server of its own: a transaction that another test keeps open in another database of the same server
-//! holds back the floor of routing, and with it what is counted here.
+//! holds back the watermark of routing, and with it what is counted here.
 
 use crate::support::{Database, Dispatcher, Receiver, Server};
 

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
 
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio_postgres::SimpleQueryMessage;
@@ -111,6 +112,47 @@ async fn commands_work_behind_a_pooler_and_only_a_migration_wants_a_direct_conne
     let output = CommandOutput::run(&url, &["migrate"]).await;
 
     assert!(output.complaint().contains("over a direct connection"), "{}", output.stderr);
+}
+
+#[tokio::test]
+async fn a_database_that_is_replaced_behind_a_pooler_is_not_sent_from_until_it_is_adopted() {
+    let Some((database, receiver, pooler)) = behind_pooler("pooled::replaced", REFUSED).await else { return };
+    let url = pooler.url(&database);
+    let flags = ["--lease", "4s", "--request-timeout", "2s", "--poll-interval", "100ms"];
+    let first = Dispatcher::spawn(&url, &flags);
+    database.insert("order.created", "\"first\"").await;
+    receiver.next().await;
+    database.until_settled().await;
+    assert!(first.terminate().await.success());
+    // The pooler keeps connections, and a template must have none.
+    database
+        .execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .await;
+    let (database, backup) = database.copied().await;
+    let dispatcher = Dispatcher::spawn(&url, &flags);
+    database.insert("order.created", "\"of the original\"").await;
+    receiver.next().await;
+
+    let replaced = database.dropped_and_restored_from(backup).await;
+    dispatcher.logged("nothing is sent: this is a copy").await;
+    replaced.insert("order.created", "\"of the copy\"").await;
+    replaced
+        .assert_row(
+            "select status from postrider.outbox where payload::text like '%copy%'",
+            json!({"status": "pending"}),
+        )
+        .await;
+    assert_eq!(receiver.count(), 2);
+
+    let adopted = CommandOutput::run(&replaced.url, &["adopt", "--as", "original"]).await;
+
+    assert_eq!(adopted.code, Some(0), "{}", adopted.stderr);
+    assert_eq!(receiver.next().await.text(), "\"of the copy\"");
+    replaced.until_settled().await;
+    replaced.assert_counts_agree().await;
 }
 
 /// A migrated database with an endpoint, and a pooler in front; none: skipped.

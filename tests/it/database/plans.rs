@@ -9,7 +9,7 @@ use crate::support::{Database, Dispatcher, Receiver, connect, set_up};
 /// Statements of the hot path, and the one that all events meet when they are old; arguments for them.
 const HOT_PATH: [(&str, &str); 9] = [
     ("claim_events", "('0', 0, '18446744073709551615', 9223372036854775807, 500, true, null)"),
-    ("route_events", "(1, '{20001}', '{1}', '{20001}', '{1}', '{null}', 1, 1)"),
+    ("route_events", "(1, '{20001}', '{1}', '{20001}', '{1}', '{null}')"),
     ("find_unrouted", "('0', 0)"),
     ("find_due", ""),
     ("claim_deliveries", "(1, '{1}', '{500}', '{0}', true)"),

@@ -92,10 +92,9 @@ async fn a_logical_copy_without_its_sequences_is_routed_delivered_and_deleted_wh
 }
 
 #[tokio::test]
-async fn events_inserted_after_a_restore_are_routed_although_the_server_has_passed_the_floor_of_the_old_one()
-{
+async fn events_inserted_after_a_restore_are_routed_although_the_server_has_passed_the_saved_watermark() {
     let (source, target) = (Installation::start().await, Installation::start().await);
-    if !source.can_be_dumped("database::restored_rows::events_inserted_after_a_restore_are_routed_although_the_server_has_passed_the_floor_of_the_old_one").await {
+    if !source.can_be_dumped("database::restored_rows::events_inserted_after_a_restore_are_routed_although_the_server_has_passed_the_saved_watermark").await {
         return;
     }
     let receiver = Receiver::start().await;
@@ -150,7 +149,7 @@ async fn fill(database: &Database, receiver: &Receiver) {
     database.execute("select postrider.pause_endpoint('one')").await;
     database.insert("order.created", "\"due\"").await;
     database.until("select count(*) = 1 from postrider.delivery where status = 'pending'").await;
-    // The floor is saved behind it.
+    // The watermark is saved behind it.
     database.until("select routed_below > (select max(created_xid) from postrider.outbox) from postrider.installation").await;
     assert!(dispatcher.terminate().await.success());
     database

@@ -3,7 +3,9 @@
 
 use serde_json::json;
 
-use crate::support::{Database, Dispatcher, Installation, Receiver, eventually, one_endpoint};
+use crate::support::{
+    CommandOutput, Database, Dispatcher, Installation, Receiver, SHORT_LEASE, eventually, one_endpoint,
+};
 
 /// Puts the rows of `saved` back as a backup has them.
 const PUT_BACK: &str = "
@@ -79,7 +81,7 @@ async fn events_that_copy_puts_back_are_sent() {
     source.database.execute("delete from postrider.outbox").await;
     let _dispatcher = Dispatcher::start(&source.database, &[]).await;
     source.burn(100).await;
-    source.database.until(FLOOR_IS_ABOVE).await;
+    source.database.until(WATERMARK_IS_ABOVE).await;
 
     source.restore_into(&source, &["--data-only"]).await;
 
@@ -131,9 +133,78 @@ async fn what_is_truncated_while_it_is_under_way_holds_nobody_up() {
     assert!(dispatcher.terminate().await.success());
 }
 
-const FLOOR_IS_ABOVE: &str = "select routed_below > (select coalesce(max(created_xid), '3') from postrider.outbox) from postrider.installation";
+#[tokio::test]
+async fn events_whose_deliveries_are_truncated_alone_are_sent_anew_unless_they_were_cancelled() {
+    let (database, receiver, dispatcher) = one_endpoint("retry_schedule => '{1h}'", &SHORT_LEASE).await;
+    receiver.answer(500);
+    database.insert_many("order.created", 4).await;
+    database
+        .until("select count(*) = 4 from postrider.delivery where status = 'pending' and attempts = 1")
+        .await;
+    receiver.answer(200);
 
-/// Three unrouted events that were saved into a table and deleted, and a dispatcher whose floor has moved on.
+    database
+        .execute(
+            "update postrider.outbox set cancelled_at = now() where id = (select min(id) from postrider.outbox);
+             truncate postrider.delivery",
+        )
+        .await;
+
+    database.until("select count(*) = 3 from postrider.outbox where status = 'complete'").await;
+    database.until_settled().await;
+    database
+        .assert_row(
+            "select status, deliveries from postrider.outbox where cancelled_at is not null",
+            json!({"status": "failed", "deliveries": 0}),
+        )
+        .await;
+    assert_eq!((receiver.count(), receiver.webhook_ids().len()), (7, 4));
+    dispatcher.logged("events in progress without their deliveries").await;
+    database.assert_counts_agree().await;
+}
+
+#[tokio::test]
+async fn deliveries_that_are_truncated_while_they_are_under_way_are_sent_again_and_leave_no_claim() {
+    let (database, receiver, _dispatcher) = one_endpoint("", &SHORT_LEASE).await;
+    receiver.hold();
+    database.insert_many("order.created", 3).await;
+    eventually("three are under way", || async { receiver.under_way() == 3 }).await;
+
+    database.execute("truncate postrider.delivery").await;
+    receiver.release();
+
+    database.until("select count(*) = 3 from postrider.outbox where status = 'complete'").await;
+    database.until("select not exists (select from postrider.claim)").await;
+    assert_eq!(receiver.webhook_ids().len(), 3);
+    database.assert_counts_agree().await;
+}
+
+#[tokio::test]
+async fn an_event_that_was_restored_without_its_deliveries_is_cancelled_in_a_copy() {
+    let database = Database::new().await;
+    database.insert_many("order.created", 2).await;
+    database
+        .execute(
+            "update postrider.outbox set status = 'in_progress', deliveries = 2, open_deliveries = 1, failed = 0
+             where id = (select min(id) from postrider.outbox)",
+        )
+        .await;
+
+    let adopted = CommandOutput::run(&database.url, &["adopt", "--as", "copy", "--yes"]).await;
+
+    assert_eq!(adopted.code, Some(0), "{}", adopted.stderr);
+    database
+        .assert_row(
+            "select count(*) filter (where status = 'failed' and cancelled_at is not null) as cancelled, sum(failed) as failed
+             from postrider.outbox",
+            json!({"cancelled": 2, "failed": 1}),
+        )
+        .await;
+}
+
+const WATERMARK_IS_ABOVE: &str = "select routed_below > (select coalesce(max(created_xid), '3') from postrider.outbox) from postrider.installation";
+
+/// Three unrouted events that were saved into a table and deleted, and a dispatcher whose watermark has moved on.
 async fn with_saved_events() -> (Database, Receiver, Dispatcher) {
     let database = Database::new().await;
     let receiver = Receiver::start().await;
@@ -145,7 +216,7 @@ async fn with_saved_events() -> (Database, Receiver, Dispatcher) {
     let dispatcher = Dispatcher::start(&database, &["--lease", "4s", "--request-timeout", "2s"]).await;
     database.insert("order.created", "\"another\"").await;
     database.until_settled().await;
-    database.until(FLOOR_IS_ABOVE).await;
+    database.until(WATERMARK_IS_ABOVE).await;
     (database, receiver, dispatcher)
 }
 

@@ -107,17 +107,17 @@ async fn a_view_of_other_columns_takes_along_ours_that_are_built_on_it_and_they_
     database
         .execute(&format!("grant select on postrider.delivery_in_progress to {role} with grant option"))
         .await;
-    let text = fs::read_to_string(sql_folder().join("schema/views/held_delivery.sql")).unwrap();
+    let text = fs::read_to_string(sql_folder().join("schema/views/claimed_delivery.sql")).unwrap();
     let (text, _) = text.split_once("comment on").unwrap();
     let changed = text.replacen("select d.id, ", "select 'x'::text as first, d.id, ", 1);
 
     let applied = Schema::of_this_binary()
-        .with_object("view", "held_delivery", &changed)
+        .with_object("view", "claimed_delivery", &changed)
         .migrate(&parsed(&database.url))
         .await
         .unwrap();
 
-    assert_eq!(applied, ["view held_delivery"]);
+    assert_eq!(applied, ["view claimed_delivery"]);
     for view in ["delivery_in_progress", "endpoint_health", "backlog"] {
         assert!(database.is(&format!("select count(*) >= 0 from postrider.{view}")).await);
     }
@@ -131,7 +131,7 @@ async fn a_view_of_other_columns_takes_along_ours_that_are_built_on_it_and_they_
         assert!(database.is(&may).await, "{holder}");
     }
     CommandOutput::run(&database.url, &["migrate"]).await;
-    assert!(database.is("select not exists (select from pg_attribute where attname = 'first' and attrelid = 'postrider.held_delivery'::regclass)").await);
+    assert!(database.is("select not exists (select from pg_attribute where attname = 'first' and attrelid = 'postrider.claimed_delivery'::regclass)").await);
 }
 
 #[tokio::test]

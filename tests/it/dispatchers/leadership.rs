@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider::dispatcher::wakeup::bell::{Armed, Bell, ListenSession};
+use postrider::store::{WakeMode, WakeState};
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -174,7 +175,7 @@ async fn a_leader_that_was_frozen_follows_when_it_goes_on() {
 
 /// A bell with a listening connection, as after a start.
 async fn connected(database: &Database) -> Bell {
-    let bell = Bell::new("starting");
+    let bell = Bell::new(WakeState::at_start(WakeMode::Notify));
     let session = ListenSession::new(database.connect().await, CancellationToken::new()).await.unwrap();
     bell.connect(Arc::new(session));
     bell

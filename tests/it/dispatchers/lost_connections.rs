@@ -101,7 +101,7 @@ async fn what_was_taken_back_before_it_was_begun_is_not_sent_by_the_one_that_los
     assert_eq!(receiver.count(), 404);
 }
 
-/// All claims are taken back as from a dispatcher whose lease ended, and its row is removed. It learns so at once: a canary
+/// All claims are taken back as from a dispatcher whose lease ended, and its row is removed. It learns so at once: a probe
 /// makes it renew its lease. Later it would have released what waits for an endpoint that does not answer.
 async fn take_everything_back(database: &Database) {
     database
@@ -110,7 +110,7 @@ async fn take_everything_back(database: &Database) {
              set status = 'pending', claim_id = null, due_at = clock_timestamp() where claim_id is not null; \
              delete from postrider.claim; \
              delete from postrider.dispatcher; \
-             notify postrider_canary",
+             notify postrider_probe",
         )
         .await;
 }

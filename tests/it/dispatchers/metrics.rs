@@ -175,12 +175,16 @@ async fn a_dispatcher_says_how_it_is_woken() {
 
     let rung = Dispatcher::start(&database, &["--wake", "notify"]).await;
     let polling = Dispatcher::start(&database, &["--wake", "poll"]).await;
+    let sleeping = Dispatcher::spawn(&database.url, &["--wake", "sleep"]);
+    sleeping.logged(" runs, schema version").await;
 
     Scraped::until(&rung, "it leads", |scraped| scraped.value("postrider_is_leader") == Some(1.0)).await;
     assert_eq!(Scraped::of(&polling).await.value("postrider_is_leader"), Some(0.0));
-    for (dispatcher, expected) in [(&rung, [1.0, 0.0]), (&polling, [0.0, 1.0])] {
+    for (dispatcher, expected) in
+        [(&rung, [1.0, 0.0, 0.0]), (&polling, [0.0, 1.0, 0.0]), (&sleeping, [0.0, 0.0, 1.0])]
+    {
         let scraped = Scraped::of(dispatcher).await;
-        let modes = ["notify", "poll"]
+        let modes = ["notify", "poll", "sleep"]
             .map(|mode| scraped.value(&format!("postrider_wake_mode{{mode=\"{mode}\"}}")).unwrap());
         assert_eq!(modes.map(f64::to_bits), expected.map(f64::to_bits));
     }

@@ -64,10 +64,10 @@ async fn two_dispatchers_count_together() {
 }
 
 #[tokio::test]
-async fn summing_up_changes_no_count() {
+async fn aggregating_changes_no_count() {
     let database = Database::new().await;
     database.put_endpoint("one", "https://example.com/", "**", "").await;
-    tally(&database, 3_000).await;
+    insert_stats(&database, 3_000).await;
     let before = health(&database).await;
 
     for _ in 0..7 {
@@ -85,11 +85,11 @@ async fn summing_up_changes_no_count() {
 }
 
 #[tokio::test]
-async fn folding_what_is_older_than_a_day_changes_no_count() {
+async fn compacting_what_is_older_than_a_day_changes_no_count() {
     let database = Database::new().await;
     database.put_endpoint("one", "https://example.com/", "**", "").await;
     for _ in 0..50 {
-        tally(&database, 10).await;
+        insert_stats(&database, 10).await;
         run(&database, "aggregate_stats", &[&500_i64, &Vec::<i32>::new(), &None::<Vec<i32>>]).await;
         make_older(&database, 1).await;
     }
@@ -255,7 +255,7 @@ async fn make_older(database: &Database, hours: u32) {
 }
 
 /// As so many settled batches leave it: two successes and a failure each.
-async fn tally(database: &Database, batches: i32) {
+async fn insert_stats(database: &Database, batches: i32) {
     database
         .rows(
             "insert into postrider.endpoint_stat (endpoint_no, complete, failed, last_success_at, last_failure_at)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{CommandOutput, Database, Dispatcher, Receiver, eventually, one_endpoint};
+use crate::support::{Api, CommandOutput, Database, Dispatcher, Receiver, eventually, one_endpoint};
 
 /// Two attempts, one right after the other.
 const IMPATIENT: &str = "retry_schedule => '{1ms}'";
@@ -46,6 +46,25 @@ async fn a_wait_that_is_asked_for_holds_the_endpoint_for_all_dispatchers() {
         database.make_due().await;
         database.until_settled().await;
     }
+}
+
+#[tokio::test]
+async fn until_when_an_endpoint_is_held_is_shown_by_every_surface() {
+    let (database, receiver, dispatcher) = one_endpoint("", &[]).await;
+    receiver.answer_once(429, &[("retry-after", "300")], b"");
+    database.insert("order.created", "{}").await;
+    database.until("select held_until is not null from postrider.endpoint_health").await;
+
+    let listed = CommandOutput::run(&database.url, &["endpoint", "list", "--json"]).await.json();
+    let shown = CommandOutput::run(&database.url, &["endpoint", "show", "one"]).await.stdout;
+    let asked = Api::of(&dispatcher).await.get("/v1/endpoints/one").await.json();
+
+    for held in [&listed[0]["held_until"], &asked["held_until"]] {
+        let held = held.as_str().unwrap();
+        assert!(database.is(&format!("select held_until = '{held}' from postrider.endpoint_health")).await);
+    }
+    let line = shown.lines().find(|line| line.trim_start().starts_with("held until")).unwrap();
+    assert!(line.contains("(in "), "{line}");
 }
 
 #[tokio::test]

@@ -35,6 +35,29 @@ async fn an_event_that_is_cancelled_before_it_is_routed_is_never_sent() {
 }
 
 #[tokio::test]
+async fn an_event_whose_open_deliveries_somebody_deleted_is_settled_by_cancel() {
+    let (database, receiver, _dispatcher) = one_endpoint("", &[]).await;
+    database.put_endpoint("away", "http://127.0.0.1:1/", "**", "retry_schedule => '{1h}'").await;
+    let event = database.insert("order.created", "1").await;
+    receiver.next().await;
+    database
+        .until("select array_agg(status::text || attempts order by endpoint_no) = '{complete1,pending1}' from postrider.delivery")
+        .await;
+    database.execute("delete from postrider.delivery where status = 'pending'").await;
+
+    let first = cancel(&database, event).await;
+    let again = cancel(&database, event).await;
+
+    assert_eq!((first, again), (("failed".to_owned(), 0, 0), ("failed".to_owned(), 0, 0)));
+    database
+        .assert_row(
+            "select status, open_deliveries, failed, completed_at is not null as is_completed from postrider.outbox",
+            json!({"status": "failed", "open_deliveries": 0, "failed": 1, "is_completed": true}),
+        )
+        .await;
+}
+
+#[tokio::test]
 async fn a_waiting_delivery_of_a_cancelled_event_is_given_up() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
     let event = waiting_for_retry(&database, &receiver).await;

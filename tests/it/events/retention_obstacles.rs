@@ -169,7 +169,7 @@ async fn a_step_of_housekeeping_that_fails_keeps_no_other_from_being_done() {
 }
 
 #[tokio::test]
-async fn tallies_whose_sums_somebody_has_locked_keep_no_other_from_being_summed_up() {
+async fn statistics_whose_hours_somebody_has_locked_keep_no_other_from_being_aggregated() {
     let database = with_old_events(0).await;
     database
         .execute(
@@ -205,7 +205,7 @@ async fn tallies_whose_sums_somebody_has_locked_keep_no_other_from_being_summed_
 }
 
 #[tokio::test]
-async fn tallies_and_failures_of_an_endpoint_that_somebody_has_locked_are_written() {
+async fn statistics_and_failures_of_an_endpoint_that_somebody_has_locked_are_written() {
     let database = with_old_events(0).await;
     database
         .execute("insert into postrider.endpoint_stat (endpoint_no, complete, failed) values (1, 1, 0)")
@@ -249,8 +249,8 @@ async fn a_deleted_endpoint_that_somebody_has_locked_keeps_no_other_from_being_f
     assert_eq!(database.value::<i64>("select postrider.forget_endpoints('infinity')").await, 1);
     database
         .assert_row(
-            "select (select count(*) from postrider.endpoint_stat_hourly) as tallies, (select count(*) from postrider.circuit) as circuits",
-            json!({"tallies": 0, "circuits": 0}),
+            "select (select count(*) from postrider.endpoint_stat_hourly) as hours, (select count(*) from postrider.circuit) as circuits",
+            json!({"hours": 0, "circuits": 0}),
         )
         .await;
 }

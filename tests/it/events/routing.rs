@@ -143,7 +143,7 @@ async fn commits_in_any_order_are_all_delivered() {
                 *open = 0;
             }
         }
-        // The floors rise before the next one commits.
+        // The watermarks rise before the next one commits.
         eventually("what is committed arrives", || async { receiver.count() >= committed }).await;
     }
     drop(producers);
@@ -190,7 +190,7 @@ async fn a_late_commit_while_nobody_runs_is_found_at_start() {
     database.insert("order.created", "\"early\"").await;
     receiver.next().await;
     database.until_settled().await;
-    // The floor that the next start begins from is saved anew.
+    // The watermark that the next start begins from is saved anew.
     database.execute("update postrider.installation set routed_below = '0'").await;
     database.until("select routed_below <> '0' from postrider.installation").await;
     assert!(dispatcher.terminate().await.success());

@@ -1,6 +1,7 @@
 //! The SQL room keeps its own rules: headers, comments, and indexes that leave the happy path to HOT updates.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use postrider::store::{STATEMENTS, Statement, session};
 use tokio_postgres::Column;
@@ -21,6 +22,58 @@ async fn every_statement_prepares_and_takes_the_parameters_that_its_header_names
         let prepared = prepared.unwrap_or_else(|fault| panic!("{}: {fault:?}", statement.name));
         assert_eq!(prepared.params().len(), highest_parameter(header(statement)), "{}", statement.name);
     }
+}
+
+#[test]
+fn scripts_execute_statements_with_as_many_arguments_as_their_headers_name() {
+    let mut judged = 0;
+    for script in files_under(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts").as_ref()) {
+        let Ok(text) = std::fs::read_to_string(&script) else { continue };
+        // prepare NAME as $(grep -v '^--' FILE)
+        for prepared in text.split("prepare ").skip(1) {
+            let Some((name, rest)) = prepared.split_once(" as $(") else { continue };
+            let (path, _) = rest.split_once(".sql)").unwrap();
+            let file = path.rsplit('/').next().unwrap();
+            let statement = all_statements().find(|statement| statement.name == file).unwrap();
+            for call in text.split(&format!("execute {name}(")).skip(1) {
+                let place = format!("{}: execute {name}", script.display());
+                assert_eq!(arguments(call), highest_parameter(header(statement)), "{place}");
+                judged += 1;
+            }
+        }
+    }
+    assert!(judged >= 2, "{judged}");
+}
+
+/// How many arguments stand before the parenthesis that ends the call.
+fn arguments(call: &str) -> usize {
+    let (mut depth, mut is_quoted, mut commas) = (0_u32, false, 0);
+    for letter in call.chars() {
+        match letter {
+            '\'' => is_quoted = !is_quoted,
+            _ if is_quoted => {}
+            ')' if depth == 0 => break,
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => commas += 1,
+            _ => {}
+        }
+    }
+    commas + 1
+}
+
+/// Every file, except what is built.
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.is_dir() {
+            files.push(path);
+        } else if path.file_name().is_some_and(|name| name != "target") {
+            files.extend(files_under(&path));
+        }
+    }
+    files
 }
 
 #[tokio::test]

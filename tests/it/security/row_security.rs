@@ -193,6 +193,43 @@ async fn what_doctor_says_of_hidden_rows_mends_it() {
     assert!(!checked.stdout.contains("row security"), "{}", checked.stdout);
 }
 
+#[tokio::test]
+async fn doctor_says_when_producers_see_events_of_others_and_what_mends_it() {
+    let database = Database::new().await;
+    let login = database.login(Some("postrider_producer")).await;
+    let dispatcher = database.login(Some("postrider_dispatcher")).await;
+    database.insert("order.created", "{}").await;
+    let is_seen = "select exists (select id from postrider.outbox)";
+    let policy =
+        "select concat_ws(' ', pg_get_expr(polqual, polrelid), polcmd, polpermissive, polroles::regrole[])
+                  from pg_policy where polname = 'producers'";
+    let original: String = database.value(policy).await;
+    assert!(!doctor(&dispatcher, &[]).await.stdout.contains("a producer reads"));
+
+    for change in [
+        "alter table postrider.outbox disable row level security",
+        "drop policy producers on postrider.outbox",
+        "alter policy producers on postrider.outbox using (true)",
+        "alter policy producers on postrider.outbox to postrider_reader",
+        "drop policy producers on postrider.outbox; alter table postrider.outbox disable row level security",
+    ] {
+        database.execute(change).await;
+        let seen: bool = connect(&login).await.query_one(is_seen, &[]).await.unwrap().get(0);
+        assert!(seen, "{change}");
+
+        let checked = doctor(&dispatcher, &[]).await;
+        let finding = found(&checked, "producers");
+        let remedy = text(&finding, "remedy");
+        database.execute(remedy.strip_prefix("as the schema's owner: ").unwrap()).await;
+
+        assert_eq!(text(&finding, "result"), "warn", "{change}");
+        let seen: bool = connect(&login).await.query_one(is_seen, &[]).await.unwrap().get(0);
+        assert!(!seen, "{change}");
+        assert!(!doctor(&dispatcher, &[]).await.stdout.contains("a producer reads"), "{change}");
+        assert_eq!(database.value::<String>(policy).await, original, "{change}");
+    }
+}
+
 /// Two of them, in a database whose administrator did what the page says.
 struct Tenants {
     database: Database,

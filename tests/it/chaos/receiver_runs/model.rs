@@ -42,9 +42,9 @@ impl Lateness {
         Self { mean: sum / count, median: seconds(50), p99: seconds(99), longest: seconds(100) }
     }
 
-    /// Whether it is half as late again at most, and some seconds.
-    pub(crate) fn is_within(&self, ideal: &Self, seconds: f64) -> bool {
-        let pairs = [(self.mean, ideal.mean), (self.median, ideal.median), (self.p99, ideal.p99)];
-        pairs.iter().all(|(late, ideal)| *late <= 1.5 * ideal + seconds)
+    /// Whether it is so many seconds more at most.
+    pub(crate) fn is_within(&self, allowed: &Self, seconds: f64) -> bool {
+        let pairs = [(self.mean, allowed.mean), (self.median, allowed.median), (self.p99, allowed.p99)];
+        pairs.iter().all(|(late, allowed)| *late <= allowed + seconds)
     }
 }

@@ -240,7 +240,7 @@ fn circumstances() -> Vec<Kind> {
         elsewhere(
             "H19",
             "`events::large_transactions::a_flood_that_nobody_wants_is_completed_in_bounded_memory`, `events::large_transactions::a_flood_is_delivered_in_bounded_memory`, \
-             `events::wakeup::under_load_almost_nobody_rings`",
+             `events::alone::ringing::under_load_almost_nobody_rings`",
         ),
         Kind {
             number: "H20",
