@@ -18,7 +18,8 @@ begin
     attach_table.result := done.result;
     attach_table.missing_grants := array(select format('grant %s to postrider_dispatcher', m.lacking)
                                          from unnest(done.missing) with ordinality as m (lacking, place) order by m.place);
-    attach_table.notes := done.notes;
+    attach_table.notes := done.changes || done.notes
+        || array(select format('granted %s to postrider_dispatcher', g.what) from unnest(done.granted) as g (what));
     foreach said in array attach_table.notes loop
         raise notice 'table %: %', attach_table.relation, said;
     end loop;

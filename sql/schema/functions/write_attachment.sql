@@ -1,7 +1,8 @@
 -- What postrider.attach_table does. It runs with the rights of its caller: whoever may not change the table may not attach it. All that may fail
 -- for what was asked is done before the table is locked.
 create or replace function postrider.write_attachment(
-    relation regclass, settings jsonb, out result text, out missing text[], out notes text[]
+    relation regclass, settings jsonb,
+    out result text, out changes text[], out granted text[], out missing text[], out notes text[]
 ) language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 #variable_conflict use_column
 declare
@@ -10,7 +11,6 @@ declare
     script    record;
     digests   text[];
     is_whole  boolean;
-    granted   text[];
     wants_backfill constant boolean := coalesce((write_attachment.settings ->> 'backfill')::boolean, false);
     leftovers text[];
     statement text;
@@ -36,8 +36,8 @@ begin
     plan.granted := array(select distinct split_part(g.what, ' on table ', 1)
                           from unnest(coalesce(old.granted, '{}') || granted) as g (what)
                           where g.what not like 'usage on schema %' order by 1);
-    notes := postrider.changed_attachment(old, plan) || postrider.attachment_notes(plan)
-        || array(select format('granted %s to postrider_dispatcher', g.what) from unnest(granted) as g (what));
+    changes := postrider.changed_attachment(old, plan);
+    notes := postrider.attachment_notes(plan);
     is_whole := old.attachment_no is not null
         and not exists (select from postrider.attachment_problem as p where p.attachment_no = old.attachment_no);
     if plan is not distinct from old and is_whole and not wants_backfill then

@@ -5,5 +5,5 @@
 --         postrider_dispatcher was granted now, and what it lacks, as grant takes it)
 -- locks:  the table, for a moment: no writer of it waits for more than a second; if others hold it, it is tried for a minute
 -- repeat: unchanged
-select w.result, w.changes, coalesce(w.granted, '{}') as granted, coalesce(w.missing, '{}') as missing
+select w.result, w.changes, w.granted, w.missing
 from postrider.write_attachment($1::text::regclass, $2::text::jsonb) as w

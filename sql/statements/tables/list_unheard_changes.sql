@@ -19,5 +19,5 @@ where s.setdatabase in (0, (select d.oid from pg_catalog.pg_database as d where 
 union all
 select a.relation::text, 'row_security', null
 from postrider.attachment as a
-where a.write_back <> 'none' and postrider.hiding_policy(a.relation) is not null
+where a.write_back <> 'none' and postrider.hiding_policy(a.relation, current_user) is not null
 order by 1, 2, 3
