@@ -17,7 +17,7 @@ use super::writers::write;
 use crate::support::{Database, eventually};
 
 /// After healing everything is settled and written back within this: deadlines, leases, retries, a backoff.
-const DRAIN_MAX: Duration = Duration::from_secs(120);
+const DRAIN_MAX: Duration = Duration::from_mins(2);
 
 /// Carries out a plan; panics with all breaches if a promise is broken.
 pub(crate) async fn run(plan: Plan) -> Ledger {
