@@ -195,7 +195,9 @@ impl From<DestinationError> for Problem {
     fn from(fault: DestinationError) -> Self {
         let text = fault.to_string();
         match fault {
-            DestinationError::Unknown(_) | DestinationError::Template(_) | DestinationError::Misfit { .. } => {
+            DestinationError::Unknown(_)
+            | DestinationError::Template(_)
+            | DestinationError::Misfit { .. } => {
                 let mut problems = Problems::default();
                 problems.add("destination", &text, None);
                 problems.into()

@@ -64,9 +64,9 @@ fn refused(fault: StoreError) -> Failure {
 impl From<DestinationError> for Failure {
     fn from(fault: DestinationError) -> Self {
         match fault {
-            DestinationError::Unknown(_) | DestinationError::Template(_) | DestinationError::Misfit { .. } => {
-                Self::Failed(format!("destination: {fault}"))
-            }
+            DestinationError::Unknown(_)
+            | DestinationError::Template(_)
+            | DestinationError::Misfit { .. } => Self::Failed(format!("destination: {fault}")),
             DestinationError::Store(fault) => fault.into(),
         }
     }

@@ -100,9 +100,9 @@ mod tables {
     mod capture_keys;
     mod capture_partitions;
     mod capture_payloads;
+    mod capture_silence;
     mod command;
     mod doctor;
-    mod capture_silence;
     mod locks;
     mod refusals;
     mod rights;
