@@ -53,7 +53,7 @@ use crate::rules::encryption::Vault;
 
 pub use attachments::{DroppedTable, SkippedRows};
 pub use backfill::{BackfillReport, BackfillStep};
-pub use children::FORGOTTEN_MAX;
+pub use children::{ChildCounts, FORGOTTEN_MAX};
 pub use circuits::{Circuit, CircuitRow, ClosedCircuit, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
 pub use deliveries::{
@@ -99,8 +99,8 @@ pub use tables::{
     UnheardChanges, WrittenTable,
 };
 pub use views::{
-    AttemptRow, BacklogRow, Cancelled, ChildCounts, DeletedEndpoint, DeliveryDetail, DeliveryPage,
-    DeliveryRow, DispatcherRow, EndpointCounts, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
+    AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
+    DispatcherRow, EndpointCounts, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
 };
 pub use write_back::{DueRows, DueTable, WrittenRows};
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{DispatcherState, WakeMode};
+use super::{ChildCounts, DispatcherState, WakeMode};
 use crate::model::delivery::WaitsFor;
 use crate::model::endpoint::{CircuitState, EndpointHealth, EndpointState, Format};
 
@@ -124,45 +124,6 @@ pub struct EndpointRow {
     pub allow_cidr: Option<Vec<String>>,
     /// Of a template: its endpoints. Null: it is none.
     pub children: Option<ChildCounts>,
-}
-
-/// How many endpoints of a template there are of each health, and how many deliveries wait for them.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
-#[expect(missing_docs, reason = "the words of EndpointHealth")]
-pub struct ChildCounts {
-    pub healthy: i64,
-    pub failing: i64,
-    pub down: i64,
-    pub paused: i64,
-    pub disabled: i64,
-    /// Deliveries that wait for them.
-    pub pending: i64,
-}
-
-impl ChildCounts {
-    /// How many there are.
-    pub const fn all(&self) -> i64 {
-        self.healthy + self.failing + self.down + self.paused + self.disabled
-    }
-}
-
-impl fmt::Display for ChildCounts {
-    /// In words, for people: how many, and how many of them are not healthy.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.all(), if self.all() == 1 { "endpoint" } else { "endpoints" })?;
-        let worst_first = [
-            (self.disabled, EndpointHealth::Disabled),
-            (self.down, EndpointHealth::Down),
-            (self.failing, EndpointHealth::Failing),
-            (self.paused, EndpointHealth::Paused),
-        ];
-        let mut separator = ": ";
-        for (count, health) in worst_first.into_iter().filter(|(count, _)| *count > 0) {
-            write!(f, "{separator}{count} {health}")?;
-            separator = ", ";
-        }
-        Ok(())
-    }
 }
 
 /// How many endpoints there are of each health.
