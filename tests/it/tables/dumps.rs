@@ -51,6 +51,19 @@ async fn a_table_is_restored_without_postrider_and_can_be_written_when_what_its_
 }
 
 #[tokio::test]
+async fn a_table_that_is_restored_alone_has_no_triggers() {
+    let original = attached().await;
+    let Some(script) = pg_dump(&original.url, &["-t", "app.job"]).await else { return };
+    let copy = Database::without_schema().await;
+
+    let restored = psql(&copy.url, &format!("create schema app; {script}")).await;
+
+    assert!(restored.stderr.contains("function app.postrider_capture_1() does not exist"), "{restored:?}");
+    copy.execute("insert into app.job values (3, '3')").await;
+    copy.assert_row("select count(*) from app.job", json!({"count": 3})).await;
+}
+
+#[tokio::test]
 async fn postrider_that_is_restored_before_the_table_has_lost_the_attachment_and_says_so() {
     let original = attached().await;
     let Some(copy) = restored(&original, &[&["-n", "postrider"], &["-n", "app"]]).await else { return };
