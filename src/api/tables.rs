@@ -22,7 +22,7 @@ use crate::validation::Problems;
 
 /// Attaches a table, or changes its settings.
 ///
-/// A field that is left out has its default, also where the table was attached with another value.
+/// All settings are replaced: a field that is left out gets its default, even if it had another value before.
 /// The role of the dispatcher must be a member of the table's owner. A statement of the API takes 10 seconds at most: a table
 /// that others hold for longer is refused with 503, and nothing is changed.
 #[utoipa::path(

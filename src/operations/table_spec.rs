@@ -44,11 +44,11 @@ pub struct TableSpec {
     #[arg(long, value_name = "COLUMN|row|change|supabase|debezium")]
     #[schema(example = "content")]
     pub payload: Option<String>,
-    /// Column that is the ordering key of the events [default: the primary key]
+    /// Column whose value is the key of the events [default: the primary key]
     #[arg(long, value_name = "COLUMN")]
     pub key: Option<String>,
-    /// Endpoint that alone gets the event of a row, as `devices/{destination}`; `{column}` stands for its value [default:
-    /// every endpoint that subscribes to the topic]
+    /// The only endpoint that gets the event of a row, as `devices/{destination}`; `{column}` stands for the row's value
+    /// [default: every endpoint that subscribes to the topic]
     #[arg(long, value_name = "TEMPLATE")]
     #[schema(example = "devices/{destination}")]
     pub destination: Option<String>,
@@ -60,8 +60,8 @@ pub struct TableSpec {
     #[arg(skip)]
     #[schema(value_type = Option<HashMap<String, String>>, example = json!({"complete": "done", "failed": "error"}))]
     pub status_map: Option<Map<String, Value>>,
-    /// What is written: none; final (complete, failed); all (`in_progress`, too); delete: the row goes when its event is
-    /// complete [default: all with --status, none without]
+    /// What is written into the row: none; final (complete, failed); all (`in_progress`, too); delete: the row is deleted when
+    /// its newest event is complete [default: all with --status, none without]
     #[arg(long, value_name = "none|final|all|delete")]
     #[schema(pattern = "^(none|final|all|delete)$")]
     pub write_back: Option<String>,
@@ -73,10 +73,10 @@ pub struct TableSpec {
     #[arg(long, value_name = "SQL")]
     #[schema(max_length = 10000, example = "new.status = 'pending'")]
     pub when: Option<String>,
-    /// Columns that payloads show and that an update is noticed in; several with commas [default: all]
+    /// Columns that payloads show; an update of none of them sends nothing; several with commas [default: all]
     #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
     pub columns: Option<Vec<String>>,
-    /// What becomes of a statement whose event cannot be written: fail, or skip and count the event [default: fail]
+    /// If an event cannot be written: fail the statement, or skip the event and count it [default: fail]
     #[arg(long, value_name = "fail|skip")]
     #[schema(pattern = "^(fail|skip)$")]
     pub on_error: Option<String>,

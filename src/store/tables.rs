@@ -195,7 +195,7 @@ pub struct BrokenTable {
 pub struct UnheardChanges {
     /// The table. `None`: every table.
     pub relation: Option<String>,
-    /// `subscription`, `replica_role` or `row_security`.
+    /// `subscription`, `replica_role`, `row_security`, or `not_attached`: its triggers are there, and its attachment is not.
     pub reason: String,
     /// The role that has the setting. `None`: every role.
     pub role: Option<String>,

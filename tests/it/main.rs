@@ -103,9 +103,12 @@ mod tables {
     mod capture_silence;
     mod command;
     mod doctor;
+    mod dumps;
+    mod example;
     mod locks;
     mod refusals;
     mod rights;
+    mod row_security;
     mod told;
     mod write_back;
     mod write_back_order;

@@ -29,21 +29,24 @@ begin
 end
 $$;
 comment on function postrider.attach_table(regclass, text, text, text, text, text, jsonb, text, text[], text, text[], boolean, text) is
-    'Turns changes of a table''s rows into events, and writes the status of a row''s newest event back into it. Attached again, the table has '
-    'the new settings. A setting that is not named, or null, has its default. '
-    'The topic may have {column} and {op} for values; it is needed unless payload is debezium. '
-    'The payload is row (default), change, supabase, debezium, or a column that is sent as it stands (column:NAME, if it is called like one of these). '
-    'The key is a column, or else the primary key. The destination is an endpoint''s id, or TEMPLATE/{column}. '
-    'Column status gets the status, in words of status_map, as {"complete": "done"}; write_back is none, final, all (default with status) or delete. '
-    'Heard are on_ops: insert, update, delete (default: these three), truncate. '
-    'The condition when_sql is on new and old, and runs with the rights of the table''s owner. '
-    'Payloads show columns, and updates are noticed in them (default: all). With backfill, rows that are there are sent too. '
-    'Where an event cannot be written, on_error decides: fail (default) fails the statement, skip counts it. '
-    'The caller is a member of the table''s owner and of postrider_dispatcher. No writer waits for more than a second. Others who hold the '
-    'table are named after a minute. '
-    'Returns (relation, result: created | changed | unchanged, missing_grants: what somebody else must do before the status is written, '
+    'Attaches a table: changes of its rows become events, and the status of a row''s newest event is written back into the row. '
+    'Attached again, the table gets the new settings. A setting that is left out, or null, gets its default. '
+    'topic: may have {column} and {op} for values; required, except where payload is debezium. '
+    'payload: row (default), change, supabase, debezium, or a column, which is sent as it stands (column:NAME, if it is called like one of these). '
+    'key: a column; default: the primary key. '
+    'destination: an endpoint''s id, or TEMPLATE/{column}; default: every endpoint that subscribes. '
+    'status: the column that gets the status. status_map: its words, as {"complete": "done"}. '
+    'write_back: none, final, all (default with status), or delete. '
+    'on_ops: what is heard, of insert, update, delete (default: these three) and truncate. '
+    'when_sql: a condition on new and old; it runs with the rights of the table''s owner. '
+    'columns: what payloads show, and where an update is noticed; default: all. '
+    'backfill: true sends the rows that are there, too. '
+    'on_error: an event that cannot be written fails the statement (fail, the default), or is counted (skip). '
+    'The caller must be a member of the table''s owner and of postrider_dispatcher. No writer waits longer than a second for this. After a '
+    'minute of vain attempts the error names who holds the table. '
+    'Returns (relation, result: created | changed | unchanged, missing_grants: what somebody else must grant before the status is written, '
     'notes: what changed, and what to know). '
-    'Raises 22023 for an invalid argument, 42703 for an unknown column, 42809 for what is no table to attach, 42501 without rights, 55P03 if '
+    'Raises 22023 for an invalid argument, 42703 for an unknown column, 42809 for what cannot be attached, 42501 without rights, 55P03 if '
     'it cannot be locked.';
 revoke all on function postrider.attach_table(regclass, text, text, text, text, text, jsonb, text, text[], text, text[], boolean, text) from public;
 grant execute on function postrider.attach_table(regclass, text, text, text, text, text, jsonb, text, text[], text, text[], boolean, text)

@@ -39,7 +39,9 @@ begin
             'else to_jsonb(postrider.refuse_event(%2$s, ''headers'', told.id::text)) end end', header, a.attachment_no) end),
         (6, 'row_key', case when is_short or row_key is null then row_key else format(
             'case when octet_length(%1$s) <= 1024 then %1$s%2$s end', row_key,
-            case a.write_back when 'none' then '' else format(' else postrider.refuse_event(%s, ''row_key'', %s)', a.attachment_no, row_key) end)
+            -- A row that is gone gets no status.
+            case a.write_back when 'none' then '' else format(
+                ' when event.op <> ''delete'' then postrider.refuse_event(%s, ''row_key'', %s)', a.attachment_no, row_key) end)
             end)) as v (place, name, value)
     where v.value is not null;
 end

@@ -20,8 +20,8 @@ begin
 end
 $$;
 comment on function postrider.detach_table(regclass) is
-    'Ends what postrider.attach_table began: triggers, functions and grants go, for a member of the table''s owner. Events that were inserted are '
-    'delivered, and their status is not written any more. Returns (relation, result: detached). Raises P0002 if it is not attached, 42501 '
-    'without rights, 55P03 if others hold the table for a minute.';
+    'Detaches a table: the triggers, functions and grants of postrider.attach_table go. Events that exist are delivered, but their status is '
+    'not written into rows any more. The caller must be a member of the table''s owner. Returns (relation, result: detached). Raises P0002 if '
+    'it is not attached, 42501 without rights, 55P03 if others hold the table for a minute.';
 revoke all on function postrider.detach_table(regclass) from public;
 grant execute on function postrider.detach_table(regclass) to postrider_dispatcher;

@@ -14,7 +14,7 @@ begin
 end
 $$;
 comment on function postrider.pause_table(regclass, text) is
-    'Changes of an attached table are not heard until postrider.resume_table, for a reason that attached_table shows. Events that were '
-    'inserted are delivered, and their status is written. Locks no table. Returns (relation, reason, state). Raises P0002 if it is not attached.';
+    'Pauses an attached table: its changes are not heard until postrider.resume_table. View attached_table shows the reason. Events that exist '
+    'are delivered, and their status is written. Locks no table. Returns (relation, reason, state). Raises P0002 if it is not attached.';
 revoke all on function postrider.pause_table(regclass, text) from public;
 grant execute on function postrider.pause_table(regclass, text) to postrider_dispatcher;

@@ -1,8 +1,9 @@
 -- does:   lists what keeps the triggers of attached tables from firing, or the status from being written, by PostgreSQL's catalogs:
---         a subscription that writes into the table, a setting session_replication_role, policies that hold for the current role
+--         a subscription that writes into the table, a setting session_replication_role, policies that hold for the current role; and
+--         tables with such triggers that are not attached, as a restore without postrider.attachment leaves them
 -- params: none
--- rows:   relation text (null: every table), reason text (subscription | replica_role | row_security), role text (of the setting, or null
---         for every role); by relation and reason
+-- rows:   relation text (null: every table), reason text (subscription | replica_role | row_security | not_attached), role text (of the
+--         setting, or null for every role); by relation and reason
 -- locks:  none
 -- repeat: the same
 select a.relation::text as relation, 'subscription' as reason, null::text as role
@@ -20,4 +21,12 @@ union all
 select a.relation::text, 'row_security', null
 from postrider.attachment as a
 where a.write_back <> 'none' and postrider.hiding_policy(a.relation, current_user) is not null
+union all
+select distinct t.tgrelid::regclass::text, 'not_attached', null
+from pg_catalog.pg_trigger as t
+join pg_catalog.pg_proc as p on p.oid = t.tgfoid and p.proname ~ '^postrider_capture_[0-9]+$' and p.pronargs = 0
+where not t.tgisinternal
+  and not exists (select from postrider.attachment as a
+                  where p.proname = 'postrider_capture_' || a.attachment_no
+                    and t.tgrelid in (select a.relation union all select r.relid from pg_partition_tree(a.relation) as r))
 order by 1, 2, 3

@@ -16,21 +16,18 @@ pub(super) async fn check(store: &Store) -> Vec<Finding> {
         Ok(read) => read,
         Err(fault) => return vec![Finding::broken(NAME, &fault)],
     };
-    if rows.is_empty() {
-        return Vec::new();
-    }
     let found = [broken(&rows), troubled(&rows), skipped(&rows), judge_late(&late), paused(&rows)];
     let found: Vec<Finding> = found.into_iter().flatten().chain(unheard.iter().map(judge_unheard)).collect();
-    if found.is_empty() { vec![Finding::ok(NAME, format!("{} heard", rows.len()))] } else { found }
+    if found.is_empty() && !rows.is_empty() {
+        return vec![Finding::ok(NAME, format!("{} heard", rows.len()))];
+    }
+    found
 }
 
 async fn read(
     store: &Store,
 ) -> Result<(Vec<AttachedTableRow>, Vec<UnheardChanges>, Vec<LateRows>), StoreError> {
     let rows = store.list_attached_tables().await?;
-    if rows.is_empty() {
-        return Ok((rows, Vec::new(), Vec::new()));
-    }
     Ok((rows, store.list_unheard_changes().await?, store.list_late_rows().await?))
 }
 
@@ -116,6 +113,15 @@ fn judge_unheard(unheard: &UnheardChanges) -> Finding {
                 "{table} is filled by logical replication, which fires no statement trigger: its changes are not heard"
             ),
             "attach the table in the database where the changes are made",
+        ),
+        "not_attached" => Finding::warn(
+            NAME,
+            format!(
+                "{table} has triggers of Postrider and is not attached, so its changes are not heard: was it restored?"
+            ),
+            format!(
+                "postrider table attach {table} ...; or drop what its triggers call: drop function postrider_capture_... cascade"
+            ),
         ),
         "replica_role" => {
             let whose = role.as_ref().map_or_else(|| "every role".to_owned(), |role| format!("role {role}"));

@@ -22,10 +22,10 @@ pub enum TableArgs {
     /// Show an attached table with its settings
     #[command(after_help = "Example: postrider table show configuration_update --json")]
     Show(TableName),
-    /// Hear no changes of a table until it is resumed; events that exist are delivered
+    /// Pause a table: its changes are not heard until it is resumed; events that exist are delivered
     #[command(after_help = "Example: postrider table pause configuration_update")]
     Pause(TablePause),
-    /// Hear the changes of a paused table again; changes of the meantime are not sent
+    /// Resume a paused table: its changes are heard again; what changed meanwhile is not sent
     #[command(after_help = "Example: postrider table resume configuration_update --backfill")]
     Resume(TableResume),
     /// Detach a table: its triggers go, and statuses are not written any more
@@ -42,10 +42,10 @@ pub struct TableAttach {
     /// The settings that are typed as they are.
     #[command(flatten)]
     pub spec: TableSpec,
-    /// Words of the status column, as `{"complete": "done", "failed": "error"}`, where it has others
+    /// Words that the status column has in place of Postrider's, as `{"complete": "done", "failed": "error"}`
     #[arg(long, value_name = "JSON")]
     pub status_map: Option<String>,
-    /// Do not ask; on a terminal it is asked whether rows are sent that are there
+    /// Do not ask on a terminal whether to send the rows that are there, and do not send them
     #[arg(long, conflicts_with = "backfill")]
     pub no_backfill: bool,
     /// Print the statements that it would run, and change nothing

@@ -21,6 +21,7 @@ pub(crate) struct Listener {
 struct Heard {
     rings: usize,
     marker: String,
+    others: Vec<(String, String)>,
 }
 
 impl Listener {
@@ -41,7 +42,11 @@ impl Listener {
                     let mut heard = written.lock().unwrap();
                     match notification.channel() {
                         "postrider" => heard.rings += 1,
-                        _ => notification.payload().clone_into(&mut heard.marker),
+                        "listener_marker" => notification.payload().clone_into(&mut heard.marker),
+                        channel => {
+                            let other = (channel.to_owned(), notification.payload().to_owned());
+                            heard.others.push(other);
+                        }
                     }
                 }
             }
@@ -62,10 +67,26 @@ impl Listener {
 
     /// How many rings were committed until now.
     pub(crate) async fn rings(&self) -> usize {
+        self.catch_up().await;
+        self.heard.lock().unwrap().rings
+    }
+
+    /// Listens to a channel of the application, too.
+    pub(crate) async fn listen_to(&self, channel: &str) {
+        self.client.batch_execute(&format!("listen {channel}")).await.unwrap();
+    }
+
+    /// What was committed on such a channel until now.
+    pub(crate) async fn heard(&self, channel: &str) -> Vec<String> {
+        self.catch_up().await;
+        let heard = self.heard.lock().unwrap();
+        heard.others.iter().filter(|(name, _)| name == channel).map(|(_, payload)| payload.clone()).collect()
+    }
+
+    async fn catch_up(&self) {
         // Notifications arrive in the order of commits: all that come before the marker are heard with it.
         let marker = self.asked.fetch_add(1, Ordering::SeqCst).to_string();
         self.client.execute("select pg_notify('listener_marker', $1)", &[&marker]).await.unwrap();
         eventually("the marker is heard", || async { self.heard.lock().unwrap().marker == marker }).await;
-        self.heard.lock().unwrap().rings
     }
 }

@@ -112,7 +112,8 @@ impl Receiver {
         Self::start_at("0.0.0.0:0").await
     }
 
-    async fn start_at(address: &str) -> Self {
+    /// Starts listening at an address and port of this machine.
+    pub(crate) async fn start_at(address: &str) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (arrived, arrivals) = mpsc::unbounded_channel();

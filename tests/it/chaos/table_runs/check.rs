@@ -1,6 +1,6 @@
 //! What was promised, judged from what was decoded, what the outbox says, what was received, and what the rows have.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,8 +33,9 @@ pub(crate) struct Ledger {
     pub(crate) statements: u64,
     pub(crate) refusals: Vec<(String, usize)>,
     pub(crate) transactions: u64,
+    /// Transactions of users that failed, by SQLSTATE.
+    pub(crate) users_faults: BTreeMap<String, usize>,
     pub(crate) changes: i64,
-    pub(crate) deadlocks: u64,
     pub(crate) wait_max_ms: u64,
     pub(crate) faults: u64,
     /// Until everything was delivered and written back.
@@ -64,8 +65,8 @@ pub(crate) async fn judge(stage: &Stage, decoded: &Story, drained: Duration) -> 
         statements: count(&stage.counts.statements),
         refusals: stage.refusals().into_iter().map(|(code, (count, _))| (code, count)).collect(),
         transactions: count(&stage.counts.transactions),
+        users_faults: stage.users_faults(),
         changes,
-        deadlocks: count(&stage.counts.deadlocks),
         wait_max_ms: count(&stage.counts.wait_max_us) / 1_000,
         faults: count(&stage.counts.faults),
         drained,
@@ -187,6 +188,13 @@ impl Judge {
     }
 }
 
+impl Ledger {
+    /// How many transactions of users were the victim of a deadlock.
+    pub(crate) fn deadlocks(&self) -> usize {
+        self.users_faults.get("40P01").copied().unwrap_or_default()
+    }
+}
+
 impl Display for Ledger {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed            {}", self.seed)?;
@@ -197,7 +205,9 @@ impl Display for Ledger {
         writeln!(f, "decoded         {} changes of {} rows", self.decoded, self.rows)?;
         writeln!(f, "events          {} of them", self.events)?;
         writeln!(f, "users           {} transactions, {} changes", self.transactions, self.changes)?;
-        writeln!(f, "deadlocks       {}", self.deadlocks)?;
+        writeln!(f, "users' failures {}", self.users_faults.values().sum::<usize>())?;
+        self.users_faults.iter().try_for_each(|(code, count)| writeln!(f, "{count:>20} {code}"))?;
+        writeln!(f, "deadlocks       {} of users", self.deadlocks())?;
         writeln!(f, "longest wait    {} ms for a row", self.wait_max_ms)?;
         writeln!(f, "delivered       {} events", self.delivered)?;
         writeln!(f, "faults          {}", self.faults)?;

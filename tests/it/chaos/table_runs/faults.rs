@@ -18,8 +18,7 @@ const LEFT_MIN: Duration = Duration::from_secs(1);
 /// Injects the faults of the schedule until the end is near; returns when the last one is healed.
 pub(crate) async fn torment(stage: Arc<Stage>) {
     for planned in stage.plan.schedule() {
-        let left = stage.plan.lasts.saturating_sub(stage.began.elapsed());
-        if left < planned.after + LEFT_MIN {
+        if stage.ends_within(planned.after + LEFT_MIN) {
             return;
         }
         sleep(planned.after).await;

@@ -11,7 +11,7 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// How long there is work and trouble.
     pub(crate) lasts: Duration,
-    /// And it goes on until so many transactions of users are done.
+    /// And both go on until so many transactions of users are done.
     pub(crate) transactions: u64,
     /// How many dispatchers share the work.
     pub(crate) dispatchers: usize,

@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::stage::Stage;
 use super::users::user;
 use super::writers::write;
-use crate::support::{Database, eventually};
+use crate::support::{DEADLINE, Database};
 
 /// After healing everything is settled and written back within this: deadlines, leases, retries, a backoff.
 const DRAIN_MAX: Duration = Duration::from_mins(2);
@@ -33,9 +33,7 @@ pub(crate) async fn run(plan: Plan) -> Ledger {
         working.spawn(user(Arc::clone(&stage), number));
     }
     torment(Arc::clone(&stage)).await;
-    sleep(stage.plan.lasts.saturating_sub(stage.began.elapsed())).await;
-    let is_enough = || async { stage.counts.transactions.load(Ordering::Relaxed) >= stage.plan.transactions };
-    eventually("the transactions of users are done", is_enough).await;
+    work_on(&stage).await;
     stage.end();
     while let Some(done) = working.join_next().await {
         done.unwrap();
@@ -52,6 +50,21 @@ pub(crate) async fn run(plan: Plan) -> Ledger {
     }
     println!("{ledger}");
     ledger
+}
+
+/// Waits until there was time enough, and users have done their transactions.
+async fn work_on(stage: &Stage) {
+    let (mut done, mut since) = (0, Instant::now());
+    while !stage.is_enough() {
+        sleep(Duration::from_millis(20)).await;
+        let now = stage.counts.transactions.load(Ordering::Relaxed);
+        if now > done {
+            (done, since) = (now, Instant::now());
+        } else if done < stage.plan.transactions && since.elapsed() > DEADLINE {
+            stage.breach(format!("users have done {done} transactions, and no other within {DEADLINE:?}"));
+            return;
+        }
+    }
 }
 
 /// What was prepared by a session that went away.

@@ -35,6 +35,7 @@ pub(crate) struct Stage {
     pub(crate) has_merge: bool,
     pub(crate) counts: Counts,
     refusals: Mutex<BTreeMap<String, (usize, String)>>,
+    users_faults: Mutex<BTreeMap<String, usize>>,
     breaches: Mutex<Vec<String>>,
     is_over: AtomicBool,
     is_done: AtomicBool,
@@ -45,10 +46,8 @@ pub(crate) struct Stage {
 pub(crate) struct Counts {
     /// Of writers, and carried out.
     pub(crate) statements: AtomicU64,
-    /// Of users.
+    /// Of users, and carried out.
     pub(crate) transactions: AtomicU64,
-    /// Of users.
-    pub(crate) deadlocks: AtomicU64,
     /// The longest wait of a user for one row, in microseconds.
     pub(crate) wait_max_us: AtomicU64,
     pub(crate) faults: AtomicU64,
@@ -94,6 +93,7 @@ impl Stage {
             server,
             counts: Counts::default(),
             refusals: Mutex::default(),
+            users_faults: Mutex::default(),
             breaches: Mutex::default(),
             is_over: AtomicBool::new(false),
             is_done: AtomicBool::new(false),
@@ -103,6 +103,17 @@ impl Stage {
     /// As superuser.
     pub(crate) async fn database(&self) -> Database {
         Database::at(self.server.url()).await
+    }
+
+    /// Whether there was time enough, and users have done their transactions.
+    pub(crate) fn is_enough(&self) -> bool {
+        self.ends_within(Duration::ZERO)
+    }
+
+    /// Whether it may be enough so soon.
+    pub(crate) fn ends_within(&self, soon: Duration) -> bool {
+        self.began.elapsed() + soon >= self.plan.lasts
+            && self.counts.transactions.load(Ordering::Relaxed) >= self.plan.transactions
     }
 
     /// No new work, no new trouble.
@@ -150,12 +161,11 @@ impl Stage {
         self.refusals.lock().unwrap().clone()
     }
 
-    /// A user's transaction failed. Only a server that goes away is an excuse.
+    /// A user's transaction failed. Only a server that goes away is an excuse: a deadlock is none.
     pub(crate) fn note_users_fault(&self, fault: &Error) {
+        let word = fault.code().map_or("connection lost", SqlState::code);
+        *self.users_faults.lock().unwrap().entry(word.to_owned()).or_insert(0) += 1;
         let Some(code) = fault.code() else { return };
-        if *code == SqlState::T_R_DEADLOCK_DETECTED {
-            self.counts.deadlocks.fetch_add(1, Ordering::Relaxed);
-        }
         let leaves = [
             SqlState::ADMIN_SHUTDOWN,
             SqlState::CRASH_SHUTDOWN,
@@ -165,6 +175,11 @@ impl Stage {
         if !leaves.contains(code) {
             self.breach(format!("a user's transaction failed: {fault:?}"));
         }
+    }
+
+    /// Why transactions of users failed, by SQLSTATE, and how many.
+    pub(crate) fn users_faults(&self) -> BTreeMap<String, usize> {
+        self.users_faults.lock().unwrap().clone()
     }
 
     /// A user waited so long for a row.

@@ -100,6 +100,11 @@ fn change(rng: &mut Rng, id: u64, number: u64) -> String {
              on conflict (id) do update set content = excluded.content, status = 'pending'"
         ),
         5 => format!("update app.work set content = '{content}' where id = {id}"),
+        // Many rows at once, in an order of its own.
+        6 => format!(
+            "update app.work set content = '{content}', status = 'pending' where owner_no = {number} and id % 5 = {}",
+            id % 5
+        ),
         _ => format!(
             "update app.work set content = '{content}', status = 'pending', target = '{target}' where id = {id}"
         ),
