@@ -9,7 +9,7 @@ use super::ago::Now;
 use super::{Failure, open, output};
 use crate::config::Settings;
 use crate::config::args;
-use crate::model::endpoint::EndpointHealth;
+use crate::model::endpoint::{EndpointHealth, EndpointState, template_of};
 use crate::operations::endpoint_spec::check_reason;
 use crate::operations::lookup::{existing_endpoint, known};
 use crate::rules::retry::DEFAULT_SCHEDULE;
@@ -37,7 +37,8 @@ pub(super) async fn run(
         args::EndpointArgs::Resume(typed) => {
             let (store, _) = open(settings, url)?;
             known(&store, &typed.id, store.resume_endpoint(&typed.id).await).await?;
-            changed(&store, &typed.id, typed.json, "is enabled").await
+            let is = resumed(&store, &typed.id).await?;
+            changed(&store, &typed.id, typed.json, &is).await
         }
         args::EndpointArgs::Delete(typed) => delete::run(settings, url, &typed).await,
         args::EndpointArgs::RotateSecret(typed) => rotate_secret::run(settings, url, &typed).await,
@@ -51,6 +52,18 @@ async fn changed(store: &Store, id: &str, json: bool, is: &str) -> Result<(), Fa
         return Ok(output::json(&existing_endpoint(store, id).await?)?);
     }
     Ok(output::line(&format!("{id} {is}"))?)
+}
+
+/// What a resumed endpoint is. One of a template stays paused with the template.
+async fn resumed(store: &Store, id: &str) -> Result<String, Failure> {
+    let is = "is enabled".to_owned();
+    let Some(template) = template_of(id) else { return Ok(is) };
+    let state = existing_endpoint(store, id).await?.state;
+    Ok(if state == EndpointState::Enabled {
+        is
+    } else {
+        format!("{is}, but its template {template} is {state}; its deliveries wait")
+    })
 }
 
 async fn list(settings: Settings, url: Option<String>, typed: &args::EndpointList) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ return (
         -- Two names; in the query; in an address in brackets; after a % whose digits it would be.
         when (select count(distinct n.found[1])
               from regexp_matches(is_endpoint_url.url collate "C", '[{]([A-Za-z_][A-Za-z0-9_]*)[}]', 'g') as n (found)) > 1
-          or is_endpoint_url.url collate "C" ~ '(\?.*|^[^/]*//[^/?]*\[[^/?]*|%[0-9A-Fa-f]?)[{][A-Za-z_][A-Za-z0-9_]*[}]' then ''
+          or is_endpoint_url.url collate "C" ~ '(\?.*|^[^/]*//[^/?]*\[[^]/?]*|%[0-9A-Fa-f]?)[{][A-Za-z_][A-Za-z0-9_]*[}]' then ''
         else regexp_replace(
             regexp_replace(is_endpoint_url.url collate "C", '^([^:]*:/*[^/?:]*:)[{][A-Za-z_][A-Za-z0-9_]*[}](?=[/?]|$)', '\180'),
             '[{][A-Za-z_][A-Za-z0-9_]*[}]', 'x', 'g') end) as u (url));

@@ -52,7 +52,7 @@ comment on function postrider.put_endpoint(text, text, text[], jsonb, text, inte
     'postrider.set_endpoint gives any setting its default. Where url leads to another host, a login must be named again: auth, '
     'client_certificate, or a header authorization or cookie. '
     'A name in braces in url makes a template: an event whose destination is ID/VALUE goes to the URL with the value in it. allow_http '
-    'and allow_cidr are for templates, and narrow what run allows. '
+    'and allow_cidr are for templates, and narrow what run allows. Where that name decides the host, a login needs allow_cidr. '
     'The same call twice changes nothing, and a paused endpoint stays paused. Each change is told in a notice. '
     'Returns (endpoint_id, result: created | changed | unchanged, new_secret: only where the call created the endpoint and named no secret; it is new_secret_if_created, or else generated). Raises 22023 for an invalid argument, 54000 beyond endpoints_max.';
 revoke all on function postrider.put_endpoint(text, text, text[], jsonb, text, integer, text, interval, interval[], boolean, text, text, text, text, text, text, text, text, boolean, cidr[]) from public;

@@ -14,6 +14,8 @@ declare
     optional constant text[] := '{rate_limit,signing_key,auth,ca_certificates,client_certificate}';
     -- Headers with which requests log in.
     logins  constant text[] := '{authorization,cookie}';
+    -- Headers that only the receiver may know, by their names.
+    secrets constant text := '(auth|cookie|credential|key|password|secret|session|signature|token)';
     -- The settings that were named; those named with null have their defaults.
     named   jsonb;
     old     postrider.endpoint;
@@ -22,6 +24,7 @@ declare
     unknown text;
     wrong   text;
     kept    text;
+    login   text;
 begin
     if jsonb_typeof(write_endpoint.settings) is distinct from 'object' then
         raise exception 'endpoint "%": invalid settings', left(write_endpoint.id, 64)
@@ -155,6 +158,18 @@ begin
         raise exception 'endpoint "%": invalid headers', left(write_endpoint.id, 64)
             using errcode = 'invalid_parameter_value', detail = 'Allowed is ' || wrong;
     end if;
+    -- Whoever writes an event, or a row of an attached table, chooses such a host.
+    login := case
+        when not postrider.is_host_open(new.url) then null
+        when new.auth is not null then 'auth'
+        when new.client_certificate is not null then 'client_certificate'
+        else (select 'header ' || min(h.name) from jsonb_object_keys(new.headers) as h (name)
+              where lower(h.name collate "C") ~ secrets) end;
+    if login is not null and new.allow_cidr is null then
+        raise exception 'endpoint "%": % would be sent to any host that an event names', write_endpoint.id, login
+            using errcode = 'invalid_parameter_value',
+                  detail = 'Allowed is ' || login || ' with allow_cidr, or where your domain follows the value, as in https://{name}.example.com/';
+    end if;
     new.public_key := case
         when not named ? 'signing_key' then old.public_key
         when new.signing_key is null then null
@@ -193,6 +208,13 @@ begin
            is distinct from lower(substring(new.url from E'^[^:]*:/*[^/?#\\\\]*') collate "C") then
         raise exception 'endpoint "%": % is not taken along to another host', old.id, kept
             using errcode = 'invalid_parameter_value', detail = 'Allowed is to name ' || kept || ' again with the new url, or none';
+    end if;
+    if kept is not null and login is not null and exists (
+        select from unnest(new.allow_cidr) as n (range)
+        where not exists (select from unnest(old.allow_cidr) as o (range) where n.range <<= o.range))
+    then
+        raise exception 'endpoint "%": % is not taken along to more addresses', old.id, kept
+            using errcode = 'invalid_parameter_value', detail = 'Allowed is to name ' || kept || ' again with the new allow_cidr, or none';
     end if;
     if new is not distinct from old then
         result := 'unchanged';

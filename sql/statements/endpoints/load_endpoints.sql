@@ -4,9 +4,12 @@
 --         text[] and old_valid_ms bigint[] (how long each still signs; null if there are none), max_in_flight int, rate_limit,
 --         timeout_ms bigint, retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate,
 --         allow_http boolean, allow_cidr text[], template_no int; one per endpoint, or one whose endpoint_no is null. Where template_no is
---         set, all but endpoint_no, id and state is that template's, and of no use in this row.
+--         set, the settings are that template's, and all but endpoint_version, endpoint_no, id and state is null.
 -- locks:  none
 -- repeat: the same
+with version as materialized (
+    select v.version from postrider.endpoint_version as v
+)
 select v.version as endpoint_version,
        e.endpoint_no,
        e.id,
@@ -31,11 +34,17 @@ select v.version as endpoint_version,
        e.client_certificate,
        e.allow_http,
        e.allow_cidr::text[] as allow_cidr,
-       e.template_no
-from postrider.endpoint_version as v
-left join postrider.endpoint as e on e.state <> 'deleted'
+       null::integer as template_no
+from version as v
+left join postrider.endpoint as e on e.state <> 'deleted' and e.template_no is null
 left join lateral (
     select array_agg(s.secret order by s.valid_until desc) as secrets,
            array_agg(ceil(extract(epoch from s.valid_until - clock_timestamp()) * 1000)::bigint order by s.valid_until desc) as valid_ms
     from postrider.old_secret as s
-    where e.template_no is null and s.endpoint_no = e.endpoint_no and s.valid_until > clock_timestamp()) as old on true
+    where s.endpoint_no = e.endpoint_no and s.valid_until > clock_timestamp()) as old on true
+union all
+-- Endpoints of templates are many.
+select v.version, e.endpoint_no, e.id, null, null, null, null, null, null, null, null, null, null, e.state, null, null, null, null, null,
+       null, null, e.template_no
+from version as v
+join postrider.endpoint as e on e.state <> 'deleted' and e.template_no is not null

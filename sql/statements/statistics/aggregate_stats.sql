@@ -35,7 +35,8 @@ with taken as materialized (
     select g.endpoint_no, date_trunc('hour', g.at), sum(g.complete), sum(g.failed), max(g.last_success_at), max(g.last_failure_at),
            sum(g.failed_attempts)
     from gone as g
-    join postrider.endpoint as e on e.endpoint_no = g.endpoint_no
+    -- A plan that begins with all endpoints would compare each of them with each row.
+    cross join lateral (select from postrider.endpoint as e where e.endpoint_no = g.endpoint_no limit 1) as e
     group by 1, 2
     order by 1, 2
     on conflict (endpoint_no, hour) do update

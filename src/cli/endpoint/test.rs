@@ -8,6 +8,7 @@ use super::super::{Failure, open, output};
 use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
+use crate::model::endpoint::template_of;
 use crate::model::event::EventId;
 use crate::operations::test_endpoint::{TestError, TestOutcome, test_endpoint};
 use crate::store::{AttemptRow, DeliveryDetail};
@@ -56,6 +57,8 @@ impl From<TestError> for Failure {
         let text = fault.to_string();
         match fault {
             TestError::NotEnabled { id, .. } => {
+                let template = template_of(&id).map(|template| format!(", or {template}, its template"));
+                let id = [id.as_str(), &template.unwrap_or_default()].concat();
                 Self::Failed(format!("{text}; to enable it: postrider endpoint resume {id}"))
             }
             TestError::Lookup(fault) => fault.into(),

@@ -88,6 +88,7 @@ const OBJECTS: &[File] = objects! {
     function "existing_endpoint"
     function "short_interval"
     function "changed_settings"
+    function "is_host_open"
     function "write_endpoint"
     function "put_endpoint"
     function "set_endpoint"

@@ -71,6 +71,37 @@ async fn metrics_do_not_read_the_history() {
     assert_eq!(faults, Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn counts_are_summed_up_without_a_look_at_each_of_ten_thousand_endpoints() {
+    let database = Database::new().await;
+    database.put_endpoint("devices", "https://example.com/{id}", "", "").await;
+    database
+        .execute(
+            "insert into postrider.endpoint (id, template_no, topics)
+             select 'devices/' || n, 1, '{}' from generate_series(1, 10000) as n;
+             insert into postrider.endpoint_stat (endpoint_no, complete, failed)
+             select e.endpoint_no, 1, 0 from postrider.endpoint as e",
+        )
+        .await;
+    database.execute("vacuum analyze postrider.endpoint").await;
+    let client = database.connect().await;
+    set_up(&client, Session::Dispatcher).await;
+    client.batch_execute(&format!("prepare sum_up as {}", sql("aggregate_stats"))).await.unwrap();
+
+    let plan = explain_by(&client, "analyze, timing off, ", "execute sum_up (1000, '{}', null)").await;
+
+    let rows = most_rows(&plan[0]["Plan"]);
+    assert!(rows <= 10_000.0, "{rows} in {plan:#}");
+}
+
+/// The rows that the busiest node of a plan that was run looked at, over all of its loops.
+fn most_rows(node: &Value) -> f64 {
+    let number = |name: &str| node[name].as_f64().unwrap_or_default();
+    let seen =
+        number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Join Filter");
+    children(node).map(most_rows).fold(seen * number("Actual Loops"), f64::max)
+}
+
 /// What a planner may be driven to: every kind of join and scan, with and without the parameters' values.
 const FORCED: [&str; 9] = [
     "set enable_indexscan = off; set enable_bitmapscan = off",
@@ -232,7 +263,12 @@ async fn plans(client: &Client) -> Vec<(&'static str, Value)> {
 }
 
 async fn explain(client: &Client, statement: &str) -> Value {
-    let answer = client.simple_query(&format!("explain (format json) {statement}")).await.unwrap();
+    explain_by(client, "", statement).await
+}
+
+/// With further options of `explain`, each with a comma behind it.
+async fn explain_by(client: &Client, options: &str, statement: &str) -> Value {
+    let answer = client.simple_query(&format!("explain ({options}format json) {statement}")).await.unwrap();
     let text = answer
         .iter()
         .find_map(|message| if let SimpleQueryMessage::Row(row) = message { row.get(0) } else { None });

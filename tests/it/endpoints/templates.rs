@@ -1,7 +1,9 @@
 //! Endpoint templates: an event whose destination is `TEMPLATE/VALUE` goes to the URL with the value in it, as an endpoint of its own.
 
 mod dispatchers;
+mod fleet;
 mod hostile_values;
+mod logins;
 mod narrowing;
 mod surfaces;
 

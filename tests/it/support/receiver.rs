@@ -1,6 +1,6 @@
 //! A scripted HTTP peer that records what it was sent.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -84,6 +84,8 @@ struct UnderWay<'a>(&'a Shared);
 
 struct Script {
     once: VecDeque<Answer>,
+    /// By host; `None`: no answer.
+    hosts: HashMap<String, Option<u16>>,
     always: Answer,
     delay: Duration,
 }
@@ -120,6 +122,7 @@ impl Receiver {
         let shared = Arc::new(Shared {
             script: Mutex::new(Script {
                 once: VecDeque::new(),
+                hosts: HashMap::new(),
                 always: Answer::status(200),
                 delay: Duration::ZERO,
             }),
@@ -151,6 +154,11 @@ impl Receiver {
     /// From now on it answers with this status.
     pub(crate) fn answer(&self, status: u16) {
         self.script().always = Answer::status(status);
+    }
+
+    /// From now on it answers requests for this host with this status; none: it lets them wait without an end.
+    pub(crate) fn answer_for(&self, host: &str, status: Option<u16>) {
+        self.script().hosts.insert(format!("{host}:{}", self.address.port()), status);
     }
 
     /// The next request that is not scripted yet is answered so.
@@ -268,16 +276,20 @@ async fn answer(
 ) -> Response<Body> {
     let _under_way = UnderWay::begin(&shared);
     let received = Received { method, uri, headers, body, at: Instant::now() };
+    let host = shared.script.lock().unwrap().hosts.get(received.header("host")).copied();
     shared.all.lock().unwrap().push(received.clone());
     // Nobody listens any more: the test is over.
     drop(shared.arrived.send(received));
     let limited = shared.limit.lock().unwrap().as_mut().and_then(Limit::judge);
     let (answer, delay) = {
         let mut script = shared.script.lock().unwrap();
-        let always = script.always.clone();
+        let always = host.flatten().map_or_else(|| script.always.clone(), Answer::status);
         (limited.or_else(|| script.once.pop_front()).unwrap_or(always), script.delay)
     };
     tokio::time::sleep(delay).await;
+    if host == Some(None) {
+        std::future::pending::<()>().await;
+    }
     let mut gate = shared.gate.subscribe();
     tokio::select! {
         _ = gate.wait_for(|is_open| *is_open) => {}

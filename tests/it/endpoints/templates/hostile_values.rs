@@ -107,6 +107,7 @@ async fn the_views_show_the_url_that_is_called() {
         "http://{v}.example.com/",
         "http://10.20.{v}.1/",
         "http://10.0.0.1:{v}/x",
+        "http://[fd00::1]:{v}/x",
         "https://example.com/a/{v}/b?q=1",
         "http://{v}:8080/{v}",
         "https://example.com/{v}{v}",

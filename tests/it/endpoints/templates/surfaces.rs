@@ -192,3 +192,26 @@ async fn endpoints_of_a_template_are_counted_in_its_line_and_listed_when_asked_f
     let tested = CommandOutput::run(&database.url, &["endpoint", "test", "devices"]).await;
     assert!(tested.complaint().contains("is a template: test one of its endpoints"), "{tested:?}");
 }
+
+#[tokio::test]
+async fn who_resumes_an_endpoint_of_a_paused_template_is_told_that_it_waits_for_the_template() {
+    let (database, receiver) = (Database::new().await, Receiver::start().await);
+    put_template(&database, "devices", &with(&receiver, "127.0.0.1", "/{id}"), "").await;
+    let _dispatcher = Dispatcher::start(&database, &[]).await;
+    insert_for(&database, "devices/a").await;
+    database.until_settled().await;
+    let run = async |verb: &str, id: &str| CommandOutput::run(&database.url, &["endpoint", verb, id]).await;
+    run("pause", "devices").await;
+    run("pause", "devices/a").await;
+
+    let resumed = run("resume", "devices/a").await.stdout;
+    let tested = run("test", "devices/a").await;
+
+    let waits = "devices/a is enabled, but its template devices is paused; its deliveries wait\n";
+    assert_eq!(resumed, waits);
+    let hint = "to enable it: postrider endpoint resume devices/a, or devices, its template";
+    assert!(tested.complaint().contains(hint), "{tested:?}");
+    assert_eq!(run("resume", "devices").await.stdout, "devices is enabled\n");
+    assert_eq!(run("resume", "devices/a").await.stdout, "devices/a is enabled\n");
+    assert_eq!(run("test", "devices/a").await.code, Some(0));
+}
