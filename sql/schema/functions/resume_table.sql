@@ -19,8 +19,8 @@ begin
 end
 $$;
 comment on function postrider.resume_table(regclass, boolean) is
-    'Resumes a paused table: its changes are heard from the next statement on. What changed meanwhile is not sent. With backfill, every row that '
-    'meets when_sql now is sent; only a member of the table''s owner may ask for that. Returns (relation, state). Raises P0002 if it is '
+    'Resumes a paused table: its changes are heard from the next statement on. Changes made during the pause are not sent. With backfill, '
+    'every row that meets when_sql now is sent; only a member of the table''s owner may ask for that. Returns (relation, state). Raises P0002 if it is '
     'not attached, 55P03 if others hold the table for a minute.';
 revoke all on function postrider.resume_table(regclass, boolean) from public;
 grant execute on function postrider.resume_table(regclass, boolean) to postrider_dispatcher;

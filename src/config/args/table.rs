@@ -25,7 +25,7 @@ pub enum TableArgs {
     /// Pause a table: its changes are not heard until it is resumed; events that exist are delivered
     #[command(after_help = "Example: postrider table pause configuration_update")]
     Pause(TablePause),
-    /// Resume a paused table: its changes are heard again; what changed meanwhile is not sent
+    /// Resume a paused table: its changes are heard again; those made during the pause are not sent
     #[command(after_help = "Example: postrider table resume configuration_update --backfill")]
     Resume(TableResume),
     /// Detach a table: its triggers go, and statuses are not written any more
