@@ -181,17 +181,25 @@ distribute() {
     record_rate "$events"
 }
 
-# devices: 10,000 endpoints of one template. The first event of each makes it; then as many as for one endpoint.
+# devices: 10,000 endpoints of one template. The first event of each makes it; then as many as for one endpoint, which is measured
+# before them with as many requests at once.
 devices() {
     "$binary" migrate >/dev/null
+    add_endpoint bench "$sink_url/" --max-in-flight 512
     add_template devices "$sink_url/{device}"
     start_workers 1 / 512
     left_sql=$(left)
     deliver 10000 200 '' '' "'devices/' || i"
     record made_per_s 1/s "$(ratio "10000 * 1000000 / ($settled_us - $committed_us)")"
+    local one_us many_us
+    query checkpoint
+    deliver "$events" 200
+    one_us=$(used_us)
     query checkpoint
     deliver "$events" 200 '' '' "'devices/' || i % 10000 + 1"
+    many_us=$(used_us)
     record_rate "$events"
+    record times_one '' "$(ratio "$many_us / $one_us")"
 }
 
 slow() {

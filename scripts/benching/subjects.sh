@@ -172,6 +172,9 @@ end_measuring() {
     record memory_mib MiB "$(ratio "$(peak_memory_kib) / 1024")"
 }
 
+# used_us: processor time of server and dispatchers since begin_measuring.
+used_us() { echo $((($(server_ticks) - used_before[0] + $(ticks "${workers[@]}") - used_before[1]) * 10000)); }
+
 # peak_memory_kib: of the largest worker.
 peak_memory_kib() {
     local worker
