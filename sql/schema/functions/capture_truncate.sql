@@ -3,7 +3,9 @@
 create or replace function postrider.capture_truncate(a postrider.attachment) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format($code$
-        select a.state = 'active' into is_heard from postrider.attachment as a where a.attachment_no = %s%s;
+        select coalesce(a.state = 'active', true) into is_heard
+        from (select) as one left join postrider.attachment as a on a.attachment_no = %s
+        where true%s;
         if is_heard is not true then
             return null;
         end if;%s$code$, a.attachment_no, postrider.captured_here(a),
