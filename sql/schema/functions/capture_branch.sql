@@ -4,7 +4,8 @@
 --   have others told of these rows already?
 --   yes, no: the insert, whose plan is kept        else: an insert for the columns and rows of now, tried by a plan first
 --
--- A transaction whose snapshot is older than the attachment does not see it, and is heard.
+-- A transaction whose snapshot is older than the attachment does not see it, and is heard. One whose snapshot is older than the end of a
+-- pause is heard, too.
 --
 -- Statements inside another's row triggers end before it, and so do their triggers of ours. They leave a mark: how deep they were, in
 -- which statement of the client. A trigger that is less deep and finds the mark reads what has become of its rows. A delete leaves a
@@ -46,6 +47,9 @@ begin
         from (select) as one
         left join postrider.attachment as a on a.attachment_no = %1$s
         where exists (select from %4$s)%5$s;
+        if is_heard = false and current_setting('transaction_isolation') <> 'read committed' then
+            is_heard := postrider.is_resumed(%1$s);
+        end if;
         if is_heard is not true then
             return null;
         end if;

@@ -125,6 +125,7 @@ const OBJECTS: &[File] = objects! {
     function "base_type"
     function "is_as_attached"
     function "foreign_actions"
+    function "is_resumed"
     function "refuse_event"
     function "captured_columns"
     function "captured_place"

@@ -227,3 +227,27 @@ async fn a_snapshot_from_before_the_table_was_attached_is_heard() {
         }
     }
 }
+
+/// A snapshot shows a pause that has ended, and one that began later does not show.
+#[tokio::test]
+async fn an_old_snapshot_is_heard_once_the_pause_has_ended() {
+    let database = attached(
+        "create table thing (id int primary key)",
+        "'thing', topic => 'x', on_ops => '{insert,truncate}'",
+    )
+    .await;
+    let old = connect(&database.url).await;
+    let begin = "begin isolation level repeatable read; select count(*) from pg_class";
+
+    database.execute("select postrider.pause_table('thing')").await;
+    old.batch_execute(&format!("{begin}; insert into thing values (1)")).await.unwrap();
+    database.execute("select postrider.resume_table('thing')").await;
+    old.batch_execute("insert into thing values (2); truncate thing; commit").await.unwrap();
+    let resumed = told(&database).await;
+    old.batch_execute(begin).await.unwrap();
+    database.execute("select postrider.pause_table('thing')").await;
+    old.batch_execute("insert into thing values (3); commit; insert into thing values (4)").await.unwrap();
+
+    assert_eq!(resumed, [r#"x {"id":2}"#, r#"x {"op" : "truncate"}"#]);
+    assert_eq!(told(&database).await, [r#"x {"id":3}"#]);
+}
