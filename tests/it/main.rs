@@ -98,6 +98,7 @@ mod tables {
     mod capture_columns;
     mod capture_faults;
     mod capture_keys;
+    mod capture_order;
     mod capture_partitions;
     mod capture_payloads;
     mod capture_silence;

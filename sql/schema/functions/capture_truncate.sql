@@ -3,10 +3,15 @@
 create or replace function postrider.capture_truncate(a postrider.attachment) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format($code$
-        select a.state = 'active' into is_heard from postrider.attachment as a where a.attachment_no = %s%s;
+        select coalesce(a.state = 'active', true) into is_heard
+        from (select) as one left join postrider.attachment as a on a.attachment_no = %1$s
+        where true%2$s;
+        if is_heard = false and current_setting('transaction_isolation') <> 'read committed' then
+            is_heard := postrider.is_resumed(%1$s);
+        end if;
         if is_heard is not true then
             return null;
-        end if;%s$code$, a.attachment_no, postrider.captured_here(a),
+        end if;%3$s$code$, a.attachment_no, postrider.captured_here(a),
         case when not 'truncate' = any (a.on_ops) then format($code$
         perform postrider.refuse_event(%s, 'truncate', null);$code$, a.attachment_no)
         when c.relkind <> 'p' then format($code$

@@ -23,7 +23,7 @@ begin
     elsif a.payload = 'supabase' then
         return format('json_build_object(''type'', case event.op when ''read'' then ''INSERT'' else upper(event.op) end, '
                       '''table'', %s, ''schema'', %s, ''record'', %s, ''old_record'', %s)', names, schemas,
-                      case when has_row then format('case when event.op <> ''delete'' then %s end', postrider.captured_record(a, 'new'))
+                      case when has_row then format('case when event.op <> ''delete'' then %s end', postrider.captured_record(a, 'told'))
                            else 'null' end,
                       case when has_row then format('case when event.is_pair or event.op = ''delete'' then %s end',
                                                     postrider.captured_record(a, 'old')) else 'null' end);
@@ -37,7 +37,7 @@ begin
     return case
         when body.ident is null then '''null''::json'
         when body.type = 'json'::regtype then format('coalesce(told.%s::json, ''null'')', body.ident)
-        when body.type = 'jsonb'::regtype or body.typcategory = 'S' then format('coalesce(told.%s::text::json, ''null'')', body.ident)
+        when body.typcategory = 'S' then format('coalesce(told.%s::text::json, ''null'')', body.ident)
         else format('coalesce(to_json(told.%s), ''null'')', body.ident) end;
 end
 $$;

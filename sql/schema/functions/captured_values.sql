@@ -1,4 +1,4 @@
--- Texts that may be too long are checked where they may be: a number or a uuid is always short.
+-- Texts are checked where they may be too long: a number or a uuid is always short, and so is what is made of a few of them.
 create or replace function postrider.captured_values(a postrider.attachment, op text, out place integer, out name text, out value text)
 returns setof record
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -20,15 +20,17 @@ begin
         (2, 'payload', postrider.captured_payload(a, op));
     if a.destination is not null then
         -- One that begins so is nobody's.
-        return query values (4, 'destination', case when a.destination !~ '[{]' then goes_to else format(
+        return query values (4, 'destination', case when a.destination !~ '[{]' or a.destination ~ '^[^{]' and (
+                select count(c.text_max) = count(*) and octet_length(a.destination) + coalesce(sum(c.text_max), 0) <= 320
+                from unnest(postrider.template_columns(a.destination)) as t (name)
+                left join postrider.captured_columns(a) as c on c.name = t.name) then goes_to else format(
             'case when octet_length(%1$s) > 320 then ''/too-long/'' || left(%1$s, 70) else coalesce(nullif(%1$s, ''''), ''/'') end', goes_to) end);
     end if;
     if not has_row then
         return;
     end if;
-    select count(*) <= 2 and bool_and(t.typlen between 2 and 16 and t.typtype = 'b' and t.typnamespace = 'pg_catalog'::regnamespace)
-    into is_short
-    from postrider.captured_columns(a) as c join pg_type as t on t.oid = c.type
+    select count(c.text_max) = count(*) and sum(c.text_max + 4) < 256 into is_short
+    from postrider.captured_columns(a) as c
     where c.name = key_name or c.is_key;
     return query
     select * from (values

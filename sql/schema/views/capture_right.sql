@@ -16,7 +16,9 @@ from (values
     ('table postrider.row_skipped', 'insert', 'row_count'),
     ('table postrider.row_skipped', 'insert', 'reason'),
     ('function postrider.is_as_attached(integer)', 'execute', null),
-    ('function postrider.capture_now(integer,text)', 'execute', null),
+    ('function postrider.foreign_actions(integer)', 'execute', null),
+    ('function postrider.is_resumed(integer)', 'execute', null),
+    ('function postrider.capture_now(integer,text,boolean)', 'execute', null),
     ('function postrider.refuse_event(integer,text,text)', 'execute', null),
     -- Checks and triggers of the outbox call these with the rights of the role that inserts.
     ('function postrider.are_headers_valid(jsonb)', 'execute', null),

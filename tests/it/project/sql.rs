@@ -192,7 +192,7 @@ async fn only_what_changes_endpoints_or_the_home_and_the_facts_of_a_view_run_wit
     assert_eq!(
         privileged,
         "adopt capture_now delete_endpoint endpoint_changed event_with_key forget_children forget_endpoints \
-         forget_secrets grant_capture has_endpoint is_as_attached lagging_sequences make_children mend_sequences \
+         forget_secrets grant_capture has_endpoint is_as_attached is_resumed lagging_sequences make_children mend_sequences \
          note_restore note_row pause_endpoint put_endpoint refuse_event require_home resume_endpoint \
          revive_children rotate_secret routed_below set_endpoint webhook_id_of why_not_at_home write_endpoint"
     );

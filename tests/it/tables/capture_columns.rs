@@ -187,7 +187,7 @@ async fn a_new_column_is_not_told_until_the_table_is_attached_again() {
 
 /// Names of the generated function's own, of SQL, and names that must be quoted. Each is a column.
 const NAMES: &str = r#"new|old|told|event|op|r|c|o|a|p|present|absent|place|place_|pair|reason|skipped|statement|
-is_heard|is_as_attached|select|tg_op|Upper|with space|quo"te|apo'strophe|ünïcode|$1|$code$|
+is_heard|is_seen|is_late|mark|actions|one|place__|is_as_attached|select|tg_op|Upper|with space|quo"te|apo'strophe|ünïcode|$1|$code$|
 $capture$|back\slash|per%cent %s %1$s|brace{x}|new_rows|old_rows|row_key|payload|topic|record|
 name|difference|changed|previous"#;
 /// The table has such a name, too, and so has its schema.

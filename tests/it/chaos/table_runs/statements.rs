@@ -147,16 +147,18 @@ fn copy(rng: &mut Rng, first: u32, last: u32) -> Statement {
     }
 }
 
+/// Rows that foreign keys change and delete in one statement.
 fn child(rng: &mut Rng) -> Statement {
     let (first, last) = range(rng, CHILDREN);
     let ids = format!("id between {first} and {last}");
-    let item = rng.u32(1..=ITEMS);
+    let (item, heir) = (rng.u32(1..=ITEMS), rng.u32(1..=ITEMS));
     match rng.u8(..8) {
         0..=3 => other(format!(
-            "insert into app.child select n, (select min(id) from app.item where id >= {item}), 'new'
+            "insert into app.child
+             select n, (select min(id) from app.item where id >= {item}), (select max(id) from app.item where id <= {heir}), 'new'
              from generate_series({first}, {last}) as n on conflict do nothing"
         )),
-        4 => other(format!("insert into app.child values ({first}, {item}, {})", name(rng))),
+        4 => other(format!("insert into app.child values ({first}, {item}, {heir}, {})", name(rng))),
         5 => update(format!("update app.child set note = {} where {ids}", name(rng))),
         6 => other(format!("delete from app.child where {ids}")),
         // Refused: what it deletes would not be told.

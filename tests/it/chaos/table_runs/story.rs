@@ -54,16 +54,21 @@ impl Story {
         }
     }
 
-    /// What a statement did to a table. Rows whose key it changed are told by their keys: one that is gone, one that came, and
-    /// one that changed where another has its place.
+    /// What a statement did to a table. Of a row that foreign keys changed before they deleted it only the end is told. Rows whose
+    /// key it changed are told by their keys: one that is gone, one that came, and one that changed where another has its place.
     fn add_statement(&mut self, xid: u32, table: &str, changes: &[&Change], is_update: bool) {
         let stays = |change: &&Change| match (&change.old, &change.new) {
             (Some(old), Some(new)) => key(table, old) == key(table, new),
             _ => !is_update,
         };
         if changes.iter().all(stays) {
-            for change in changes {
-                self.add(xid, table, change.old.as_ref(), change.new.as_ref());
+            for (place, change) in changes.iter().enumerate() {
+                let goes = |later: &&Change| {
+                    later.new.is_none() && key_of_old(table, later) == key_of_old(table, change)
+                };
+                if change.old.is_none() || change.new.is_none() || !changes[place + 1..].iter().any(goes) {
+                    self.add(xid, table, change.old.as_ref(), change.new.as_ref());
+                }
             }
             return;
         }
@@ -157,6 +162,10 @@ impl Story {
         }
         found
     }
+}
+
+fn key_of_old(table: &str, change: &Change) -> Option<Vec<String>> {
+    change.old.as_ref().map(|old| key(table, old))
 }
 
 fn key(table: &str, row: &Row) -> Vec<String> {

@@ -26,7 +26,8 @@ const CHANGED: &str = "
         $$ begin if new.name = 'Nobody' then return null; end if; new.name := lower(new.name); return new; end $$;
     create trigger tidy before insert or update on app.item for each row execute function app.tidy();
     create table app.child (
-        id integer primary key, item_id integer references app.item on delete cascade on update cascade, note text);
+        id integer primary key, item_id integer references app.item on delete cascade on update cascade,
+        heir_id integer references app.item on delete set null on update cascade, note text);
     create table app.mark (
         id integer primary key, one_id integer references app.item on delete set null on update cascade,
         two_id integer references app.item on delete set null on update cascade);
