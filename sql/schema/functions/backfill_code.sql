@@ -62,9 +62,6 @@ begin
                   where t.tgrelid = c.oid and p.proname = %1$L and o.rolname = current_user);
     if source is null then
         raise exception 'the table is gone, or has no trigger of Postrider any more' using errcode = 'undefined_table';
-    elsif row_security_active(relation) then
-        raise exception 'row-level security is forced on the owner of the table, so that rows would be passed over'
-            using errcode = 'insufficient_privilege';
     end if;
     chosen := '{}';
     held := '{}';

@@ -13,14 +13,13 @@ begin
     foreach statement in array array(select u from postrider.unwanted_triggers(old, false) as u) loop
         execute statement;
     end loop;
-    perform postrider.drop_capture(old.attachment_no, null);
-    perform postrider.revoke_write_back(old);
+    perform postrider.drop_capture(old.attachment_no, null, false);
     delete from postrider.attachment as a where a.attachment_no = old.attachment_no;
     result := 'detached';
 end
 $$;
 comment on function postrider.detach_table(regclass) is
-    'Ends what postrider.attach_table began: triggers, functions and grants go, for a member of the table''s owner. Events that were inserted are '
+    'Ends what postrider.attach_table began: triggers and functions go, for a member of the table''s owner. Events that were inserted are '
     'delivered, and their status is not written any more. Returns (relation, result: detached). Raises P0002 if it is not attached, 42501 '
     'without rights, 55P03 if others hold the table for a minute.';
 revoke all on function postrider.detach_table(regclass) from public;
