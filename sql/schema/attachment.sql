@@ -25,7 +25,6 @@ create table postrider.attachment (
     attached_at     timestamptz not null default now(),
     reason          text,
     paused_at       timestamptz,
-    granted         text[]      not null default '{}',
     digest          text        not null default '',
     constraint status_is_written_somewhere check ((write_back in ('final', 'all')) <= (status_column is not null))
 );
@@ -53,14 +52,12 @@ comment on column postrider.attachment.last_error_at is 'When that was.';
 comment on column postrider.attachment.attached_at is 'When the table was attached.';
 comment on column postrider.attachment.reason is 'Why it is paused.';
 comment on column postrider.attachment.paused_at is 'Since when it is paused; null: it is not.';
-comment on column postrider.attachment.granted is
-    'What postrider_dispatcher was granted on the table when it was attached, as update (status). Taken back when it is detached.';
 comment on column postrider.attachment.digest is 'Of the statements that made its functions and triggers.';
 -- Who attaches a table inserts the row himself, so that this trigger sees who it is.
 create trigger judge_attachment
     before insert or delete
         or update of attachment_no, relation, topic, payload, key, destination, status_column, status_map, write_back, on_ops, when_sql,
-            columns, on_error, key_columns, known_columns, granted, digest
+            columns, on_error, key_columns, known_columns, digest
     on postrider.attachment
     for each row execute function postrider.judge_attachment();
 alter table postrider.attachment enable always trigger judge_attachment;

@@ -17,8 +17,8 @@ pub struct PutTable {
     /// A line for each setting that was changed.
     #[schema(example = json!(["topic: order.changed -> order.{op}"]))]
     pub changes: Vec<String>,
-    /// What the dispatchers' role was granted, so that it can write the status.
-    #[schema(example = json!(["update (status) on table public.configuration_update"]))]
+    /// What was granted now, so that the status can be written.
+    #[schema(example = json!(["usage on schema app to postrider_dispatcher"]))]
     pub granted: Vec<String>,
 }
 

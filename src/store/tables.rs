@@ -166,9 +166,9 @@ pub struct WrittenTable {
     pub result: PutResult,
     /// A line for each setting that was changed, as `topic: a -> b`.
     pub changes: Vec<String>,
-    /// What the dispatchers' role was granted for the write-back, as `update (status) on table public.a`.
+    /// What was granted now for the write-back or a backfill, as `usage on schema app to postrider_dispatcher`.
     pub granted: Vec<String>,
-    /// What the caller could not grant. The status is not written before somebody else does.
+    /// What the caller could not grant. No status is written, and no backfill made, before somebody else does.
     pub missing: Vec<String>,
 }
 
@@ -190,14 +190,14 @@ pub struct BrokenTable {
     pub reason: String,
 }
 
-/// Something in the catalogs that keeps triggers from firing, or a status from being written.
+/// Something in the catalogs that keeps triggers from firing or a status from being written, or that gives a trigger too many rights.
 #[derive(Clone, Debug)]
 pub struct UnheardChanges {
     /// The table. `None`: every table.
     pub relation: Option<String>,
-    /// `subscription`, `replica_role`, `row_security`, or `not_attached`: its triggers are there, and its attachment is not.
+    /// `subscription`, `replica_role`, `row_security`, `superuser`, or `not_attached`: its triggers are there, and its attachment is not.
     pub reason: String,
-    /// The role that has the setting. `None`: every role.
+    /// The role that has the setting, or that policies hold for. `None`: every role.
     pub role: Option<String>,
 }
 

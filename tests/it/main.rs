@@ -113,6 +113,7 @@ mod tables {
     mod told;
     mod write_back;
     mod write_back_order;
+    mod write_back_rights;
     mod write_back_together;
     mod write_back_trouble;
 }

@@ -16,15 +16,15 @@ begin
         'on_ops', attach_table.on_ops, 'when_sql', attach_table.when_sql, 'columns', attach_table.columns,
         'backfill', attach_table.backfill, 'on_error', attach_table.on_error)) as w;
     attach_table.result := done.result;
-    attach_table.missing_grants := array(select format('grant %s to postrider_dispatcher', m.lacking)
+    attach_table.missing_grants := array(select format('grant %s', m.lacking)
                                          from unnest(done.missing) with ordinality as m (lacking, place) order by m.place);
     attach_table.notes := done.changes || done.notes
-        || array(select format('granted %s to postrider_dispatcher', g.what) from unnest(done.granted) as g (what));
+        || array(select format('granted %s', g.what) from unnest(done.granted) as g (what));
     foreach said in array attach_table.notes loop
         raise notice 'table %: %', attach_table.relation, said;
     end loop;
     foreach said in array attach_table.missing_grants loop
-        raise warning 'table %: the status is not written before somebody does this: %', attach_table.relation, said;
+        raise warning 'table %: no status is written, and no backfill made, before somebody does this: %', attach_table.relation, said;
     end loop;
 end
 $$;
@@ -44,7 +44,8 @@ comment on function postrider.attach_table(regclass, text, text, text, text, tex
     'An event that cannot be written fails the statement (on_error fail, the default), or is counted (skip). '
     'The caller must be a member of the table''s owner and of postrider_dispatcher. No writer waits longer than a second for this. After a '
     'minute of vain attempts the error names who holds the table. '
-    'Returns (relation, result: created | changed | unchanged, missing_grants: what somebody else must grant before the status is written, '
+    'Returns (relation, result: created | changed | unchanged, missing_grants: what somebody else must grant before the status is written or a '
+    'backfill is made, '
     'notes: what changed, and what to know). '
     'Raises 22023 for an invalid argument, 42703 for an unknown column, 42809 for what cannot be attached, 42501 without rights, 55P03 if '
     'it cannot be locked.';

@@ -11,8 +11,8 @@ begin
     select * into script from postrider.attachment_script(plan);
     return array_to_string(
         script.functions || script.triggers || array(select u from postrider.unwanted_triggers(plan) as u)
-            || array(select format('grant %s to postrider_dispatcher', l.lacking)
-                     from unnest(postrider.lacking_rights(plan)) with ordinality as l (lacking, place) order by l.place),
+            || array(select format('grant %s', l.lacking)
+                     from unnest(postrider.lacking_rights(plan, plan.write_back <> 'none' or settings @> '{"backfill": true}')) with ordinality as l (lacking, place) order by l.place),
         E';\n') || E';\n';
 end
 $$;

@@ -62,11 +62,6 @@ begin
                   where t.tgrelid = c.oid and p.proname = %1$L and o.rolname = current_user);
     if source is null then
         raise exception 'the table is gone, or has no trigger of Postrider any more' using errcode = 'undefined_table';
-    elsif row_security_active(relation) then
-        raise exception 'row-level security is forced on the owner, so that rows would be passed over: alter table %%.%% no force row level security',
-            (select quote_ident(n.nspname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = relation),
-            (select quote_ident(c.relname) from pg_class as c where c.oid = relation)
-            using errcode = 'insufficient_privilege';
     end if;
     chosen := '{}';
     held := '{}';

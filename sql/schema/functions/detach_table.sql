@@ -13,14 +13,13 @@ begin
     foreach statement in array array(select u from postrider.unwanted_triggers(old, false) as u) loop
         execute statement;
     end loop;
-    perform postrider.drop_capture(old.attachment_no, null);
-    perform postrider.revoke_write_back(old);
+    perform postrider.drop_capture(old.attachment_no, null, false);
     delete from postrider.attachment as a where a.attachment_no = old.attachment_no;
     result := 'detached';
 end
 $$;
 comment on function postrider.detach_table(regclass) is
-    'Detaches a table: the triggers, functions and grants of postrider.attach_table go. Events that exist are delivered, but their status is '
+    'Detaches a table: the triggers and functions of postrider.attach_table go. Events that exist are delivered, but their status is '
     'not written into rows any more. The caller must be a member of the table''s owner. Returns (relation, result: detached). Raises P0002 if '
     'it is not attached, 42501 without rights, 55P03 if others hold the table for a minute.';
 revoke all on function postrider.detach_table(regclass) from public;

@@ -31,12 +31,24 @@ begin
             group by h.grantee, h.object
         ) as v
         join pg_roles as r on r.oid = v.grantee
+        union all
+        -- A restore without privileges leaves the generated functions to everybody.
+        select format('revoke all on function %1$s from public', p.oid::regprocedure)
+               || case when k.kind <> 'capture' then format('; grant execute on function %s to postrider_dispatcher', p.oid::regprocedure)
+                       else '' end
+        from postrider.attachment as a
+        join pg_class as c on c.oid = a.relation
+        cross join unnest('{capture,backfill,write}'::text[]) as k (kind)
+        join pg_proc as p on p.proname = format('postrider_%s_%s', k.kind, a.attachment_no) and p.proowner = c.relowner
+        where pg_has_role(p.proowner, 'usage')
+          and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as x where x.grantee = 0)
     loop
         execute command;
     end loop;
 end
 $$;
 comment on function postrider.grant_capture() is
-    'Grants the owners of attached tables what view capture_right lists, and takes it back from roles that own none any more. Private.';
+    'Grants the owners of attached tables what view capture_right lists, and takes it back from roles that own none any more. Nobody '
+    'else may call the generated functions. Private.';
 revoke all on function postrider.grant_capture() from public;
 grant execute on function postrider.grant_capture() to postrider_dispatcher;

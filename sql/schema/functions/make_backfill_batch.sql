@@ -6,13 +6,16 @@ create or replace function postrider.make_backfill_batch(
 declare
     may_find  constant boolean := cardinality(b.held) < 1000;
     relation  constant regclass := (select a.relation from postrider.attachment as a where a.attachment_no = b.attachment_no);
-    called    constant text := postrider.backfill_function(b.attachment_no);
+    hiding    constant text := postrider.hiding_policy(relation);
     again     text[] := '{}';
     found_now text[];
     rows_done integer;
     batch     record;
     one       text;
 begin
+    if hiding is not null then
+        raise exception '%', hiding using errcode = 'insufficient_privilege';
+    end if;
     moved := b;
     if b.held_at is null or b.held_at < clock_timestamp() - interval '1 second' then
         again := b.held[1:100];
@@ -21,10 +24,12 @@ begin
     end if;
     begin
         if may_find then
-            execute format('select f.chosen, f.rows_done, f.last_key, f.is_end from %s(''find'', $1, $2, $3, null) as f', called)
+            execute format('select f.chosen, f.rows_done, f.last_key, f.is_end from %s(''find'', $1, $2, $3, null) as f',
+                           postrider.owners_function(b.attachment_no, 'backfill'))
                 using relation, b.after, b.batch_max into found_now, rows_done, moved.after, is_end;
+            perform postrider.require_same_path(pg_catalog.current_setting('search_path'));
         end if;
-        select s.* into batch from postrider.send_backfilled(called, relation, again || found_now, b.sent_since) as s;
+        select s.* into batch from postrider.send_backfilled(b.attachment_no, relation, again || found_now, b.sent_since) as s;
         moved.rows_sent := b.rows_sent + batch.sent;
         moved.held := moved.held || batch.held;
         moved.sample := batch.sample;
@@ -33,14 +38,16 @@ begin
             raise;
         end if;
         if may_find then
-            execute format('select f.chosen, f.rows_done, f.last_key, f.is_end from %s(''list'', $1, $2, 16, null) as f', called)
+            execute format('select f.chosen, f.rows_done, f.last_key, f.is_end from %s(''list'', $1, $2, 16, null) as f',
+                           postrider.owners_function(b.attachment_no, 'backfill'))
                 using relation, b.after into found_now, rows_done, moved.after, is_end;
+            perform postrider.require_same_path(pg_catalog.current_setting('search_path'));
         end if;
         moved.held := moved.held || again[17:];
         moved.sample := '{}';
         foreach one in array again[1:16] || found_now loop
             begin
-                select s.* into batch from postrider.send_backfilled(called, relation, array[one], b.sent_since) as s;
+                select s.* into batch from postrider.send_backfilled(b.attachment_no, relation, array[one], b.sent_since) as s;
                 moved.rows_sent := moved.rows_sent + batch.sent;
                 moved.held := moved.held || batch.held;
                 moved.sample := moved.sample || batch.sample;

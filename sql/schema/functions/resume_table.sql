@@ -15,6 +15,7 @@ begin
     returning a.state into resume_table.state;
     if resume_table.backfill then
         perform postrider.start_backfill(old.attachment_no, false);
+        perform postrider.grant_lacking(old, true);
     end if;
 end
 $$;

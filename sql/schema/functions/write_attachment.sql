@@ -27,15 +27,9 @@ begin
     digests := array[md5(array_to_string(array(select f from unnest(script.functions) as f where f not like 'alter function %'), ';')),
                      md5(array_to_string(script.triggers, ';'))];
     plan.digest := array_to_string(digests, ' ');
-    if (old.status_column, old.write_back, old.key_columns) is distinct from (plan.status_column, plan.write_back, plan.key_columns) then
-        perform postrider.revoke_write_back(old);
-        old.granted := '{}';
-    end if;
-    select g.granted, g.missing into granted, missing from postrider.grant_write_back(plan) as g;
-    -- Without the table, which may be renamed.
-    plan.granted := array(select distinct split_part(g.what, ' on table ', 1)
-                          from unnest(coalesce(old.granted, '{}') || granted) as g (what)
-                          where g.what not like 'usage on schema %' order by 1);
+    select g.granted, g.missing into granted, missing
+    from postrider.grant_lacking(plan, plan.write_back <> 'none' or wants_backfill or exists (
+        select from postrider.backfill as b where b.attachment_no = old.attachment_no and b.state = 'running')) as g;
     changes := postrider.changed_attachment(old, plan);
     notes := postrider.attachment_notes(plan);
     is_whole := old.attachment_no is not null
@@ -54,20 +48,19 @@ begin
     foreach statement in array script.functions || script.triggers || leftovers loop
         execute statement;
     end loop;
-    perform postrider.drop_capture(plan.attachment_no, plan.relation);
+    perform postrider.drop_capture(plan.attachment_no, plan.relation, plan.write_back <> 'none');
     if old.attachment_no is null then
         insert into postrider.attachment (attachment_no, relation, topic, payload, key, destination, status_column, status_map, write_back,
-            on_ops, when_sql, columns, on_error, key_columns, known_columns, granted, digest)
+            on_ops, when_sql, columns, on_error, key_columns, known_columns, digest)
         overriding system value
         values (plan.attachment_no, plan.relation, plan.topic, plan.payload, plan.key, plan.destination, plan.status_column, plan.status_map,
-                plan.write_back, plan.on_ops, plan.when_sql, plan.columns, plan.on_error, plan.key_columns, plan.known_columns, plan.granted,
-                plan.digest);
+                plan.write_back, plan.on_ops, plan.when_sql, plan.columns, plan.on_error, plan.key_columns, plan.known_columns, plan.digest);
     else
         update postrider.attachment as a
         set topic = plan.topic, payload = plan.payload, key = plan.key, destination = plan.destination,
             status_column = plan.status_column, status_map = plan.status_map, write_back = plan.write_back, on_ops = plan.on_ops,
             when_sql = plan.when_sql, columns = plan.columns, on_error = plan.on_error, key_columns = plan.key_columns,
-            known_columns = plan.known_columns, granted = plan.granted, digest = plan.digest, last_error = null, last_error_at = null
+            known_columns = plan.known_columns, digest = plan.digest, last_error = null, last_error_at = null
         where a.attachment_no = plan.attachment_no;
     end if;
     result := case when old.attachment_no is null then 'created' else 'changed' end;

@@ -2,6 +2,9 @@
 -- read in a snapshot that was taken under that lock. Then the row is written. What the queue says of an event counts only if retention
 -- has deleted the event meanwhile.
 --
+-- What touches the table stands in a function of its owner's, postrider_write_N, so that code of the owner's never runs with the rights of a
+-- dispatcher. It decides nothing here but which rows are locked, which others are there, and how many were written.
+--
 -- Locks: entries of row_due, skipping locked ones; then rows of the table, skipping locked ones. Nothing of ours is locked behind them.
 -- So only locks on the table as a whole are waited for, and what constraints and triggers of its owner wait for. lock_timeout ends such
 -- a wait before the deadlock_timeout of anybody else, so that no transaction of a user is ever the victim of a deadlock with this one.
@@ -11,9 +14,7 @@ create or replace function postrider.write_back(
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $$
 declare
     attached postrider.attachment;
-    access   record;
     due      record;
-    wanted   text;
     held     bigint[];
     busy     text[];
     keys     text[];
@@ -21,9 +22,11 @@ declare
 begin
     taken := 0; written := 0; held_up := 0; is_late := false;
     select a.* into attached from postrider.attachment as a where a.attachment_no = write_back.attachment_no;
-    select r.* into access from postrider.row_access(write_back.attachment_no) as r;
-    if attached.attachment_no is null or access.obstacle is not null then
-        obstacle := case when attached.attachment_no is not null then access.obstacle end;
+    if attached.attachment_no is null or attached.write_back = 'none' then
+        return;
+    end if;
+    obstacle := postrider.write_obstacle(attached);
+    if obstacle is not null then
         return;
     end if;
 
@@ -43,12 +46,11 @@ begin
     end if;
     taken := cardinality(due.ids);
 
-    wanted := format('(select r.row_key, r.place, substr(r.row_key, strpos(r.row_key, ''[''))::json as key
-                       from unnest($1::text[]) with ordinality as r (row_key, place)) as w join %s as t on %s',
-                     access.relation, access.matches);
-    execute format('select coalesce(array_agg(h.place), ''{}'') from (select w.place from %s for %s of t skip locked) as h', wanted,
-                   case attached.write_back when 'delete' then 'update' else 'no key update' end)
-        into held using due.row_keys;
+    execute format('select f.held, f.busy from %s($1, null) as f', postrider.owners_function(write_back.attachment_no, 'write'))
+        into held, busy using due.row_keys;
+    perform postrider.require_same_path(pg_catalog.current_setting('search_path'));
+    held := coalesce(held, '{}');
+    busy := coalesce(busy, '{}');
     -- A statement of its own: its snapshot has every event that was committed before a row was locked.
     select array_agg(due.row_keys[h.place]), array_agg(coalesce(a.status_map ->> s.status::text, s.status::text))
     into keys, words
@@ -68,8 +70,6 @@ begin
                             else s.status = 'complete' end;
 
     -- A row that is there and was not locked is somebody else's for now. Other rows are gone, and are forgotten.
-    execute format('select coalesce(array_agg(w.row_key), ''{}'') from %s where w.place <> all ($2)', wanted)
-        into busy using due.row_keys, held;
     held_up := cardinality(busy);
     is_late := due.is_late and held_up = 0;
     update postrider.row_due as d
@@ -78,19 +78,13 @@ begin
     where d.id = any (due.ids) and d.row_key = any (busy);
     delete from postrider.row_due as d where d.id = any (due.ids) and d.row_key <> all (busy);
 
-    -- Last, because triggers of the owner run here, under the path that they expect. The mark keeps the table's own triggers of ours from
-    -- hearing it.
-    perform set_config('postrider.write_back', write_back.attachment_no::text, true), set_config('search_path', access.users_path, true);
-    wanted := 'unnest($1::text[], $2::text[]) as r (row_key, word)
-               cross join lateral (select substr(r.row_key, strpos(r.row_key, ''[''))::json as key) as w';
-    if attached.write_back = 'delete' then
-        execute format('delete from %s as t using %s where %s', access.relation, wanted, access.matches) using keys, words;
-    else
-        execute format('update %1$s as t set %2$I = r.word::%3$s from %4$s where %5$s and t.%2$I::text is distinct from r.word::%3$s::text',
-                       access.relation, attached.status_column, access.status_type, wanted, access.matches) using keys, words;
+    -- Last, because triggers of the owner run here.
+    if keys is not null then
+        execute format('select f.written from %s($1, $2) as f', postrider.owners_function(write_back.attachment_no, 'write'))
+            into written using keys, words;
+        perform postrider.require_same_path(pg_catalog.current_setting('search_path'));
+        written := greatest(0, least(coalesce(written, 0), cardinality(keys)));
     end if;
-    get diagnostics written = row_count;
-    set constraints all immediate;
 end
 $$;
 comment on function postrider.write_back(integer, bigint[]) is

@@ -23,7 +23,7 @@ select a.relation,
        coalesce(lag.events, 0) as lag_events,
        -- Attaching it again mends all but what somebody else has to grant.
        coalesce(broken.problem || case when broken.place > 1 then ': attach it again' else '' end,
-                'grant ' || lacking.rights || ' to postrider_dispatcher', a.last_error) as last_error,
+                'grant ' || lacking.rights, a.last_error) as last_error,
        a.attached_at,
        a.payload,
        a.key,
@@ -53,7 +53,8 @@ left join lateral (
     order by p.place, p.problem
     limit 1) as broken on true
 cross join lateral (
-    select array_to_string(postrider.lacking_rights(a), ' to postrider_dispatcher; grant ') as rights) as lacking
+    select array_to_string(
+        postrider.lacking_rights(a, a.write_back <> 'none' or backfill.state is not distinct from 'running'), '; grant ') as rights) as lacking
 cross join lateral (
     select count(*) as events
     from (select
@@ -71,7 +72,7 @@ comment on column postrider.attached_table.status_column is 'Column that gets th
 comment on column postrider.attached_table.events is 'Events of it that are kept, counted up to 100,000.';
 comment on column postrider.attached_table.lag_events is 'Events of it that are not complete and not failed, counted among 100,000 unsettled ones.';
 comment on column postrider.attached_table.last_error is
-    'What is broken, what somebody has to grant before the status can be written, or else what went wrong last; null: nothing.';
+    'What is broken, what somebody has to grant before the status can be written or a backfill goes on, or else what went wrong last; null: nothing.';
 comment on column postrider.attached_table.attached_at is 'When the table was attached.';
 comment on column postrider.attached_table.payload is 'row, change, supabase, debezium, or a column.';
 comment on column postrider.attached_table.key is 'Column that is the key of the events; null: the primary key.';

@@ -65,6 +65,21 @@ from (
         when 'schema' then has_schema_privilege(c.relowner, split_part(w.object, ' ', 2), w.privilege)
         when 'function' then has_function_privilege(c.relowner, split_part(w.object, ' ', 2), w.privilege)
         else has_column_privilege(c.relowner, split_part(w.object, ' ', 2), w.column_name::text, w.privilege) end
+    union all
+    select a.attachment_no, 8, format('function postrider_%s_%s is gone, or does not run with the rights of role %I', k.kind, a.attachment_no,
+                                      pg_get_userbyid(c.relowner))
+    from postrider.attachment as a
+    join pg_catalog.pg_class as c on c.oid = a.relation
+    join unnest('{backfill,write}'::text[]) as k (kind) on k.kind = 'backfill' or a.write_back <> 'none'
+    where not exists (select from pg_catalog.pg_proc as p
+                      where p.proname = format('postrider_%s_%s', k.kind, a.attachment_no) and p.proowner = c.relowner and p.prosecdef)
+    union all
+    select a.attachment_no, 9, format('everybody may call function %s', p.oid::regprocedure)
+    from postrider.attachment as a
+    join pg_catalog.pg_class as c on c.oid = a.relation
+    cross join unnest('{capture,backfill,write}'::text[]) as k (kind)
+    join pg_catalog.pg_proc as p on p.proname = format('postrider_%s_%s', k.kind, a.attachment_no) and p.proowner = c.relowner
+    where exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as x where x.grantee = 0)
 ) as p;
 comment on view postrider.attachment_problem is 'Why attached tables are broken: what has changed or is missing. Private.';
 comment on column postrider.attachment_problem.attachment_no is 'The attachment.';

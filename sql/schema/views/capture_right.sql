@@ -12,6 +12,11 @@ from (values
     ('table postrider.attachment', 'select', 'attachment_no'),
     ('table postrider.attachment', 'select', 'state'),
     ('table postrider.attachment', 'select', 'relation'),
+    -- How its rows are found, and what is written.
+    ('table postrider.attachment', 'select', 'key_columns'),
+    ('table postrider.attachment', 'select', 'status_column'),
+    ('table postrider.attachment', 'select', 'write_back'),
+    ('function postrider.row_access(integer)', 'execute', null),
     ('table postrider.row_skipped', 'insert', 'attachment_no'),
     ('table postrider.row_skipped', 'insert', 'row_count'),
     ('table postrider.row_skipped', 'insert', 'reason'),
@@ -26,7 +31,8 @@ from (values
     ('function postrider.ring()', 'execute', null)
 ) as w (object, privilege, column_name);
 comment on view postrider.capture_right is
-    'What the owner of an attached table is granted, because the table''s triggers insert events with that role''s rights. Private.';
+    'What the owner of an attached table is granted, because its triggers insert events, and its statuses are written, with that '
+    'role''s rights. Private.';
 comment on column postrider.capture_right.object is 'As grant takes it: table postrider.outbox.';
 comment on column postrider.capture_right.privilege is 'The right, in small letters.';
 comment on column postrider.capture_right.column_name is 'The column that it is for; null: the whole object.';

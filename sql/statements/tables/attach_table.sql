@@ -2,7 +2,7 @@
 -- params: $1 relation text, as resolve_table returns it; $2 settings text (a JSON object): the arguments of postrider.attach_table by
 --         name; null, or left out: the default
 -- rows:   one: result (created | changed | unchanged), changes text[] (a line for each setting), granted text[] and missing text[] (what
---         postrider_dispatcher was granted now, and what it lacks, as grant takes it)
+--         was granted now, and what nobody granted yet, as grant takes it: usage on schema app to postrider_dispatcher)
 -- locks:  the table, for a moment: no writer of it waits for more than a second; if others hold it, it is tried for a minute
 -- repeat: unchanged
 select w.result, w.changes, w.granted, w.missing

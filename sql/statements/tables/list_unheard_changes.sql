@@ -1,9 +1,10 @@
 -- does:   lists what keeps the triggers of attached tables from firing, or the status from being written, by PostgreSQL's catalogs:
---         a subscription that writes into the table, a setting session_replication_role, policies that hold for the current role; and
---         tables with such triggers that are not attached, as a restore without postrider.attachment leaves them
+--         a subscription that writes into the table, a setting session_replication_role, policies that are forced on its owner; tables
+--         whose owner's code is called by the current role, which is a superuser; and tables with such triggers that are not attached,
+--         as a restore without postrider.attachment leaves them
 -- params: none
--- rows:   relation text (null: every table), reason text (subscription | replica_role | row_security | not_attached), role text (of the
---         setting, or null for every role); by relation and reason
+-- rows:   relation text (null: every table), reason text (subscription | replica_role | row_security | superuser | not_attached), role
+--         text (of the setting, or null for every role; the table's owner); by relation and reason
 -- locks:  none
 -- repeat: the same
 select a.relation::text as relation, 'subscription' as reason, null::text as role
@@ -18,9 +19,18 @@ where s.setdatabase in (0, (select d.oid from pg_catalog.pg_database as d where 
   and exists (select from unnest(s.setconfig) as c (setting) where c.setting = 'session_replication_role=replica')
   and exists (select from postrider.attachment)
 union all
-select a.relation::text, 'row_security', null
+select a.relation::text, 'row_security', pg_get_userbyid(c.relowner)::text
 from postrider.attachment as a
-where a.write_back <> 'none' and postrider.hiding_policy(a.relation, current_user) is not null
+join pg_catalog.pg_class as c on c.oid = a.relation
+where (a.write_back <> 'none' or exists (select from postrider.backfill as b where b.attachment_no = a.attachment_no and b.state = 'running'))
+  and postrider.hiding_policy(a.relation) is not null
+union all
+select a.relation::text, 'superuser', r.rolname::text
+from postrider.attachment as a
+join pg_catalog.pg_class as c on c.oid = a.relation
+join pg_catalog.pg_roles as r on r.oid = c.relowner and not r.rolsuper
+where (a.write_back <> 'none' or exists (select from postrider.backfill as b where b.attachment_no = a.attachment_no and b.state = 'running'))
+  and (select me.rolsuper from pg_catalog.pg_roles as me where me.rolname = current_user)
 union all
 select distinct t.tgrelid::regclass::text, 'not_attached', null
 from pg_catalog.pg_trigger as t

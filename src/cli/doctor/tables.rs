@@ -106,6 +106,7 @@ fn judge_late(late: &[LateRows]) -> Option<Finding> {
 fn judge_unheard(unheard: &UnheardChanges) -> Finding {
     let UnheardChanges { relation, reason, role } = unheard;
     let table = relation.as_deref().unwrap_or("every table");
+    let owner = role.as_deref().unwrap_or("public");
     match reason.as_str() {
         "subscription" => Finding::warn(
             NAME,
@@ -133,13 +134,21 @@ fn judge_unheard(unheard: &UnheardChanges) -> Finding {
                 "alter role or alter database ... reset session_replication_role, unless it is meant",
             )
         }
+        "superuser" => Finding::warn(
+            NAME,
+            format!(
+                "{table} belongs to {owner}, and this role is a superuser: {owner} may find a way to run code with all rights \
+                 when a status is written"
+            ),
+            "run as a role with postrider_dispatcher alone",
+        ),
         _ => Finding::warn(
             NAME,
             format!(
-                "row-level security of {table} holds for this role: a status that it hides is not written"
+                "row-level security of {table} is forced on its owner, {owner}: rows that it hides get no status, and no backfill sends them"
             ),
             format!(
-                "create policy postrider on {table} to postrider_dispatcher using (true) with check (true)"
+                "create policy postrider on {table} to {owner} using (true) with check (true); or: alter table {table} no force row level security"
             ),
         ),
     }

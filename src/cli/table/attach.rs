@@ -54,7 +54,7 @@ fn print(put: &PutTable) -> std::io::Result<()> {
         output::line(change)?;
     }
     for granted in &put.granted {
-        output::line(&format!("granted to postrider_dispatcher: {granted}"))?;
+        output::line(&format!("granted: {granted}"))?;
     }
     match &put.table.last_error {
         Some(fault) => output::line(&format!("still needed: {fault}")),

@@ -126,9 +126,9 @@ pub(super) fn foreign_function(db: &DbError) -> Option<&str> {
     // As "PL/pgSQL function audit() line 3 at RAISE", whatever the language; what a function calls stands above it.
     let mut functions = db.where_()?.lines().filter(|line| line.contains("PL/"));
     let function = functions.find_map(|line| line.find("function ").and_then(|at| line.get(at..)))?;
-    // A block is the migrator's.
-    let is_ours =
-        ["function postrider.", "function inline_code_block"].iter().any(|ours| function.starts_with(ours));
+    // A block is the migrator's, and the function of an attached table writes its statuses.
+    let ours = ["function postrider.", "function inline_code_block"];
+    let is_ours = ours.iter().any(|ours| function.starts_with(ours)) || function.contains("postrider_write_");
     (!is_ours).then_some(function)
 }
 

@@ -42,11 +42,21 @@ async fn what_is_gone_or_has_changed_breaks_a_table_until_it_is_attached_again()
             "drop function postrider_capture_1() cascade",
             "trigger postrider_delete is missing: attach it again",
         ),
+        (
+            "drop function postrider_backfill_1",
+            "function postrider_backfill_1 is gone, or does not run with the rights of role ROLE: attach it again",
+        ),
+        (
+            "drop function postrider_write_1",
+            "function postrider_write_1 is gone, or does not run with the rights of role ROLE: attach it again",
+        ),
     ] {
         let database = attached().await;
         database.assert_row(SHOWN, json!({"state": "active", "last_error": null})).await;
 
         database.execute(change).await;
+        let owner: String = database.value("select current_user::text").await;
+        let reason = reason.replace("ROLE", &owner);
         database.assert_row(SHOWN, json!({"state": "broken", "last_error": reason})).await;
         let settings =
             if change.contains("content") { "'configuration_update', topic => 'a'" } else { SETTINGS };
@@ -168,13 +178,13 @@ async fn a_right_that_somebody_took_from_the_owner_is_named_and_a_migration_give
 }
 
 #[tokio::test]
-async fn what_a_dispatcher_may_not_write_is_shown_as_what_to_grant() {
+async fn what_a_dispatcher_may_not_call_is_shown_as_what_to_grant() {
     let database = attached().await;
 
-    database.execute("revoke all on configuration_update from postrider_dispatcher").await;
+    database.execute("revoke execute on function postrider_write_1 from postrider_dispatcher").await;
 
-    let asked_for = "grant select (id, status) on table public.configuration_update to postrider_dispatcher; \
-                     grant update (status) on table public.configuration_update to postrider_dispatcher";
+    let asked_for =
+        "grant execute on function public.postrider_write_1(text[],text[]) to postrider_dispatcher";
     database.assert_row(SHOWN, json!({"state": "active", "last_error": asked_for})).await;
     let again = database.json_rows(&format!("select result from postrider.attach_table({SETTINGS})")).await;
     assert_eq!(again, [json!({"result": "unchanged"})]);

@@ -29,9 +29,7 @@ async fn attach_says_what_is_heard_and_show_has_every_setting() {
     assert_eq!((attached.code, attached.stderr.as_str()), (Some(0), ""), "{attached:?}");
     assert_eq!(
         attached.stdout,
-        "public.device is attached: insert, update of a row becomes an event device.changed\n\
-         granted to postrider_dispatcher: select (id, status) on table public.device\n\
-         granted to postrider_dispatcher: update (status) on table public.device\n"
+        "public.device is attached: insert, update of a row becomes an event device.changed\n"
     );
     for (field, value) in [
         ("relation", json!("public.device")),

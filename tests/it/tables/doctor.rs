@@ -42,8 +42,10 @@ async fn what_keeps_changes_unheard_or_statuses_unwritten_is_a_warning() {
     for (change, says) in [
         ("select postrider.pause_table('public.device')", "paused, so changes are not heard: public.device"),
         (
-            "alter table public.device enable row level security",
-            "row-level security of public.device holds for this role",
+            "grant create on schema public to pg_monitor; alter table public.device owner to pg_monitor;
+             select postrider.attach_table('public.device', 'device.changed', payload => 'content', status => 'status');
+             alter table public.device enable row level security, force row level security",
+            "row-level security of public.device is forced on its owner, pg_monitor",
         ),
         (
             "insert into postrider.row_due (attachment_no, row_key, event_id, status, noted_at)
@@ -64,6 +66,24 @@ async fn what_keeps_changes_unheard_or_statuses_unwritten_is_a_warning() {
             "{change}: {found:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_superuser_is_warned_of_triggers_of_somebody_elses_table() {
+    let database = attached().await;
+    database
+        .execute(
+            "grant create on schema public to pg_monitor; alter table public.device owner to pg_monitor;
+             select postrider.attach_table('public.device', 'device.changed', payload => 'content', status => 'status')",
+        )
+        .await;
+    let login = database.login(Some("postrider_dispatcher")).await;
+
+    let found = findings(&database.url).await;
+
+    let says = "public.device belongs to pg_monitor, and this role is a superuser";
+    assert!(found.iter().any(|(result, said)| result == "warn" && said.starts_with(says)), "{found:?}");
+    assert_eq!(findings(&login).await, [("ok".to_owned(), "1 heard".to_owned())]);
 }
 
 #[tokio::test]

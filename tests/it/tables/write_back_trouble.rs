@@ -26,39 +26,48 @@ async fn make_rows_due(database: &Database) {
     database.execute("update postrider.row_due set due_at = clock_timestamp()").await;
 }
 
-/// Two attached tables in a schema of an application, a dispatcher with a login of its own, which was granted nothing there but on
-/// the second.
-async fn without_grants(write_back: &str) -> (Database, Receiver, Dispatcher) {
+/// Two attached tables, and a dispatcher with a login of its own. The first table belongs to a role that has taken all rights on it from
+/// itself, and dispatchers may neither use its schema nor call its function.
+async fn without_grants(write_back: &str) -> (Database, Receiver, Dispatcher, String) {
     let (database, receiver) = one_endpoint("").await;
+    let owner = database.login(Some("pg_monitor")).await;
+    let owner = owner.split(['/', ':', '@']).nth(3).unwrap().to_owned();
     database
-        .execute(
-            "create schema app; create type app.kind as enum ('pending', 'in_progress', 'complete', 'failed');
-             create table app.job (id int primary key, status app.kind); create table task (id int primary key, status text)",
-        )
+        .execute(&format!(
+            "create schema app authorization {owner}; create type app.kind as enum ('pending', 'in_progress', 'complete', 'failed');
+             create table app.job (id int primary key, status app.kind); create table task (id int primary key, status text);
+             alter table app.job owner to {owner}"
+        ))
         .await;
     attach(&database, &format!("'app.job', 'a', {write_back}, on_ops => '{{insert}}'")).await;
     attach(&database, "'task', 'a', status => 'status', on_ops => '{insert}'").await;
     // Whoever attaches it grants what is needed.
-    let revoked = "revoke usage on schema app from postrider_dispatcher; revoke all on table app.job from postrider_dispatcher";
-    database.execute(revoked).await;
+    let revoked = format!(
+        "revoke usage on schema app from postrider_dispatcher; revoke all on table app.job from {owner};
+         revoke execute on function app.postrider_write_1 from postrider_dispatcher"
+    );
+    database.execute(&revoked).await;
     let login = database.login(Some("postrider_dispatcher")).await;
     let dispatcher = Dispatcher::spawn(&login, &[]);
     database.execute("insert into app.job select generate_series(1, 10); insert into task values (1)").await;
-    (database, receiver, dispatcher)
+    (database, receiver, dispatcher, owner)
 }
 
 #[tokio::test]
 async fn a_grant_that_is_missing_is_named_and_all_is_written_once_it_is_made() {
-    let (database, _receiver, dispatcher) = without_grants("status => 'status'").await;
+    let (database, _receiver, dispatcher, owner) = without_grants("status => 'status'").await;
 
     let grants = trouble(&database).await;
     database.until("select status is not distinct from 'complete' from task").await;
 
     assert_eq!(
         grants,
-        "grant usage on schema app to postrider_dispatcher; \
-         grant select (id, status) on table app.job to postrider_dispatcher; \
-         grant update (status) on table app.job to postrider_dispatcher"
+        format!(
+            "grant usage on schema app to postrider_dispatcher; \
+             grant select (id, status) on table app.job to {owner}; \
+             grant update (status) on table app.job to {owner}; \
+             grant execute on function app.postrider_write_1(text[],text[]) to postrider_dispatcher"
+        )
     );
     assert!(dispatcher.log().contains(&grants), "{}", dispatcher.log());
     database.execute(&grants).await;
@@ -69,34 +78,57 @@ async fn a_grant_that_is_missing_is_named_and_all_is_written_once_it_is_made() {
 
 #[tokio::test]
 async fn the_grants_for_rows_that_are_deleted_are_named_and_enough() {
-    let (database, _receiver, _dispatcher) = without_grants("write_back => 'delete'").await;
+    let (database, _receiver, _dispatcher, owner) = without_grants("write_back => 'delete'").await;
 
     let grants = trouble(&database).await;
     database.execute(&grants).await;
 
-    assert!(grants.ends_with("grant delete on table app.job to postrider_dispatcher"), "{grants}");
+    assert!(grants.contains(&format!("grant delete on table app.job to {owner};")), "{grants}");
     is_over(&database).await;
     database.assert_row("select count(*) as rows from app.job", json!({"rows": 0})).await;
 }
 
 #[tokio::test]
-async fn rows_that_a_policy_hides_are_not_taken_for_gone() {
-    let (database, _receiver) = one_endpoint("").await;
-    database
-        .execute(
-            "create table job (id int primary key, status text); alter table job enable row level security",
-        )
-        .await;
-    attach(&database, "'job', 'a', status => 'status', on_ops => '{insert}'").await;
-    let _dispatcher = Dispatcher::spawn(&database.login(Some("postrider_dispatcher")).await, &[]);
-    database.execute("insert into job select generate_series(1, 10)").await;
+async fn rows_that_a_policy_hides_are_not_taken_for_gone_nor_passed_over() {
+    for (policies, remedy) in [
+        ("", "create policy postrider on app.job to"),
+        (
+            "create policy few on app.job as restrictive using (id < 5)",
+            "alter table app.job no force row level security",
+        ),
+    ] {
+        let (database, _receiver) = one_endpoint("").await;
+        let owner = database.login(Some("pg_monitor")).await;
+        let owner = owner.split(['/', ':', '@']).nth(3).unwrap().to_owned();
+        database
+            .execute(&format!(
+                "create schema app authorization {owner}; set role {owner};
+                 create table app.job (id int primary key, status text); insert into app.job values (0);
+                 alter table app.job enable row level security; {policies}; reset role"
+            ))
+            .await;
+        attach(&database, "'app.job', 'a', status => 'status', on_ops => '{insert}', backfill => true").await;
+        // As long as they are not forced, they do not hold for the table's owner.
+        let _dispatcher = Dispatcher::spawn(&database.login(Some("postrider_dispatcher")).await, &[]);
+        is_over(&database).await;
+        database.until("select backfill_state = 'done' from postrider.attached_table").await;
+        assert!(database.is("select bool_and(status is not distinct from 'complete') from app.job").await);
 
-    let said = trouble(&database).await;
-    let (_, policy) = said.split_once(": ").unwrap_or_else(|| panic!("{said}"));
-    database.execute(policy).await;
+        database
+            .execute(
+                "alter table app.job force row level security; insert into app.job select generate_series(1, 10);
+                 select postrider.resume_table('app.job', true)",
+            )
+            .await;
+        let said = trouble(&database).await;
+        let (_, named) = said.split_once(": ").unwrap_or_else(|| panic!("{said}"));
+        assert!(named.starts_with(remedy), "{said}");
+        database.execute(named).await;
 
-    is_over(&database).await;
-    assert!(database.is("select bool_and(status = 'complete') from job").await);
+        is_over(&database).await;
+        database.until("select backfill_state = 'done' from postrider.attached_table").await;
+        assert!(database.is("select bool_and(status = 'complete') from app.job").await);
+    }
 }
 
 #[tokio::test]
