@@ -16,7 +16,7 @@ begin
     from (select e.place, e.value ->> 'name' as name, e.value ->> 'type' as type
           from jsonb_array_elements(a.known_columns) with ordinality as e (value, place)) as k
     left join pg_attribute as t on t.attrelid = a.relation and t.attname = k.name and t.attnum > 0 and not t.attisdropped
-        and t.attgenerated <> 'v'
+        and t.attgenerated <> 'v' and has_column_privilege(a.relation::oid, t.attnum, 'select') is not null
     left join pg_type as b on b.oid = coalesce(t.atttypid, to_regtype(k.type)::oid)
     left join (values ('bool'::regtype, 5), ('int2', 6), ('int4', 11), ('int8', 20), ('oid', 10), ('uuid', 36), ('inet', 49), ('cidr', 49),
                       ('date', 20), ('timestamp', 40), ('timestamptz', 40), ('numeric', 200000)) as m (type, bytes) on m.type = b.oid

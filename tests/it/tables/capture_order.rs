@@ -251,3 +251,19 @@ async fn an_old_snapshot_is_heard_once_the_pause_has_ended() {
     assert_eq!(resumed, [r#"x {"id":2}"#, r#"x {"op" : "truncate"}"#]);
     assert_eq!(told(&database).await, [r#"x {"id":3}"#]);
 }
+
+/// The old snapshot shows the column. So does what the session has planned in it.
+#[tokio::test]
+async fn a_column_that_is_gone_since_an_old_snapshot_is_null() {
+    let database =
+        attached("create table thing (id int primary key, n int, x int)", "'thing', topic => 'x'").await;
+    let old = connect(&database.url).await;
+    old.batch_execute("begin isolation level repeatable read; select count(*) from pg_class").await.unwrap();
+    database.execute("alter table thing drop column x").await;
+
+    old.batch_execute("insert into thing values (1, 1); commit; insert into thing values (2, 2)")
+        .await
+        .unwrap();
+
+    assert_eq!(told(&database).await, [r#"x {"id":1,"n":1,"x":null}"#, r#"x {"id":2,"n":2,"x":null}"#]);
+}
