@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::find_table::TableError;
-use crate::store::{AttachedTableRow, CheckedTable, PutResult, Store};
+use crate::store::{AttachedTableRow, CheckedTable, PutResult, Store, WrittenTable};
 
 /// A table after it was attached.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -20,6 +20,9 @@ pub struct PutTable {
     /// What was granted now, so that the status can be written.
     #[schema(example = json!(["usage on schema app to postrider_dispatcher"]))]
     pub granted: Vec<String>,
+    /// What whoever attaches it should know, as that there is no such endpoint.
+    #[schema(example = json!(["there is no endpoint \"devices\" yet: until there is, its events fail"]))]
+    pub notes: Vec<String>,
 }
 
 /// Attaches a table, or changes how it is attached. `relation` is a name as `find_table` returns it.
@@ -31,8 +34,8 @@ pub(crate) async fn put_table(
     relation: &str,
     table: &CheckedTable,
 ) -> Result<PutTable, TableError> {
-    let written = store.attach_table(relation, table).await?;
+    let WrittenTable { result, changes, granted, notes, .. } = store.attach_table(relation, table).await?;
     let row = store.read_attached_table(relation).await?;
     let row = row.ok_or_else(|| TableError::NotAttached(relation.to_owned()))?;
-    Ok(PutTable { table: row, result: written.result, changes: written.changes, granted: written.granted })
+    Ok(PutTable { table: row, result, changes, granted, notes })
 }

@@ -170,6 +170,8 @@ pub struct WrittenTable {
     pub granted: Vec<String>,
     /// What the caller could not grant. No status is written, and no backfill made, before somebody else does.
     pub missing: Vec<String>,
+    /// What whoever attaches it should know.
+    pub notes: Vec<String>,
 }
 
 /// Rows that a backfill would send.
@@ -254,6 +256,7 @@ impl Store {
             changes: row.get("changes")?,
             granted: row.get("granted")?,
             missing: row.get("missing")?,
+            notes: row.get("notes")?,
         })
     }
 

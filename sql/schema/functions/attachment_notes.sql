@@ -5,8 +5,13 @@ return array(
     from (values
         (1, case when (select c.relpersistence from pg_class as c where c.oid = attachment.relation) = 'u' then
             'it is unlogged: after a crash of the server its rows are gone, and no event tells of that' end),
-        (2, case when attachment.destination !~ '^[^/]*[{]' and not postrider.has_endpoint(split_part(attachment.destination, '/', 1)) then
-            format('there is no endpoint "%s" yet: until there is, its events fail', split_part(attachment.destination, '/', 1)) end),
+        (2, case when attachment.destination !~ '^[^/]*[{]' then (
+            select case when e.id is null then format('there is no endpoint "%s" yet: until there is, its events fail', d.id)
+                        when postrider.is_template(e.url) <> (attachment.destination ~ '/') then
+                            format('endpoint "%s" is %s template, so its events fail', d.id, case when attachment.destination ~ '/' then 'no' else 'a' end)
+                   end
+            from (select split_part(attachment.destination, '/', 1) as id) as d
+            left join postrider.endpoint as e on e.id = d.id and e.state <> 'deleted') end),
         (3, case when attachment.state = 'paused' then 'it is paused: changes are not heard before postrider.resume_table' end))
         as n (place, note)
     where n.note is not null

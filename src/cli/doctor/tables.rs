@@ -118,7 +118,7 @@ fn judge_unheard(unheard: &UnheardChanges) -> Finding {
         "not_attached" => Finding::warn(
             NAME,
             format!(
-                "{table} has triggers of Postrider and is not attached, so its changes are not heard: was it restored?"
+                "{table} has triggers of Postrider and is not attached: its changes are heard, its statuses are not written: was it restored?"
             ),
             format!(
                 "postrider table attach {table} ...; or drop what its triggers call: drop function postrider_capture_... cascade"

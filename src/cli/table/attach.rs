@@ -56,6 +56,9 @@ fn print(put: &PutTable) -> std::io::Result<()> {
     for granted in &put.granted {
         output::line(&format!("granted: {granted}"))?;
     }
+    for note in &put.notes {
+        output::line(&format!("note: {note}"))?;
+    }
     match &put.table.last_error {
         Some(fault) => output::line(&format!("still needed: {fault}")),
         None => Ok(()),

@@ -29,7 +29,8 @@ async fn attach_says_what_is_heard_and_show_has_every_setting() {
     assert_eq!((attached.code, attached.stderr.as_str()), (Some(0), ""), "{attached:?}");
     assert_eq!(
         attached.stdout,
-        "public.device is attached: insert, update of a row becomes an event device.changed\n"
+        "public.device is attached: insert, update of a row becomes an event device.changed\n\
+         note: there is no endpoint \"devices\" yet: until there is, its events fail\n"
     );
     for (field, value) in [
         ("relation", json!("public.device")),
@@ -51,6 +52,29 @@ async fn attach_says_what_is_heard_and_show_has_every_setting() {
         ("backfill_state", Value::Null),
     ] {
         assert_eq!(shown[field], value, "{field}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn attach_tells_of_a_destination_that_gets_no_event() {
+    for (url, destination, note) in [
+        (None, "devices/{kind}", Some("there is no endpoint \"devices\" yet")),
+        (Some("http://{kind}:8080/"), "devices/{kind}", None),
+        (Some("http://127.0.0.1:8080/"), "devices/{kind}", Some("endpoint \"devices\" is no template")),
+        (Some("http://127.0.0.1:8080/"), "devices", None),
+        (Some("http://{kind}:8080/"), "devices", Some("endpoint \"devices\" is a template")),
+        (None, "{kind}", None),
+    ] {
+        let database = database().await;
+        if let Some(url) = url {
+            database.put_endpoint("devices", url, "", "").await;
+        }
+
+        let attached = run(&database, &[&ATTACH[..], &["--destination", destination]].concat()).await.stdout;
+
+        let told = attached.lines().find_map(|line| line.strip_prefix("note: "));
+        assert_eq!(told.is_some(), note.is_some(), "{url:?}, {destination}: {attached}");
+        assert!(told.unwrap_or_default().starts_with(note.unwrap_or_default()), "{attached}");
     }
 }
 
