@@ -93,6 +93,7 @@ mod tables {
     mod attached;
     mod attaching;
     mod backfill;
+    mod backfill_trouble;
     mod broken;
     mod capture;
     mod capture_columns;

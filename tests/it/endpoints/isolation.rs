@@ -85,6 +85,8 @@ async fn endpoints_that_recover_together_are_each_ramped_up() {
     let _dispatcher = Dispatcher::start(&database, &[]).await;
     database.insert_many("order.created", 60).await;
     database.until("select bool_and(circuit = 'open') from postrider.endpoint_health").await;
+    // A probe that is still on its way when the receiver is held would be there twice.
+    database.put_off_probes().await;
     // What is still on its way fails, too, and is not due for an hour: what is made due below must include it.
     database.until("select not exists (select from postrider.delivery_in_progress)").await;
     database.put_off_probes().await;
