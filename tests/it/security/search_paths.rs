@@ -126,7 +126,8 @@ async fn what_is_printed_binds_nothing_that_a_stranger_put_in_its_owners_path() 
         .batch_execute(
             "create function public.evil(numeric, int) returns numeric language sql as 'select $1';
              create operator public.* (function = public.evil, leftarg = numeric, rightarg = integer);
-             create function public.cardinality(interval[]) returns int language sql as 'select 1';
+             create function public.cardinality(text[]) returns int language sql as 'select 1';
+             create function public.octet_length(text) returns int language sql immutable as 'select 1';
              create function public.unnest(text[]) returns setof text language sql as $$ select 'a' $$;
              create function public.same(text, text) returns bool language sql as 'select true';
              create operator public.!~ (function = public.same, leftarg = text, rightarg = text)",
