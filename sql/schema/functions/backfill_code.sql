@@ -95,8 +95,8 @@ $body$,
         replace(next_rows, 'IS_WANTED', condition),
         replace(next_rows, 'IS_WANTED', 'true'),
         source,
-        format(E'select coalesce(array_agg(l.row_key order by l.place), ''{}'')\nfrom (select k.row_key, k.place from %s for share of r skip locked) as l', given),
-        format(E'select coalesce(array_agg(k.row_key order by k.place), ''{}'')\nfrom %s\n%s\n%s\nwhere k.row_key <> all ($2) and %s',
+        format('select coalesce(array_agg(l.row_key order by l.place), ''{}'') from (select k.row_key, k.place from %s for share of r skip locked) as l', given),
+        format('select coalesce(array_agg(k.row_key order by k.place), ''{}'') from %s %s %s where k.row_key <> all ($2) and %s',
                given, reads, old, condition),
         postrider.capture_event(a, 'READ', format(E'(select %s\n from %s) as new\n%s', postrider.captured_row(a, 'r'), given, old))));
 end

@@ -15,7 +15,7 @@ revoke all on function %1$s() from public$code$,
     join pg_namespace as n on n.oid = c.relnamespace
     cross join lateral (
         select E'\n-- Made by postrider.attach_table, which makes it again.\n#variable_conflict use_column\ndeclare\n'
-            || format(E'    mark           constant text := coalesce(current_setting(''postrider.told_%s'', true), '''');\n', a.attachment_no)
+            || format('    mark           constant text := coalesce(current_setting(%L, true), %L);', 'postrider.told_' || a.attachment_no, '') || E'\n'
             || E'    is_heard       boolean;\n    is_seen        boolean;\n    is_as_attached boolean;\n'
             || E'    is_late        boolean;\n    actions        text;\n    statement      text;\n'
             || E'    pair           record;\n    reason         text;\n    skipped        bigint := 0;\nbegin\n'

@@ -2,7 +2,7 @@ create or replace function postrider.captured_here(a postrider.attachment) retur
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select case c.relkind when 'p' then
         E'\n            and (a.attachment_no is null or a.relation = tg_relid'
-        '\n                 or exists (select from pg_partition_ancestors(tg_relid) as p (id) where p.id = a.relation))'
+        || E'\n                 or exists (select from pg_partition_ancestors(tg_relid) as p (id) where p.id = a.relation))'
         else '' end
     from pg_class as c
     where c.oid = a.relation

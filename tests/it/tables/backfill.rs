@@ -30,7 +30,7 @@ pub(super) async fn attach_items(database: &Database) {
 }
 
 /// Every row of `item` has just one event.
-async fn assert_each_row_was_sent_once(database: &Database, rows: usize) {
+pub(super) async fn assert_each_row_was_sent_once(database: &Database, rows: usize) {
     database
         .assert_row(
             "select count(*) as events, count(distinct row_key) as rows from postrider.outbox",

@@ -1,9 +1,9 @@
 //! What keeps a backfill from going on: rows and conditions that fail, locks, functions that were changed.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::backfill::{IS_DONE, attach, attach_items, table_of};
-use crate::support::{Database, Dispatcher, Receiver};
+use super::backfill::{IS_DONE, assert_each_row_was_sent_once, attach, attach_items, table_of};
+use crate::support::{Database, Dispatcher};
 
 #[tokio::test]
 async fn a_row_that_cannot_become_an_event_is_left_out_and_counted_and_the_others_are_sent() {
