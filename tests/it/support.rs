@@ -69,9 +69,12 @@ pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Asks again until it is so; fails with `what` at the deadline.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let begun = tokio::time::Instant::now();
     let poll = async {
         while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            // What has taken long may take a little longer, and others need the processors.
+            let pause = (begun.elapsed() / 10).clamp(Duration::from_millis(20), Duration::from_millis(200));
+            tokio::time::sleep(pause).await;
         }
     };
     tokio::time::timeout(DEADLINE, poll)

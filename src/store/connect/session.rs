@@ -174,7 +174,8 @@ impl Session {
                 ("tcp_keepalives_count", "3"),
             ],
             Self::Lease => &[("statement_timeout", "4s"), ("lock_timeout", "4s")],
-            Self::Command => &[("statement_timeout", "5min"), ("lock_timeout", "30s")],
+            // A command ends after one statement or two: compiling it took a second where running it takes a millisecond.
+            Self::Command => &[("statement_timeout", "5min"), ("lock_timeout", "30s"), ("jit", "off")],
             // A request takes one process of the server, and no time to compile what runs for a millisecond.
             Self::Api => &[
                 ("statement_timeout", "10s"),

@@ -374,7 +374,8 @@ fn superuser_url() -> &'static str {
     static CLUSTER: OnceLock<(String, Option<Cluster>)> = OnceLock::new();
     let start = || {
         // Many tests at once, each with connections of its own; as in scripts/test.
-        let cluster = Cluster::start(&["fsync=off", "max_prepared_transactions=10", "max_connections=400"]);
+        let cluster =
+            Cluster::start(&["fsync=off", "max_prepared_transactions=10", "max_connections=400", "jit=off"]);
         (cluster.url.clone(), Some(cluster))
     };
     let given = || variable("POSTRIDER_TEST_DATABASE_URL").map(|url| (with_password(&url), None));
