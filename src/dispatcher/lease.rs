@@ -197,6 +197,8 @@ impl Renewer {
             None
         };
         let Some(renewal) = renewal else {
+            // The renewal may have taken longer than a lease. The new one begins now.
+            let before = Moment::now();
             let new = self.store.register_dispatcher(&self.who, &wake).await?;
             self.lease.set(new, before + self.lease.duration);
             self.metrics.lease_lost();

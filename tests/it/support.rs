@@ -73,7 +73,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: 
     let poll = async {
         while !is_so().await {
             // What has taken long may take a little longer, and others need the processors.
-            let pause = (begun.elapsed() / 10).clamp(Duration::from_millis(20), Duration::from_millis(200));
+            let pause = (begun.elapsed() / 10).clamp(Duration::from_millis(20), Duration::from_millis(50));
             tokio::time::sleep(pause).await;
         }
     };

@@ -112,7 +112,7 @@ async fn rows_that_a_policy_hides_are_not_taken_for_gone_nor_passed_over() {
         let _dispatcher = Dispatcher::spawn(&database.login(Some("postrider_dispatcher")).await, &[]);
         is_over(&database).await;
         database.until("select backfill_state = 'done' from postrider.attached_table").await;
-        assert!(database.is("select bool_and(status is not distinct from 'complete') from app.job").await);
+        database.until("select bool_and(status is not distinct from 'complete') from app.job").await;
 
         database
             .execute(
