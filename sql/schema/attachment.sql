@@ -40,7 +40,7 @@ comment on column postrider.attachment.status_column is 'Column that gets the st
 comment on column postrider.attachment.status_map is 'Words for in_progress, complete and failed, where the column has others.';
 comment on column postrider.attachment.write_back is
     'none; final: complete and failed; all: in_progress, too; delete: the row goes when its newest event is complete.';
-comment on column postrider.attachment.on_ops is 'What is heard: insert, update, delete, truncate.';
+comment on column postrider.attachment.on_ops is 'Operations that make events: insert, update, delete, truncate.';
 comment on column postrider.attachment.when_sql is 'Condition on new and old, evaluated with the rights of the table''s owner; null: every row.';
 comment on column postrider.attachment.columns is 'Columns that payload shows and an update is noticed in; null: all that were there when it was attached.';
 comment on column postrider.attachment.on_error is 'fail: an event that cannot be written fails the statement; skip: it is counted.';
@@ -53,7 +53,7 @@ comment on column postrider.attachment.attached_at is 'When the table was attach
 comment on column postrider.attachment.reason is 'Why it is paused.';
 comment on column postrider.attachment.paused_at is 'Since when it is paused; null: it is not.';
 comment on column postrider.attachment.digest is 'Of the statements that made its functions and triggers.';
--- Who attaches a table inserts the row himself, so that this trigger sees who it is.
+-- The role that attaches a table inserts the row, not a SECURITY DEFINER function. So this trigger sees that role.
 create trigger judge_attachment
     before insert or delete
         or update of attachment_no, relation, topic, payload, key, destination, status_column, status_map, write_back, on_ops, when_sql,

@@ -40,7 +40,7 @@ pub struct TableSpec {
     #[arg(long, value_name = "TOPIC")]
     #[schema(example = "configuration.updated")]
     pub topic: Option<String>,
-    /// What is sent: row, change, supabase, debezium, or a column as it stands [default: row]
+    /// The payload of each event: row, change, supabase, debezium, or a column as it stands [default: row]
     #[arg(long, value_name = "COLUMN|row|change|supabase|debezium")]
     #[schema(example = "content")]
     pub payload: Option<String>,
@@ -60,12 +60,12 @@ pub struct TableSpec {
     #[arg(skip)]
     #[schema(value_type = Option<HashMap<String, String>>, example = json!({"complete": "done", "failed": "error"}))]
     pub status_map: Option<Map<String, Value>>,
-    /// What is written into the row: none; final (complete, failed); all (`in_progress`, too); delete: the row is deleted when
+    /// The statuses that are written into the row: none; final (complete, failed); all (`in_progress`, too); delete: the row is deleted when
     /// its newest event is complete [default: all with --status, none without]
     #[arg(long, value_name = "none|final|all|delete")]
     #[schema(pattern = "^(none|final|all|delete)$")]
     pub write_back: Option<String>,
-    /// What is heard: insert, update, delete, truncate; several with commas [default: insert,update,delete]
+    /// The operations that make events: insert, update, delete, truncate; several with commas [default: insert,update,delete]
     #[arg(long, value_delimiter = ',', value_name = "OPERATIONS")]
     #[schema(max_items = 4, example = json!(["insert", "update"]))]
     pub on: Option<Vec<String>>,

@@ -121,7 +121,7 @@ pub struct AttachedTableRow {
     pub status_map: Option<Map<String, Value>>,
     /// What is written: none, final, all or delete.
     pub write_back: String,
-    /// What is heard.
+    /// Operations that make events.
     pub on: Vec<String>,
     /// The condition; null: every row.
     pub when: Option<String>,

@@ -1,4 +1,4 @@
--- What attaching a table executes, and what --dry-run prints.
+-- postrider.write_attachment executes these statements, and --dry-run prints them.
 create or replace function postrider.attachment_script(attachment postrider.attachment, out functions text[], out triggers text[])
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare

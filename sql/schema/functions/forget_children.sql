@@ -10,7 +10,7 @@ begin
         from postrider.endpoint as e
         left join postrider.endpoint as t on t.endpoint_no = e.template_no
         where e.template_no is not null and e.state <> 'deleted'
-          -- Its template was deleted while it was made.
+          -- A template may be deleted while a router makes an endpoint of it.
           and (coalesce(t.state, 'deleted') = 'deleted'
                or e.state = 'enabled' and e.changed_at < idle_since
                   and not exists (select from postrider.endpoint_stat_hourly as h

@@ -8,7 +8,7 @@ return (
     from (
         select c.oid, n.oid as nspoid, c.relowner as owner_id, pg_get_userbyid(c.relowner) as owner,
                format('%I.%I', n.nspname, c.relname) as relation,
-               -- What is granted to the role of all dispatchers serves this one, too.
+               -- A grant to postrider_dispatcher serves every member of that role.
                case when pg_has_role(lacking_rights.role, 'postrider_dispatcher', 'usage') then 'postrider_dispatcher'
                     else lacking_rights.role end as caller
         from pg_class as c join pg_namespace as n on n.oid = c.relnamespace

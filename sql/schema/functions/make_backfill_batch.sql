@@ -56,7 +56,7 @@ begin
                     raise;
                 end if;
                 moved.rows_refused := moved.rows_refused + 1;
-                -- Its message may hold a value of the row.
+                -- The error's message may hold a value of the row, so only its code is kept.
                 fault := format('rows that cannot become events are left out (SQLSTATE %s)', sqlstate);
             end;
         end loop;

@@ -79,7 +79,7 @@ comment on column postrider.attached_table.key is 'Column that is the key of the
 comment on column postrider.attached_table.destination is 'Destination of the events; {column} stands for a value; null: every endpoint that subscribes.';
 comment on column postrider.attached_table.status_map is 'Words of the status column, where it has others.';
 comment on column postrider.attached_table.write_back is 'none, final, all, or delete: the row goes when its event is complete.';
-comment on column postrider.attached_table.on_ops is 'What is heard: insert, update, delete, truncate.';
+comment on column postrider.attached_table.on_ops is 'Operations that make events: insert, update, delete, truncate.';
 comment on column postrider.attached_table.when_sql is 'Condition on new and old; null: every row.';
 comment on column postrider.attached_table.columns is 'Columns that payloads show and an update is noticed in; null: all.';
 comment on column postrider.attached_table.on_error is 'fail: an event that cannot be written fails the statement; skip: it is counted.';
