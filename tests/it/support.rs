@@ -25,6 +25,7 @@ mod server;
 mod signal;
 mod skipping;
 mod terminal;
+mod test_server;
 mod tls;
 mod watched_dispatcher;
 

@@ -2,8 +2,6 @@
 
 use std::future::Future;
 use std::panic::Location;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use postrider::store::{DatabaseUrl, Environment, migrate};
 use serde_json::Value;
@@ -12,9 +10,9 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 
-use super::cluster::Cluster;
 use super::connection::connect;
-use super::{SECRET, as_role, login_clause, variable, with_password};
+use super::test_server::{Made, create, superuser_url, url_of};
+use super::{SECRET, as_role, login_clause};
 
 /// A migrated database of its own.
 pub(crate) struct Database {
@@ -22,21 +20,23 @@ pub(crate) struct Database {
     pub(crate) url: String,
     /// A connection to it.
     pub(crate) client: Client,
+    /// It goes with its test; none: it was there before.
+    made: Option<Made>,
 }
 
 impl Database {
     /// A fresh, migrated database.
     pub(crate) async fn new() -> Self {
-        static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+        static TEMPLATE: OnceCell<Made> = OnceCell::const_new();
         let template = TEMPLATE
             .get_or_init(|| async {
-                let name = create("template template0").await;
-                let url = DatabaseUrl::parse(&url_of(&name), &Environment::default()).unwrap();
+                let made = create("template template0").await;
+                let url = DatabaseUrl::parse(&url_of(&made.0), &Environment::default()).unwrap();
                 migrate(&url).await.unwrap();
-                name
+                made
             })
             .await;
-        Self::open(&create(&format!("template {template}")).await).await
+        Self::open(create(&format!("template {}", template.0)).await).await
     }
 
     /// A fresh, migrated database whose letters are those of a language, as ICU knows them; none: this server has no ICU.
@@ -47,9 +47,10 @@ impl Database {
         if !client.query_one(has_icu, &[]).await.unwrap().get::<_, bool>(0) {
             return None;
         }
-        let name = create(&format!("template template0 locale_provider icu icu_locale '{language}'")).await;
-        migrate(&DatabaseUrl::parse(&url_of(&name), &Environment::default()).unwrap()).await.unwrap();
-        Some(Self::open(&name).await)
+        let made = create(&format!("template template0 locale_provider icu icu_locale '{language}'")).await;
+        let database = Self::open(made).await;
+        database.migrate().await;
+        Some(database)
     }
 
     /// A fresh, migrated database of an encoding; none: this server has it not.
@@ -58,15 +59,16 @@ impl Database {
         if !connect(superuser_url()).await.query_one(&known, &[]).await.unwrap().get::<_, bool>(0) {
             return None;
         }
-        let name =
+        let made =
             create(&format!("template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'")).await;
-        migrate(&DatabaseUrl::parse(&url_of(&name), &Environment::default()).unwrap()).await.unwrap();
-        Some(Self::open(&name).await)
+        let database = Self::open(made).await;
+        database.migrate().await;
+        Some(database)
     }
 
     /// A fresh database without the schema.
     pub(crate) async fn without_schema() -> Self {
-        Self::open(&create("template template0").await).await
+        Self::open(create("template template0").await).await
     }
 
     /// Brings it to the schema, as an operator does.
@@ -76,31 +78,33 @@ impl Database {
 
     /// A copy by `create database … template`, and the database itself, to which nobody may be connected else.
     pub(crate) async fn copied(self) -> (Self, Self) {
-        let url = self.url;
-        drop(self.client);
+        let Self { url, client, made } = self;
+        drop(client);
         let (_, name) = url.rsplit_once('/').unwrap();
         let copy = create(&format!("template {name}")).await;
-        (Self::at(&url).await, Self::open(&copy).await)
+        (Self { made, ..Self::at(&url).await }, Self::open(copy).await)
     }
 
     /// Drops it under whoever is connected, and makes it again under the same name, from a copy.
     pub(crate) async fn dropped_and_restored_from(self, copy: Self) -> Self {
         let name = |url: &str| url.rsplit_once('/').unwrap().1.to_owned();
-        let (url, from) = (self.url, name(&copy.url));
-        drop((self.client, copy.client));
+        let from = name(&copy.url);
+        let Self { url, client, made } = self;
+        drop((client, copy.client));
         let server = connect(superuser_url()).await;
         server.batch_execute(&format!("drop database {} with (force)", name(&url))).await.unwrap();
         server.batch_execute(&format!("create database {} template {from}", name(&url))).await.unwrap();
-        Self::at(&url).await
+        Self { made, ..Self::at(&url).await }
     }
 
     /// A database that there is.
     pub(crate) async fn at(url: &str) -> Self {
-        Self { client: connect(url).await, url: url.to_owned() }
+        Self { client: connect(url).await, url: url.to_owned(), made: None }
     }
 
-    async fn open(name: &str) -> Self {
-        Self::at(&url_of(name)).await
+    async fn open(made: Made) -> Self {
+        let url = url_of(&made.0);
+        Self { made: Some(made), ..Self::at(&url).await }
     }
 
     /// Its URL as a new login role, which is a member of another one or (none) of nothing.
@@ -367,30 +371,4 @@ impl Database {
         };
         tokio::join!(other.batch_execute(statement), settle)
     }
-}
-
-/// The cluster that tests run on: given, or a private one that lives as long as this process.
-fn superuser_url() -> &'static str {
-    static CLUSTER: OnceLock<(String, Option<Cluster>)> = OnceLock::new();
-    let start = || {
-        // Many tests at once, each with connections of its own; as in scripts/test.
-        let cluster =
-            Cluster::start(&["fsync=off", "max_prepared_transactions=10", "max_connections=400", "jit=off"]);
-        (cluster.url.clone(), Some(cluster))
-    };
-    let given = || variable("POSTRIDER_TEST_DATABASE_URL").map(|url| (with_password(&url), None));
-    &CLUSTER.get_or_init(|| given().unwrap_or_else(start)).0
-}
-
-fn url_of(database: &str) -> String {
-    let (server, _) = superuser_url().rsplit_once('/').expect("a URL with a database");
-    format!("{server}/{database}")
-}
-
-async fn create(options: &str) -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let name = format!("postrider_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    let client = connect(superuser_url()).await;
-    client.batch_execute(&format!("create database {name} {options}")).await.unwrap();
-    name
 }
