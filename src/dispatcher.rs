@@ -11,6 +11,7 @@ mod claimer;
 pub(crate) mod context;
 pub(crate) mod database_health;
 mod dedicated_thread;
+pub(crate) mod lanes;
 pub(crate) mod lease;
 mod maintenance;
 pub(crate) mod metrics;
@@ -43,6 +44,7 @@ use crate::dispatcher::backfill::Backfill;
 use crate::dispatcher::circuit_breaker::{CircuitRecorder, HealthLog};
 use crate::dispatcher::context::Context;
 use crate::dispatcher::database_health::{DatabaseHealth, Stage};
+use crate::dispatcher::lanes::Lanes;
 use crate::dispatcher::lease::{Lease, Renewer};
 use crate::dispatcher::maintenance::Maintenance;
 use crate::dispatcher::metrics::Metrics;
@@ -186,7 +188,7 @@ impl Dispatcher {
         let Renewer { store, lease, bell, clock, scheduler, metrics, database_health, .. } = renewer.clone();
         let source = &config.cloudevents_source;
         let sinks = Sinks::new(config.egress.clone(), descriptors, clock, limits(&config), source)?;
-        let (stop_intake, rows_due) = (CancellationToken::new(), Arc::new(RowsDue::default()));
+        let (stop_intake, rows_due, lanes) = <(CancellationToken, Arc<RowsDue>, Arc<Lanes>)>::default();
         let (reports, settled) = mpsc::channel(config.max_in_flight);
         let sender = Sender::new(
             store.clone(),
@@ -206,9 +208,9 @@ impl Dispatcher {
             metrics: Arc::clone(&metrics),
             database_health: Arc::clone(&database_health),
             rows_due: Arc::clone(&rows_due),
+            lanes: Arc::clone(&lanes),
             reports: settled,
         };
-        let (routed_below, routed_as_of) = (AtomicU64::new(0), AtomicU64::new(0));
         let shared = Arc::new(Context {
             store,
             scheduler,
@@ -218,8 +220,9 @@ impl Dispatcher {
             metrics,
             database_health,
             rows_due,
-            routed_below,
-            routed_as_of,
+            lanes,
+            routed_below: AtomicU64::new(0),
+            routed_as_of: AtomicU64::new(0),
             only_endpoint: config.only_endpoint.clone(),
         });
         let router = Router::new(Arc::clone(&shared), watermark);

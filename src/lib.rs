@@ -106,6 +106,7 @@ pub mod operations {
     pub mod put_table;
     pub(crate) mod replay;
     pub(crate) mod rotate_secret;
+    pub(crate) mod skip;
     pub mod table_spec;
     pub(crate) mod test_endpoint;
 }
@@ -147,6 +148,7 @@ pub mod api {
     mod endpoints;
     mod events;
     mod extract;
+    mod keys;
     mod openapi;
     mod paging;
     mod places;

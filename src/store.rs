@@ -3,6 +3,7 @@
 
 mod attachments;
 mod backfill;
+mod blocked;
 mod children;
 mod circuits;
 mod connect;
@@ -15,6 +16,7 @@ mod events;
 mod health;
 mod held;
 mod installation;
+mod keyed_events;
 mod leftovers;
 mod metrics;
 mod migrate;
@@ -53,6 +55,7 @@ use crate::rules::encryption::Vault;
 
 pub use attachments::{DroppedTable, SkippedRows};
 pub use backfill::{BackfillReport, BackfillStep};
+pub use blocked::{BLOCKED_ENDPOINTS_MAX, BlockedEndpointRow};
 pub use children::{ChildCounts, FORGOTTEN_MAX};
 pub use circuits::{Circuit, CircuitRow, ClosedCircuit, Failures, NotedFailures, Written};
 pub use connect::{ConnectError, Connected, DatabaseUrl, Environment, Session, exposed, is_public};
@@ -67,11 +70,12 @@ pub use errors::{
     is_refused_by_server, is_row_fault, one_line, refusal, waits_for_adoption,
 };
 pub use events::{
-    InitialState, NewEvent, Position, Published, ReachedNobody, Restamped, RoutePlan, Stretch, Unrouted,
-    UnroutedEvent,
+    Birth, InitialState, NewEvent, Position, Published, ReachedNobody, Restamped, RoutePlan, Stretch,
+    Unrouted, UnroutedEvent,
 };
 pub use health::{Lateness, OldTransaction, Overdue, ServerRow, TableRow};
 pub use installation::{Adopted, Adoption, InstallationRow};
+pub use keyed_events::{ClaimedKeyed, KeyedFound, KeyedLook, LanePlace, SweptLanes};
 pub use leftovers::{DeadClaim, OrphanedClaim, Rescued};
 pub use metrics::{
     BacklogMeasure, EndpointMeasure, EndpointMeasures, ServerMeasure, TableMeasure, WriteBackMeasure,
@@ -82,13 +86,13 @@ pub use migrate::{
 };
 pub use refused::RefusedStage;
 pub use registering::{CheckedEndpoint, PutResult, Writing, WrittenEndpoint};
-pub use replay::Replay;
+pub use replay::{KeySkip, Replay};
 pub use retention::{Deletion, DeletionRange, Retention};
 pub use rights::{
     BellHolder, ForeignName, ForeignRight, OutboxSecurity, RefusingPublication, SharingDatabase,
     SilentTrigger, StrangeOwner,
 };
-pub use route_transaction::RouteTx;
+pub use route_transaction::{ClaimedEvents, RouteTx, RoutedEvents, Wanted};
 pub use secrets::{Sealing, ToSeal};
 pub use sequences::LaggingSequence;
 pub use statements::{ALL as STATEMENTS, Statement, session};
@@ -100,7 +104,7 @@ pub use tables::{
 };
 pub use views::{
     AttemptRow, BacklogRow, Cancelled, DeletedEndpoint, DeliveryDetail, DeliveryPage, DeliveryRow,
-    DispatcherRow, EndpointCounts, EndpointRow, EventRow, Replayed, RotatedSecret, Span, Status,
+    DispatcherRow, EndpointCounts, EndpointRow, EventRow, Replayed, Retried, RotatedSecret, Span, Status,
 };
 pub use write_back::{DueRows, DueTable, WrittenRows};
 

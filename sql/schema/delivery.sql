@@ -17,13 +17,19 @@ create table postrider.delivery (
     cancelled_at      timestamptz,
     first_duration_ms integer,
     paced             integer          check (paced >= 0),
-    constraint pending_is_due check ((status = 'pending') = (due_at is not null)),
+    lane              text,
+    place             bigint,
+    failing_since     timestamptz,
+    -- In a lane, those behind the head wait for it, and are not due.
+    constraint pending_is_due check (case when due_at is null then status <> 'pending' or lane is not null else status = 'pending' end),
+    constraint complete_has_left_its_lane check (status <> 'complete' or lane is null),
+    constraint lane_has_places check ((lane is null) = (place is null)),
     constraint in_progress_is_claimed check ((status = 'in_progress') = (claim_id is not null)),
     constraint finished_has_a_time check ((status in ('complete', 'failed')) = (completed_at is not null)),
     constraint failed_has_a_time check ((status = 'failed') = (failed_at is not null))
 ) with (
-    -- No index mentions status, claim_id, attempts or completed_at, and due_at and failed_at stay null on the
-    -- happy path: settling is a HOT update as long as the page has room.
+    -- No index mentions status, claim_id, attempts or completed_at, and due_at, failed_at and (outside of lanes) lane stay null
+    -- on the happy path: settling is a HOT update as long as the page has room.
     fillfactor = 50,
     -- The same values as for the outbox, for the same reasons.
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
@@ -47,12 +53,21 @@ comment on column postrider.delivery.last_status_code is 'HTTP status of the las
 comment on column postrider.delivery.last_error is 'Why the last settled attempt failed.';
 comment on column postrider.delivery.attempts_before is
     'Attempts before the last retry or replay. The retry schedule began anew after them.';
-comment on column postrider.delivery.cancelled_at is 'When the event was cancelled. The delivery gets no further attempt.';
+comment on column postrider.delivery.cancelled_at is 'When the event was cancelled, or the delivery was skipped. It gets no further attempt.';
 comment on column postrider.delivery.first_duration_ms is
     'How long the first attempt took, in milliseconds, if it succeeded at once with an empty answer. Such an attempt has no row in '
     'postrider.attempt until the delivery has another attempt.';
 comment on column postrider.delivery.paced is
     'Attempts since the last retry or replay that the endpoint refused for pace. The retry schedule does not count them.';
+
+comment on column postrider.delivery.lane is
+    'The event''s key, if the endpoint is ordered: deliveries of one lane are attempted one after the other. Null once this delivery '
+    'holds up no other: it is complete, was cancelled or skipped, or failed where the key goes on.';
+comment on column postrider.delivery.place is
+    'The place in the lane: the lowest is the head. It is the event''s id, unless the lane already had a higher place, or the delivery was '
+    'put at the end again.';
+comment on column postrider.delivery.failing_since is
+    'In a lane, when the first attempt began that failed since the last retry or replay. Null if none did.';
 
 create unique index delivery_by_event on postrider.delivery (event_id, endpoint_no);
 create index delivery_due on postrider.delivery (endpoint_no, due_at, id) where due_at is not null;
@@ -60,10 +75,16 @@ create index delivery_failed on postrider.delivery (endpoint_no, failed_at) wher
 -- Finds deliveries that were given back after their event was cancelled, until they are given up. Both columns are null on the
 -- happy path.
 create index delivery_cancelled on postrider.delivery (id) where cancelled_at is not null and due_at is not null;
+-- The same for those that wait behind the first of their lane.
+create index delivery_cancelled_in_lane on postrider.delivery (id) where cancelled_at is not null and lane is not null;
 -- Finds the newest failures, of all endpoints or of one. Only deliveries that fail pay for it.
 create index delivery_failed_by_id on postrider.delivery (id, endpoint_no) where failed_at is not null;
 -- Finds first attempts without a row of their own by time. A block range costs an insert next to nothing.
 create index delivery_by_time on postrider.delivery using brin (created_at) with (pages_per_range = 32);
+-- Finds the head of a lane, what follows it, and all lanes. Deliveries outside of lanes pay nothing.
+create index delivery_by_lane on postrider.delivery (endpoint_no, lane, place) where lane is not null;
+-- Finds the blocked keys. A look at each lane would take seconds, once a million keys wait for an endpoint that is down.
+create index delivery_blocked on postrider.delivery (endpoint_no, lane) where lane is not null and failing_since is not null;
 grant select, insert, update, delete on postrider.delivery to postrider_dispatcher;
 
 -- Most deliveries succeed at the first attempt, and their rows tell nearly everything about it (first_duration_ms). Those attempts

@@ -34,6 +34,9 @@ create table postrider.endpoint (
     allow_http         boolean,
     allow_cidr         cidr[]      check (cardinality(allow_cidr) between 1 and 100),
     template_no        integer,
+    on_failed          text        not null default 'block' check (on_failed in (
+        'block',      -- a delivery that failed holds up its key until it is retried or skipped
+        'continue')), -- after the last attempt the key goes on
     constraint endpoint_id_check check (case when template_no is null then id ~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$'
         else id ~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}/.' and octet_length(id) <= 320 end),
     -- An endpoint of a template has the template's settings. Nothing of them is copied, so nothing can differ.
@@ -61,8 +64,10 @@ comment on column postrider.endpoint.rate_limit is 'Most requests per s, m or h 
 comment on column postrider.endpoint.timeout is
     'Longest time of one whole attempt, 100 ms to 5 min; null: the dispatcher''s --request-timeout.';
 comment on column postrider.endpoint.retry_schedule is
-    '1 to 50 delays of 1 ms to 7 days before the second, third ... attempt; null: 5s 5m 30m 2h 5h 10h 14h 20h 24h.';
-comment on column postrider.endpoint.ordered is 'Reserved: order per key is not available yet.';
+    '1 to 50 delays of 1 ms to 7 days before the second, third ... attempt; null: 5s 5m 30m 2h 5h 10h 14h 20h 24h, or '
+    'where ordered, at most 5 min each and for as long.';
+comment on column postrider.endpoint.ordered is
+    'Whether deliveries of one key are attempted one after the other, in order of the events'' ids.';
 comment on column postrider.endpoint.state is
     'enabled, paused, disabled or deleted. Deliveries wait while paused or disabled; nothing is dropped.';
 comment on column postrider.endpoint.reason is
@@ -87,6 +92,9 @@ comment on column postrider.endpoint.allow_http is
     'Of a template: false forbids plain http, whatever run allows; null and true leave it to run.';
 comment on column postrider.endpoint.allow_cidr is
     'Of a template: 1 to 100 ranges, of which an address must be in one, and run must allow it as well; null leaves it to run.';
+comment on column postrider.endpoint.on_failed is
+    'What a delivery that failed for good does to its key, while the endpoint is ordered: block (the key waits until somebody retries or '
+    'skips it) or continue.';
 comment on column postrider.endpoint.template_no is
     'The template, of an endpoint that an event for TEMPLATE/VALUE made. Its settings are those of the template.';
 

@@ -72,7 +72,8 @@ comment on column postrider.outbox.status is
     'pending; in_progress from routing until the last delivery is settled; then complete, or failed if a delivery was given up or '
     'cancelled. An event that no endpoint subscribes to is complete; one whose destination does not exist is failed.';
 comment on column postrider.outbox.topic is 'Event type: dotted words of [A-Za-z0-9_-], at most 128 bytes.';
-comment on column postrider.outbox.key is 'Ordering key, at most 256 bytes; order is not kept yet.';
+comment on column postrider.outbox.key is 
+    'Ordering key, at most 256 bytes: an ordered endpoint gets the events of one key one after the other.';
 comment on column postrider.outbox.idempotency_key is 'Unique where set, at most 256 bytes: insert ... on conflict (idempotency_key) do nothing.';
 comment on column postrider.outbox.destination is
     'Endpoint id, or TEMPLATE/VALUE, at most 320 bytes. The event goes to that endpoint alone, whatever its topics. An endpoint of a '

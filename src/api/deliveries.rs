@@ -1,4 +1,4 @@
-//! `/v1/deliveries`: list, show, retry.
+//! `/v1/deliveries`: list, show, retry, skip.
 
 #![expect(unused_qualifications, reason = "what utoipa's macro writes")]
 
@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::extract::{Id, JsonResponse, QueryParams, Text};
+use super::extract::{Body, Id, JsonResponse, QueryParams, Text};
 use super::paging::check_limit;
 use super::problem::{Code, Problem};
 use crate::model::delivery::DeliveryId;
 use crate::operations::lookup::list_deliveries;
+use crate::operations::skip::check_skip_reason;
 use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, Status};
+use crate::validation::Problems;
 
 /// Selects deliveries.
 #[derive(Deserialize, IntoParams)]
@@ -101,19 +103,61 @@ pub(super) async fn get(
     Ok(JsonResponse(StatusCode::OK, existing(&api, DeliveryId::new(id)).await?))
 }
 
+/// A delivery after a retry.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RetriedDelivery {
+    /// The delivery, pending.
+    #[serde(flatten)]
+    delivery: DeliveryDetail,
+    /// Whether others of its key come first, because the key went on without it.
+    is_behind: bool,
+}
+
 /// Makes a failed or waiting delivery due at once.
 ///
-/// A failed delivery starts its retry schedule anew.
+/// A failed delivery starts its retry schedule anew. Where order is kept per key, one that holds up its key goes first again. If the key
+/// went on without it, it goes to the end, and `is_behind` says so. One that waits for another of its key is refused with 409.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/retry", operation_id = "retryDelivery", tag = "deliveries", params(DeliveryPath),
-    responses((status = 200, description = "The delivery, pending", body = DeliveryDetail))
+    responses((status = 200, description = "The delivery, pending", body = RetriedDelivery))
 )]
 pub(super) async fn retry(
     State(api): State<Arc<Api>>,
     Id(id): Id<i64>,
-) -> Result<JsonResponse<DeliveryDetail>, Problem> {
+) -> Result<JsonResponse<RetriedDelivery>, Problem> {
     let id = DeliveryId::new(id);
-    api.store.retry(id).await?;
+    let retried = api.store.retry(id).await?;
+    let delivery = existing(&api, id).await?;
+    Ok(JsonResponse(StatusCode::OK, RetriedDelivery { delivery, is_behind: retried.is_behind }))
+}
+
+/// Why a delivery is skipped.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SkipBody {
+    /// Why; `last_error` keeps it.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Gives up a delivery that waits, or that failed and holds up its key.
+///
+/// The deliveries of its key that wait behind it go on.
+#[utoipa::path(
+    post, path = "/v1/deliveries/{id}/skip", operation_id = "skipDelivery", tag = "deliveries", params(DeliveryPath),
+    request_body = SkipBody,
+    responses((status = 200, description = "The delivery, failed", body = DeliveryDetail))
+)]
+pub(super) async fn skip(
+    State(api): State<Arc<Api>>,
+    Id(id): Id<i64>,
+    Body(body): Body<SkipBody>,
+) -> Result<JsonResponse<DeliveryDetail>, Problem> {
+    let mut problems = Problems::default();
+    check_skip_reason(&body.reason, &mut problems);
+    problems.unless_any(Some(()))?;
+    let id = DeliveryId::new(id);
+    api.store.skip(id, &body.reason).await?;
     Ok(JsonResponse(StatusCode::OK, existing(&api, id).await?))
 }
 

@@ -29,12 +29,15 @@ use super::connections::{self, Connections};
 use super::extract::{BODY_BYTES_MAX, Text, legible};
 use super::openapi::{self, Description};
 use super::problem::{Code, Problem};
-use super::{dashboard, deliveries, endpoints, events, tables, wait};
+use super::{dashboard, deliveries, endpoints, events, keys, tables, wait};
 use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::lease::Lease;
 use crate::rules::descriptors::Descriptors;
 use crate::sinks::egress::EgressPolicy;
-use crate::store::{BacklogRow, DispatcherRow, EndpointCounts, InstallationRow, Store};
+use crate::store::{
+    BLOCKED_ENDPOINTS_MAX, BacklogRow, BlockedEndpointRow, DispatcherRow, EndpointCounts, InstallationRow,
+    Store,
+};
 use crate::telemetry::exporter::{self, Exporter};
 
 /// The state of the routes.
@@ -158,12 +161,14 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(endpoints::rotate_secret))
         .routes(routes!(endpoints::test))
         .routes(routes!(endpoints::replay))
+        .routes(routes!(keys::skip_key))
         .routes(routes!(events::publish))
         .routes(routes!(events::get))
         .routes(routes!(events::cancel))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::get))
         .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::skip))
         .routes(routes!(tables::list))
         .routes(routes!(tables::attach, tables::get, tables::detach))
         .routes(routes!(tables::pause))
@@ -173,17 +178,19 @@ fn described() -> OpenApiRouter<Arc<Api>> {
     routes
 }
 
-/// Backlog, endpoints by their health, dispatchers, and the installation.
+/// Backlog, endpoints by their health, blocked keys, dispatchers, and the installation.
 #[derive(Serialize, ToSchema)]
 struct StatusAnswer {
     backlog: BacklogRow,
     endpoint_counts: EndpointCounts,
+    /// Endpoints with blocked keys, those with the most first; at most 100.
+    blocked_keys: Vec<BlockedEndpointRow>,
     dispatchers: Vec<DispatcherRow>,
     /// Which installation this is, and why nothing is sent, if so. Null if its row is gone.
     installation: Option<InstallationRow>,
 }
 
-/// The backlog, how many endpoints are well, the dispatchers, and the installation.
+/// The backlog, how many endpoints are well, the keys that are blocked, the dispatchers, and the installation.
 #[utoipa::path(
     get, path = "/v1/status", operation_id = "getStatus", tag = "status",
     responses((status = 200, description = "As it is now", body = StatusAnswer))
@@ -192,8 +199,9 @@ async fn status(State(api): State<Arc<Api>>) -> Result<Text, Problem> {
     let look = async {
         let (backlog, dispatchers) = (api.store.read_backlog().await?, api.store.read_dispatchers().await?);
         let endpoint_counts = api.store.count_endpoints().await?;
+        let blocked_keys = api.store.list_blocked_endpoints(BLOCKED_ENDPOINTS_MAX).await?;
         let installation = api.store.read_installation().await?;
-        Ok(StatusAnswer { backlog, endpoint_counts, dispatchers, installation })
+        Ok(StatusAnswer { backlog, endpoint_counts, blocked_keys, dispatchers, installation })
     };
     api.cache.text("status".to_owned(), look).await
 }

@@ -1,16 +1,16 @@
-//! `postrider delivery list|show|retry`.
+//! `postrider delivery list|show|retry|skip`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ago::Now;
-use super::progress::{InterruptibleStep, STEP, StepProgress, finish};
+use super::progress::{Repeated, STEP, interrupted, repeat};
 use super::{Failure, count, open, output, parse_id};
-use crate::cli::signals::Signals;
 use crate::config::Settings;
 use crate::config::args;
 use crate::model::delivery::{DeliveryId, WaitsFor};
 use crate::operations::lookup::{known, list_deliveries};
 use crate::operations::replay::resolve;
+use crate::operations::skip::check_skip_reason;
 use crate::store::{
     AttemptRow, DeliveryDetail, DeliveryFilter, DeliveryPage, DeliveryRow, Status, Store, one_line,
 };
@@ -46,6 +46,7 @@ pub(super) async fn run(
             Some(endpoint) => retry_failed(settings, url, &endpoint, &typed).await,
             None => retry(settings, url, &typed).await,
         },
+        args::Delivery::Skip(typed) => skip(settings, url, &typed).await,
     }
 }
 
@@ -130,7 +131,7 @@ pub(super) fn summary(row: &DeliveryRow, now: &Now) -> [String; 10] {
 fn next_attempt(row: &DeliveryRow) -> Option<&String> {
     match row.waits_for? {
         WaitsFor::Circuit => row.next_probe_at.as_ref(),
-        WaitsFor::Pause => None,
+        WaitsFor::Pause | WaitsFor::Key => None,
         WaitsFor::Due | WaitsFor::Retry | WaitsFor::Slot | WaitsFor::Later => row.next_attempt_at.as_ref(),
     }
 }
@@ -199,18 +200,60 @@ async fn retry(
     let (mut retried, mut refused) = (Vec::new(), Vec::new());
     for id in ids.into_iter().flatten() {
         match store.retry(DeliveryId::new(id)).await {
-            Ok(()) => retried.push(id),
+            Ok(done) => retried.push((id, done)),
             Err(fault) => refused.push((id, one_line(&fault))),
         }
     }
     if typed.json {
-        let refused: Vec<_> = refused.iter().map(|(id, error)| json!({ "id": id, "error": error })).collect();
-        output::json(&json!({ "retried": retried, "refused": refused }))?;
+        let ids: Vec<i64> = retried.iter().map(|(id, _)| *id).collect();
+        let behind: Vec<i64> = retried.iter().filter(|(_, done)| done.is_behind).map(|(id, _)| *id).collect();
+        output::json(&json!({ "retried": ids, "behind": behind, "refused": refused_json(&refused) }))?;
     } else {
-        for id in &retried {
-            output::line(&format!("delivery {id} is due now"))?;
+        for (id, done) in &retried {
+            let is = if done.is_behind {
+                "waits for its turn: others of its key come first"
+            } else {
+                "is due now"
+            };
+            output::line(&format!("delivery {id} {is}"))?;
         }
     }
+    all_done(refused)
+}
+
+/// Each of them, whatever becomes of the others.
+async fn skip(
+    mut settings: Settings,
+    url: Option<String>,
+    typed: &args::DeliverySkip,
+) -> Result<(), Failure> {
+    let ids: Vec<Option<i64>> =
+        typed.ids.iter().map(|text| parse_id("id", text, &mut settings.problems)).collect();
+    check_skip_reason(&typed.reason, &mut settings.problems);
+    let (store, _) = open(settings, url)?;
+    let (mut skipped, mut refused) = (Vec::new(), Vec::new());
+    for id in ids.into_iter().flatten() {
+        match store.skip(DeliveryId::new(id), &typed.reason).await {
+            Ok(()) => skipped.push(id),
+            Err(fault) => refused.push((id, one_line(&fault))),
+        }
+    }
+    if typed.json {
+        output::json(&json!({ "skipped": skipped, "refused": refused_json(&refused) }))?;
+    } else {
+        for id in &skipped {
+            output::line(&format!("delivery {id} is skipped"))?;
+        }
+    }
+    all_done(refused)
+}
+
+fn refused_json(refused: &[(i64, String)]) -> Vec<Value> {
+    refused.iter().map(|(id, error)| json!({ "id": id, "error": error })).collect()
+}
+
+/// A failure if any was refused.
+fn all_done(refused: Vec<(i64, String)>) -> Result<(), Failure> {
     if refused.is_empty() {
         return Ok(());
     }
@@ -231,38 +274,14 @@ async fn retry_failed(
         Some(moment) => Some(resolve(&store, moment).await?),
         None => None,
     };
-    let mut signals = Signals::install()?;
-    let progress = StepProgress::begin("retrying", None);
-    let (mut retried, mut is_interrupted) = (0, false);
-    loop {
-        let step = async {
-            known(&store, endpoint_id, store.retry_failed(endpoint_id, since.as_deref(), STEP).await).await
-        };
-        let of_step = match finish(&mut signals, step).await? {
-            InterruptibleStep::Done(of_step) => of_step,
-            InterruptibleStep::Last(of_step) => {
-                is_interrupted = true;
-                of_step
-            }
-            InterruptibleStep::Abandoned => {
-                is_interrupted = true;
-                break;
-            }
-        };
-        retried += of_step;
-        progress.reach(retried);
-        if is_interrupted || of_step < i64::from(STEP) {
-            break;
-        }
-    }
-    drop(progress);
+    let step = async || {
+        known(&store, endpoint_id, store.retry_failed(endpoint_id, since.as_deref(), STEP).await).await
+    };
+    let Repeated { rows: retried, is_interrupted } = repeat("retrying", step).await?;
     if typed.json {
         output::json(&json!({ "endpoint_id": endpoint_id, "since": since, "retried": retried }))?;
     } else {
         output::line(&format!("due now: {}", count(retried, "delivery", "deliveries")))?;
     }
-    if is_interrupted {
-        return Err(Failure::Failed("interrupted; the same command goes on with what is left".to_owned()));
-    }
-    Ok(())
+    if is_interrupted { Err(interrupted()) } else { Ok(()) }
 }

@@ -3,6 +3,7 @@
 
 mod endpoints;
 mod installation;
+mod keys;
 mod machine;
 mod notify;
 mod rights;
@@ -134,6 +135,7 @@ async fn check_all(config: &RunConfig, mend: bool) -> Result<Vec<Finding>, Failu
     checks.push(work::dispatchers(&store).await);
     checks.push(work::backlog(&store).await);
     checks.push(work::reached_nobody(&store).await);
+    checks.extend(keys::check(&store).await);
     checks.extend(tables::check(&store).await);
     checks.extend(endpoints::check(config, &store).await);
     checks.push(endpoints::secrets(&store).await);

@@ -1,8 +1,9 @@
-//! `postrider endpoint put|set|list|show|pause|resume|delete|rotate-secret|test`.
+//! `postrider endpoint put|set|list|show|pause|resume|delete|rotate-secret|test|skip-key`.
 
 mod delete;
 mod put;
 mod rotate_secret;
+mod skip_key;
 mod test;
 
 use super::ago::Now;
@@ -12,7 +13,7 @@ use crate::config::args;
 use crate::model::endpoint::{EndpointHealth, EndpointState, template_of};
 use crate::operations::endpoint_spec::check_reason;
 use crate::operations::lookup::{existing_endpoint, known};
-use crate::rules::retry::DEFAULT_SCHEDULE;
+use crate::rules::retry::{DEFAULT_SCHEDULE, ORDERED_SCHEDULE};
 use crate::store::{EndpointRow, Listed, Span, Store};
 
 /// Runs one of them.
@@ -43,6 +44,7 @@ pub(super) async fn run(
         args::EndpointArgs::Delete(typed) => delete::run(settings, url, &typed).await,
         args::EndpointArgs::RotateSecret(typed) => rotate_secret::run(settings, url, &typed).await,
         args::EndpointArgs::Test(typed) => test::run(settings, url, &typed).await,
+        args::EndpointArgs::SkipKey(typed) => skip_key::run(settings, url, typed).await,
     }
 }
 
@@ -126,10 +128,19 @@ async fn show(settings: Settings, url: Option<String>, typed: &args::EndpointId)
     Ok(output::details(&details(&row, &now))?)
 }
 
+/// The delays that count for it.
+fn schedule(row: &EndpointRow) -> String {
+    let list = |delays: &[Span]| delays.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    match (&row.retry_schedule, &ORDERED_SCHEDULE) {
+        (Some(own), _) => list(own),
+        (None, [first, second, rest @ ..]) if row.ordered => {
+            format!("{}, then {} times {}", Span(*first), rest.len() + 1, Span(*second))
+        }
+        (None, _) => list(&DEFAULT_SCHEDULE.map(Span)),
+    }
+}
+
 fn details(row: &EndpointRow, now: &Now) -> Vec<(&'static str, String)> {
-    let default = || DEFAULT_SCHEDULE.map(Span).to_vec();
-    let schedule: Vec<String> =
-        row.retry_schedule.clone().unwrap_or_else(default).iter().map(ToString::to_string).collect();
     let text = |value: &Option<String>| output::or_dash(value.as_ref());
     let time = |value: &Option<String>| match value {
         Some(text) => format!("{} ({})", output::time(text), now.relative(value.as_ref())),
@@ -153,7 +164,9 @@ fn details(row: &EndpointRow, now: &Now) -> Vec<(&'static str, String)> {
             "timeout",
             row.timeout.map_or_else(|| "of the dispatcher".to_owned(), |timeout| timeout.to_string()),
         ),
-        ("retry schedule", schedule.join(",")),
+        ("retry schedule", schedule(row)),
+        ("ordered", yes_or_dash(row.ordered)),
+        ("on failed", output::or_dash(row.ordered.then_some(row.on_failed).as_ref())),
         ("format", row.format.to_string()),
         ("public key", text(&row.public_key)),
         ("login", yes_or_dash(row.has_auth)),

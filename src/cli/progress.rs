@@ -69,3 +69,44 @@ pub(super) async fn finish<T>(
         _ = signals.next() => Ok(InterruptibleStep::Abandoned),
     }
 }
+
+/// What a repeated step did.
+pub(super) struct Repeated {
+    /// Rows, of all steps.
+    pub rows: i64,
+    /// Whether a signal came before all was done.
+    pub is_interrupted: bool,
+}
+
+/// Repeats a step of at most [`STEP`] rows until one has fewer, or a signal comes.
+pub(super) async fn repeat(
+    what: &'static str,
+    mut step: impl AsyncFnMut() -> Result<i64, LookupError>,
+) -> Result<Repeated, Failure> {
+    let mut signals = Signals::install()?;
+    let progress = StepProgress::begin(what, None);
+    let mut done = Repeated { rows: 0, is_interrupted: false };
+    loop {
+        let of_step = match finish(&mut signals, step()).await? {
+            InterruptibleStep::Done(of_step) => of_step,
+            InterruptibleStep::Last(of_step) => {
+                done.is_interrupted = true;
+                of_step
+            }
+            InterruptibleStep::Abandoned => {
+                done.is_interrupted = true;
+                return Ok(done);
+            }
+        };
+        done.rows += of_step;
+        progress.reach(done.rows);
+        if done.is_interrupted || of_step < i64::from(STEP) {
+            return Ok(done);
+        }
+    }
+}
+
+/// The failure of a command whose repeated step was interrupted.
+pub(super) fn interrupted() -> Failure {
+    Failure::Failed("interrupted; the same command goes on with what is left".to_owned())
+}

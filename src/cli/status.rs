@@ -12,7 +12,8 @@ use crate::config::Settings;
 use crate::config::args;
 use crate::model::endpoint::EndpointHealth;
 use crate::store::{
-    BacklogRow, DispatcherRow, DispatcherState, EndpointCounts, EndpointRow, InstallationRow, Store,
+    BLOCKED_ENDPOINTS_MAX, BacklogRow, BlockedEndpointRow, DispatcherRow, DispatcherState, EndpointCounts,
+    EndpointRow, InstallationRow, Store,
 };
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
@@ -90,6 +91,7 @@ struct Picture {
     counts: EndpointCounts,
     /// Endpoints in trouble come first.
     endpoints: Vec<EndpointRow>,
+    blocked: Vec<BlockedEndpointRow>,
     dispatchers: Vec<DispatcherRow>,
     installation: Option<InstallationRow>,
     now: Now,
@@ -100,6 +102,7 @@ async fn read(store: &Store) -> Result<Picture, Failure> {
         backlog: store.read_backlog().await?,
         counts: store.count_endpoints().await?,
         endpoints: store.list_endpoints_by_trouble(endpoint::ENDPOINTS_MAX).await?,
+        blocked: store.list_blocked_endpoints(BLOCKED_ENDPOINTS_MAX).await?,
         dispatchers: store.read_dispatchers().await?,
         installation: store.read_installation().await?,
         now: Now::read(store).await?,
@@ -107,18 +110,19 @@ async fn read(store: &Store) -> Result<Picture, Failure> {
 }
 
 fn as_json(picture: &Picture) -> Value {
-    let Picture { backlog, counts, endpoints, dispatchers, installation, now: _ } = picture;
+    let Picture { backlog, counts, endpoints, blocked, dispatchers, installation, now: _ } = picture;
     json!({
         "backlog": backlog,
         "endpoint_counts": counts,
         "endpoints": endpoints,
+        "blocked_keys": blocked,
         "dispatchers": dispatchers,
         "installation": installation,
     })
 }
 
 fn tables(picture: &Picture) -> Vec<Painted> {
-    let Picture { backlog, counts, endpoints, dispatchers, installation, now } = picture;
+    let Picture { backlog, counts, endpoints, blocked, dispatchers, installation, now } = picture;
     let backlog = output::rows(
         [
             "UNROUTED",
@@ -148,10 +152,27 @@ fn tables(picture: &Picture) -> Vec<Painted> {
         ["DISPATCHER", "HOST", "VERSION", "STATE", "LAST SEEN", "WAKE", "STARTED"],
         dispatchers.iter().map(|row| dispatcher(row, now)),
     );
+    let blocked = (!blocked.is_empty()).then(|| blocked_keys(blocked, now));
     // Only while nothing is sent: then it explains all the rest.
     let waits = installation.as_ref().and_then(|installation| installation.waits_because.clone());
     let waits = waits.map(|why| output::rows(["NOTHING IS SENT"], [[format!("{why} (postrider adopt)")]]));
-    waits.into_iter().chain([backlog, counts, endpoints, dispatchers]).collect()
+    waits.into_iter().chain([backlog, counts, endpoints]).chain(blocked).chain([dispatchers]).collect()
+}
+
+fn blocked_keys(rows: &[BlockedEndpointRow], now: &Now) -> Painted {
+    let headings = ["BLOCKED KEYS", "GIVEN UP", "ENDPOINT", "LONGEST BLOCKED", "SINCE", "DELIVERY", "ERROR"];
+    let row = |row: &BlockedEndpointRow| {
+        [
+            row.keys.to_string(),
+            row.failed.to_string(),
+            row.endpoint_id.clone(),
+            row.key.clone(),
+            now.relative(Some(&row.since)),
+            row.delivery_id.to_string(),
+            output::or_dash(row.last_error.as_ref()),
+        ]
+    };
+    output::rows(headings, rows.iter().map(row))
 }
 
 /// The number of events that no endpoint got, and how many of them named an endpoint that does not exist.

@@ -17,12 +17,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use adopt::Adopt;
-pub use delivery::{Delivery, DeliveryList, DeliveryRetry, DeliveryShow, EventArgs, EventIdArgs, ReplayArgs};
+pub use delivery::{
+    Delivery, DeliveryList, DeliveryRetry, DeliveryShow, DeliverySkip, EventArgs, EventIdArgs, ReplayArgs,
+};
 pub use doctor::{Completions, ConfigCommand, ConfigShow, Doctor};
 pub use egress::Egress;
 pub use endpoint::{
     EndpointArgs, EndpointDelete, EndpointId, EndpointList, EndpointPause, EndpointPut, EndpointRotateSecret,
-    EndpointSet, EndpointTest, LoginArgs,
+    EndpointSet, EndpointSkipKey, EndpointTest, LoginArgs,
 };
 pub use receive::{Dev, Receive};
 pub use secret::{Encryption, SecretArgs, SecretSeal};
@@ -129,7 +131,7 @@ pub enum Command {
         Example: postrider replay orders --since 2h --topics 'order.*' --dry-run"
     )]
     Replay(ReplayArgs),
-    /// Show backlog, endpoints and dispatchers
+    /// Show backlog, endpoints, blocked keys and dispatchers
     #[command(after_help = "Example: postrider status --watch")]
     Status(StatusArgs),
     /// Check database, grants, notifications, tables, dispatchers and endpoints; name a remedy for each problem
@@ -267,7 +269,7 @@ pub struct Publish {
     /// JSON, sent byte for byte; - reads stdin
     #[arg(default_value = "{}")]
     pub payload: String,
-    /// Ordering key
+    /// Ordering key: an ordered endpoint gets the events of one key one after the other
     #[arg(long)]
     pub key: Option<String>,
     /// Unique key: a repeat inserts nothing

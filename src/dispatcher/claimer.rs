@@ -1,7 +1,7 @@
 //! Claims due deliveries: per endpoint no more than it has room for, so that an endpoint with a million waiting deliveries
 //! costs the others nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::dispatcher::context::{Context, Look, Progress};
 use crate::dispatcher::scheduler::Origin;
 use crate::dispatcher::subscriptions::Subscriptions;
+use crate::model::delivery::DeliveryId;
 use crate::model::endpoint::EndpointNo;
 use crate::rules::halves::Halves;
 use crate::store::{DueClaim, EndpointRoom, RefusedStage, StoreError, is_row_fault};
@@ -88,7 +89,9 @@ impl Claimer {
     }
 
     async fn claim(&self, rooms: &[EndpointRoom]) -> Result<Vec<DueClaim>, StoreError> {
-        self.context.store.claim_deliveries(self.context.lease.id(), rooms, self.has_refused).await
+        let behind_max = self.context.scheduler.room_behind();
+        let lease = self.context.lease.id();
+        self.context.store.claim_deliveries(lease, rooms, behind_max, self.has_refused).await
     }
 
     /// Hands claimed deliveries on; returns how many.
@@ -99,6 +102,10 @@ impl Claimer {
     ) -> Result<usize, StoreError> {
         let claimed: Vec<_> =
             claims.iter().map(|c| (c.claimed, c.payload_bytes.unwrap_or_default())).collect();
+        let runs = runs(&claims);
+        for behind in claims.iter().filter(|claim| claim.is_behind) {
+            self.context.scheduler.reserve_behind(behind.claimed.endpoint_no, 1);
+        }
         let worked = claimed.len();
         if let Some(first) = claims.first() {
             self.context.metrics.dispatched(worked);
@@ -110,7 +117,7 @@ impl Claimer {
                 return Err(fault);
             }
         }
-        self.context.sender.admit(claimed, HashMap::new()).await;
+        self.context.sender.admit(claimed, HashMap::new(), runs).await;
         Ok(worked)
     }
 
@@ -153,7 +160,7 @@ impl Claimer {
         for no in part {
             match rooms.last_mut() {
                 Some(room) if room.endpoint_no == *no => room.slots += 1,
-                _ => rooms.push(EndpointRoom { endpoint_no: *no, slots: 1, floor_us: 0 }),
+                _ => rooms.push(EndpointRoom { endpoint_no: *no, slots: 1, floor_us: 0, run_max: 0 }),
             }
         }
         let store = &self.context.store;
@@ -266,7 +273,8 @@ impl Claimer {
             let slots = self.context.scheduler.reserve(*no, left, Origin::Waited);
             if slots > 0 {
                 let floor_us = self.starts_us.get(no).copied().unwrap_or_default();
-                rooms.push(EndpointRoom { endpoint_no: *no, slots, floor_us });
+                let run_max = self.context.scheduler.run_max(*no);
+                rooms.push(EndpointRoom { endpoint_no: *no, slots, floor_us, run_max });
                 left -= slots;
             }
             if left == 0 {
@@ -279,7 +287,8 @@ impl Claimer {
     /// Takes back reservations that were not needed, and remembers where the next claim of each endpoint starts.
     fn settle_rooms(&mut self, rooms: &[EndpointRoom], claims: &[DueClaim]) {
         let mut counts: HashMap<EndpointNo, (usize, i64)> = HashMap::new();
-        for claim in claims {
+        // What heads of lanes took along was not reserved, and was not due.
+        for claim in claims.iter().filter(|claim| !claim.is_behind) {
             let (count, due_us) = counts.entry(claim.claimed.endpoint_no).or_default();
             *count += 1;
             *due_us = claim.due_us.max(*due_us);
@@ -298,4 +307,19 @@ impl Claimer {
     fn is_served(&self, no: EndpointNo) -> bool {
         self.context.scheduler.is_served(no)
     }
+}
+
+/// The runs among these claims: the head of a lane and what it took along, in order.
+fn runs(claims: &[DueClaim]) -> Vec<Vec<DeliveryId>> {
+    let mut lanes: BTreeMap<DeliveryId, Vec<(i64, DeliveryId)>> = BTreeMap::new();
+    for DueClaim { claimed, lane, .. } in claims {
+        if let Some((head, place)) = lane {
+            lanes.entry(*head).or_default().push((*place, claimed.delivery_id));
+        }
+    }
+    let runs = lanes.into_values().filter(|run| run.len() > 1).map(|mut run| {
+        run.sort_unstable();
+        run.into_iter().map(|(_, id)| id).collect()
+    });
+    runs.collect()
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use tracing::error;
 
 use crate::dispatcher::database_health::DatabaseHealth;
+use crate::dispatcher::lanes::Lanes;
 use crate::dispatcher::lease::Lease;
 use crate::dispatcher::metrics::Metrics;
 use crate::dispatcher::scheduler::Scheduler;
@@ -70,6 +71,8 @@ pub struct Context {
     pub database_health: Arc<DatabaseHealth>,
     /// Wakes the stage that writes into attached tables.
     pub rows_due: Arc<RowsDue>,
+    /// Learns which lanes go on.
+    pub lanes: Arc<Lanes>,
     /// Every event of a transaction below this one is routed. Maintenance saves it for the next start.
     pub routed_below: AtomicU64,
     /// How many connections had been opened when that was confirmed. A newer one may lead to a server that does not know of it.

@@ -189,6 +189,7 @@ impl Maintenance {
         let rescued = leftovers::rescue(&self.context).await?;
         if rescued > 0 {
             info!("took back {rescued} deliveries of a dispatcher whose lease ended");
+            self.context.lanes.sweep_soon();
             self.context.bell.look_now();
             self.context.bell.count_again();
         }

@@ -1,12 +1,15 @@
 //! Turns events into deliveries: claims unrouted events, matches them with the endpoints of the same snapshot, and
 //! writes one delivery per matching endpoint, claimed at once where there is room (the fast path).
 //!
-//! Where it begins to look is the [`watermark`]'s business. Events that the database refuses are set aside by [`refused`].
+//! Where it begins to look is the [`watermark`]'s business. Events that the database refuses are set aside by [`refused`]. While an
+//! endpoint is ordered, events with a key are [`keyed`]'s.
 
+mod keyed;
+mod plan;
 mod refused;
 mod watermark;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,14 +17,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
+use self::keyed::KeyedEvents;
+use self::plan::Plan;
 use self::watermark::Watermark;
 use crate::dispatcher::context::{Context, Look, Progress};
-use crate::dispatcher::scheduler::Origin;
 use crate::dispatcher::subscriptions::Subscriptions;
+use crate::model::delivery::Claimed;
 use crate::model::endpoint::EndpointNo;
-use crate::model::event::EventId;
 use crate::store::{
-    InitialState, Position, RoutePlan, RouteTx, StoreError, Stretch, UnroutedEvent, is_row_fault,
+    Position, RouteTx, RoutedEvents, StoreError, Stretch, UnroutedEvent, Wanted, is_row_fault,
 };
 
 /// Events routed in one transaction.
@@ -39,6 +43,7 @@ const WARN_PAUSE: Duration = Duration::from_mins(1);
 pub(super) struct Router {
     context: Arc<Context>,
     watermark: Watermark,
+    keyed: KeyedEvents,
     /// Whether pending deliveries were written, since the siblings were rung last, for which a sibling may have slots.
     has_left_some: bool,
     /// The endpoint of the next event has no room at the moment, but will have some soon; and since when that is so.
@@ -80,20 +85,6 @@ impl Found {
     const PERHAPS: Self = Self { is_any: true, is_retry_due: false };
 }
 
-/// How a batch of events is routed.
-struct Plan {
-    rows: RoutePlan,
-    reserved: Vec<EndpointNo>,
-    waiting: Vec<EndpointNo>,
-    /// Whether it leaves deliveries pending for which siblings may have slots, now or when they are due.
-    leaves_some: bool,
-    /// Size of each claimed event's payload.
-    payload_bytes: HashMap<EventId, u64>,
-    /// The endpoint of the first event for which the scheduler has no room, though the endpoint would take it.
-    backpressured: Option<EndpointNo>,
-    last: Position,
-}
-
 impl From<Progress> for Routed {
     fn from(progress: Progress) -> Self {
         Self { progress, waiting: Vec::new() }
@@ -106,6 +97,7 @@ impl Router {
         Self {
             context,
             watermark: Watermark::new(saved),
+            keyed: KeyedEvents::default(),
             has_left_some: false,
             backpressured: None,
             receivers: 1,
@@ -132,42 +124,71 @@ impl Router {
         let begun = Instant::now();
         let is_safe = self.watermark.is_safe_look(look);
         let found = if is_safe { self.find_unrouted().await? } else { Found::PERHAPS };
-        let serves_all = self.context.only_endpoint.is_none();
-        if found.is_retry_due && serves_all {
+        if found.is_retry_due && self.serves_all() {
             self.try_refused(subscriptions).await?;
         }
-        let plan = if found.is_any {
-            let from = self.watermark.start(is_safe);
-            let batch_max = (room / self.receivers).clamp(1, BATCH_MAX);
-            match self.route_batch(Stretch::from(from), batch_max, subscriptions).await {
-                Err(fault) if is_row_fault(&fault) && serves_all => {
-                    return Ok(self.route_in_halves(from, batch_max, subscriptions).await?.into());
-                }
-                routed => routed?,
+        let mut waiting = Vec::new();
+        let progress = if found.is_any {
+            let unkeyed = self.route_next(is_safe, room, subscriptions, &mut waiting).await?;
+            let keyed = self.route_keyed(look, subscriptions, &mut waiting).await?;
+            let progress = unkeyed.and(keyed);
+            if is_safe && progress == Progress::Idle && self.keyed.is_empty() {
+                // Something is unrouted. It may be one that no look for new ones finds, as when it was put back from a backup.
+                self.keyed.forget();
             }
+            progress
         } else {
-            None
+            Progress::Idle
         };
         if is_safe {
             self.watermark.note_safe_look(begun.elapsed());
         }
-        let Some(plan) = plan else {
-            // If a connection was opened meanwhile, the look may have begun too far up.
-            let is_sure = self.context.store.opened() == self.watermark.opened();
-            return Ok(if is_sure { Progress::Idle } else { Progress::Worked(0) }.into());
+        // If a connection was opened meanwhile, the look may have begun too far up.
+        let is_sure = self.context.store.opened() == self.watermark.opened();
+        let progress = if progress == Progress::Idle && !is_sure { Progress::Worked(0) } else { progress };
+        Ok(Routed { progress, waiting })
+    }
+
+    /// Routes one batch of what comes next in the order; while an endpoint is ordered, only of events without a key.
+    async fn route_next(
+        &mut self,
+        is_safe: bool,
+        room: usize,
+        subscriptions: &mut Subscriptions,
+        waiting: &mut Vec<EndpointNo>,
+    ) -> Result<Progress, StoreError> {
+        let from = self.watermark.start(is_safe);
+        let batch_max = self.batch_max(room);
+        let routed = self.route_batch(Stretch::from(from), batch_max, subscriptions).await;
+        let (plan, looked_to) = match routed {
+            Err(fault) if is_row_fault(&fault) && self.serves_all() => {
+                return self.route_in_halves(from, batch_max, subscriptions).await;
+            }
+            routed => routed?,
         };
-        self.receivers = plan.rows.births.len().div_ceil(plan.rows.events.len().max(1)).max(1);
-        self.note_routed(&plan, room);
-        Ok(Routed { progress: Progress::Worked(plan.rows.events.len()), waiting: plan.waiting })
+        if let Some(last) = looked_to.or(plan.as_ref().map(|plan| plan.last)) {
+            self.watermark.note_last(last);
+        }
+        Ok(plan.map_or(Progress::Idle, |plan| self.note_routed(plan, room, waiting)))
+    }
+
+    fn serves_all(&self) -> bool {
+        self.context.only_endpoint.is_none()
+    }
+
+    fn batch_max(&self, room: usize) -> usize {
+        (room / self.receivers).clamp(1, BATCH_MAX)
     }
 
     /// Remembers what the next batch has to know of this one.
-    fn note_routed(&mut self, plan: &Plan, room: usize) {
-        self.watermark.note_last(plan.last);
+    fn note_routed(&mut self, plan: Plan, room: usize, waiting: &mut Vec<EndpointNo>) -> Progress {
+        self.receivers = plan.rows.births.len().div_ceil(plan.rows.events.len().max(1)).max(1);
         self.has_left_some |= plan.leaves_some;
         // As long as the scheduler's room limits batches, the next one waits for more, too.
         let still = self.backpressured.filter(|_| plan.rows.births.len() >= room);
         self.backpressured = plan.backpressured.or(still.map(|(no, _)| no)).map(|no| (no, Instant::now()));
+        waiting.extend(plan.waiting);
+        Progress::Worked(plan.rows.events.len())
     }
 
     /// Goes back to the saved watermark after a new connection.
@@ -180,6 +201,7 @@ impl Router {
             self.context.routed_below.store(0, Ordering::Relaxed);
             let saved = self.context.store.read_watermark().await?;
             self.watermark.go_back(saved, opened);
+            self.keyed.forget();
             self.context.routed_as_of.store(opened, Ordering::Relaxed);
         }
         Ok(())
@@ -224,23 +246,39 @@ impl Router {
         self.has_left_some = false;
     }
 
-    /// Routes at most `batch_max` of the next events, leaving out events that were refused before.
+    /// Routes at most `batch_max` of the next events, leaving out events that were refused before. Returns how; and if events with a
+    /// key were left out, the place up to which none of the others is left.
     async fn route_batch(
         &mut self,
         stretch: Stretch,
         batch_max: usize,
         subscriptions: &mut Subscriptions,
-    ) -> Result<Option<Plan>, StoreError> {
+    ) -> Result<(Option<Plan>, Option<Position>), StoreError> {
         let context = Arc::clone(&self.context);
-        let only = context.only_endpoint.as_deref();
         // Every other round makes an endpoint, or knows of one that cannot be made.
         loop {
-            let claimed =
-                RouteTx::claim_events(&context.store, stretch, batch_max, self.has_refused, only).await?;
-            if let Claim::Routed(plan) = self.route_claimed(claimed, subscriptions).await? {
-                return Ok(plan);
-            }
+            let wanted = Wanted {
+                stretch,
+                batch_max,
+                passes_over: self.has_refused,
+                only_destination: context.only_endpoint.as_deref(),
+                leaves_keyed: self.is_ordered(subscriptions),
+            };
+            let found = RouteTx::claim_events(&context.store, &wanted).await?;
+            let claimed = found.claimed.as_ref().map_or(0, |(_, events)| events.len());
+            let Claim::Routed(plan) = self.route_claimed(found.claimed, subscriptions).await? else {
+                continue;
+            };
+            let routed = plan.as_ref().map_or(0, |plan| plan.rows.events.len());
+            // Events with a key are not walked again.
+            let is_all = wanted.leaves_keyed && claimed < batch_max && routed == claimed;
+            return Ok((plan, is_all.then_some(Position { xid: found.next_xid, id: 0 })));
         }
+    }
+
+    /// Whether events with a key are routed in order of their ids.
+    fn is_ordered(&self, subscriptions: &Subscriptions) -> bool {
+        subscriptions.has_ordered() && self.serves_all()
     }
 
     /// Routes one event, whether it was refused before or not.
@@ -251,7 +289,17 @@ impl Router {
     ) -> Result<Option<Plan>, StoreError> {
         let context = Arc::clone(&self.context);
         loop {
-            let claimed = RouteTx::claim_events(&context.store, stretch, 1, false, None).await?;
+            let wanted = Wanted {
+                stretch,
+                batch_max: 1,
+                passes_over: false,
+                only_destination: None,
+                leaves_keyed: self.is_ordered(subscriptions),
+            };
+            let claimed = RouteTx::claim_events(&context.store, &wanted).await?.claimed;
+            if claimed.is_none() && wanted.leaves_keyed {
+                return Ok(self.route_ids(&[stretch.from.id], false, subscriptions).await?.plan);
+            }
             if let Claim::Routed(plan) = self.route_claimed(claimed, subscriptions).await? {
                 return Ok(plan);
             }
@@ -266,12 +314,20 @@ impl Router {
         let Some((mut tx, mut events)) = claimed else {
             return Ok(Claim::Routed(None));
         };
+        let was_ordered = self.is_ordered(subscriptions);
         // The snapshot that shows an event shows every endpoint committed before it: a copy of that version will do, and a
         // newer one too. It is read on the same connection, because the pool may have no other to give.
         if events.first().is_some_and(|event| event.endpoint_version != subscriptions.version()) {
             let endpoints;
             (tx, endpoints) = tx.load_endpoints().await?;
             self.context.use_endpoints(subscriptions, endpoints).await;
+        }
+        if !was_ordered
+            && self.is_ordered(subscriptions)
+            && events.iter().any(|event| event.key_hash.is_some())
+        {
+            tx.roll_back().await?;
+            return Ok(Claim::Again);
         }
         let wanted = wanted_children(&events, subscriptions);
         if !wanted.is_empty() {
@@ -281,22 +337,42 @@ impl Router {
             return Ok(Claim::Again);
         }
         let plan = self.plan(&events, subscriptions);
-        let claimed = match tx.route_events(self.context.lease.id(), &plan.rows).await {
-            Ok(claimed) => claimed,
-            Err(fault) => {
-                for no in &plan.reserved {
-                    self.context.scheduler.unreserve(*no, 1);
+        let RoutedEvents { claimed, behind } =
+            match tx.route_events(self.context.lease.id(), &plan.rows).await {
+                Ok(routed) => routed,
+                Err(fault) => {
+                    for no in &plan.reserved {
+                        self.context.scheduler.unreserve(*no, 1);
+                    }
+                    return Err(fault);
                 }
-                return Err(fault);
-            }
-        };
+            };
         self.context.metrics.routed(plan.rows.events.len(), plan.rows.reached_nobody);
+        self.unreserve_rest(&plan, &claimed);
+        self.context.lanes.touched(behind);
         let bytes = |id| plan.payload_bytes.get(&id).copied().unwrap_or_default();
         let claimed = claimed.into_iter().map(|claimed| (claimed, bytes(claimed.event_id))).collect();
         let loaded = events.iter_mut().filter_map(|event| event.event.take());
         let loaded = loaded.map(|event| (event.id, event)).collect();
-        self.context.sender.admit(claimed, loaded).await;
+        self.context.sender.admit(claimed, loaded, Vec::new()).await;
         Ok(Claim::Routed(Some(plan)))
+    }
+
+    /// Takes back what was reserved for heads of lanes that are behind others.
+    fn unreserve_rest(&self, plan: &Plan, claimed: &[Claimed]) {
+        if claimed.len() == plan.reserved.len() {
+            return;
+        }
+        let mut rest: BTreeMap<EndpointNo, usize> = BTreeMap::new();
+        for no in &plan.reserved {
+            *rest.entry(*no).or_default() += 1;
+        }
+        for claimed in claimed {
+            rest.entry(claimed.endpoint_no).and_modify(|count| *count = count.saturating_sub(1));
+        }
+        for (no, count) in rest {
+            self.context.scheduler.unreserve(no, count);
+        }
     }
 
     /// Makes endpoints of templates, in one statement. Says now and then that some cannot be made.
@@ -316,71 +392,6 @@ impl Router {
             );
         }
         Ok(())
-    }
-
-    fn plan(&self, events: &[UnroutedEvent], subscriptions: &mut Subscriptions) -> Plan {
-        let mut plan = Plan {
-            rows: RoutePlan::default(),
-            reserved: Vec::new(),
-            waiting: Vec::new(),
-            leaves_some: false,
-            payload_bytes: HashMap::new(),
-            backpressured: None,
-            last: Position::default(),
-        };
-        let may_wait = self.backpressured.is_none_or(|(_, since)| since.elapsed() < PATIENCE);
-        for event in events {
-            if plan.rows.births.len() >= DELIVERIES_MAX {
-                break;
-            }
-            let receivers: Arc<[EndpointNo]> = match &event.destination {
-                Some(id) => subscriptions.destination(id).into_iter().collect(),
-                None => subscriptions.receivers(&event.topic),
-            };
-            let first = receivers.first().copied();
-            if let Some(no) = first.filter(|no| self.is_backpressured(event, *no, receivers.len())) {
-                plan.backpressured = Some(no);
-                if may_wait && !plan.rows.events.is_empty() {
-                    break;
-                }
-            }
-            if receivers.is_empty() {
-                let nobody = &mut plan.rows.reached_nobody;
-                let why =
-                    if event.destination.is_some() { &mut nobody.destination } else { &mut nobody.topic };
-                *why += 1;
-            }
-            plan.payload_bytes.insert(event.id, event.payload_bytes);
-            plan.rows.events.push((event.id, receivers.len()));
-            for no in receivers.iter() {
-                let state = self.initial_state(event, *no, &mut plan);
-                plan.rows.births.push((event.id, *no, state));
-            }
-            plan.last = event.place;
-        }
-        plan
-    }
-
-    /// Whether the scheduler has no room for an event at the moment, though its endpoint would take it.
-    fn is_backpressured(&self, event: &UnroutedEvent, first: EndpointNo, receivers: usize) -> bool {
-        let scheduler = &self.context.scheduler;
-        let is_too_full = |left| left == 0 || scheduler.room() < receivers;
-        event.delay.is_none() && scheduler.room_under_backpressure(first).is_some_and(is_too_full)
-    }
-
-    /// Claimed, if there is room for it; otherwise pending.
-    fn initial_state(&self, event: &UnroutedEvent, no: EndpointNo, plan: &mut Plan) -> InitialState {
-        if let Some(delay) = event.delay {
-            plan.leaves_some |= self.context.scheduler.is_enabled(no);
-            return InitialState::Pending(delay);
-        }
-        if plan.reserved.len() < DELIVERIES_MAX && self.context.scheduler.reserve(no, 1, Origin::New) == 1 {
-            plan.reserved.push(no);
-            return InitialState::Claimed;
-        }
-        plan.waiting.push(no);
-        plan.leaves_some |= self.context.scheduler.is_enabled(no);
-        InitialState::Pending(Duration::ZERO)
     }
 }
 

@@ -18,7 +18,7 @@
 //! | caller | calls |
 //! |---|---|
 //! | router | `room`, `room_max`, `room_under_backpressure`, `reserve`, `unreserve`, `is_enabled` |
-//! | claimer | `reserve`, `unreserve`, `take_stalled`, `claim_delay`, `is_served`, `set_circuits`, `is_probe_due`, `set_probing`, `set_probe_refused` |
+//! | claimer | `reserve`, `unreserve`, `run_max`, `room_behind`, `reserve_behind`, `take_stalled`, `claim_delay`, `is_served`, `set_circuits`, `is_probe_due`, `set_probing`, `set_probe_refused` |
 //! | router and claimer, by `context.rs` | `set_endpoints`, `add_endpoints`, `unknown` |
 //! | work loop | `room_changed`, `dispatcher_count`, claims: `unsettled` |
 //! | sender | `take_memory`, `release_memory`, `enqueue`, `add_runners`, `next`, `finish`, `unreserve_place`, `unfinished`, `is_closed`, `is_held`, claims: `add` |
@@ -31,8 +31,9 @@
 //! Each part is a plain struct with one subject: [`room`], [`endpoint_queue`] (made of [`ready_queue`], [`slots`], [`rate`] and
 //! a part of [`payload_memory`]), [`endpoint_queues`], [`turn`], [`requests`], [`claims`], and the circuit breakers of
 //! [`crate::dispatcher::circuit_breaker`]. [`fairness`] and [`partition`] are the rules between endpoints and between
-//! dispatchers. [`parts`] holds the motions that need several of them. Order per key will go into [`ready_queue`].
+//! dispatchers. [`parts`] holds the motions that need several of them.
 
+mod circuits;
 mod claims;
 mod endpoint_queue;
 mod endpoint_queues;
@@ -50,7 +51,7 @@ mod turn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
 
 pub use self::claims::ClaimLedger;
 use self::endpoint_queue::EndpointQueue;
@@ -58,13 +59,10 @@ pub use self::partition::Partition;
 use self::parts::Parts;
 pub use self::payload_memory::MEMORY_KIB_MAX;
 pub use self::ready_queue::{EndpointNow, Next, Ready};
+pub use self::requests::Unfinished;
 pub use self::room::{Limits, Origin};
-use crate::dispatcher::circuit_breaker::{Observation, Unrecorded};
-use crate::model::delivery::{ClaimId, Claimed, DispatcherId};
+use crate::model::delivery::{ClaimId, Claimed};
 use crate::model::endpoint::{Endpoint, EndpointNo};
-use crate::model::outcome::Outcome;
-use crate::rules::retry::DeliveryVerdict;
-use crate::store::{Circuit, CircuitRow};
 
 /// How full a scheduler is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +71,15 @@ pub struct Load {
     pub in_flight: usize,
     /// Deliveries claimed and not settled, and room reserved for claims.
     pub held: usize,
+}
+
+/// What became of a lane after an attempt.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// Whether the next delivery of the lane is queued.
+    pub is_followed: bool,
+    /// What followed, and is to be released.
+    pub released: Vec<Claimed>,
 }
 
 /// Queues and limits of this dispatcher.
@@ -212,6 +219,21 @@ impl Scheduler {
         self.lock().reserve(no, wanted, origin)
     }
 
+    /// How many deliveries the head of a lane of this endpoint may take along.
+    pub fn run_max(&self, no: EndpointNo) -> usize {
+        self.lock().run_max(no)
+    }
+
+    /// The room for what heads of lanes take along: half of what is left.
+    pub fn room_behind(&self) -> usize {
+        self.lock().room.left_for(Origin::Waited) / 2
+    }
+
+    /// Reserves room for what a claim took along behind heads of lanes.
+    pub fn reserve_behind(&self, no: EndpointNo, count: usize) {
+        self.lock().reserve_behind(no, count);
+    }
+
     /// Takes back a reservation for which nothing was claimed.
     pub fn unreserve(&self, no: EndpointNo, count: usize) {
         let mut parts = self.lock();
@@ -287,13 +309,13 @@ impl Scheduler {
         self.lock().start_next()
     }
 
-    /// An attempt ended: its slot is free.
-    pub fn finish(&self, claimed: &Claimed) {
-        self.lock().finish(claimed);
+    /// An attempt ended, after so long: its slot is free. What follows it in its lane takes its turn, if the lane goes on.
+    pub fn finish(&self, claimed: &Claimed, goes_on: bool, took: Duration) -> Finished {
+        self.lock().finish(claimed, goes_on, took)
     }
 
-    /// Attempts that were begun and did not end.
-    pub fn unfinished(&self) -> Vec<Claimed> {
+    /// Attempts that were begun and did not end, and what waits behind them.
+    pub fn unfinished(&self) -> Unfinished {
         self.lock().requests.unfinished()
     }
 
@@ -317,81 +339,6 @@ impl Scheduler {
     /// Whether nothing is begun any more.
     pub fn is_closed(&self) -> bool {
         self.lock().is_closed
-    }
-
-    // Circuits.
-
-    /// Counts the outcome of an attempt that began then, and returns what `judge` says of it, who knows the endpoint as it is now.
-    pub fn note_outcome(
-        &self,
-        claimed: &Claimed,
-        outcome: &Outcome,
-        begun: Instant,
-        judge: impl FnOnce(&EndpointNow) -> DeliveryVerdict,
-    ) -> DeliveryVerdict {
-        let seen = Observation::new(claimed, outcome, begun);
-        let (verdict, has_unrecorded) = self.lock().note_outcome(claimed.endpoint_no, &seen, judge);
-        if has_unrecorded {
-            self.unrecorded.notify_one();
-        }
-        verdict
-    }
-
-    /// Whether the endpoint is left alone for a while, because it asked for that.
-    pub fn is_held(&self, no: EndpointNo) -> bool {
-        self.lock().circuits.get(no).is_held()
-    }
-
-    /// A claimed delivery was not attempted: if it was to be the probe, another may be.
-    pub fn note_unattempted(&self, claimed: &Claimed) {
-        self.lock().circuits.forget(claimed.endpoint_no, claimed.delivery_id);
-    }
-
-    /// Takes everything that must be recorded now, per endpoint.
-    pub(super) fn take_unrecorded(&self) -> Vec<(EndpointNo, Unrecorded)> {
-        self.lock().circuits.take_unrecorded()
-    }
-
-    /// Takes back something that could not be recorded.
-    pub(super) fn restore_unrecorded(&self, no: EndpointNo, unrecorded: Unrecorded) {
-        self.lock().circuits.restore(no, unrecorded);
-    }
-
-    /// Something that was taken is recorded; `on_record` is the endpoint's record now.
-    pub(super) fn recorded(&self, no: EndpointNo, on_record: Option<&Circuit>, own: DispatcherId) {
-        let mut parts = self.lock();
-        parts.circuits.recorded(no, on_record, own);
-        parts.offer(no);
-    }
-
-    /// Waits until there may be something to record.
-    ///
-    /// # Cancel safety
-    /// A wake-up is kept for the next call.
-    pub(super) async fn unrecorded_came(&self) {
-        self.unrecorded.notified().await;
-    }
-
-    /// Takes over the records of all circuits as they were at `as_of`.
-    pub fn set_circuits(&self, rows: &[CircuitRow], own: DispatcherId, as_of: Instant) {
-        self.lock().set_circuits(rows, own, as_of);
-    }
-
-    /// Whether it is time to ask for the right to probe an endpoint, and the probe could be begun at once.
-    pub fn is_probe_due(&self, no: EndpointNo) -> bool {
-        self.lock().is_probe_due(no)
-    }
-
-    /// This dispatcher may probe an endpoint until then, after `failed_probes` failed probes.
-    pub fn set_probing(&self, no: EndpointNo, failed_probes: u32, until: Instant) {
-        let mut parts = self.lock();
-        parts.circuits.start_probing(no, failed_probes, until);
-        parts.offer(no);
-    }
-
-    /// Another dispatcher probes the endpoint, or it needs no probe any more: the next sweep tells.
-    pub fn set_probe_refused(&self, no: EndpointNo) {
-        self.lock().circuits.postpone_probe(no);
     }
 
     fn lock(&self) -> MutexGuard<'_, Parts> {

@@ -1,32 +1,36 @@
 //! Makes attempts: loads the events of claimed deliveries, runs attempts on as many runners as may be in flight, and reports
-//! each outcome to the settler. A runner holds no database connection.
+//! each outcome to the settler. A runner holds no database connection. [`runs`] keeps what follows in a lane behind its head.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod chunk;
+mod runs;
+
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use self::chunk::Chunk;
+use self::runs::Runs;
 use crate::dispatcher::database_health::DatabaseHealth;
 use crate::dispatcher::lease::Lease;
 use crate::dispatcher::metrics::Metrics;
-use crate::dispatcher::scheduler::{MEMORY_KIB_MAX, Next, Ready, Scheduler};
+use crate::dispatcher::scheduler::{Finished, MEMORY_KIB_MAX, Next, Ready, Scheduler, Unfinished};
 use crate::dispatcher::settler::Report;
-use crate::model::delivery::Claimed;
+use crate::model::delivery::{Claimed, DeliveryId};
 use crate::model::endpoint::{Endpoint, EndpointNo};
 use crate::model::event::{Event, EventId};
 use crate::model::outcome::{NoAnswer, Outcome, ResponseCode, Unsendable};
 use crate::rules::descriptors::Shortage;
-use crate::rules::halves::Halves;
 use crate::sinks::attempt::NotAttempted;
 use crate::sinks::egress::NotPassed;
 use crate::sinks::sink::Sinks;
-use crate::store::{Store, StoreError, is_row_fault, one_line};
+use crate::store::Store;
 
 /// Payloads loaded by one statement: they are in memory twice while it runs.
 const CHUNK_KIB_MAX: u32 = 8 * 1024;
@@ -57,30 +61,6 @@ pub struct SenderDeps {
     pub database_health: Arc<DatabaseHealth>,
 }
 
-/// Claimed deliveries whose events are loaded together.
-#[derive(Default)]
-struct Chunk {
-    permits: BTreeMap<EventId, OwnedSemaphorePermit>,
-    claimed: Vec<(Claimed, u32)>,
-    kib: u32,
-}
-
-/// The events of a chunk.
-#[derive(Default)]
-struct LoadedEvents {
-    events: Vec<Event>,
-    /// Events that the database cannot read, and why.
-    unreadable: HashMap<EventId, String>,
-}
-
-impl Chunk {
-    fn add(&mut self, id: EventId, permit: OwnedSemaphorePermit, claimed: Vec<Claimed>, kib: u32) {
-        self.permits.insert(id, permit);
-        self.claimed.extend(claimed.into_iter().map(|claimed| (claimed, kib)));
-        self.kib += kib;
-    }
-}
-
 impl Sender {
     /// A sender with nothing under way.
     pub fn new(
@@ -96,7 +76,15 @@ impl Sender {
     /// Takes over freshly claimed deliveries, each with its payload's size, and starts those that have a slot. `loaded` has the
     /// events that need not be read again. A delivery that finds no memory is released: nobody waits for an endpoint that
     /// hangs with large payloads.
-    pub async fn admit(self: &Arc<Self>, claimed: Vec<(Claimed, u64)>, mut loaded: HashMap<EventId, Event>) {
+    ///
+    /// Each of `runs` is a lane's head and what follows it, in order. One that is released ends its run.
+    pub async fn admit(
+        self: &Arc<Self>,
+        claimed: Vec<(Claimed, u64)>,
+        mut loaded: HashMap<EventId, Event>,
+        runs: Vec<Vec<DeliveryId>>,
+    ) {
+        let mut runs = Runs::new(runs);
         self.scheduler.claims().add(claimed.iter().map(|(claimed, _)| claimed.claim_id));
         let mut by_event: BTreeMap<EventId, (u64, Vec<Claimed>)> = BTreeMap::new();
         for (claimed, payload_bytes) in claimed {
@@ -105,13 +93,13 @@ impl Sender {
         let mut chunk = Chunk::default();
         for (id, (payload_bytes, claimed)) in by_event {
             if let Err(why) = self.sinks.check_size(payload_bytes) {
-                self.report_unsendable(claimed, why).await;
+                self.report_unsendable(claimed, why, &runs).await;
                 continue;
             }
             let kib =
                 u32::try_from(payload_bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, MEMORY_KIB_MAX);
             if chunk.kib + kib > CHUNK_KIB_MAX {
-                self.start(std::mem::take(&mut chunk), &mut loaded).await;
+                self.start(std::mem::take(&mut chunk), &mut loaded, &mut runs).await;
             }
             let endpoints: Vec<EndpointNo> = claimed.iter().map(|claimed| claimed.endpoint_no).collect();
             let (refused, permit) = self.scheduler.take_memory(kib, &endpoints);
@@ -122,87 +110,8 @@ impl Sender {
                 chunk.add(id, permit, taken, kib);
             }
         }
-        self.start(chunk, &mut loaded).await;
-    }
-
-    /// Loads the events of a chunk that are not loaded yet, and starts its deliveries.
-    async fn start(self: &Arc<Self>, chunk: Chunk, loaded: &mut HashMap<EventId, Event>) {
-        if chunk.claimed.is_empty() {
-            return;
-        }
-        let mut chunk = chunk;
-        let mut events: Vec<Event> = chunk.permits.keys().filter_map(|id| loaded.remove(id)).collect();
-        match self.load(&chunk, &events).await {
-            Ok(read) => {
-                events.extend(read.events);
-                self.report_unreadable(&mut chunk, &read.unreadable).await;
-            }
-            Err(fault) => {
-                self.deps
-                    .database_health
-                    .log_failure("claimed events cannot be read, releasing their deliveries", &fault);
-                for (claimed, payload_kib) in &chunk.claimed {
-                    self.scheduler.release_memory(claimed.endpoint_no, *payload_kib);
-                }
-                let claimed = chunk.claimed.into_iter().map(|(claimed, _)| claimed);
-                return self.release_reserved(claimed.collect()).await;
-            }
-        }
-        let mut permits = chunk.permits;
-        let own = |mut event: Event| {
-            event.memory = permits.remove(&event.id);
-            (event.id, Arc::new(event))
-        };
-        let events: HashMap<EventId, Arc<Event>> = events.into_iter().map(own).collect();
-        let ready = |(claimed, payload_kib): (Claimed, u32)| Ready {
-            claimed,
-            event: events.get(&claimed.event_id).map(Arc::clone),
-            payload_kib,
-        };
-        let runners = self.scheduler.enqueue(chunk.claimed.into_iter().map(ready).collect());
-        self.spawn(runners);
-    }
-
-    /// Loads the events of a chunk that are not among `loaded`. A damaged event keeps no other from being read.
-    async fn load(&self, chunk: &Chunk, loaded: &[Event]) -> Result<LoadedEvents, StoreError> {
-        let mut read = LoadedEvents::default();
-        if loaded.len() == chunk.permits.len() {
-            return Ok(read);
-        }
-        let known: HashSet<EventId> = loaded.iter().map(|event| event.id).collect();
-        let ids = chunk.permits.keys().filter(|id| !known.contains(id)).copied();
-        let mut halves = Halves::new(ids.collect());
-        while let Some(part) = halves.next_part() {
-            match self.store.load_events(&part).await {
-                Ok(events) => read.events.extend(events),
-                Err(fault) if is_row_fault(&fault) => {
-                    if let Some(id) = halves.refused(part) {
-                        self.deps.database_health.log_failure("an event cannot be read", &fault);
-                        read.unreadable.insert(id, one_line(&fault));
-                    }
-                }
-                Err(fault) => return Err(fault),
-            }
-        }
-        Ok(read)
-    }
-
-    /// Takes deliveries whose event cannot be read out of a chunk: each is tried again later.
-    async fn report_unreadable(&self, chunk: &mut Chunk, unreadable: &HashMap<EventId, String>) {
-        if unreadable.is_empty() {
-            return;
-        }
-        let claimed = std::mem::take(&mut chunk.claimed);
-        for (claimed, payload_kib) in claimed {
-            let Some(why) = unreadable.get(&claimed.event_id) else {
-                chunk.claimed.push((claimed, payload_kib));
-                continue;
-            };
-            chunk.permits.remove(&claimed.event_id);
-            self.scheduler.release_memory(claimed.endpoint_no, payload_kib);
-            self.scheduler.unreserve_place(claimed.endpoint_no);
-            self.report(Report::Unreadable { claimed, why: why.clone() }).await;
-        }
+        self.start(chunk, &mut loaded, &mut runs).await;
+        self.start_runs(runs).await;
     }
 
     /// Starts runners for queued deliveries that can be begun by now.
@@ -227,10 +136,15 @@ impl Sender {
     }
 
     /// Reports deliveries that have a place in a queue and cannot be sent.
-    async fn report_unsendable(&self, claimed: Vec<Claimed>, why: Unsendable) {
+    async fn report_unsendable(&self, claimed: Vec<Claimed>, why: Unsendable, runs: &Runs) {
         for claimed in claimed {
             self.scheduler.unreserve_place(claimed.endpoint_no);
-            self.report(Report::Unsendable { claimed, why }).await;
+            self.report(if runs.is_behind(claimed.delivery_id) {
+                Report::Released { claimed, begun: false }
+            } else {
+                Report::Unsendable { claimed, why }
+            })
+            .await;
         }
     }
 
@@ -247,14 +161,12 @@ impl Sender {
         let all = async { while runners.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, all).await.is_err() {
             runners.shutdown().await;
-            let cut_off = self.scheduler.unfinished();
-            warn!(
-                "{} attempts did not end within the grace period: released their deliveries",
-                cut_off.len()
-            );
-            for claimed in cut_off {
+            let Unfinished { begun, behind } = self.scheduler.unfinished();
+            warn!("{} attempts did not end within the grace period: released their deliveries", begun.len());
+            for claimed in begun {
                 self.report(Report::Released { claimed, begun: true }).await;
             }
+            self.release(behind).await;
         }
     }
 
@@ -262,9 +174,15 @@ impl Sender {
         while let Some(next) = self.scheduler.next() {
             self.spawn(usize::from(next.has_more));
             let claimed = next.ready.claimed;
-            let report = self.attempt(next).await;
-            self.scheduler.finish(&claimed);
+            let begun = Instant::now();
+            let mut report = self.attempt(next).await;
+            let Finished { is_followed, released } =
+                self.scheduler.finish(&claimed, report.lets_lane_go_on(), begun.elapsed());
+            if let Report::Attempted { is_followed: followed, .. } = &mut report {
+                *followed = is_followed;
+            }
             self.report(report).await;
+            self.release(released).await;
         }
     }
 
@@ -295,7 +213,7 @@ impl Sender {
             "attempt ended: {}",
             outcome.error().unwrap_or("success"),
         );
-        Report::Attempted { claimed, outcome, begun, is_last: event.is_test() }
+        Report::Attempted { claimed, outcome, begun, is_last: event.is_test(), is_followed: false }
     }
 
     /// Sends the request; returns when it began, and its outcome. `None` if it was not begun.

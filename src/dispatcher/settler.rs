@@ -4,6 +4,7 @@
 //! database refuses, is written later and alone; the others do not wait for it.
 
 mod late;
+mod outgoing;
 mod writer;
 
 use std::sync::Arc;
@@ -14,13 +15,16 @@ use tokio::time::{Instant, timeout_at};
 
 use self::writer::Writer;
 use crate::dispatcher::database_health::DatabaseHealth;
+use crate::dispatcher::lanes::Lanes;
 use crate::dispatcher::metrics::Metrics;
 use crate::dispatcher::scheduler::{EndpointNow, Scheduler};
 use crate::dispatcher::wakeup::bell::Bell;
 use crate::dispatcher::write_back::RowsDue;
 use crate::model::delivery::Claimed;
+use crate::model::endpoint::{EndpointNo, OnFailed};
+use crate::model::event::EventId;
 use crate::model::outcome::{NoAnswer, Outcome, ResponseCode, Unsendable};
-use crate::rules::retry::{DEFAULT_SCHEDULE, DeliveryVerdict, Progress, judge};
+use crate::rules::retry::{DeliveryVerdict, Progress, judge, schedule_of};
 use crate::store::{Attempted, GivenBack, NextStatus, Store};
 
 /// Reports settled in one statement.
@@ -45,6 +49,8 @@ pub enum Report {
         begun: Instant,
         /// Whether there is no further attempt, however this one ended.
         is_last: bool,
+        /// Whether the next delivery of its lane is queued.
+        is_followed: bool,
     },
     /// There is nothing to send, or too much: it fails.
     Unsendable {
@@ -69,6 +75,17 @@ pub enum Report {
     },
 }
 
+impl Report {
+    /// Whether what follows in the lane may be attempted: there is nothing left to do for this delivery.
+    pub(super) fn lets_lane_go_on(&self) -> bool {
+        match self {
+            Self::Attempted { outcome, .. } => outcome.error().is_none(),
+            Self::Unsendable { why, .. } => why.is_nothing_to_send(),
+            Self::Unreadable { .. } | Self::Released { .. } => false,
+        }
+    }
+}
+
 /// The stage. It ends when no report can come any more, and all are written or cannot be.
 pub(super) struct Settler {
     /// The database.
@@ -83,6 +100,8 @@ pub(super) struct Settler {
     pub database_health: Arc<DatabaseHealth>,
     /// Learns that events may have another status.
     pub rows_due: Arc<RowsDue>,
+    /// Learns which lanes go on.
+    pub lanes: Arc<Lanes>,
     /// From the sender.
     pub reports: mpsc::Receiver<Report>,
 }
@@ -149,11 +168,12 @@ impl Settler {
                         delivery_id: claimed.delivery_id,
                         claim_id: claimed.claim_id,
                         begun,
+                        lane: lane_of(&claimed),
                     });
                 }
                 Report::Unsendable { claimed, why } => {
                     self.scheduler.note_unattempted(&claimed);
-                    batch.attempted.push(unsendable(&claimed, why));
+                    batch.attempted.push(unsendable(&claimed, why, self.blocks(&claimed)));
                 }
                 Report::Unreadable { claimed, why } => {
                     self.scheduler.note_unattempted(&claimed);
@@ -161,7 +181,7 @@ impl Settler {
                     batch.has_pending |= unread.status.delay().is_some();
                     batch.attempted.push(unread);
                 }
-                Report::Attempted { claimed, outcome, begun, is_last } => {
+                Report::Attempted { claimed, outcome, begun, is_last, is_followed } => {
                     let verdict = self.verdict(&claimed, &outcome, begun);
                     if matches!(verdict, DeliveryVerdict::Gone(_)) {
                         self.scheduler.set_gone(claimed.endpoint_no);
@@ -169,13 +189,20 @@ impl Settler {
                     let verdict = if is_last { verdict.without_retry() } else { verdict };
                     batch.has_pending |=
                         matches!(verdict, DeliveryVerdict::RetryIn(_) | DeliveryVerdict::PacedFor(_));
-                    batch.attempted.push(attempted(&claimed, outcome, begun, verdict));
+                    let written = attempted(&claimed, outcome, begun, verdict, self.blocks(&claimed));
+                    batch.attempted.push(Attempted { is_followed, ..written });
                 }
             }
         }
         // Two dispatchers that settle deliveries of the same events lock them in the same order.
         batch.attempted.sort_by_key(|a| a.delivery_id);
         batch
+    }
+
+    /// Whether a delivery holds up its lane once it has failed.
+    fn blocks(&self, claimed: &Claimed) -> bool {
+        let order = || self.scheduler.endpoint(claimed.endpoint_no).and_then(|endpoint| endpoint.order);
+        claimed.in_lane && order() == Some(OnFailed::Block)
     }
 
     fn verdict(&self, claimed: &Claimed, outcome: &Outcome, begun: Instant) -> DeliveryVerdict {
@@ -188,25 +215,34 @@ impl Settler {
         let outcome = Outcome::unanswered(NoAnswer::Broken, error, Duration::ZERO);
         let endpoint = self.scheduler.endpoint(claimed.endpoint_no);
         let verdict = verdict(&EndpointNow { endpoint, ..EndpointNow::default() }, claimed, &outcome);
-        Attempted { age: None, ..attempted(claimed, outcome, Instant::now(), verdict) }
+        Attempted { age: None, ..attempted(claimed, outcome, Instant::now(), verdict, self.blocks(claimed)) }
     }
 }
 
-/// Judges by the endpoint's retry schedule, or the default one.
+/// Judges by the retry schedule that counts for the endpoint.
 fn verdict(now: &EndpointNow, claimed: &Claimed, outcome: &Outcome) -> DeliveryVerdict {
-    let own = now.endpoint.as_ref().and_then(|endpoint| endpoint.retry_schedule.as_deref());
+    let endpoint = now.endpoint.as_ref();
+    let own = endpoint.and_then(|endpoint| endpoint.retry_schedule.as_deref());
+    let is_ordered = endpoint.is_some_and(|endpoint| endpoint.order.is_some());
     let uncounted = claimed.paced;
     let attempt = claimed.attempt_of_schedule().saturating_sub(uncounted);
-    let progress = Progress { attempt, uncounted, failing_for: now.failing_for, held_for: now.held_for };
-    judge(outcome, &progress, own.unwrap_or(&DEFAULT_SCHEDULE), fastrand::f64())
+    let (failing_for, held_for) = (now.failing_for, now.held_for);
+    let progress = Progress { attempt, uncounted, failing_for, held_for, is_ordered };
+    judge(outcome, &progress, schedule_of(own, is_ordered), fastrand::f64())
 }
 
-fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: DeliveryVerdict) -> Attempted {
+fn attempted(
+    claimed: &Claimed,
+    outcome: Outcome,
+    begun: Instant,
+    verdict: DeliveryVerdict,
+    blocks: bool,
+) -> Attempted {
     let status = match verdict {
         DeliveryVerdict::Complete => NextStatus::Complete,
         DeliveryVerdict::RetryIn(delay) | DeliveryVerdict::Gone(delay) => NextStatus::Pending(delay),
         DeliveryVerdict::PacedFor(delay) => NextStatus::Paced(delay),
-        DeliveryVerdict::Failed => NextStatus::Failed,
+        DeliveryVerdict::Failed => failed(blocks),
     };
     Attempted {
         delivery_id: claimed.delivery_id,
@@ -218,7 +254,18 @@ fn attempted(claimed: &Claimed, outcome: Outcome, begun: Instant, verdict: Deliv
         age: Some(begun.elapsed()),
         duration: outcome.duration,
         response_excerpt: outcome.response_excerpt,
+        lane: lane_of(claimed),
+        is_followed: false,
     }
+}
+
+fn failed(blocks: bool) -> NextStatus {
+    if blocks { NextStatus::Blocked } else { NextStatus::Failed }
+}
+
+/// The lane of a delivery, named by one of its events.
+fn lane_of(claimed: &Claimed) -> Option<(EndpointNo, EventId)> {
+    claimed.in_lane.then_some((claimed.endpoint_no, claimed.event_id))
 }
 
 /// An error text as PostgreSQL can store it: no NUL, of bounded length.
@@ -226,16 +273,19 @@ fn storable(text: &str) -> String {
     text.chars().map(|c| if c == '\0' { '\u{fffd}' } else { c }).take(ERROR_CHARS_MAX).collect()
 }
 
-fn unsendable(claimed: &Claimed, why: Unsendable) -> Attempted {
+fn unsendable(claimed: &Claimed, why: Unsendable, blocks: bool) -> Attempted {
     Attempted {
         delivery_id: claimed.delivery_id,
         claim_id: claimed.claim_id,
-        status: NextStatus::Failed,
+        // What is not there any more holds up nothing.
+        status: failed(blocks && !why.is_nothing_to_send()),
         status_code: None,
         error: Some(why.to_string()),
         age: None,
         duration: Duration::ZERO,
         response_excerpt: None,
         is_plain: false,
+        lane: lane_of(claimed),
+        is_followed: false,
     }
 }

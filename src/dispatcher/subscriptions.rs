@@ -26,6 +26,9 @@ pub struct Subscriptions {
     /// a new one does not make the version grow.
     templates: HashMap<String, Arc<Endpoint>>,
     template_ids: HashMap<EndpointNo, String>,
+    /// Endpoints that are ordered; and whether there are any, templates included.
+    ordered: HashSet<EndpointNo>,
+    has_ordered: bool,
     /// Endpoints of templates that were asked for in this step, and cannot be made.
     refused: HashSet<String>,
 }
@@ -35,6 +38,8 @@ impl Subscriptions {
     pub fn new(set: EndpointSet) -> Self {
         let endpoints: Vec<Arc<Endpoint>> = set.endpoints.into_iter().map(Arc::new).collect();
         let (templates, others): (Vec<_>, Vec<_>) = endpoints.iter().partition(|e| e.template.is_some());
+        let ordered: HashSet<EndpointNo> =
+            endpoints.iter().filter(|e| e.order.is_some()).map(|e| e.no).collect();
         let by_id = others.into_iter().map(|e| (e.id.clone(), e.no)).collect();
         let template_ids = templates.iter().map(|e| (e.no, e.id.clone())).collect();
         let templates = templates.into_iter().map(|e| (e.id.clone(), Arc::clone(e))).collect();
@@ -43,6 +48,8 @@ impl Subscriptions {
             by_id,
             templates,
             template_ids,
+            has_ordered: !ordered.is_empty(),
+            ordered,
             endpoints: Vec::new(),
             ..Self::default()
         };
@@ -90,6 +97,16 @@ impl Subscriptions {
         self.by_id.get(id).copied()
     }
 
+    /// Whether an endpoint is ordered: then events with a key are routed in order of their ids.
+    pub fn has_ordered(&self) -> bool {
+        self.has_ordered
+    }
+
+    /// Whether an endpoint is ordered.
+    pub fn is_ordered(&self, no: EndpointNo) -> bool {
+        self.ordered.contains(&no)
+    }
+
     /// Whether there are templates, so that there may be endpoints that are not known here.
     pub fn has_templates(&self) -> bool {
         !self.templates.is_empty()
@@ -114,6 +131,9 @@ impl Subscriptions {
             }
             if let Some(endpoint) = template.and_then(|template| template.child(child)).map(Arc::new) {
                 self.by_id.insert(endpoint.id.clone(), endpoint.no);
+                if endpoint.order.is_some() {
+                    self.ordered.insert(endpoint.no);
+                }
                 self.endpoints.push(Arc::clone(&endpoint));
                 added.push(endpoint);
             }
@@ -163,6 +183,7 @@ mod tests {
             rate_limit: None,
             timeout: None,
             retry_schedule: None,
+            order: None,
             state: EndpointState::Enabled,
             template: None,
         }

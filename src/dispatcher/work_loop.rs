@@ -23,6 +23,7 @@ use tracing::warn;
 use crate::dispatcher::claimer::Claimer;
 use crate::dispatcher::context::{Context, Look, Progress};
 use crate::dispatcher::database_health::Stage;
+use crate::dispatcher::lanes::LaneOpener;
 use crate::dispatcher::router::Router;
 use crate::dispatcher::subscriptions::Subscriptions;
 use crate::dispatcher::wakeup::bell::Armed;
@@ -50,6 +51,7 @@ pub(super) struct WorkLoop {
     subscriptions: Subscriptions,
     router: Router,
     claimer: Claimer,
+    lanes: LaneOpener,
     looks: watch::Receiver<u64>,
     poll_interval: Duration,
     nap: Duration,
@@ -67,6 +69,7 @@ impl WorkLoop {
     pub(super) fn new(context: Arc<Context>, router: Router, poll_interval: Duration) -> Self {
         Self {
             claimer: Claimer::new(Arc::clone(&context)),
+            lanes: LaneOpener::new(Arc::clone(&context)),
             looks: context.bell.looks(),
             subscriptions: Subscriptions::default(),
             router,
@@ -126,7 +129,7 @@ impl WorkLoop {
         }
     }
 
-    /// One step: claims what is due first, then routes what is new with the room that is left.
+    /// One step: opens lanes, claims what is due, then routes what is new with the room that is left.
     ///
     /// # Errors
     /// [`StoreError`]: claims whose reply was lost are released by `release_orphaned_claims`.
@@ -138,6 +141,8 @@ impl WorkLoop {
         if self.orphans_released.is_none_or(|at| at.elapsed() >= ORPHANS_INTERVAL) {
             self.release_orphaned_claims().await?;
         }
+        let opened = self.lanes.step(&self.subscriptions).await?;
+        self.claimer.note_waiting(&opened);
         let due = self.claimer.step(look, &mut self.subscriptions).await?;
         let routed = self.router.step(look, &mut self.subscriptions).await?;
         self.claimer.note_waiting(&routed.waiting);

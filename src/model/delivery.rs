@@ -45,6 +45,8 @@ pub struct Claimed {
     pub paced: u32,
     /// Whether the statement that routed its event claimed it at once.
     pub is_newborn: bool,
+    /// Whether it is in a lane: its endpoint is ordered, and its event has a key.
+    pub in_lane: bool,
 }
 
 impl Claimed {
@@ -70,6 +72,8 @@ pub enum WaitsFor {
     Slot,
     /// The time before which its event is not to be delivered.
     Later,
+    /// Those of the same key before it: its endpoint is ordered.
+    Key,
 }
 
 impl fmt::Display for WaitsFor {

@@ -52,6 +52,8 @@ pub struct Endpoint {
     pub timeout: Option<Duration>,
     /// Delays before the second, third … attempt. `None` for the default schedule.
     pub retry_schedule: Option<Vec<Duration>>,
+    /// Of an ordered endpoint, what a delivery that failed for good does to its key. `None`: the endpoint is not ordered.
+    pub order: Option<OnFailed>,
     /// Whether deliveries are attempted.
     pub state: EndpointState,
     /// Of a template, its URL. Nothing is sent to a template itself, but to its children.
@@ -77,6 +79,49 @@ pub enum Destination {
     /// A URL that takes HTTP requests.
     Webhook(WebhookDestination),
 }
+
+/// What a delivery without attempts left does to its key, if its endpoint is ordered.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailed {
+    /// It holds up its key until somebody retries or skips it.
+    #[default]
+    Block,
+    /// The key goes on with the next delivery.
+    Continue,
+}
+
+impl OnFailed {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Block, Self::Continue];
+
+    /// The word that is typed and stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Continue => "continue",
+        }
+    }
+}
+
+impl fmt::Display for OnFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for OnFailed {
+    type Err = OnFailedError;
+
+    fn from_str(text: &str) -> Result<Self, OnFailedError> {
+        Self::ALL.into_iter().find(|word| word.as_str() == text).ok_or(OnFailedError)
+    }
+}
+
+/// A text does not say what a failed delivery does to its key.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("needs block or continue")]
+pub struct OnFailedError;
 
 /// Whether deliveries to an endpoint are attempted. Nothing is dropped in any state.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]

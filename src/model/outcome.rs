@@ -110,6 +110,16 @@ pub enum Unsendable {
     },
 }
 
+impl Unsendable {
+    /// Whether nothing is left that could be sent.
+    pub fn is_nothing_to_send(self) -> bool {
+        match self {
+            Self::Deleted | Self::Tested => true,
+            Self::TooLarge { .. } => false,
+        }
+    }
+}
+
 impl Outcome {
     /// An attempt without an answer.
     pub fn unanswered(why: NoAnswer, error: String, duration: Duration) -> Self {

@@ -32,7 +32,7 @@ use utoipa::ToSchema;
 
 use super::addresses::{check_endpoint_id, check_ranges, check_url};
 use super::described::{HeaderName, HeaderValue, Login, Secret, SigningKeyText, TopicPatternText};
-use crate::model::endpoint::{Auth, EndpointTls, Format, RateLimit, SigningKey, SigningSecret};
+use crate::model::endpoint::{Auth, EndpointTls, Format, OnFailed, RateLimit, SigningKey, SigningSecret};
 use crate::model::header;
 use crate::model::topic::TopicPattern as Pattern;
 use crate::sinks::egress::EgressPolicy;
@@ -101,16 +101,21 @@ pub struct EndpointSpec {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<Span>)]
     pub timeout: Option<Named<String>>,
-    /// 1 to 50 delays before the 2nd, 3rd ... attempt [default: 5s,5m,30m,2h,5h,10h,14h,20h,24h]
+    /// 1 to 50 delays before the 2nd, 3rd ... attempt [default: 5s,5m,30m,2h,5h,10h,14h,20h,24h; if ordered, at most 5m each, for as long]
     #[arg(long, value_delimiter = ',', value_name = "DURATIONS")]
     #[serde(default, deserialize_with = "named_list")]
     #[schema(value_type = Option<Vec<Span>>, min_items = 1, max_items = 50, example = json!(["5s", "5m", "30m"]))]
     pub retry_schedule: Option<Vec<Named<String>>>,
-    /// Reserved: order per key is not available yet
-    #[arg(long, num_args = 0, default_missing_value = "true")]
+    /// Attempt the deliveries of one key one after the other, in order of their events; false switches it off
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<bool>)]
     pub ordered: Option<Named<bool>>,
+    /// Once a delivery has failed for good, block its key until somebody retries or skips it, or continue; only if ordered [default: block]
+    #[arg(long, value_name = "block|continue")]
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<OnFailed>)]
+    pub on_failed: Option<Named<String>>,
     /// Form of a request: webhook (the payload), cloudevents-binary or cloudevents-structured [default: webhook]
     #[arg(long, value_name = "FORMAT")]
     #[serde(default, deserialize_with = "named")]
@@ -179,13 +184,11 @@ impl EndpointSpec {
         check_secret(named::text(self.secret.as_ref()), problems);
         let rate_limit = named::text(self.rate_limit.as_ref()).filter(|text| *text != NONE);
         check_parsed::<RateLimit>("rate_limit", rate_limit, problems);
+        check_parsed::<OnFailed>("on_failed", named::text(self.on_failed.as_ref()), problems);
         check_parsed::<Format>("format", named::text(self.format.as_ref()), problems);
         self.check_headers_and_auth(writing, policy, problems);
         let pem = [named::text(self.ca_certificates.as_ref()), named::text(self.client_certificate.as_ref())];
         check_tls(pem.map(|pem| pem.filter(|text| *text != NONE)), problems);
-        if named::value(self.ordered.as_ref()) == Some(&true) {
-            problems.add("ordered", "is not available yet", None);
-        }
         check_description(named::text(self.description.as_ref()), problems);
         let is_new_key = named::text(self.signing_key.as_ref()).is_some_and(|text| text == NEW);
         let settings = self.settings(problems);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::model::outcome::{AttemptResult, Refusal};
 
 /// A circuit opens after this many unwell attempts in a row. The default schedule has as many attempts, so a single delivery
-/// that is never taken opens no circuit before it is given up.
+/// that is never taken opens no circuit before it is given up. That of an ordered endpoint has more: there a probe is the next attempt.
 pub(crate) const OPEN_AFTER: u32 = 10;
 /// Time until the first probe. A restart of the receiver costs no more than this.
 const PROBE_FIRST: Duration = Duration::from_secs(1);

@@ -17,6 +17,17 @@ pub const DEFAULT_SCHEDULE: [Duration; 9] = [
     Duration::from_hours(24),
 ];
 
+/// An ordered endpoint is tried again after this time at the latest: all that follows in the key waits for the one delivery. An
+/// endpoint that asks for more gets more, and so does one with a schedule of its own.
+pub const ORDERED_DELAY_MAX: Duration = Duration::from_mins(5);
+/// The first delay of the default schedule, then delays that are not longer than [`ORDERED_DELAY_MAX`] when they are spread. Shorter
+/// delays are no reason to give up earlier, so there are as many of them as the default schedule has time for.
+pub static ORDERED_SCHEDULE: [Duration; 1089] = {
+    let mut delays = [Duration::from_secs(250); 1089];
+    delays[0] = DEFAULT_SCHEDULE[0];
+    delays
+};
+
 /// The longest wait that an endpoint may ask for. Where it asks for more, it gets this.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
@@ -39,6 +50,8 @@ pub struct Progress {
     pub failing_for: Duration,
     /// How long the endpoint is left alone from now on, because it asked for that.
     pub held_for: Duration,
+    /// Whether the endpoint is ordered, so that others may wait for this delivery.
+    pub is_ordered: bool,
 }
 
 /// The fate of a delivery after an attempt.
@@ -66,6 +79,11 @@ impl DeliveryVerdict {
             Self::RetryIn(_) | Self::PacedFor(_) | Self::Gone(_) | Self::Failed => Self::Failed,
         }
     }
+}
+
+/// The delays that count for an endpoint: its own, or the default ones.
+pub fn schedule_of(own: Option<&[Duration]>, is_ordered: bool) -> &[Duration] {
+    own.unwrap_or(if is_ordered { &ORDERED_SCHEDULE } else { &DEFAULT_SCHEDULE })
 }
 
 /// Judges an attempt by the endpoint's schedule.
@@ -106,7 +124,8 @@ fn counts(progress: &Progress, schedule: &[Duration]) -> bool {
 /// How long a delivery waits that was refused for pace.
 fn paced_delay(progress: &Progress) -> Duration {
     let doublings = progress.uncounted.saturating_sub(UNSPREAD_MAX).min(16);
-    let spread = progress.held_for.saturating_mul(1 << doublings).min(SPREAD_MAX);
+    let most = if progress.is_ordered { ORDERED_DELAY_MAX } else { SPREAD_MAX };
+    let spread = progress.held_for.saturating_mul(1 << doublings).min(most);
     spread.max(progress.held_for)
 }
 
@@ -132,12 +151,54 @@ mod tests {
 
     /// The attempt of that number, to an endpoint that took another delivery just now.
     fn attempt(attempt: u32) -> Progress {
-        Progress { attempt, uncounted: 0, failing_for: Duration::ZERO, held_for: Duration::ZERO }
+        Progress {
+            attempt,
+            uncounted: 0,
+            failing_for: Duration::ZERO,
+            held_for: Duration::ZERO,
+            is_ordered: false,
+        }
     }
 
     #[test]
     fn the_default_schedule_ends_after_75_h_35_min_5_s() {
         assert_eq!(DEFAULT_SCHEDULE.iter().sum::<Duration>(), Duration::from_secs(75 * 3600 + 35 * 60 + 5));
+    }
+
+    #[test]
+    fn an_ordered_endpoint_is_tried_as_long_as_any_other() {
+        let [ordered, default] = [true, false].map(|is| schedule_of(None, is).iter().sum::<Duration>());
+
+        assert!(ordered.abs_diff(default) < ORDERED_DELAY_MAX, "{ordered:?} instead of {default:?}");
+        assert_eq!(ORDERED_SCHEDULE[0], DEFAULT_SCHEDULE[0]);
+    }
+
+    #[test]
+    fn a_refusal_for_pace_puts_off_an_ordered_delivery_by_five_minutes_at_most_unless_the_endpoint_asks_for_more()
+     {
+        let wait = |is_ordered, held_s, asked_s| {
+            let held_for = Duration::from_secs(held_s);
+            let progress = Progress { uncounted: 50, held_for, is_ordered, ..attempt(1) };
+            let asked = Some(Duration::from_secs(asked_s));
+            let schedule = schedule_of(None, is_ordered);
+            match judge(&refused(Refusal::Paced, asked), &progress, schedule, 0.5) {
+                DeliveryVerdict::PacedFor(wait) => wait.as_secs(),
+                DeliveryVerdict::Complete
+                | DeliveryVerdict::RetryIn(_)
+                | DeliveryVerdict::Failed
+                | DeliveryVerdict::Gone(_) => panic!("it is not a refusal for pace"),
+            }
+        };
+
+        assert_eq!([wait(false, 1, 1), wait(true, 1, 1)], [600, 300]);
+        assert_eq!([wait(true, 400, 1), wait(true, 1, 400)], [400, 400]);
+    }
+
+    #[test]
+    fn a_schedule_of_its_own_counts_for_an_ordered_endpoint() {
+        let own = [Duration::from_hours(3)];
+
+        assert_eq!(schedule_of(Some(&own), true), own);
     }
 
     #[test]
@@ -237,6 +298,17 @@ mod tests {
             };
 
             prop_assert!(delay.mul_f64(0.8) <= wait && wait <= delay.mul_f64(1.2));
+        }
+
+        #[test]
+        fn an_ordered_endpoint_waits_five_minutes_at_most(number in 1_u32..=1089, jitter in 0.0_f64..=1.0) {
+            let schedule = schedule_of(None, true);
+
+            let DeliveryVerdict::RetryIn(wait) = judge(&refused(Refusal::Failing, None), &attempt(number), schedule, jitter) else {
+                panic!("{number} attempts are not all");
+            };
+
+            prop_assert!(wait <= ORDERED_DELAY_MAX, "{:?} after attempt {}", wait, number);
         }
 
         #[test]

@@ -19,6 +19,8 @@ pub struct EndpointRoom {
     pub slots: usize,
     /// Due at or after this microsecond of the database's epoch. 0 for all.
     pub floor_us: i64,
+    /// The head of a lane takes at most so many along.
+    pub run_max: usize,
 }
 
 /// An endpoint with waiting deliveries.
@@ -62,7 +64,7 @@ pub enum Locked {
 }
 
 /// A claimed delivery, as the claim returns it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DueClaim {
     /// The claim.
     pub claimed: Claimed,
@@ -72,6 +74,10 @@ pub struct DueClaim {
     pub payload_bytes: Option<u64>,
     /// Version of the endpoints in the snapshot of the claim.
     pub endpoint_version: i64,
+    /// In a lane: the head that took it along, or itself; and its place there.
+    pub lane: Option<(DeliveryId, i64)>,
+    /// Whether the head of its lane took it along.
+    pub is_behind: bool,
 }
 
 /// The status of a delivery after an attempt.
@@ -85,6 +91,8 @@ pub enum NextStatus {
     Paced(Duration),
     /// Given up.
     Failed,
+    /// The same, and it holds up its lane.
+    Blocked,
 }
 
 impl NextStatus {
@@ -95,6 +103,7 @@ impl NextStatus {
             Self::Pending(_) => "pending",
             Self::Paced(_) => "paced",
             Self::Failed => "failed",
+            Self::Blocked => "blocked",
         }
     }
 
@@ -102,7 +111,7 @@ impl NextStatus {
     pub const fn delay(self) -> Option<Duration> {
         match self {
             Self::Pending(delay) | Self::Paced(delay) => Some(delay),
-            Self::Complete | Self::Failed => None,
+            Self::Complete | Self::Failed | Self::Blocked => None,
         }
     }
 }
@@ -129,6 +138,10 @@ pub struct Attempted {
     /// Whether the delivery's own row tells everything about this attempt. So it is with a first attempt, made right after the
     /// routing, that succeeded and has no response to keep.
     pub is_plain: bool,
+    /// The lane that may have to be opened after this.
+    pub lane: Option<(EndpointNo, EventId)>,
+    /// Whether this dispatcher holds the next delivery of the lane, so that nothing is to be opened.
+    pub is_followed: bool,
 }
 
 /// A claimed delivery that is given back.
@@ -140,6 +153,8 @@ pub struct GivenBack {
     pub claim_id: ClaimId,
     /// Whether a request was begun. The attempt counts then.
     pub begun: bool,
+    /// The lane that has to be opened after this.
+    pub lane: Option<(EndpointNo, EventId)>,
 }
 
 impl Store {
@@ -164,7 +179,7 @@ impl Store {
     }
 
     /// `sql/statements/deliveries/claim_deliveries.sql`. With `passes_over` it leaves out deliveries that were refused alone and
-    /// are not to be tried yet.
+    /// are not to be tried yet. Heads of lanes take at most `behind_max` along.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is claimed, unless the answer was lost.
@@ -172,13 +187,18 @@ impl Store {
         &self,
         dispatcher: DispatcherId,
         rooms: &[EndpointRoom],
+        behind_max: usize,
         passes_over: bool,
     ) -> Result<Vec<DueClaim>, StoreError> {
         let endpoint_nos: Vec<i32> = rooms.iter().map(|room| room.endpoint_no.get()).collect();
         let slots: Vec<i64> =
             rooms.iter().map(|room| i64::try_from(room.slots).unwrap_or(i64::MAX)).collect();
         let floors_us: Vec<i64> = rooms.iter().map(|room| room.floor_us).collect();
-        let params: super::Params<'_> = &[&dispatcher.get(), &endpoint_nos, &slots, &floors_us, &passes_over];
+        let runs_max: Vec<i64> =
+            rooms.iter().map(|room| i64::try_from(room.run_max).unwrap_or(i64::MAX)).collect();
+        let behind_max = i64::try_from(behind_max).unwrap_or(i64::MAX);
+        let params: super::Params<'_> =
+            &[&dispatcher.get(), &endpoint_nos, &slots, &floors_us, &passes_over, &runs_max, &behind_max];
         let rows = self.query(&CLAIM_DELIVERIES, params).await?;
         rows.iter().map(|row| due_claim(dispatcher, row)).collect()
     }
@@ -277,6 +297,8 @@ fn due_claim(held_by: DispatcherId, row: &Row) -> Result<DueClaim, StoreError> {
     let attempts_before: i32 = row.get("attempts_before")?;
     let paced: i32 = row.get("paced")?;
     let payload_bytes: Option<i32> = row.get("payload_bytes")?;
+    let head_id: Option<i64> = row.get("head_id")?;
+    let place: Option<i64> = row.get("place")?;
     Ok(DueClaim {
         claimed: Claimed {
             delivery_id: DeliveryId::new(row.get("delivery_id")?),
@@ -288,9 +310,12 @@ fn due_claim(held_by: DispatcherId, row: &Row) -> Result<DueClaim, StoreError> {
             attempts_before: u32::try_from(attempts_before).unwrap_or_default(),
             paced: u32::try_from(paced).unwrap_or_default(),
             is_newborn: false,
+            in_lane: head_id.is_some(),
         },
         due_us: row.get("due_us")?,
         payload_bytes: payload_bytes.map(|bytes| u64::try_from(bytes).unwrap_or_default()),
         endpoint_version: row.endpoint_version()?,
+        lane: head_id.map(DeliveryId::new).zip(place),
+        is_behind: row.get("is_behind")?,
     })
 }

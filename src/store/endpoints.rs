@@ -17,7 +17,7 @@ use super::views::DeletedEndpoint;
 use super::{Store, StoreError, Written, from_millis, headers, millis};
 use crate::model::endpoint::{
     Child, Credentials, Destination, Endpoint, EndpointNo, EndpointState, EndpointTls, Format, FormatError,
-    Narrowing, OldSecret, TemplateUrl, WebhookDestination, prepare_headers,
+    Narrowing, OldSecret, OnFailed, TemplateUrl, WebhookDestination, prepare_headers,
 };
 use crate::model::topic::TopicPattern;
 use crate::model::unreadable::OpenError;
@@ -176,6 +176,7 @@ fn endpoint(no: EndpointNo, row: &Row, vault: &Vault) -> Result<Endpoint, StoreE
     let max_in_flight: i32 = row.get("max_in_flight")?;
     let rate_limit: Option<&str> = row.get("rate_limit")?;
     let schedule_ms: Option<Vec<i64>> = row.get("retry_schedule_ms")?;
+    let on_failed: Option<&str> = row.get("on_failed")?;
     let state: &str = row.get("state")?;
     Ok(Endpoint {
         no,
@@ -188,6 +189,12 @@ fn endpoint(no: EndpointNo, row: &Row, vault: &Vault) -> Result<Endpoint, StoreE
         }),
         timeout: row.duration_or_null("timeout_ms")?,
         retry_schedule: schedule_ms.map(|delays| delays.into_iter().map(from_millis).collect()),
+        order: on_failed.map(|word| {
+            word.parse().unwrap_or_else(|fault| {
+                invalid("on_failed", &fault);
+                OnFailed::Block
+            })
+        }),
         state: EndpointState::of_word(state),
         template: TemplateUrl::parse(row.get("url")?).ok().map(Arc::new),
         destination,

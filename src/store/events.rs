@@ -34,6 +34,8 @@ pub struct UnroutedEvent {
     pub place: Position,
     /// Event type.
     pub topic: String,
+    /// A hash of its ordering key: the same for the same key.
+    pub key_hash: Option<i64>,
     /// The one endpoint it is for, if its producer named one.
     pub destination: Option<String>,
     /// How long it is to wait, as its producer asked.
@@ -52,9 +54,22 @@ pub struct RoutePlan {
     /// Every event of the batch, with the number of its deliveries.
     pub events: Vec<(EventId, usize)>,
     /// Every delivery.
-    pub births: Vec<(EventId, EndpointNo, InitialState)>,
+    pub births: Vec<Birth>,
     /// Events that no endpoint gets, among the above.
     pub reached_nobody: ReachedNobody,
+}
+
+/// A delivery to be inserted.
+#[derive(Clone, Debug)]
+pub struct Birth {
+    /// The event.
+    pub event_id: EventId,
+    /// Its receiver.
+    pub endpoint_no: EndpointNo,
+    /// Its state, unless others are before it in its lane.
+    pub state: InitialState,
+    /// Whether it is in a lane: the receiver is ordered, and the event has a key.
+    pub in_lane: bool,
 }
 
 /// How many events no endpoint gets, and why.
@@ -333,6 +348,7 @@ pub(super) fn unrouted_event(row: &Row) -> Result<UnroutedEvent, StoreError> {
         id: EventId::new(id),
         place: Position { xid: xid(row, "created_xid")?, id },
         topic: row.get("topic")?,
+        key_hash: row.get("key_hash")?,
         destination: row.get("destination")?,
         delay: row.duration_or_null("delay_ms")?.filter(|delay| !delay.is_zero()),
         payload_bytes: u64::try_from(payload_bytes).unwrap_or_default(),
@@ -352,6 +368,7 @@ pub(super) fn first_claim(held_by: DispatcherId, row: &Row) -> Result<Claimed, S
         attempts_before: 0,
         paced: 0,
         is_newborn: true,
+        in_lane: row.get("in_lane")?,
     })
 }
 

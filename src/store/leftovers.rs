@@ -95,7 +95,7 @@ impl Store {
         rows.iter().map(orphaned).collect()
     }
 
-    /// `sql/statements/deliveries/find_unwanted.sql`: at most `deliveries_max` of either kind.
+    /// `sql/statements/deliveries/find_unwanted.sql`: at most `deliveries_max` of each kind.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -5,11 +5,16 @@ use futures_util::future::join;
 
 use super::endpoints::endpoint_set;
 use super::errors::leaves_connection_usable;
-use super::events::{ReachedNobody, RoutePlan, Stretch, UnroutedEvent, first_claim, unrouted_event};
+use super::events::{ReachedNobody, RoutePlan, Stretch, UnroutedEvent, first_claim, unrouted_event, xid};
+use super::keyed_events::{ClaimedKeyed, claimed_keyed};
 use super::row::{self, Row};
-use super::statements::{CLAIM_EVENTS, LOAD_ENDPOINTS, NOTE_REACHED_NOBODY, ROUTE_EVENTS};
+use super::statements::{
+    CLAIM_EVENTS, CLAIM_KEYED_EVENTS, LOAD_ENDPOINTS, NOTE_REACHED_NOBODY, ROUTE_EVENTS,
+};
 use super::{Connection, EndpointSet, Params, STATEMENT_DEADLINE, Statement, Store, StoreError, in_time};
 use crate::model::delivery::{Claimed, DispatcherId};
+use crate::model::endpoint::EndpointNo;
+use crate::model::event::EventId;
 
 /// A transaction that claims unrouted events and routes them, in two round trips: where nothing stands in between, BEGIN goes
 /// with the claim and COMMIT with the routing. Dropped halfway, its connection is given up, and the server rolls it back.
@@ -20,30 +25,54 @@ pub struct RouteTx<'a> {
 }
 
 impl<'a> RouteTx<'a> {
-    /// `sql/statements/events/claim_events.sql`, in a new transaction. `None` if there is nothing to claim; then the transaction has
-    /// ended. With `passes_over` it leaves out events that were refused alone. With `only_destination` it takes only events for
-    /// that endpoint.
+    /// `sql/statements/events/claim_events.sql`, in a new transaction; if there is nothing to claim, it has ended.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is locked any more.
     pub async fn claim_events(
         store: &'a Store,
-        stretch: Stretch,
-        batch_max: usize,
-        passes_over: bool,
-        only_destination: Option<&str>,
-    ) -> Result<Option<(Self, Vec<UnroutedEvent>)>, StoreError> {
-        let batch_max = i64::try_from(batch_max).unwrap_or(i64::MAX);
-        let Stretch { from, until } = stretch;
+        wanted: &Wanted<'_>,
+    ) -> Result<ClaimedEvents<'a>, StoreError> {
+        let batch_max = i64::try_from(wanted.batch_max).unwrap_or(i64::MAX);
+        let Stretch { from, until } = wanted.stretch;
         let (from_xid, until_xid) = (from.xid.to_string(), until.xid.to_string());
         let tx = Self { store, connection: Some(store.connection().await?) };
-        let params: Params<'_> =
-            &[&from_xid, &from.id, &until_xid, &until.id, &batch_max, &passes_over, &only_destination];
+        let params: Params<'_> = &[
+            &from_xid,
+            &from.id,
+            &until_xid,
+            &until.id,
+            &batch_max,
+            &wanted.passes_over,
+            &wanted.only_destination,
+            &wanted.leaves_keyed,
+        ];
         let rows = tx.run(&CLAIM_EVENTS, params, Bound::Begins).await;
-        let events = rows.and_then(|rows| rows.iter().map(unrouted_event).collect::<Result<Vec<_>, _>>());
-        match events {
-            Ok(events) if events.is_empty() => tx.roll_back().await.map(|()| None),
-            Ok(events) => Ok(Some((tx, events))),
+        match rows.and_then(|rows| claimed_events(&rows)) {
+            Ok((next_xid, events)) if events.is_empty() => {
+                tx.roll_back().await?;
+                Ok(ClaimedEvents { next_xid, claimed: None })
+            }
+            Ok((next_xid, events)) => Ok(ClaimedEvents { next_xid, claimed: Some((tx, events)) }),
+            Err(fault) => Err(tx.fail(fault, true).await),
+        }
+    }
+
+    /// `sql/statements/events/claim_keyed_events.sql`, in a new transaction. `None` if another one routes such events: then it has
+    /// ended.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing is locked any more.
+    pub async fn claim_keyed_events(
+        store: &'a Store,
+        ids: &[i64],
+        passes_over: bool,
+    ) -> Result<Option<(Self, ClaimedKeyed)>, StoreError> {
+        let tx = Self { store, connection: Some(store.connection().await?) };
+        let rows = tx.run(&CLAIM_KEYED_EVENTS, &[&ids, &passes_over], Bound::Begins).await;
+        match rows.and_then(|rows| claimed_keyed(&rows)) {
+            Ok(Some(claimed)) => Ok(Some((tx, claimed))),
+            Ok(None) => tx.roll_back().await.map(|()| None),
             Err(fault) => Err(tx.fail(fault, true).await),
         }
     }
@@ -60,8 +89,7 @@ impl<'a> RouteTx<'a> {
         }
     }
 
-    /// `sql/statements/events/note_reached_nobody.sql`, and then `route_events.sql`, and commits. Returns the deliveries that are
-    /// claimed now.
+    /// `sql/statements/events/note_reached_nobody.sql`, and then `route_events.sql`, and commits.
     ///
     /// # Errors
     /// [`StoreError`]: nothing happened, unless the commit's answer was lost.
@@ -69,7 +97,7 @@ impl<'a> RouteTx<'a> {
         mut self,
         dispatcher: DispatcherId,
         plan: &RoutePlan,
-    ) -> Result<Vec<Claimed>, StoreError> {
+    ) -> Result<RoutedEvents, StoreError> {
         let nobody = plan.reached_nobody;
         // A statement of its own, because nearly all events reach somebody.
         if nobody != ReachedNobody::default()
@@ -81,15 +109,16 @@ impl<'a> RouteTx<'a> {
         let event_ids: Vec<i64> = plan.events.iter().map(|(id, _)| id.get()).collect();
         let counts: Vec<i32> =
             plan.events.iter().map(|(_, n)| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
-        let birth_events: Vec<i64> = plan.births.iter().map(|(id, _, _)| id.get()).collect();
-        let endpoint_nos: Vec<i32> = plan.births.iter().map(|(_, no, _)| no.get()).collect();
-        let delays_ms: Vec<Option<i64>> = plan.births.iter().map(|(_, _, birth)| birth.delay_ms()).collect();
+        let birth_events: Vec<i64> = plan.births.iter().map(|birth| birth.event_id.get()).collect();
+        let endpoint_nos: Vec<i32> = plan.births.iter().map(|birth| birth.endpoint_no.get()).collect();
+        let delays_ms: Vec<Option<i64>> = plan.births.iter().map(|birth| birth.state.delay_ms()).collect();
+        let in_lanes: Vec<bool> = plan.births.iter().map(|birth| birth.in_lane).collect();
         let params: Params<'_> =
-            &[&dispatcher.get(), &event_ids, &counts, &birth_events, &endpoint_nos, &delays_ms];
+            &[&dispatcher.get(), &event_ids, &counts, &birth_events, &endpoint_nos, &delays_ms, &in_lanes];
         match self.run(&ROUTE_EVENTS, params, Bound::Commits).await {
             Ok(rows) => {
                 drop(self.connection.take());
-                rows.iter().map(|row| first_claim(dispatcher, row)).collect()
+                routed_events(dispatcher, &rows)
             }
             Err(fault) => {
                 // Sent together with its COMMIT, it has ended by now.
@@ -145,6 +174,59 @@ impl Drop for RouteTx<'_> {
             drop(Object::take(connection.object));
         }
     }
+}
+
+/// Which events to claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The part of the order in which they are looked for.
+    pub stretch: Stretch,
+    /// At most so many, from 1 to 1000.
+    pub batch_max: usize,
+    /// Leaves out events that were refused alone.
+    pub passes_over: bool,
+    /// Only events for this endpoint.
+    pub only_destination: Option<&'a str>,
+    /// Leaves out events with a key.
+    pub leaves_keyed: bool,
+}
+
+/// The result of a claim.
+pub struct ClaimedEvents<'a> {
+    /// No transaction from there on was looked at.
+    pub next_xid: u64,
+    /// The events, and the transaction that has locked them. `None` if there are none.
+    pub claimed: Option<(RouteTx<'a>, Vec<UnroutedEvent>)>,
+}
+
+/// The deliveries of a routed batch that are not simply pending.
+#[derive(Clone, Debug, Default)]
+pub struct RoutedEvents {
+    /// Those that this dispatcher holds.
+    pub claimed: Vec<Claimed>,
+    /// Those that wait for others in their lanes.
+    pub behind: Vec<(EndpointNo, EventId)>,
+}
+
+fn claimed_events(rows: &[Row]) -> Result<(u64, Vec<UnroutedEvent>), StoreError> {
+    let next_xid = rows.first().map_or(Ok(0), |row| xid(row, "next_xid"))?;
+    let is_event = |row: &&Row| row.get::<Option<i64>>("id").is_ok_and(|id| id.is_some());
+    let events = rows.iter().filter(is_event).map(unrouted_event).collect::<Result<_, _>>()?;
+    Ok((next_xid, events))
+}
+
+fn routed_events(dispatcher: DispatcherId, rows: &[Row]) -> Result<RoutedEvents, StoreError> {
+    let mut routed = RoutedEvents::default();
+    for row in rows {
+        if row.get::<Option<i64>>("claim_id")?.is_some() {
+            routed.claimed.push(first_claim(dispatcher, row)?);
+        } else {
+            routed
+                .behind
+                .push((EndpointNo::new(row.get("endpoint_no")?), EventId::new(row.get("event_id")?)));
+        }
+    }
+    Ok(routed)
 }
 
 /// Where a statement stands in its transaction.

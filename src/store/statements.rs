@@ -59,6 +59,8 @@ statements! {
         RETRY "retry"
         RETRY_FAILED "retry_failed"
         SETTLE_DELIVERIES "settle_deliveries"
+        SKIP "skip"
+        SKIP_KEY "skip_key"
     }
     "dev" {
         COUNT_CONTENTS "count_contents"
@@ -94,7 +96,9 @@ statements! {
     "events" {
         CANCEL "cancel"
         CLAIM_EVENTS "claim_events"
+        CLAIM_KEYED_EVENTS "claim_keyed_events"
         FIND_EVENT "find_event"
+        FIND_KEYED "find_keyed"
         FIND_UNROUTED "find_unrouted"
         LIST_UNROUTED "list_unrouted"
         LOAD_EVENTS "load_events"
@@ -115,6 +119,10 @@ statements! {
         EXPECT_MOVE "expect_move"
         READ_INSTALLATION "read_installation"
         REQUIRE_HOME "require_home"
+    }
+    "lanes" {
+        OPEN_LANES "open_lanes"
+        SWEEP_LANES "sweep_lanes"
     }
     "leftovers" {
         FIND_DEAD_CLAIM "find_dead_claim"
@@ -152,6 +160,7 @@ statements! {
     "statistics" {
         COMPACT_REACHED_NOBODY "compact_reached_nobody"
         COMPACT_STATS "compact_stats"
+        LIST_BLOCKED_ENDPOINTS "list_blocked_endpoints"
         LIST_ENDPOINTS_WITH_STATS "list_endpoints_with_stats"
         MEASURE_BACKLOG "measure_backlog"
         MEASURE_ENDPOINTS "measure_endpoints"

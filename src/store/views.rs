@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{ChildCounts, DispatcherState, WakeMode};
 use crate::model::delivery::WaitsFor;
-use crate::model::endpoint::{CircuitState, EndpointHealth, EndpointState, Format};
+use crate::model::endpoint::{CircuitState, EndpointHealth, EndpointState, Format, OnFailed};
 
 /// How far an event or a delivery is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
@@ -83,6 +83,7 @@ pub struct EndpointRow {
     pub timeout: Option<Span>,
     pub retry_schedule: Option<Vec<Span>>,
     pub ordered: bool,
+    pub on_failed: OnFailed,
     pub format: Format,
     pub public_key: Option<String>,
     pub has_auth: bool,
@@ -316,6 +317,13 @@ pub struct Cancelled {
     pub cancelled: i32,
     /// Deliveries whose attempt was under way: it may still arrive, and is not retried.
     pub under_way: i32,
+}
+
+/// What a retry did.
+#[derive(Clone, Copy, Debug)]
+pub struct Retried {
+    /// Whether others of its key come first.
+    pub is_behind: bool,
 }
 
 /// What a replay did.

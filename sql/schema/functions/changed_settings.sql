@@ -3,7 +3,7 @@
 create or replace function postrider.changed_settings(old postrider.endpoint, new postrider.endpoint) returns text[]
 language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp as $$
 declare
-    shown   constant text[] := '{url,topics,max_in_flight,rate_limit,timeout,retry_schedule,ordered,format,description,allow_http,allow_cidr}';
+    shown   constant text[] := '{url,topics,max_in_flight,rate_limit,timeout,retry_schedule,ordered,on_failed,format,description,allow_http,allow_cidr}';
     before  jsonb := to_jsonb(old) - 'headers'::text - 'public_key'::text;
     after   jsonb := to_jsonb(new) - 'headers'::text - 'public_key'::text;
     lines   text[] := '{}';

@@ -1,7 +1,8 @@
 create or replace function postrider.delete_endpoint(id text, out endpoint_id text, out pending bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    gone_no integer;
+    gone_no  integer;
+    gone_nos integer[];
 begin
     -- The URL and the headers may hold a secret, so they go too.
     update postrider.endpoint as e
@@ -18,10 +19,10 @@ begin
         update postrider.endpoint as e set state = 'deleted', reason = 'deleted', changed_at = now()
         where e.template_no = gone_no and e.state <> 'deleted';
     end if;
+    gone_nos := gone_no || array(select e.endpoint_no from postrider.endpoint as e where e.template_no = gone_no);
     select count(*) into pending
-    from postrider.delivery as d
-    where d.due_at is not null
-      and d.endpoint_no = any (gone_no || array(select e.endpoint_no from postrider.endpoint as e where e.template_no = gone_no));
+    from postrider.waiting_delivery as d
+    where d.endpoint_no = any (gone_nos);
 end
 $$;
 comment on function postrider.delete_endpoint(text) is

@@ -18,6 +18,8 @@ begin
                                     and greatest(h.last_success_at, h.last_failure_at) >= idle_since)
                   and not exists (select from postrider.endpoint_stat as s where s.endpoint_no = e.endpoint_no)
                   and not exists (select from postrider.delivery as d where d.endpoint_no = e.endpoint_no and d.due_at is not null)
+                  -- Nor one that failed and holds up its key.
+                  and not exists (select from postrider.delivery as d where d.endpoint_no = e.endpoint_no and d.lane is not null)
                   and not exists (select from postrider.claimed_delivery as h where h.endpoint_no = e.endpoint_no))
         limit 1000
         for update of e skip locked);

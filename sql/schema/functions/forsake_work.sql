@@ -11,7 +11,7 @@ begin
     get diagnostics endpoints_paused = row_count;
     with given_up as (
         update postrider.delivery as d
-        set status = 'failed', due_at = null, claim_id = null, completed_at = clock_timestamp(), failed_at = clock_timestamp(),
+        set status = 'failed', due_at = null, lane = null, place = null, claim_id = null, completed_at = clock_timestamp(), failed_at = clock_timestamp(),
             cancelled_at = clock_timestamp(), last_error = 'cancelled: this is a copy'
         where d.status in ('pending', 'in_progress')
         returning d.event_id
@@ -29,6 +29,8 @@ begin
     where o.status in ('pending', 'in_progress');
     get diagnostics unrouted = row_count;
     events_cancelled := events_cancelled + unrouted;
+    -- What failed at the original holds up no key here.
+    update postrider.delivery as d set lane = null, place = null where d.lane is not null;
     delete from postrider.claim;
     delete from postrider.dispatcher;
 end

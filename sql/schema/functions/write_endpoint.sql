@@ -9,7 +9,8 @@ create or replace function postrider.write_endpoint(
 declare
     -- Columns that a put leaves as they are.
     no_settings constant text[] := '{endpoint_no,id,state,reason,created_at,changed_at,disabled_at,paused_at,template_no}';
-    defaults constant jsonb := '{"topics": ["**"], "headers": {}, "max_in_flight": 64, "ordered": false, "format": "webhook"}';
+    defaults constant jsonb := '{"topics": ["**"], "headers": {}, "max_in_flight": 64, "ordered": false, "on_failed": "block",
+                                 "format": "webhook"}';
     -- The word none removes these, as null does.
     optional constant text[] := '{rate_limit,signing_key,auth,ca_certificates,client_certificate}';
     -- Headers with which requests log in.
@@ -83,8 +84,8 @@ begin
             'timeout: 100 ms to 5 minutes'
         when given.retry_schedule is not null and not postrider.is_retry_schedule(given.retry_schedule) then
             'retry_schedule: 1 to 50 delays of 1 ms to 7 days'
-        when given.ordered then
-            'ordered: order per key is not available yet'
+        when given.on_failed not in ('block', 'continue') then
+            'on_failed: block (a failed delivery holds up its key) or continue'
         when given.format not in ('webhook', 'cloudevents-binary', 'cloudevents-structured') then
             'format: webhook, cloudevents-binary or cloudevents-structured'
         when not postrider.is_signing_key(given.signing_key)
@@ -188,11 +189,11 @@ begin
         new_secret := case when given.secret is null
             then coalesce(write_endpoint.settings ->> 'new_secret_if_created', postrider.random_secret()) end;
         insert into postrider.endpoint (id, url, topics, headers, secret, max_in_flight, rate_limit, timeout, retry_schedule,
-            format, signing_key, public_key, auth, ca_certificates, client_certificate, description, allow_http,
+            ordered, on_failed, format, signing_key, public_key, auth, ca_certificates, client_certificate, description, allow_http,
             allow_cidr)
         values (write_endpoint.id, new.url, new.topics, new.headers, coalesce(new.secret, new_secret), new.max_in_flight,
-                new.rate_limit, new.timeout, new.retry_schedule, new.format, new.signing_key, new.public_key, new.auth,
-                new.ca_certificates, new.client_certificate, new.description, new.allow_http, new.allow_cidr);
+                new.rate_limit, new.timeout, new.retry_schedule, new.ordered, new.on_failed, new.format, new.signing_key,
+                new.public_key, new.auth, new.ca_certificates, new.client_certificate, new.description, new.allow_http, new.allow_cidr);
         result := 'created';
         return;
     end if;
@@ -227,8 +228,8 @@ begin
     end if;
     update postrider.endpoint as e
     set url = new.url, topics = new.topics, headers = new.headers, secret = new.secret, max_in_flight = new.max_in_flight,
-        rate_limit = new.rate_limit, timeout = new.timeout, retry_schedule = new.retry_schedule, format = new.format,
-        signing_key = new.signing_key, public_key = new.public_key, auth = new.auth,
+        rate_limit = new.rate_limit, timeout = new.timeout, retry_schedule = new.retry_schedule, ordered = new.ordered,
+        on_failed = new.on_failed, format = new.format, signing_key = new.signing_key, public_key = new.public_key, auth = new.auth,
         ca_certificates = new.ca_certificates, client_certificate = new.client_certificate, description = new.description,
         allow_http = new.allow_http, allow_cidr = new.allow_cidr,
         changed_at = now()

@@ -7,7 +7,7 @@ with unsettled as materialized (
           where o.created_xid >= postrider.routed_below() and o.status = 'pending' and o.row_key is not null
           union all
           (select o.row_key
-           from (select d.event_id from postrider.delivery as d where d.due_at is not null
+           from (select d.event_id from postrider.waiting_delivery as d
                  union
                  select h.event_id from postrider.claimed_delivery as h
                  limit 100000) as d

@@ -11,13 +11,13 @@ from (select count(*) as unrouted, min(o.created_at) as oldest_unrouted_at
       from postrider.outbox as o
       where o.created_xid >= postrider.routed_below() and o.status = 'pending') as unrouted
 cross join (select count(*) as pending, (select min(v.due_at) from postrider.overdue as v) as oldest_due_at
-            from postrider.delivery as d where d.due_at is not null) as waiting
+            from postrider.waiting_delivery as d) as waiting
 cross join (select coalesce(sum(r.topic), 0)::bigint as unmatched_24h,
                    coalesce(sum(r.destination), 0)::bigint as unknown_destination_24h
             from postrider.reached_nobody as r where r.hour > now() - interval '24 hours') as nobody;
 comment on view postrider.backlog is 'One row: the remaining work.';
 comment on column postrider.backlog.unrouted is 'Events not yet routed.';
-comment on column postrider.backlog.pending is 'Deliveries that wait, for a slot or for their next attempt.';
+comment on column postrider.backlog.pending is 'Deliveries that wait: for a slot, for their next attempt, or for those of the same key before them.';
 comment on column postrider.backlog.in_progress is 'Deliveries that a dispatcher holds.';
 comment on column postrider.backlog.failed is 'Deliveries given up or cancelled, until their retention ends.';
 comment on column postrider.backlog.oldest_unrouted_at is 'When the oldest unrouted event was inserted.';

@@ -23,7 +23,9 @@ left join postrider.endpoint as e on e.endpoint_no = d.endpoint_no
 left join postrider.circuit as c on c.endpoint_no = d.endpoint_no and (c.state <> 'closed' or c.held_until > statement_timestamp())
 cross join lateral (
     select case
-        when d.due_at is null or d.cancelled_at is not null or e.state = 'deleted' then null
+        when d.status <> 'pending' or d.cancelled_at is not null or e.state = 'deleted' then null
+        -- Its turn comes after those before it, whatever its endpoint does.
+        when d.due_at is null then 'key'
         when e.state <> 'enabled' then 'pause'
         -- An endpoint of a template waits with it. A join more would be one more than PostgreSQL plans at once in the recipes.
         when (select t.state from postrider.endpoint as t where t.endpoint_no = e.template_no) <> 'enabled' then 'pause'
@@ -48,22 +50,22 @@ comment on column postrider.delivery_status.endpoint_id is 'The endpoint.';
 comment on column postrider.delivery_status.topic is 'Event type.';
 comment on column postrider.delivery_status.key is 'Ordering key.';
 comment on column postrider.delivery_status.status is
-    'pending: waits for a slot or for the next attempt; in_progress: a dispatcher holds the delivery; complete; failed: given up or '
+    'pending: waits, as waits_for says; in_progress: a dispatcher holds the delivery; complete; failed: given up or '
     'cancelled. Not indexed.';
 comment on column postrider.delivery_status.attempts is 'Attempts begun, before and after a retry or replay.';
-comment on column postrider.delivery_status.next_attempt_at is 'The next attempt comes no earlier, while pending; null otherwise.';
+comment on column postrider.delivery_status.next_attempt_at is 'The next attempt comes no earlier, while pending; null otherwise, and while it waits for those of the same key before it.';
 comment on column postrider.delivery_status.last_status_code is 'HTTP status of the last attempt; null if there was no answer.';
 comment on column postrider.delivery_status.last_error is 'Why the last attempt failed, or why there was no attempt; null after a 2xx.';
 comment on column postrider.delivery_status.created_at is 'When the event was first routed or replayed to this endpoint.';
 comment on column postrider.delivery_status.completed_at is
     'When the delivery became complete or failed; null again while it is retried or replayed.';
 comment on column postrider.delivery_status.failed_at is 'When the delivery was given up or cancelled.';
-comment on column postrider.delivery_status.cancelled_at is 'When the event was cancelled, if this delivery was not complete by then.';
+comment on column postrider.delivery_status.cancelled_at is 'When the event was cancelled, if this delivery was not complete by then, or when the delivery was skipped.';
 comment on column postrider.delivery_status.waits_for is
     'What the delivery waits for, while pending: due (a dispatcher takes it next), retry (next_attempt_at, after a failure), later '
     '(next_attempt_at, because of deliver_after), circuit (next_probe_at: its endpoint is down), pause (its endpoint is paused or '
-    'disabled), slot (the endpoint''s max_in_flight or rate_limit is used up, or the endpoint asked to be left alone for a while); null '
-    'otherwise.';
+    'disabled), slot (the endpoint''s max_in_flight or rate_limit is used up, or the endpoint asked to be left alone for a while), key (those '
+    'of the same key before it, because the endpoint is ordered; postrider.blocked_keys says whether one of them fails); null otherwise.';
 comment on column postrider.delivery_status.next_probe_at is
     'When the endpoint is tried again, if the delivery waits for that; null otherwise. A probe takes one delivery, and the others follow '
     'if it succeeds.';

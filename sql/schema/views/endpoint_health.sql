@@ -29,7 +29,7 @@ select e.id as endpoint_id,
 from postrider.endpoint_condition as e
 cross join lateral (
     select count(*) as pending, min(d.created_at) as oldest_pending_at
-    from postrider.delivery as d where d.endpoint_no = e.endpoint_no and d.due_at is not null) as waiting
+    from postrider.waiting_delivery as d where d.endpoint_no = e.endpoint_no) as waiting
 left join (
     select h.endpoint_no, count(*) as in_progress
     from postrider.claimed_delivery as h group by h.endpoint_no) as held on held.endpoint_no = e.endpoint_no;
@@ -38,7 +38,7 @@ comment on column postrider.endpoint_health.endpoint_id is 'The endpoint.';
 comment on column postrider.endpoint_health.url is 'Where the endpoint''s deliveries go.';
 comment on column postrider.endpoint_health.state is 'enabled, paused or disabled.';
 comment on column postrider.endpoint_health.reason is 'Why the endpoint is paused or disabled.';
-comment on column postrider.endpoint_health.pending is 'Deliveries that wait, for a slot or for their next attempt.';
+comment on column postrider.endpoint_health.pending is 'Deliveries that wait: for a slot, for their next attempt, or for those of the same key before them.';
 comment on column postrider.endpoint_health.in_progress is 'Deliveries that a dispatcher holds.';
 comment on column postrider.endpoint_health.failed_24h is
     'Deliveries given up after their last attempt in the last 24 hours, counted by whole hours. A retry does not lower the count. '

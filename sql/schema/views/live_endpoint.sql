@@ -11,6 +11,7 @@ select e.endpoint_no,
        s.timeout,
        s.retry_schedule,
        s.ordered,
+       s.on_failed,
        s.format,
        s.public_key,
        s.auth is not null as has_auth,
@@ -42,6 +43,7 @@ comment on column postrider.live_endpoint.rate_limit is 'As postrider.endpoint.r
 comment on column postrider.live_endpoint.timeout is 'As postrider.endpoint.timeout.';
 comment on column postrider.live_endpoint.retry_schedule is 'As postrider.endpoint.retry_schedule.';
 comment on column postrider.live_endpoint.ordered is 'As postrider.endpoint.ordered.';
+comment on column postrider.live_endpoint.on_failed is 'As postrider.endpoint.on_failed.';
 comment on column postrider.live_endpoint.format is 'As postrider.endpoint.format.';
 comment on column postrider.live_endpoint.public_key is 'As postrider.endpoint.public_key.';
 comment on column postrider.live_endpoint.has_auth is 'Whether it has a login.';

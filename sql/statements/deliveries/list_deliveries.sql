@@ -4,7 +4,7 @@
 -- rows:   one: deliveries text (a JSON array of rows of delivery_status, id for delivery_id), next_before bigint (null if
 --         nothing is older; else the next call's $1, even if this page is empty); has_endpoint boolean, has_event boolean:
 --         whether those of the filters exist, true for null (a deleted endpoint exists as long as its deliveries do); served by
---         delivery_by_event, delivery_failed_by_id, delivery_due (reads all waiting deliveries) or the primary key
+--         delivery_by_event, delivery_failed_by_id, delivery_due and delivery_by_lane (read all waiting deliveries) or the primary key
 -- locks:  none
 -- repeat: the same
 with endpoint as materialized (
@@ -26,6 +26,13 @@ with endpoint as materialized (
         (select d.id, d.endpoint_no, 'pending'
          from postrider.delivery as d
          where $4 is null and $3 = 'pending' and d.due_at is not null and d.id < $1
+           and ($2 is null or d.endpoint_no in (select e.endpoint_no from endpoint as e))
+         order by d.id desc limit $7)
+        union all
+        -- Those that wait behind the first of their lane.
+        (select d.id, d.endpoint_no, 'pending'
+         from postrider.delivery as d
+         where $4 is null and $3 = 'pending' and d.lane is not null and d.due_at is null and d.status = 'pending' and d.id < $1
            and ($2 is null or d.endpoint_no in (select e.endpoint_no from endpoint as e))
          order by d.id desc limit $7)
         union all

@@ -1,4 +1,4 @@
--- does:   gives claimed deliveries back. They are pending and due at once.
+-- does:   gives claimed deliveries back. They are pending and due at once; in a lane they are not due, until the lane is opened.
 -- params: $1 delivery_ids bigint[], $2 claim_ids bigint[], $3 begun boolean[] (false: no request was made, so the attempt does
 --         not count): one entry per delivery; $4 claim_ids bigint[]: claims that are finished with this call
 -- rows:   delivery_id, is_held_up boolean (somebody has locked the delivery, so it stays claimed); a delivery whose claim was
@@ -22,7 +22,7 @@ with given as materialized (
     update postrider.delivery as d
     set status = 'pending',
         claim_id = null,
-        due_at = clock_timestamp(),
+        due_at = case when d.lane is null then clock_timestamp() end,
         attempts = case when f.begun then d.attempts else greatest(d.attempts - 1, 0) end
     from free as f
     where d.id = f.id

@@ -1,7 +1,7 @@
 -- does:   writes the outcomes of attempts: the deliveries, the counts of the endpoints, and the events that are finished with
 --         them. Adds a row of attempt where the delivery's row cannot tell everything.
 -- params: $1 delivery_ids bigint[], sorted, each once; $2 claim_ids bigint[]; $3 statuses text[] (complete | pending | paced |
---         failed; paced is pending, and the attempt does not count);
+--         failed | blocked; paced is pending, and the attempt does not count; blocked is failed, and the delivery stays in its lane);
 --         $4 delays_ms bigint[] (until the next attempt; null unless pending); $5 status_codes smallint[]; $6 errors text[]; $7
 --         ages_ms bigint[] (since the request began); $8 durations_ms int[]; $9 response_excerpts text[]; $10 are_plain
 --         boolean[] (the delivery's row can tell everything): one entry per delivery; $11 claim_ids bigint[]: claims that are
@@ -15,8 +15,9 @@ with outcome as materialized (
     select u.delivery_id, u.claim_id, u.delay_ms, u.status_code, u.error, u.age_ms, u.duration_ms, u.response_excerpt,
            -- A cast of the text would look each name up.
            case u.status when 'complete' then 'complete'::postrider.status when 'pending' then 'pending' when 'paced' then 'pending'
-               when 'failed' then 'failed' end as status,
+               when 'failed' then 'failed' when 'blocked' then 'failed' end as status,
            u.status = 'paced' as is_paced,
+           u.status in ('pending', 'paced', 'blocked') as stays,
            u.is_plain
     from unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::bigint[], $8::int[],
                 $9::text[], $10::boolean[])
@@ -54,6 +55,11 @@ with outcome as materialized (
             then (select m.now from moment as m) end,
         last_status_code = o.status_code,
         last_error = o.error,
+        lane = case when o.stays and d.cancelled_at is null then d.lane end,
+        place = case when o.stays and d.cancelled_at is null then d.place end,
+        -- It blocks its key from now on (postrider.blocked_keys). A refusal for pace is no failure of the delivery.
+        failing_since = case when d.lane is not null and o.status <> 'complete' then case when o.is_paced then d.failing_since
+            else coalesce(d.failing_since, (select m.now from moment as m) - coalesce(o.age_ms, 0) * interval '1 millisecond') end end,
         paced = case when o.is_paced then coalesce(d.paced, 0) + 1 else d.paced end,
         -- Only an attempt that also began at once needs no row of attempt.
         first_duration_ms = case when o.is_plain

@@ -11,7 +11,9 @@ with dead as materialized (
     join postrider.claim as c on c.dispatcher_id = dead.id
 ), freed as (
     update postrider.delivery as d
-    set status = 'pending', claim_id = null, due_at = clock_timestamp()
+    set status = 'pending', claim_id = null,
+        -- A dispatcher makes the first of each lane due.
+        due_at = case when d.lane is null then clock_timestamp() end
     from held as h
     where d.id = any (h.delivery_ids) and d.claim_id = h.id
 ), claims as (

@@ -21,10 +21,9 @@ with chosen as materialized (
     select t.endpoint_no, row_number() over (order by t.trouble desc, t.pending desc, t.failed_attempts_24h desc, t.id) as position
     from (select h.endpoint_no, h.id, h.trouble, h.failed_attempts_24h, coalesce(waiting.pending, 0) as pending
           from postrider.endpoint_condition as h
-          -- One walk of delivery_due.
+          -- One walk of delivery_due, and one of delivery_by_lane.
           left join (select d.endpoint_no, count(*) as pending
-                     from postrider.delivery as d
-                     where d.due_at is not null
+                     from postrider.waiting_delivery as d
                      group by d.endpoint_no) as waiting on waiting.endpoint_no = h.endpoint_no
           where $4
           order by h.trouble desc, 5 desc, h.failed_attempts_24h desc, h.id
@@ -41,6 +40,7 @@ from (
            (select array_agg((extract(epoch from s.delay) * 1000)::bigint order by s.position)
             from unnest(e.retry_schedule) with ordinality as s (delay, position)) as retry_schedule,
            e.ordered,
+           e.on_failed,
            e.format,
            e.public_key,
            e.has_auth,
@@ -55,8 +55,8 @@ from (
                             count(*) filter (where k.health = 'down') as down,
                             count(*) filter (where k.health = 'paused') as paused,
                             count(*) filter (where k.health = 'disabled') as disabled,
-                            coalesce(sum((select count(*) from postrider.delivery as d
-                                          where d.endpoint_no = k.endpoint_no and d.due_at is not null)), 0)::bigint as pending
+                            coalesce(sum((select count(*) from postrider.waiting_delivery as d
+                                          where d.endpoint_no = k.endpoint_no)), 0)::bigint as pending
                      from postrider.endpoint_condition as k where k.template_id = e.id) as k) end as children,
            h.*
     from chosen as c

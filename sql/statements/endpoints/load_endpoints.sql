@@ -2,9 +2,9 @@
 -- params: none
 -- rows:   endpoint_version bigint, endpoint_no int, id, url, topics text[], headers text (a JSON object), secret, old_secrets
 --         text[] and old_valid_ms bigint[] (how long each still signs; null if there are none), max_in_flight int, rate_limit,
---         timeout_ms bigint, retry_schedule_ms bigint[], state, format, signing_key, auth, ca_certificates, client_certificate,
---         allow_http boolean, allow_cidr text[], template_no int; one per endpoint, or one whose endpoint_no is null. Where template_no is
---         set, the settings are that template's, and all but endpoint_version, endpoint_no, id and state is null.
+--         timeout_ms bigint, retry_schedule_ms bigint[], on_failed (null: not ordered), state, format, signing_key, auth,
+--         ca_certificates, client_certificate, allow_http boolean, allow_cidr text[], template_no int; one per endpoint, or one whose
+--         endpoint_no is null. Where template_no is set, the settings are that template's, and all but endpoint_version, endpoint_no, id and state is null.
 -- locks:  none
 -- repeat: the same
 with version as materialized (
@@ -26,6 +26,7 @@ select v.version as endpoint_version,
        case when e.retry_schedule is not null then (
            select array_agg((extract(epoch from s.delay) * 1000)::bigint order by s.position)
            from unnest(e.retry_schedule) with ordinality as s (delay, position)) end as retry_schedule_ms,
+       case when e.ordered then e.on_failed end as on_failed,
        e.state,
        e.format,
        e.signing_key,
@@ -44,7 +45,7 @@ left join lateral (
     where s.endpoint_no = e.endpoint_no and s.valid_until > clock_timestamp()) as old on true
 union all
 -- Endpoints of templates are many.
-select v.version, e.endpoint_no, e.id, null, null, null, null, null, null, null, null, null, null, e.state, null, null, null, null, null,
+select v.version, e.endpoint_no, e.id, null, null, null, null, null, null, null, null, null, null, null, e.state, null, null, null, null, null,
        null, null, e.template_no
 from version as v
 join postrider.endpoint as e on e.state <> 'deleted' and e.template_no is not null

@@ -1,4 +1,5 @@
--- does:   takes deliveries back from dispatchers whose lease ended. They are pending and due at once.
+-- does:   takes deliveries back from dispatchers whose lease ended. They are pending and due at once; in a lane they are not due,
+--         until the lane is opened.
 -- params: $1 claims_max bigint 1..=1000: the most claims per call; $2 after_claim_id bigint: only claims with a higher id; $3
 --         delivery_ids bigint[]: only these (null: all)
 -- rows:   one: rescued bigint (deliveries), claims bigint (if it equals claims_max, call again with last_claim_id),
@@ -38,7 +39,7 @@ with dead as materialized (
     for update of d skip locked
 ), rescued as (
     update postrider.delivery as d
-    set status = 'pending', claim_id = null, due_at = clock_timestamp()
+    set status = 'pending', claim_id = null, due_at = case when d.lane is null then clock_timestamp() end
     from free as f
     where d.id = f.id and d.claim_id = f.claim_id
     returning d.id

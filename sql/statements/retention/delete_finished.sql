@@ -21,7 +21,7 @@
 --
 --    D  old enough: its deliveries are locked (held), then their attempts (tried), then the event (old); all of it is deleted
 --    s  not finished, or finished too recently: it stays; the first such event is kept_xid, kept_id
---    L  somebody has locked one of its deliveries or attempts (busy): it stays
+--    L  somebody has locked one of its deliveries or attempts, or one that failed holds up its key (busy): it stays
 --    looked_at ends before the events ahead do, if their deliveries would be more than rows_max
 with patience as materialized (
     select set_config('lock_timeout', '50ms', true) as set_to
@@ -57,7 +57,7 @@ with patience as materialized (
       and (a.place = 1 or coalesce(a.deliveries, 0) <= $3)
 ), held as materialized (
     -- A plain delivery's row tells everything about its one attempt, so there is no row of attempt to look for.
-    select d.id, d.event_id, d.attempts > 1 or d.first_duration_ms is null as has_attempts
+    select d.id, d.event_id, d.lane, d.attempts > 1 or d.first_duration_ms is null as has_attempts
     from looked_at as l
     join postrider.delivery as d on d.event_id = l.id
     where l.is_old
@@ -76,6 +76,11 @@ with patience as materialized (
     where l.is_old
       and (l.id, l.born) not in (select h.event_id, count(*) from held as h group by h.event_id)
       and d.id not in (select h.id from held as h)
+    union all
+    -- Without the delivery that holds it up, a key would go on, and nobody would know why.
+    select h.event_id
+    from held as h
+    where h.lane is not null
     union all
     select h.event_id
     from held as h

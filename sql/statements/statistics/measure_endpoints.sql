@@ -7,10 +7,9 @@
 -- locks:  none
 -- repeat: measures again
 with waiting as (
-    -- One walk of delivery_due. The lowest id was routed first.
+    -- One walk of delivery_due, and one of delivery_by_lane. The lowest id was routed first.
     select d.endpoint_no, count(*) as pending, min(d.id) as oldest_id
-    from postrider.delivery as d
-    where d.due_at is not null
+    from postrider.waiting_delivery as d
     group by d.endpoint_no
 ),
 chosen as (

@@ -31,6 +31,7 @@ async function look() {
     showBacklog(status.backlog);
     showDispatchers(status.dispatchers);
     showEndpoints(endpoints.data, status.endpoint_counts);
+    showBlockedKeys(status.blocked_keys);
     showFailures(failures.data);
     answeredAt = new Date();
     byId("token-form").hidden = true;
@@ -93,6 +94,19 @@ function showEndpoints(endpoints, counts) {
     moment(e.oldest_pending_at),
     moment(e.last_success_at),
   ])), 10, "none yet");
+}
+
+// One row for each endpoint: how many of its keys wait for a delivery that fails, and the one that has waited for longest.
+function showBlockedKeys(endpoints) {
+  fill("blocked-keys", endpoints.map((e) => row([
+    cell(e.endpoint_id, "text"),
+    cell(count(e.keys), "number"),
+    cell(count(e.failed), e.failed > 0 ? "number bad" : "number"),
+    cell(e.key, "text"),
+    moment(e.since),
+    cell(e.delivery_id, "number"),
+    cell(e.last_error ?? "–", "text"),
+  ])), 7, "none");
 }
 
 // The error of the last attempt is worth more than that the event was cancelled after it.

@@ -134,7 +134,14 @@ fn late(overdue: &Overdue) -> Finding {
             format!("the most overdue delivery waits for {age}, for a slot of endpoint {id}"),
             format!("raise max_in_flight or rate_limit of {id}, or make its receiver answer sooner"),
         ),
-        Some(WaitsFor::Due | WaitsFor::Retry | WaitsFor::Circuit | WaitsFor::Pause | WaitsFor::Later)
+        Some(
+            WaitsFor::Due
+            | WaitsFor::Retry
+            | WaitsFor::Circuit
+            | WaitsFor::Pause
+            | WaitsFor::Later
+            | WaitsFor::Key,
+        )
         | None => Finding::warn(
             BACKLOG,
             format!("the most overdue delivery waits for {age}: no dispatcher takes it, for endpoint {id}"),

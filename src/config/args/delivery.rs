@@ -13,12 +13,20 @@ pub enum Delivery {
     Show(DeliveryShow),
     /// Make failed or waiting deliveries due at once
     #[command(
-        after_help = "A failed delivery starts its retry schedule anew. A delivery that cannot be retried does not stop the others; \
+        after_help = "A failed delivery starts its retry schedule anew. At an ordered endpoint, one that holds up its key goes first again, and one \
+        whose key went on without it goes to the end of the key. A delivery that cannot be retried does not stop the others; \
         the exit code is then 1.\n\n\
         Example: postrider delivery retry 42 43\n\
         Example: postrider delivery retry --endpoint orders --since 2h"
     )]
     Retry(DeliveryRetry),
+    /// Give up deliveries that wait, or that failed and hold up their key
+    #[command(
+        after_help = "The deliveries of the same key that wait behind go on. A delivery that cannot be skipped does not stop the others; \
+        the exit code is then 1.\n\n\
+        Example: postrider delivery skip 42 --reason 'the order was deleted'"
+    )]
+    Skip(DeliverySkip),
 }
 
 /// `postrider delivery list`
@@ -69,6 +77,20 @@ pub struct DeliveryRetry {
     /// Only those that failed since this time: an age (1h = one hour ago) or an RFC 3339 time
     #[arg(long, requires = "endpoint", conflicts_with = "ids", value_name = "TIME")]
     pub since: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `postrider delivery skip`
+#[derive(Args, Debug)]
+pub struct DeliverySkip {
+    /// The deliveries
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+    /// Why; kept as the error of the delivery
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -52,6 +52,12 @@ pub enum EndpointArgs {
         Example: postrider endpoint test orders --wait 10s"
     )]
     Test(EndpointTest),
+    /// Skip the deliveries of one key: the one that holds it up, and those that wait behind it
+    #[command(
+        after_help = "They are given up. A delivery under way stays. Events that come later are sent.\n\n\
+        Example: postrider endpoint skip-key orders customer-17 --reason 'the customer was deleted'"
+    )]
+    SkipKey(EndpointSkipKey),
 }
 
 /// `postrider endpoint put`
@@ -189,6 +195,24 @@ pub struct EndpointRotateSecret {
     /// The keys.
     #[command(flatten)]
     pub encryption: Encryption,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `postrider endpoint skip-key`
+#[derive(Args, Debug)]
+pub struct EndpointSkipKey {
+    /// The endpoint
+    pub id: String,
+    /// The key
+    pub key: String,
+    /// Only events inserted up to this time: an age (1h = one hour ago) or an RFC 3339 time [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Why; kept as the error of each delivery
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

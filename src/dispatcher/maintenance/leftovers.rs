@@ -52,7 +52,7 @@ async fn rescue_one_claim(context: &Context, after: ClaimId) -> Result<Option<(C
     Ok(Some((claim.claim_id, rescued)))
 }
 
-/// Gives up deliveries that nobody wants any more, at most `deliveries_max` of either kind; returns how many.
+/// Gives up deliveries that nobody wants any more, at most `deliveries_max` of each kind; returns how many.
 ///
 /// # Errors
 /// [`StoreError`]: the next call goes on.

@@ -28,7 +28,7 @@ impl Router {
         while let Some(part) = halves.next_part() {
             let (Some(from), Some(until)) = (part.first().copied(), part.last().copied()) else { continue };
             match self.route_batch(Stretch { from, until }, part.len(), subscriptions).await {
-                Ok(plan) => routed += plan.map_or(0, |plan| plan.rows.events.len()),
+                Ok((plan, _)) => routed += plan.map_or(0, |plan| plan.rows.events.len()),
                 Err(fault) if is_row_fault(&fault) => {
                     if let Some(place) = halves.refused(part) {
                         self.set_aside(place, &fault).await?;
@@ -40,7 +40,7 @@ impl Router {
         Ok(Progress::Worked(routed))
     }
 
-    async fn set_aside(&mut self, place: Position, fault: &StoreError) -> Result<(), StoreError> {
+    pub(super) async fn set_aside(&mut self, place: Position, fault: &StoreError) -> Result<(), StoreError> {
         if is_duplicate(fault) {
             match self.restore(EventId::new(place.id)).await {
                 Ok(true) => return Ok(()),

@@ -15,6 +15,15 @@ use crate::model::delivery::Claimed;
 use crate::model::endpoint::{Endpoint, EndpointState};
 use crate::rules::circuit_breaker::Health;
 
+/// What the head of a lane takes along at first, and at most. What a failure leaves of a run is given back, which costs as much as it
+/// did to claim it.
+const RUN_FIRST: usize = 8;
+const RUN_MAX: usize = 1_000;
+/// How long it may take, on average, to attempt all of them.
+const RUN_TIME: Duration = Duration::from_millis(500);
+/// How long an attempt is believed to take before there was one.
+const ATTEMPT_TIME_ASSUMED: Duration = Duration::from_millis(50);
+
 #[derive(Debug)]
 pub(super) struct EndpointQueue {
     endpoint: Arc<Endpoint>,
@@ -27,6 +36,12 @@ pub(super) struct EndpointQueue {
     /// It answered 410 and is being disabled: until that is written, a newer version of it does not show it.
     is_gone: bool,
     consecutive_failures: u32,
+    /// Deliveries that wait in lanes behind those that are queued or under way.
+    behind: usize,
+    /// How long an attempt takes, on average.
+    attempt_time: Duration,
+    /// How many deliveries of a lane are claimed together: more after each run that came to its end, fewer after one that did not.
+    run: usize,
 }
 
 impl EndpointQueue {
@@ -41,6 +56,9 @@ impl EndpointQueue {
             memory: EndpointMemory::new(),
             is_gone: false,
             consecutive_failures: 0,
+            behind: 0,
+            attempt_time: ATTEMPT_TIME_ASSUMED,
+            run: RUN_FIRST,
         };
         queue.apply_limits();
         queue
@@ -92,7 +110,7 @@ impl EndpointQueue {
 
     /// Whether nothing of it is queued, under way or reserved.
     pub(super) fn is_unused(&self) -> bool {
-        self.queue.len() == 0 && self.slots.in_flight() == 0
+        self.queue.len() == 0 && self.slots.in_flight() == 0 && self.behind == 0
     }
 
     /// An attempt ended, with or without an answer.
@@ -122,7 +140,8 @@ impl EndpointQueue {
 
     /// Reserves places for up to `wanted` deliveries; returns how many.
     pub(super) fn reserve(&mut self, wanted: usize, free: Free, circuit: &CircuitBreaker) -> usize {
-        let reserved = wanted.min(self.room(free, circuit)).min(fair_share(self.held(), free.held));
+        let reserved =
+            wanted.min(self.room(free, circuit)).min(fair_share(self.held() + self.behind, free.held));
         self.queue.reserve(reserved);
         reserved
     }
@@ -133,7 +152,7 @@ impl EndpointQueue {
 
     /// The room that the dispatcher leaves it, if that is less than it would take.
     pub(super) fn room_under_backpressure(&mut self, free: Free, circuit: &CircuitBreaker) -> Option<usize> {
-        let left = fair_share(self.held(), free.held);
+        let left = fair_share(self.held() + self.behind, free.held);
         (self.room(free, circuit) > left).then_some(left)
     }
 
@@ -172,9 +191,37 @@ impl EndpointQueue {
         &mut self.memory
     }
 
-    /// Queues a delivery in a reserved place.
+    /// Queues a delivery in a reserved place; so are those behind it.
     pub(super) fn push(&mut self, ready: Ready) {
+        self.queue.unreserve(ready.behind.len());
+        self.behind += ready.behind.len();
         self.queue.push(ready);
+    }
+
+    /// Queues a delivery that another one of its lane was attempted before.
+    pub(super) fn push_next(&mut self, ready: Ready) {
+        self.behind = self.behind.saturating_sub(1);
+        self.queue.push_next(ready);
+    }
+
+    /// Reserves places for what a claim took along behind heads of lanes.
+    pub(super) fn reserve_behind(&mut self, count: usize) {
+        self.queue.reserve(count);
+    }
+
+    /// How many deliveries the head of a lane may take along: as many as one after the other take the time that outlasts a claim and
+    /// a settle.
+    pub(super) fn run_max(&self, circuit: &CircuitBreaker) -> usize {
+        if self.endpoint.order.is_none() || !circuit.may_prefetch(self.slots.count()) || self.is_silent() {
+            return 0;
+        }
+        let attempts = RUN_TIME.as_micros() / self.attempt_time.as_micros().max(1);
+        usize::try_from(attempts).unwrap_or(usize::MAX).min(self.run).min(self.memory.room())
+    }
+
+    /// Nothing of a run is left: all of it was attempted, or a failure ended it.
+    pub(super) fn note_run(&mut self, is_whole: bool) {
+        self.run = if is_whole { (self.run * 2).min(RUN_MAX) } else { (self.run / 2).max(1) };
     }
 
     pub(super) fn can_start(&self, circuit: &CircuitBreaker) -> bool {
@@ -189,10 +236,11 @@ impl EndpointQueue {
         Some((ready, start_at))
     }
 
-    /// An attempt ended: its slot and its memory are free.
-    pub(super) fn finish(&mut self, payload_kib: u32) {
+    /// An attempt ended, after so long: its slot and its memory are free.
+    pub(super) fn finish(&mut self, payload_kib: u32, took: Duration) {
         self.memory.release(payload_kib);
         self.slots.free();
+        self.attempt_time = (self.attempt_time * 7 + took) / 8;
     }
 
     /// Whether it is time to ask for the right to probe. A dispatcher without a slot for the probe does not ask.
@@ -220,7 +268,22 @@ impl EndpointQueue {
     /// Takes the queue, and frees its memory.
     pub(super) fn take_queued(&mut self) -> Vec<Claimed> {
         let queued = self.queue.take_all();
-        self.memory.release(queued.iter().map(|ready| ready.payload_kib).sum());
-        queued.into_iter().map(|ready| ready.claimed).collect()
+        self.behind = self.behind.saturating_sub(queued.iter().map(|ready| ready.behind.len()).sum());
+        queued.into_iter().flat_map(|ready| self.release(ready)).collect()
+    }
+
+    /// Takes a delivery that follows another one in its lane, and those behind it, out of the lane.
+    pub(super) fn take_behind(&mut self, next: Ready) -> Vec<Claimed> {
+        self.behind = self.behind.saturating_sub(1 + next.behind.len());
+        self.release(next)
+    }
+
+    /// Frees the memory of a delivery and of those behind it; returns them.
+    fn release(&mut self, ready: Ready) -> Vec<Claimed> {
+        let released = ready.into_released().map(|(claimed, payload_kib)| {
+            self.memory.release(payload_kib);
+            claimed
+        });
+        released.collect()
     }
 }

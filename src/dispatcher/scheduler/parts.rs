@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::endpoint_queue::EndpointQueue;
 use super::endpoint_queues::EndpointQueues;
@@ -14,7 +14,7 @@ use super::ready_queue::Ready;
 use super::requests::Requests;
 use super::room::{Limits, Origin, Room};
 use super::turn::Turn;
-use super::{EndpointNow, Next};
+use super::{EndpointNow, Finished, Next};
 use crate::dispatcher::circuit_breaker::{CircuitBreakers, Observation};
 use crate::model::delivery::{Claimed, DispatcherId};
 use crate::model::endpoint::{Endpoint, EndpointNo};
@@ -122,18 +122,31 @@ impl Parts {
             return None;
         }
         let queue = self.queues.get_mut(no)?;
-        let (ready, start_at) = queue.start()?;
+        let (mut ready, start_at) = queue.start()?;
         let endpoint = queue.endpoint();
         let paced_at = self.circuits.begin(no, ready.claimed.delivery_id);
-        self.requests.begin(&ready);
+        self.requests.begin(&mut ready);
         Some((ready, endpoint, paced_at.map_or(start_at, |at| at.max(start_at))))
     }
 
-    pub(super) fn finish(&mut self, claimed: &Claimed) {
+    pub(super) fn finish(&mut self, claimed: &Claimed, goes_on: bool, took: Duration) -> Finished {
         let no = claimed.endpoint_no;
-        let payload_kib = self.requests.end(claimed.delivery_id);
+        let (payload_kib, mut behind) = self.requests.end(claimed.delivery_id);
+        let mut finished = Finished::default();
+        let next = behind.pop_front().map(|next| Ready { behind, ..next });
         if let Some(queue) = self.queues.get_mut(no) {
-            queue.finish(payload_kib);
+            queue.finish(payload_kib, took);
+            match next {
+                Some(next) if goes_on && !self.is_closed && queue.is_enabled() => {
+                    queue.push_next(next);
+                    finished.is_followed = true;
+                }
+                Some(next) => {
+                    queue.note_run(false);
+                    finished.released = queue.take_behind(next);
+                }
+                None => queue.note_run(goes_on),
+            }
             if queue.in_flight() == 0 {
                 self.requests.set_idle(no);
             }
@@ -142,6 +155,20 @@ impl Parts {
         // A request is free: the blocked endpoint with the fewest may have it.
         if let Some(fewest) = self.turn.first_blocked() {
             self.offer_again(fewest);
+        }
+        finished
+    }
+
+    /// How many deliveries the head of a lane may take along.
+    pub(super) fn run_max(&self, no: EndpointNo) -> usize {
+        self.queues.get(no).map_or(0, |queue| queue.run_max(self.circuits.get(no)))
+    }
+
+    /// Reserves room for what a claim took along behind heads of lanes.
+    pub(super) fn reserve_behind(&mut self, no: EndpointNo, count: usize) {
+        self.room.take(count);
+        if let Some(queue) = self.queues.get_mut(no) {
+            queue.reserve_behind(count);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The claimed deliveries of one endpoint that wait for a slot: first in, first out.
 //!
-//! Order per key belongs here: `pop` would pass over a delivery while an earlier one of its key is under way, and a new verb
-//! would say that it has ended. Nothing else in the scheduler sees more of the queue than its length.
+//! Of a lane, one delivery at a time is here or under way. What this dispatcher holds behind it comes along, and takes its turn when it
+//! has ended.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,6 +21,16 @@ pub struct Ready {
     pub event: Option<Arc<Event>>,
     /// The size of its payload in memory.
     pub payload_kib: u32,
+    /// What follows it in its lane, in order: attempted after it, and only if it succeeds.
+    pub behind: VecDeque<Ready>,
+}
+
+impl Ready {
+    /// This delivery and those behind it, as they are released: with the memory of their payloads.
+    pub(super) fn into_released(self) -> impl Iterator<Item = (Claimed, u32)> {
+        let first = (self.claimed, self.payload_kib);
+        std::iter::once(first).chain(self.behind.into_iter().map(|ready| (ready.claimed, ready.payload_kib)))
+    }
 }
 
 /// The next attempt to make.
@@ -80,6 +90,11 @@ impl ReadyQueue {
     /// Queues a delivery in a reserved place.
     pub(super) fn push(&mut self, ready: Ready) {
         self.unreserve(1);
+        self.ready.push_back(ready);
+    }
+
+    /// Queues a delivery that another one of its lane was attempted before.
+    pub(super) fn push_next(&mut self, ready: Ready) {
         self.ready.push_back(ready);
     }
 

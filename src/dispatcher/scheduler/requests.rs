@@ -1,6 +1,6 @@
 //! The requests under way in this dispatcher, and the runners that make them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::ready_queue::Ready;
 use crate::model::delivery::{Claimed, DeliveryId};
@@ -10,11 +10,28 @@ use crate::model::endpoint::EndpointNo;
 #[derive(Debug)]
 pub(super) struct Requests {
     max: usize,
-    /// With the memory of their payloads in KiB.
-    begun: HashMap<DeliveryId, (Claimed, u32)>,
+    begun: HashMap<DeliveryId, Begun>,
     /// Endpoints that have some.
     active: BTreeSet<EndpointNo>,
     runners: usize,
+}
+
+/// Deliveries that are held when a dispatcher stops.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// Their attempts were begun.
+    pub begun: Vec<Claimed>,
+    /// They wait behind one of those.
+    pub behind: Vec<Claimed>,
+}
+
+/// An attempt that was begun.
+#[derive(Debug)]
+struct Begun {
+    claimed: Claimed,
+    payload_kib: u32,
+    /// What follows it in its lane.
+    behind: VecDeque<Ready>,
 }
 
 impl Requests {
@@ -39,14 +56,17 @@ impl Requests {
         self.active.iter().copied()
     }
 
-    pub(super) fn begin(&mut self, ready: &Ready) {
-        self.begun.insert(ready.claimed.delivery_id, (ready.claimed, ready.payload_kib));
-        self.active.insert(ready.claimed.endpoint_no);
+    /// An attempt begins. What follows it in its lane waits here.
+    pub(super) fn begin(&mut self, ready: &mut Ready) {
+        let Ready { claimed, payload_kib, .. } = *ready;
+        let behind = std::mem::take(&mut ready.behind);
+        self.begun.insert(claimed.delivery_id, Begun { claimed, payload_kib, behind });
+        self.active.insert(claimed.endpoint_no);
     }
 
-    /// An attempt ended. Returns the memory of its payload in KiB.
-    pub(super) fn end(&mut self, id: DeliveryId) -> u32 {
-        self.begun.remove(&id).map_or(0, |(_, payload_kib)| payload_kib)
+    /// An attempt ended. Returns the memory of its payload in KiB, and what follows it in its lane.
+    pub(super) fn end(&mut self, id: DeliveryId) -> (u32, VecDeque<Ready>) {
+        self.begun.remove(&id).map_or_else(Default::default, |begun| (begun.payload_kib, begun.behind))
     }
 
     /// The last request of an endpoint ended.
@@ -54,9 +74,11 @@ impl Requests {
         self.active.remove(&no);
     }
 
-    /// Attempts that were begun and did not end.
-    pub(super) fn unfinished(&self) -> Vec<Claimed> {
-        self.begun.values().map(|(claimed, _)| *claimed).collect()
+    /// Attempts that were begun and did not end; and what waits behind them in their lanes.
+    pub(super) fn unfinished(&self) -> Unfinished {
+        let begun = self.begun.values().map(|begun| begun.claimed).collect();
+        let behind = self.begun.values().flat_map(|begun| &begun.behind).map(|ready| ready.claimed).collect();
+        Unfinished { begun, behind }
     }
 
     /// Counts up to `wanted` more runners as running; returns how many.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::writer::Outgoing;
+use super::outgoing::Outgoing;
 use crate::model::delivery::DeliveryId;
 
 /// A locked row is tried again after this, and then each time after twice as long.

@@ -9,8 +9,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use super::late::Late;
+use super::outgoing::Outgoing;
 use super::{BATCH_MAX, Batch, Settler};
 use crate::dispatcher::database_health::{DatabaseHealth, Stage};
+use crate::dispatcher::lanes::Lanes;
 use crate::dispatcher::metrics::Metrics;
 use crate::dispatcher::scheduler::Scheduler;
 use crate::dispatcher::wakeup::bell::Bell;
@@ -18,10 +20,7 @@ use crate::dispatcher::write_back::RowsDue;
 use crate::model::delivery::{ClaimId, DeliveryId};
 use crate::rules::backoff::Backoff;
 use crate::rules::halves::Halves;
-use crate::store::{
-    Attempted, GivenBack, Locked, RefusedStage, Store, StoreError, is_data_fault, is_lock_timeout,
-    is_row_fault,
-};
+use crate::store::{Attempted, GivenBack, Store, StoreError, is_data_fault, is_lock_timeout, is_row_fault};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
@@ -35,7 +34,7 @@ const LAST_TRIES: Duration = Duration::from_secs(2);
 /// Another dispatcher took the deliveries over. A metric counts them; the log says it once.
 #[derive(Debug, Error)]
 #[error("their claims were lost")]
-struct ClaimsLost;
+pub(super) struct ClaimsLost;
 
 /// Their rows are locked by transactions of others.
 #[derive(Debug, Error)]
@@ -44,35 +43,18 @@ struct RowsLocked;
 
 /// Writes outcomes.
 pub(super) struct Writer {
-    store: Store,
+    pub(super) store: Store,
     scheduler: Arc<Scheduler>,
     bell: Arc<Bell>,
-    metrics: Arc<Metrics>,
-    database_health: Arc<DatabaseHealth>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) database_health: Arc<DatabaseHealth>,
     rows_due: Arc<RowsDue>,
-    late: Late<Attempted>,
-    late_released: Late<GivenBack>,
+    lanes: Arc<Lanes>,
+    pub(super) late: Late<Attempted>,
+    pub(super) late_released: Late<GivenBack>,
     /// How many of the waiting outcomes take room from other deliveries, because they came when there were too many.
     holding_room: usize,
     skips_locked_until: Option<Instant>,
-}
-
-/// A row to write for a claimed delivery.
-pub(super) trait Outgoing: Sized + Send + Sync {
-    /// The stage under which a refusal is recorded.
-    const STAGE: RefusedStage;
-    fn delivery_id(&self) -> DeliveryId;
-    fn claim_id(&self) -> ClaimId;
-    /// Drops characters that the database's encoding may not have: the outcome must be recorded all the same.
-    fn drop_foreign_characters(&mut self) {}
-    /// The outcomes of its kind that wait.
-    fn late(writer: &mut Writer) -> &mut Late<Self>;
-    /// Writes a part in one statement; returns the deliveries whose rows are locked.
-    fn write(
-        part: &[Self],
-        writer: &Writer,
-        finished: &[ClaimId],
-    ) -> impl Future<Output = Result<Vec<DeliveryId>, StoreError>> + Send;
 }
 
 impl Writer {
@@ -84,6 +66,7 @@ impl Writer {
             metrics: Arc::clone(&settler.metrics),
             database_health: Arc::clone(&settler.database_health),
             rows_due: Arc::clone(&settler.rows_due),
+            lanes: Arc::clone(&settler.lanes),
             late: Late::new(),
             late_released: Late::new(),
             holding_room: 0,
@@ -153,6 +136,7 @@ impl Writer {
                 Ok(locked) => {
                     let (locked, written) = split(part, &locked);
                     self.scheduler.settled(&claim_ids(&written));
+                    self.open_lanes(&written, false).await;
                     for outcome in locked {
                         self.put_off();
                         T::late(self).add_locked(outcome, None);
@@ -178,12 +162,33 @@ impl Writer {
         }
     }
 
+    /// Opens the lanes that go on. What cannot be opened now, the work loop tries again.
+    async fn open_lanes<T: Outgoing>(&self, written: &[T], is_late: bool) {
+        let lanes: Vec<_> = written.iter().filter_map(|outcome| outcome.lane(is_late)).collect();
+        if lanes.is_empty() {
+            return;
+        }
+        match self.store.open_lanes(&lanes).await {
+            Ok(opened) if opened.is_empty() => {}
+            Ok(opened) => {
+                self.lanes.opened(opened);
+                self.bell.look_now();
+            }
+            Err(fault) => {
+                self.database_health.log_failure("lanes are not opened, trying again", &fault);
+                self.lanes.touched(lanes);
+                self.bell.look_now();
+            }
+        }
+    }
+
     /// These outcomes need not wait any more.
-    fn settled_late<T: Outgoing>(&mut self, written: &[T]) {
+    async fn settled_late<T: Outgoing>(&mut self, written: &[T]) {
         let holding = self.holding_room.min(written.len());
         self.holding_room -= holding;
         self.scheduler.release_room(holding);
         self.scheduler.claims().settle(&claim_ids(written));
+        self.open_lanes(written, true).await;
     }
 
     /// Tries the waiting outcomes again: those with locked rows together if their time has come, refused ones each alone.
@@ -197,7 +202,7 @@ impl Writer {
             match self.write_part(&mut part).await {
                 Ok(locked) => {
                     let (locked, written) = split(part, &locked);
-                    self.settled_late(&written);
+                    self.settled_late(&written).await;
                     for outcome in locked {
                         T::late(self).add_locked(outcome, pause);
                     }
@@ -224,7 +229,7 @@ impl Writer {
             match self.write_part(&mut alone).await {
                 Ok(locked) => {
                     let (locked, written) = split(alone, &locked);
-                    self.settled_late(&written);
+                    self.settled_late(&written).await;
                     for outcome in &written {
                         let hastened = self.store.hasten_refused(T::STAGE, outcome.delivery_id().get()).await;
                         drop(hastened); // The others are tried when it is their time.
@@ -292,69 +297,8 @@ impl Writer {
         self.skips_locked_until = Some(Instant::now() + LOCKS_EXPECTED);
     }
 
-    fn skips_locked(&self) -> bool {
+    pub(super) fn skips_locked(&self) -> bool {
         self.skips_locked_until.is_some_and(|until| Instant::now() < until)
-    }
-}
-
-impl Outgoing for Attempted {
-    const STAGE: RefusedStage = RefusedStage::Settle;
-
-    fn delivery_id(&self) -> DeliveryId {
-        self.delivery_id
-    }
-
-    fn claim_id(&self) -> ClaimId {
-        self.claim_id
-    }
-
-    fn drop_foreign_characters(&mut self) {
-        for text in self.error.iter_mut().chain(&mut self.response_excerpt) {
-            text.retain(|c| c.is_ascii());
-        }
-    }
-
-    fn late(writer: &mut Writer) -> &mut Late<Self> {
-        &mut writer.late
-    }
-
-    async fn write(
-        part: &[Self],
-        writer: &Writer,
-        finished: &[ClaimId],
-    ) -> Result<Vec<DeliveryId>, StoreError> {
-        let locked = if writer.skips_locked() { Locked::Left } else { Locked::WaitedFor };
-        let settled = writer.store.settle_deliveries(part, finished, locked).await?;
-        let lost = part.len().saturating_sub(settled.count + settled.held_up.len());
-        writer.metrics.settled(settled.count, lost);
-        if lost > 0 {
-            writer.database_health.log_failure("outcomes not written", &ClaimsLost);
-        }
-        Ok(settled.held_up)
-    }
-}
-
-impl Outgoing for GivenBack {
-    const STAGE: RefusedStage = RefusedStage::GiveBack;
-
-    fn delivery_id(&self) -> DeliveryId {
-        self.delivery_id
-    }
-
-    fn claim_id(&self) -> ClaimId {
-        self.claim_id
-    }
-
-    fn late(writer: &mut Writer) -> &mut Late<Self> {
-        &mut writer.late_released
-    }
-
-    async fn write(
-        part: &[Self],
-        writer: &Writer,
-        finished: &[ClaimId],
-    ) -> Result<Vec<DeliveryId>, StoreError> {
-        writer.store.release_deliveries(part, finished).await
     }
 }
 

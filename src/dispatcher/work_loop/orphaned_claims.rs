@@ -26,7 +26,7 @@ pub(super) async fn release(context: &Context) -> Result<usize, StoreError> {
             finished.remove(&claim_id);
         } else {
             // A request may have been begun: nobody knows.
-            held.push(GivenBack { delivery_id, claim_id, begun: true });
+            held.push(GivenBack { delivery_id, claim_id, begun: true, lane: None });
         }
     }
     let mut released = 0;
@@ -52,6 +52,9 @@ pub(super) async fn release(context: &Context) -> Result<usize, StoreError> {
     let finished: Vec<ClaimId> = finished.into_iter().collect();
     if !finished.is_empty() {
         context.store.release_deliveries(&[], &finished).await?;
+    }
+    if released > 0 {
+        context.lanes.sweep_soon();
     }
     Ok(released)
 }

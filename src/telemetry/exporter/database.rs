@@ -1,5 +1,6 @@
 //! The part of a scrape that is read from the database.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prometheus::TextEncoder;
@@ -8,7 +9,7 @@ use thiserror::Error;
 use super::gauges::{Gauges, Value};
 use crate::dispatcher::scheduler::Scheduler;
 use crate::model::endpoint::EndpointHealth;
-use crate::store::{EndpointMeasure, Store, StoreError, TableMeasure, one_line};
+use crate::store::{BLOCKED_ENDPOINTS_MAX, EndpointMeasure, Store, StoreError, TableMeasure, one_line};
 
 /// Endpoints with metrics of their own: those with the most pending deliveries.
 const ENDPOINTS_MAX: i64 = 100;
@@ -141,7 +142,7 @@ impl DatabaseReading {
         gauges.set("postrider_backlog_unrouted", "Events not yet routed.", backlog.unrouted)?;
         gauges.set(
             "postrider_backlog_pending",
-            "Deliveries that wait, for a slot or for their next attempt.",
+            "Deliveries that wait: for a slot, for their next attempt, or for those of the same key before them.",
             backlog.pending,
         )?;
         gauges.set(
@@ -230,7 +231,22 @@ impl DatabaseReading {
             "postrider_endpoint_consecutive_failures",
             "Failed attempts of this dispatcher since its last one that succeeded, or since its start.",
             |e| scheduler.consecutive_failures(e.no),
-        )
+        )?;
+        self.blocked_keys(endpoints).await
+    }
+
+    /// Those endpoints, and those with the most blocked keys: few deliveries may wait for one whose keys are blocked.
+    async fn blocked_keys(&mut self, endpoints: &[EndpointMeasure]) -> Done {
+        let blocked = self.store.list_blocked_endpoints(BLOCKED_ENDPOINTS_MAX).await?;
+        let mut keys: BTreeMap<&str, i64> = endpoints.iter().map(|e| (e.id.as_str(), 0)).collect();
+        keys.extend(blocked.iter().map(|row| (row.endpoint_id.as_str(), row.keys)));
+        Ok(self.gauges.set_each(
+            "postrider_blocked_keys",
+            "Keys whose deliveries wait for one that fails: of the endpoints with the most pending deliveries, and of those with the \
+             most blocked keys.",
+            "endpoint",
+            keys,
+        )?)
     }
 
     fn per_table<V: Value>(
