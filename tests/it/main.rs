@@ -46,6 +46,19 @@ mod deliveries {
     mod waits_for;
 }
 
+/// Order per key: skip, retry, replay, cancel, what keeps house, and what people see.
+mod lanes {
+    mod api;
+    mod blocked_keys;
+    mod commands;
+    mod housekeeping;
+    mod retried;
+    mod skip;
+    mod skip_key;
+    mod through_dispatchers;
+    mod visible;
+}
+
 /// The process: lease, leadership, limits, crash and shutdown, what it logs and measures.
 mod dispatchers {
     mod clocks;
@@ -62,6 +75,19 @@ mod dispatchers {
     mod metrics;
     mod scheduler;
     mod shutdown;
+}
+
+/// Ordered endpoints: deliveries of one key, one after the other.
+mod ordering {
+    mod by_hand;
+    mod changes;
+    mod failing;
+    mod faults;
+    mod judge;
+    mod meaning;
+    mod routing;
+    mod scene;
+    mod settings;
 }
 
 /// Settings, secrets, circuit breaker, health, deletion.
@@ -221,6 +247,7 @@ mod api {
 /// Everything at once.
 mod chaos {
     mod concurrent_operations;
+    mod ordered_runs;
     mod receiver_runs;
     mod seeded_runs;
     mod table_runs;

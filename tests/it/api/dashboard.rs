@@ -73,6 +73,28 @@ async fn the_page_asks_for_what_there_is() {
 }
 
 #[tokio::test]
+async fn the_page_shows_blocked_keys_by_fields_that_the_status_has() {
+    let database = Database::new().await;
+    let dispatcher = Dispatcher::start(&database, &[]).await;
+    let api = Api::of(&dispatcher).await;
+    let script = api.get("/dashboard.js").await.text;
+    let schemas = api.get("/openapi.json").await.json()["components"]["schemas"].clone();
+
+    assert!(script.contains("showBlockedKeys(status.blocked_keys)"));
+    assert!(schemas["StatusAnswer"]["properties"]["blocked_keys"].is_object());
+    let (_, rest) = script.split_once("function showBlockedKeys(endpoints) {").unwrap();
+    let (function, _) = rest.split_once("\n}\n").unwrap();
+    let fields: Vec<&str> = function
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.')
+        .filter_map(|word| word.strip_prefix("e."))
+        .collect();
+    assert!(fields.len() >= 6, "{fields:?}");
+    for field in fields {
+        assert!(schemas["BlockedEndpoint"]["properties"][field].is_object(), "{field}");
+    }
+}
+
+#[tokio::test]
 async fn the_page_needs_no_token_but_what_it_asks_for_does() {
     let (folder, database) = (Folder::new(), Database::new().await);
     let file = folder.write("tokens", "correct-horse-battery-staple");

@@ -36,8 +36,8 @@ async fn put_replaces_what_it_names_and_keeps_the_secret() {
     api.send("PUT", "/v1/endpoints/one", &json!({ "url": URL, "topics": ["a"], "secret": SECRET })).await;
     let body = json!({
         "url": "http://127.0.0.1:61999/other", "topics": ["b", "c.**"], "headers": { "x-a": "b" }, "max_in_flight": 7,
-        "rate_limit": "5/s", "timeout": "3s", "retry_schedule": ["1s", "2m"], "ordered": false,
-        "description": "theirs",
+        "rate_limit": "5/s", "timeout": "3s", "retry_schedule": ["1s", "2m"], "ordered": true,
+        "on_failed": "continue", "description": "theirs",
     });
 
     let changed = api.send("PUT", "/v1/endpoints/one", &body).await.json();
@@ -51,7 +51,8 @@ async fn put_replaces_what_it_names_and_keeps_the_secret() {
         ("rate_limit", json!("5/s")),
         ("timeout", json!("3s")),
         ("retry_schedule", json!(["1s", "2m"])),
-        ("ordered", json!(false)),
+        ("ordered", json!(true)),
+        ("on_failed", json!("continue")),
         ("description", json!("theirs")),
         ("state", json!("enabled")),
         ("secret", Value::Null),
@@ -66,7 +67,7 @@ async fn put_names_every_field_that_is_wrong() {
     let (_database, _dispatcher, api) = api().await;
     let body = json!({
         "url": "ftp://example.com", "topics": ["a..b"], "headers": { "Host": "x" }, "secret": "hunter2",
-        "max_in_flight": 0, "rate_limit": "5", "timeout": "3", "retry_schedule": ["1"], "ordered": true,
+        "max_in_flight": 0, "rate_limit": "5", "timeout": "3", "retry_schedule": ["1"], "on_failed": "stop",
         "description": "ä".repeat(501),
     });
 
@@ -84,7 +85,7 @@ async fn put_names_every_field_that_is_wrong() {
             "headers",
             "id",
             "max_in_flight",
-            "ordered",
+            "on_failed",
             "rate_limit",
             "retry_schedule",
             "secret",

@@ -186,7 +186,7 @@ async fn list_shows_every_endpoint_as_json_without_its_secret() {
 
     let first = json!({
         "id": "one", "url": "https://example.com/1", "topics": ["a"], "header_names": [], "max_in_flight": 64,
-        "rate_limit": null, "timeout": "3s", "retry_schedule": ["5s", "5m"], "ordered": false, "state": "enabled",
+        "rate_limit": null, "timeout": "3s", "retry_schedule": ["5s", "5m"], "ordered": false, "on_failed": "block", "state": "enabled",
         "reason": null, "format": "webhook", "public_key": null, "has_auth": false, "has_client_certificate": false,
         "ca_certificates": null, "description": null,
         "pending": 0, "in_progress": 0, "failed_24h": 0, "complete_24h": 0, "oldest_pending_at": null,

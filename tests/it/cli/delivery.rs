@@ -255,6 +255,7 @@ async fn retry_goes_on_after_one_that_cannot_be_retried() {
         output.json(),
         json!({
             "retried": [1],
+            "behind": [],
             "refused": [
                 { "id": 9, "error": "delivery 9 does not exist" },
                 { "id": 2, "error": "delivery 2 is complete: postrider.replay sends complete deliveries again" },

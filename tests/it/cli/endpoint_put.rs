@@ -37,6 +37,9 @@ async fn what_is_typed_is_what_is_stored() {
         "3s",
         "--retry-schedule",
         "5s,5m,1h 30m",
+        "--ordered",
+        "--on-failed",
+        "continue",
         "--header",
         "X-One: 1",
         "--header",
@@ -51,12 +54,12 @@ async fn what_is_typed_is_what_is_stored() {
     database
         .assert_row(
             "select id, url, topics, secret, max_in_flight, rate_limit, timeout, retry_schedule, headers, state,
-                     description
+                     description, ordered, on_failed
              from postrider.endpoint",
             json!({
                 "id": "one", "url": URL, "topics": ["order.*", "invoice.**"], "secret": SECRET, "max_in_flight": 7,
                 "rate_limit": "50/s", "timeout": "00:00:03", "retry_schedule": ["00:00:05", "00:05:00", "01:30:00"],
-                "headers": {"X-One": "1", "x-two": "a: b"}, "state": "enabled",
+                "headers": {"X-One": "1", "x-two": "a: b"}, "state": "enabled", "ordered": true, "on_failed": "continue",
                 "description": "Theirs: ask #orders"
             }),
         )
@@ -261,10 +264,35 @@ async fn a_secret_in_the_place_of_a_header_is_not_shown() {
 }
 
 #[tokio::test]
-async fn order_per_key_is_refused_until_there_is_one() {
-    let output = CommandOutput::run(NOWHERE, &put(&["--ordered"])).await;
+async fn order_is_switched_off_by_the_same_flag_and_what_follows_a_failure_is_kept() {
+    let database = Database::new().await;
+    for (flags, told) in [
+        (&["--on-failed", "continue"][..], "one created\n"),
+        (&["--ordered"], "one changed\nordered: false -> true\n"),
+        (&["--max-in-flight", "64"], "one unchanged\n"),
+        (&["--ordered=false"], "one changed\nordered: true -> false\n"),
+        (&["--ordered=true"], "one changed\nordered: false -> true\n"),
+    ] {
+        let named = [flags, &["--secret", SECRET]].concat();
 
-    assert_refused(&output, "ordered", "");
+        let output = CommandOutput::run(&database.url, &put(&named)).await;
+
+        assert_eq!(output.stdout, told, "{flags:?}: {}", output.stderr);
+    }
+    let shown = CommandOutput::run(&database.url, &["endpoint", "show", "one"]).await.stdout;
+    let line =
+        |name: &str| shown.lines().find_map(|line| line.trim_start().strip_prefix(name)).map(str::trim);
+    assert_eq!((line("ordered"), line("on failed")), (Some("yes"), Some("continue")), "{shown}");
+    assert_eq!(line("retry schedule"), Some("5s, then 1088 times 4m 10s"), "{shown}");
+    let neither = CommandOutput::run(&database.url, &put(&["--ordered=maybe"])).await;
+    assert_eq!(neither.code, Some(64), "{}", neither.stderr);
+}
+
+#[tokio::test]
+async fn a_word_that_says_nothing_about_failed_deliveries_is_refused() {
+    let output = CommandOutput::run(NOWHERE, &put(&["--ordered", "--on-failed", "stop"])).await;
+
+    assert_refused(&output, "on_failed", "stop");
 }
 
 #[tokio::test]

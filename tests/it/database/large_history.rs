@@ -29,6 +29,7 @@ async fn views_answer_without_a_walk_through_the_history() {
         "select * from postrider.endpoint_health order by pending desc limit 5",
         "select * from postrider.backlog",
         "select * from postrider.dispatcher_status",
+        "select * from postrider.blocked_keys",
         "select * from postrider.delivery_in_progress",
         "select * from postrider.delivery_in_progress where endpoint_id = 'endpoint-7'",
         "select * from postrider.delivery_status where delivery_id = 500000",
@@ -83,7 +84,7 @@ async fn a_reader_is_answered_as_quickly_as_its_superuser() {
     let client = database.connect().await;
     client.batch_execute("set role postrider_reader").await.unwrap();
 
-    for view in ["endpoint_health", "backlog", "delivery_in_progress"] {
+    for view in ["endpoint_health", "backlog", "delivery_in_progress", "blocked_keys"] {
         let pages = pages(&client, &format!("select * from postrider.{view}")).await;
 
         assert!(pages <= PAGES_MAX, "{view}: {pages}");
@@ -135,6 +136,7 @@ async fn one_of_something_is_read_without_a_walk_through_the_history() {
         ("read_lateness", ""),
         ("read_backlog", ""),
         ("read_dispatchers", ""),
+        ("list_blocked_endpoints", "100"),
     ] {
         for (plans, pages) in pages_of(&database, statement, arguments).await {
             assert!(pages <= PAGES_MAX, "{statement} with {plans}: {pages}");

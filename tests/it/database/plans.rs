@@ -7,18 +7,22 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use crate::support::{Database, Dispatcher, Receiver, connect, set_up};
 
 /// Statements of the hot path, and the one that all events meet when they are old; arguments for them.
-const HOT_PATH: [(&str, &str); 9] = [
-    ("claim_events", "('0', 0, '18446744073709551615', 9223372036854775807, 500, true, null)"),
-    ("route_events", "(1, '{20001}', '{1}', '{20001}', '{1}', '{null}')"),
+const HOT_PATH: [(&str, &str); 13] = [
+    ("claim_events", "('0', 0, '18446744073709551615', 9223372036854775807, 500, true, null, true)"),
+    ("find_keyed", "('0', '5:7:5', 9223372036854775807, '{}', 500)"),
+    ("claim_keyed_events", "('{1,20001}', true)"),
+    ("route_events", "(1, '{20001}', '{1}', '{20001}', '{1}', '{null}', '{true}')"),
     ("find_unrouted", "('0', 0)"),
     ("find_due", ""),
-    ("claim_deliveries", "(1, '{1}', '{500}', '{0}', true)"),
+    ("claim_deliveries", "(1, '{1}', '{500}', '{0}', true, '{10}', 100)"),
     (
         "settle_deliveries",
         "('{20001}', '{1}', '{complete}', '{null}', '{200}', '{null}', '{1}', '{1}', '{null}', '{true}', '{1}', true)",
     ),
     ("release_deliveries", "('{20001}', '{1}', '{true}', '{1}')"),
     ("load_events", "('{20001}')"),
+    ("open_lanes", "('{20001}', '{1}')"),
+    ("sweep_lanes", "(1000, 0, '')"),
     ("delete_finished", "('0', 0, 1000, 1000, 1000, 2000, null)"),
 ];
 
@@ -60,7 +64,9 @@ async fn metrics_do_not_read_the_history() {
     set_up(&client, Session::Scrape).await;
 
     let mut faults = Vec::new();
-    for (name, arguments) in [("measure_backlog", ""), ("measure_endpoints", "(100)")] {
+    for (name, arguments) in
+        [("measure_backlog", ""), ("measure_endpoints", "(100)"), ("list_blocked_endpoints", "(100)")]
+    {
         client.batch_execute(&format!("prepare {name} as {}", sql(name))).await.unwrap();
         let plan = explain(&client, &format!("execute {name} {arguments}")).await;
         judge(&plan[0]["Plan"], name, &mut faults);
@@ -92,6 +98,36 @@ async fn counts_are_summed_up_without_a_look_at_each_of_ten_thousand_endpoints()
 
     let rows = most_rows(&plan[0]["Plan"]);
     assert!(rows <= 10_000.0, "{rows} in {plan:#}");
+}
+
+#[tokio::test]
+async fn looks_for_order_walk_neither_what_was_sent_nor_what_waits_behind_heads() {
+    let database = Database::new().await;
+    database
+        .execute(
+            "insert into postrider.outbox (topic, key, payload, status, deliveries, open_deliveries, failed, completed_at)
+             overriding system value
+             select 'a.b', 'k' || n % 10, '1', 'complete', 0, 0, 0, now() from generate_series(1, 20000) as n;
+             insert into postrider.delivery (event_id, endpoint_no, status, lane, place, due_at)
+             select n, 1, 'pending', 'k' || n % 10, n, case when n <= 10 then now() end from generate_series(1, 20000) as n",
+        )
+        .await;
+    database.execute("vacuum analyze postrider.outbox, postrider.delivery").await;
+    let seen: String = database.value("select pg_current_snapshot()::text").await;
+    let client = database.connect().await;
+    set_up(&client, Session::Dispatcher).await;
+
+    for (name, arguments) in [
+        ("find_keyed", format!("('0', '{seen}', 9223372036854775807, '{{}}', 500)")),
+        ("sweep_lanes", "(1000, 0, '')".to_owned()),
+        ("sweep_lanes", "(1000, 1, 'k5')".to_owned()),
+    ] {
+        client.batch_execute(&format!("deallocate all; prepare look as {}", sql(name))).await.unwrap();
+        let plan = explain_by(&client, "analyze, timing off, ", &format!("execute look {arguments}")).await;
+
+        let rows = most_rows(&plan[0]["Plan"]);
+        assert!(rows <= 1000.0, "{name}: {rows} in {plan:#}");
+    }
 }
 
 /// The rows that the busiest node of a plan that was run looked at, over all of its loops.
@@ -126,8 +162,8 @@ async fn one_free_slot_claims_one_delivery_under_every_plan() {
         let mut client = database.connect().await;
         client.batch_execute(forced).await.unwrap();
         let tx = client.transaction().await.unwrap();
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&1_i64, &vec![1_i32], &vec![1_i64], &vec![0_i64], &true];
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+            [&1_i64, &vec![1_i32], &vec![1_i64], &vec![0_i64], &true, &vec![0_i64], &0_i64];
 
         let claimed = tx.query(sql("claim_deliveries"), &params).await.unwrap().len();
 
@@ -147,8 +183,8 @@ async fn a_batch_of_one_claims_one_event_under_every_plan() {
         client.batch_execute(forced).await.unwrap();
         let tx = client.transaction().await.unwrap();
 
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-            [&"0", &0_i64, &"18446744073709551615", &i64::MAX, &1_i64, &true, &None::<&str>];
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+            [&"0", &0_i64, &"18446744073709551615", &i64::MAX, &1_i64, &true, &None::<&str>, &false];
         let claimed = tx.query(sql("claim_events"), &params).await.unwrap();
 
         let free = "select count(*) from (

@@ -74,6 +74,62 @@ async fn an_endpoint_may_have_a_schedule_of_its_own() {
 }
 
 #[tokio::test]
+async fn what_an_ordered_endpoint_refuses_waits_five_minutes_at_most_and_is_not_given_up_sooner() {
+    let (database, receiver, _dispatcher) = one_endpoint("ordered => true", &[]).await;
+    // About this one event: no circuit opens.
+    receiver.answer(400);
+    database
+        .execute(
+            "insert into postrider.outbox (topic, payload, key) values ('order.created', '{}', 'order-1')",
+        )
+        .await;
+
+    for attempt in 1..=12 {
+        let delay = delay_after(&database, attempt).await;
+
+        let least = if attempt == 1 { 4.0 } else { 200.0 };
+        assert!((least - 0.01..=300.0 + SETTLE_S).contains(&delay), "after attempt {attempt}: {delay} s");
+        database.make_due().await;
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_of_an_ordered_template_waits_no_longer() {
+    let (database, receiver) = (Database::new().await, Receiver::start().await);
+    let url = receiver.url().replace("/hook", "/{id}");
+    database.put_endpoint("devices", &url, "", "ordered => true").await;
+    let _dispatcher = Dispatcher::start(&database, &[]).await;
+    receiver.answer(400);
+    let insert = "insert into postrider.outbox (topic, payload, key, destination)
+                  values ('config.updated', '{}', 'a', 'devices/a')";
+    database.execute(insert).await;
+
+    for attempt in 1..=2 {
+        delay_after(&database, attempt).await;
+        database.make_due().await;
+    }
+
+    let third = delay_after(&database, 3).await;
+    assert!((199.9..=300.0 + SETTLE_S).contains(&third), "{third} s");
+}
+
+#[tokio::test]
+async fn an_ordered_endpoint_may_have_a_schedule_of_its_own_and_ask_for_more() {
+    let (database, receiver, _dispatcher) =
+        one_endpoint("ordered => true, retry_schedule => '{2h,5s}'", &[]).await;
+    receiver.answer_once(400, &[], b"");
+    receiver.answer_once(503, &[("retry-after", "3600")], b"");
+    database.insert("order.created", "{}").await;
+
+    let own = delay_after(&database, 1).await;
+    database.make_due().await;
+    let asked = delay_after(&database, 2).await;
+
+    assert!((5759.9..=8640.0 + SETTLE_S).contains(&own), "{own} s");
+    assert!((3599.9..=3600.0 + SETTLE_S).contains(&asked), "{asked} s");
+}
+
+#[tokio::test]
 async fn delays_are_spread() {
     let (database, receiver, _dispatcher) = one_endpoint("retry_schedule => '{1h}'", &[]).await;
     receiver.answer(500);

@@ -1,5 +1,6 @@
 //! Who gets the requests and the room of a dispatcher when there are not enough for all. No socket, no database.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use postrider::dispatcher::scheduler::{Limits, Next, Origin, Partition, Ready, Scheduler};
@@ -191,6 +192,7 @@ fn endpoint(number: i32) -> Endpoint {
         rate_limit: None,
         timeout: None,
         retry_schedule: None,
+        order: None,
         state: EndpointState::Enabled,
         template: None,
     }
@@ -215,9 +217,11 @@ fn queue(desk: &Scheduler, number: i32, wanted: usize) {
             attempts_before: 0,
             paced: 0,
             is_newborn: true,
+            in_lane: false,
         },
         event: None,
         payload_kib: 1,
+        behind: VecDeque::new(),
     });
     desk.enqueue(ready.collect());
 }
@@ -230,7 +234,7 @@ fn start_all(desk: &Scheduler) -> Vec<Next> {
 /// An attempt ends with 200, and is settled.
 fn answer(desk: &Scheduler, next: &Next) {
     let claimed = &next.ready.claimed;
-    desk.finish(claimed);
+    desk.finish(claimed, false, Duration::ZERO);
     let outcome = Outcome {
         result: AttemptResult::Delivered,
         code: Some(ResponseCode::new(200)),

@@ -105,7 +105,8 @@ async fn failing_endpoint(state_and_probe_at: &str, probe_by: &str) -> Database 
 }
 
 async fn claim(database: &Database, dispatcher: i64) -> usize {
-    let params: [&(dyn ToSql + Sync); 5] = [&dispatcher, &vec![1], &vec![5_i64], &vec![0_i64], &false];
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&dispatcher, &vec![1], &vec![5_i64], &vec![0_i64], &false, &vec![0_i64], &0_i64];
     run(database, "claim_deliveries", &params).await.len()
 }
 

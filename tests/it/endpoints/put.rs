@@ -35,6 +35,8 @@ async fn every_argument_that_differs_is_a_change() {
         ("https://example.com/2", "a", ", timeout => '1s'"),
         ("https://example.com/2", "a", ", retry_schedule => '{1s}'"),
         ("https://example.com/2", "a", ", secret => 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'"),
+        ("https://example.com/2", "a", ", ordered => true"),
+        ("https://example.com/2", "a", ", on_failed => 'continue'"),
         ("https://example.com/2", "a", ", description => 'theirs'"),
         ("https://example.com/", "**", ""),
     ] {
@@ -212,7 +214,7 @@ async fn an_invalid_argument_is_named_with_what_is_allowed() {
         ("retry_schedule", "'one', 'https://example.com/', retry_schedule => '{}'"),
         ("retry_schedule", "'one', 'https://example.com/', retry_schedule => '{-1s}'"),
         ("retry_schedule", "'one', 'https://example.com/', retry_schedule => '{null}'"),
-        ("ordered", "'one', 'https://example.com/', ordered => true"),
+        ("on_failed", "'one', 'https://example.com/', ordered => true, on_failed => 'stop'"),
         ("description", "'one', 'https://example.com/', description => repeat('ä', 501)"),
     ] {
         let fault = database.refusal(&format!("select postrider.put_endpoint({arguments})")).await;

@@ -9,9 +9,10 @@ use tokio_postgres::error::SqlState;
 use crate::support::{Api, CommandOutput, Database, Dispatcher};
 
 /// Settings that the command line has in a form of its own, and the flags for them.
-const OTHER_FLAGS: [(&str, &str); 5] = [
+const OTHER_FLAGS: [(&str, &str); 6] = [
     ("headers", "--header"),
     ("allow_http", "--allow-http[=<true|false>]"),
+    ("ordered", "--ordered[=<true|false>]"),
     ("auth", "--bearer-token"),
     ("ca_certificates", "--ca-file"),
     ("client_certificate", "--client-certificate-file"),

@@ -252,8 +252,9 @@ async fn what_was_given_back_of_a_cancelled_event_is_not_claimed() {
         .await;
     let claim = STATEMENTS.iter().find(|statement| statement.name == "claim_deliveries").unwrap();
 
-    let claimed =
-        database.rows(claim.sql, &[&1_i64, &vec![1_i32], &vec![10_i64], &vec![0_i64], &false]).await;
+    let claimed = database
+        .rows(claim.sql, &[&1_i64, &vec![1_i32], &vec![10_i64], &vec![0_i64], &false, &vec![0_i64], &0_i64])
+        .await;
 
     let events: Vec<i64> = claimed.iter().map(|row| row.get("event_id")).collect();
     assert_eq!(events, [2]);

@@ -22,7 +22,7 @@ const OUTBOX: [(&str, &str); 11] = [
     ("completed_at", "timestamp with time zone"),
 ];
 
-const VIEWS: [(&str, &str); 5] = [
+const VIEWS: [(&str, &str); 6] = [
     (
         "delivery_status",
         "delivery_id event_id webhook_id endpoint_id topic key status attempts next_attempt_at last_status_code \
@@ -38,6 +38,10 @@ const VIEWS: [(&str, &str); 5] = [
          last_failure_at consecutive_failures circuit next_probe_at failing_since disabled_at description \
          health cause health_since failed_attempts_24h",
     ),
+    (
+        "blocked_keys",
+        "endpoint_id key delivery_id event_id status attempts next_attempt_at last_error since waiting",
+    ),
     ("backlog", "unrouted pending in_progress failed oldest_unrouted_at oldest_due_at"),
     (
         "dispatcher_status",
@@ -46,7 +50,7 @@ const VIEWS: [(&str, &str); 5] = [
 ];
 
 /// Functions by what callers write, and the names of what they return.
-const FUNCTIONS: [(&str, &str); 14] = [
+const FUNCTIONS: [(&str, &str); 16] = [
     ("put_endpoint('one', 'https://example.com/', array['a.*'])", "endpoint_id result new_secret"),
     (
         "put_endpoint(id => 'one', url => 'https://example.com/', topics => '{b}')",
@@ -63,7 +67,9 @@ const FUNCTIONS: [(&str, &str); 14] = [
     ("pause_endpoint('one', 'why')", "reason endpoint_id state"),
     ("resume_endpoint('one')", "endpoint_id state"),
     ("rotate_secret('one')", "endpoint_id new_secret old_valid_until"),
-    ("retry(1)", "delivery_id status"),
+    ("retry(1)", "delivery_id status is_behind"),
+    ("skip(1, 'wrong')", "delivery_id status"),
+    ("skip_key('one', 'k')", "skip_key"),
     ("retry_failed('one', now() - interval '1 hour')", "retry_failed"),
     ("replay('one', now() - interval '1 hour', now(), array['**'])", "replayed next_after"),
     ("cancel(1)", "event_id status cancelled under_way"),
@@ -71,7 +77,7 @@ const FUNCTIONS: [(&str, &str); 14] = [
 ];
 
 /// Every command of the contract with the flags that it names.
-const COMMANDS: [(&str, &str); 30] = [
+const COMMANDS: [(&str, &str); 32] = [
     (
         "run",
         "--database-url --listen-database-url --api-listen --allow-http --allow-cidr --max-in-flight --poll-interval \
@@ -95,6 +101,7 @@ const COMMANDS: [(&str, &str); 30] = [
     ("endpoint delete", "--json"),
     ("endpoint rotate-secret", "--json"),
     ("endpoint test", "--json"),
+    ("endpoint skip-key", "--until --reason --json"),
     (
         "table attach",
         "--topic --payload --key --destination --status --status-map --write-back --on --when --columns --backfill --dry-run --json",
@@ -109,6 +116,7 @@ const COMMANDS: [(&str, &str); 30] = [
     ("delivery list", "--json"),
     ("delivery show", "--json"),
     ("delivery retry", "--json"),
+    ("delivery skip", "--reason --json"),
     ("replay", "--since --until --dry-run --json"),
     ("event show", "--json"),
     ("event cancel", "--json"),

@@ -72,6 +72,7 @@ async fn producers_readers_and_everybody_were_granted_this_and_nothing_else() {
                 "select on table attached_table",
                 "select on table attempt_log",
                 "select on table backlog",
+                "select on table blocked_keys",
                 "select on table delivery_in_progress",
                 "select on table delivery_status",
                 "select on table dispatcher_status",

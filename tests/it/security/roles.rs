@@ -9,13 +9,14 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::support::{CommandOutput, Database, Dispatcher, Receiver, connect};
 
-const VIEWS: [&str; 6] = [
+const VIEWS: [&str; 7] = [
     "delivery_status",
     "delivery_in_progress",
     "attempt_log",
     "endpoint_health",
     "backlog",
     "dispatcher_status",
+    "blocked_keys",
 ];
 
 #[tokio::test]

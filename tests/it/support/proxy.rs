@@ -81,7 +81,7 @@ struct State {
 }
 
 struct Shared {
-    target: String,
+    target: Mutex<String>,
     is_postgres: bool,
     state: watch::Sender<State>,
     /// The answer to the next statement that contains this is lost.
@@ -106,7 +106,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            target: target.to_owned(),
+            target: Mutex::new(target.to_owned()),
             is_postgres,
             state: watch::Sender::new(State::default()),
             swallow: Mutex::default(),
@@ -143,6 +143,12 @@ impl Proxy {
     /// Resets all connections that stand.
     pub(crate) fn reset(&self) {
         self.shared.state.send_modify(|state| state.resets += 1);
+    }
+
+    /// From now on it is in front of another server of PostgreSQL, as a name that moves. All connections are reset.
+    pub(crate) fn lead_to(&self, url: &str) {
+        host_and_port(url).clone_into(&mut self.shared.target.lock().unwrap());
+        self.reset();
     }
 
     /// Loses the answer to the next statement that contains `text`: the server has done it, and its client is told
@@ -228,7 +234,8 @@ async fn listen_again(address: SocketAddr) -> TcpListener {
 async fn connect(shared: Arc<Shared>, mut client: TcpStream, door: Door) {
     let mut state = shared.state.subscribe();
     let resets = state.borrow_and_update().resets;
-    let server = if door == Door::Reset { None } else { TcpStream::connect(&shared.target).await.ok() };
+    let target = shared.target.lock().unwrap().clone();
+    let server = if door == Door::Reset { None } else { TcpStream::connect(target).await.ok() };
     let Some(mut server) = server else {
         return client.set_zero_linger().unwrap();
     };

@@ -51,6 +51,9 @@ impl Server {
         let standby = self.beside("standby");
         self.stop("fast").await;
         let (from, to) = (self.data.to_str().unwrap(), standby.data.to_str().unwrap());
+        // A primary that crashes keeps what the standby has not got yet.
+        let append = format!("echo \"wal_keep_size = '512MB'\" >> {from}/postgresql.auto.conf");
+        assert!(self.as_owner("sh", &["-c", &append]).await);
         assert!(self.as_owner("cp", &["-a", from, to]).await);
         let append = format!("echo \"{primary}\" >> {to}/postgresql.auto.conf");
         assert!(self.as_owner("sh", &["-c", &append]).await);

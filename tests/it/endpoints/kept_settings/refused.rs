@@ -23,8 +23,9 @@ async fn a_patch_says_what_it_is_and_names_only_settings() {
         (json!({ "url": null }), 422),
         (json!({ "url": "http://10.0.0.1/" }), 422),
         (json!({ "headers": { "host": "x" } }), 422),
-        (json!({ "ordered": true }), 422),
-        (json!({ "ordered": null, "secret": null }), 200),
+        (json!({ "ordered": "yes" }), 400),
+        (json!({ "on_failed": "stop" }), 422),
+        (json!({ "secret": null }), 200),
     ] {
         let before = stage.row().await;
 
@@ -67,6 +68,8 @@ async fn a_change_of_the_wrong_form_is_refused_by_its_name_and_not_shown() {
         (r#"{"timeout": {"a": 1}}"#, "invalid timeout"),
         (r#"{"topics": "hush"}"#, "invalid topics"),
         (r#"{"topics": [null]}"#, "invalid topics"),
+        (r#"{"ordered": "hush"}"#, "invalid ordered"),
+        (r#"{"on_failed": "hush"}"#, "invalid on_failed"),
         (r#"{"headers": "hush"}"#, "invalid headers"),
         (r#"{"headers": {"x-a": {"hush": null}}}"#, "invalid headers"),
         (r#"{"secret": "hush"}"#, "invalid secret"),

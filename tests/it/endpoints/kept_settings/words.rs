@@ -13,6 +13,7 @@ async fn the_word_default_gives_the_default_on_the_command_line() {
         (["--max-in-flight", "default"], "max_in_flight", "max_in_flight: 7 -> 64"),
         (["--timeout", "default"], "timeout", "timeout: 3s -> default"),
         (["--retry-schedule", "default"], "retry_schedule", "retry_schedule: 1s,1h30m -> default"),
+        (["--on-failed", "default"], "on_failed", "on_failed: continue -> block"),
         (["--header", "default"], "headers", "headers: X-One removed, x-two removed"),
         (["--format", "default"], "format", "format: cloudevents-binary -> webhook"),
         (["--description", "default"], "description", "description: \"Orders team\" -> none"),
@@ -27,6 +28,8 @@ async fn the_word_default_gives_the_default_on_the_command_line() {
         assert_eq!(lines(&output.json()["changes"]), [told], "{flags:?}");
         stage.assert_changed(&before, &[name, "public_key"], name).await;
     }
+    let ordered = stage.command("set", &["--ordered=default"]).await;
+    assert_eq!(lines(&ordered.json()["changes"]), ["ordered: true -> false"]);
     let beside_others = stage.command("set", &["--topics", "default,order.*"]).await;
     assert_eq!(beside_others.code, Some(64), "{}", beside_others.stderr);
     assert_eq!(stage.command("set", &["--secret", "default"]).await.json()["result"], "unchanged");
