@@ -106,7 +106,7 @@ record_claim() {
         echo 'select routed_below as watermark from postrider.installation \gset'
         echo "execute find(:'watermark', 0) \gset"
         for _ in {1..11}; do
-            echo "begin; explain (analyze, timing off) execute claim(:'created_xid', :id, '$xid_max', $id_max, 500, false, null); rollback;"
+            echo "begin; explain (analyze, timing off) execute claim(:'created_xid', :id, '$xid_max', $id_max, 500, false, null, false); rollback;"
         done
     } >"$scratch/claim.sql"
     "$psql" -X -q -A -t -v ON_ERROR_STOP=1 "$DATABASE_URL" -f "$scratch/claim.sql" |

@@ -5,6 +5,7 @@
 //! POST /...            204 at once
 //! POST /after/MS/...   204 after so many milliseconds
 //! POST /never/...      no answer
+//! POST with a body that begins with {"refuse":   503 at once, and not counted
 //! GET  /stats          one line of JSON about what came since the last reset
 //! GET  /wait/N         the same, once N came
 //! GET  /reset          the same, and begins anew
@@ -32,6 +33,7 @@ const LATENCY_US_MAX: u64 = 600_000_000;
 /// How often `/wait` looks.
 const WAIT: Duration = Duration::from_millis(5);
 const MARK: &[u8] = b"\"at_us\":";
+const REFUSE: &[u8] = b"{\"refuse\":";
 
 /// Answers 204, counts, measures latency.
 #[derive(Parser)]
@@ -117,6 +119,11 @@ async fn answer(request: Request<Incoming>, stats: &RefCell<Stats>) -> Response<
         return Response::new(text.into());
     }
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    if body.starts_with(REFUSE) {
+        let mut refusal = Response::new(Full::default());
+        *refusal.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return refusal;
+    }
     stats.borrow_mut().count(&body, now_us());
     match (path.split('/').nth(1), path.split('/').nth(2)) {
         (Some("never"), _) => std::future::pending().await,
