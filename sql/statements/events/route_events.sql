@@ -15,17 +15,22 @@ with new_claim as materialized (
            case when b.in_lane then (select o.key from postrider.outbox as o where o.id = b.event_id) end as lane
     from unnest($4::bigint[], $5::int[], $6::bigint[], $7::boolean[]) as b (event_id, endpoint_no, delay_ms, in_lane)
 ), placed as (
+    select b.event_id, b.endpoint_no, b.delay_ms, b.lane, null::bigint as place, false as is_behind
+    from birth as b
+    where b.lane is null
+    union all
     -- Whoever routes into lanes does it alone, so the end of a lane is known.
     select b.event_id, b.endpoint_no, b.delay_ms, b.lane,
-           case when b.lane is not null then greatest(b.event_id, coalesce(last.place, 0) + b.nth) end as place,
-           case when b.lane is not null then last.place is not null or b.nth > 1 else false end as is_behind
+           greatest(b.event_id, coalesce(last.place, 0) + b.nth) as place,
+           last.place is not null or b.nth > 1 as is_behind
     from (select b.event_id, b.endpoint_no, b.delay_ms, b.lane,
                  row_number() over (partition by b.endpoint_no, b.lane order by b.event_id) as nth
-          from birth as b) as b
+          from birth as b
+          where b.lane is not null) as b
     left join lateral (
         select d.place
         from postrider.delivery as d
-        where b.lane is not null and d.endpoint_no = b.endpoint_no and d.lane = b.lane
+        where d.endpoint_no = b.endpoint_no and d.lane = b.lane
         order by d.endpoint_no desc, d.lane desc, d.place desc
         limit 1) as last on true
 ), born as (
