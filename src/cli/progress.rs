@@ -70,7 +70,7 @@ pub(super) async fn finish<T>(
     }
 }
 
-/// What a repeated step did.
+/// The result of a repeated step.
 pub(super) struct Repeated {
     /// Rows, of all steps.
     pub rows: i64,

@@ -4,8 +4,8 @@
 //!   head (due) ──attempted──> complete ──settled──> open the lane ──> the next is the head, and due
 //! ```
 //!
-//! Whoever changes a lane opens it after the commit: the settler, when a head is settled; the router, when it has put a delivery behind
-//! another. So the later of the two sees what both have done. A dispatcher that dies in between, and a row that somebody has locked,
+//! The settler opens a lane after it has settled its head. The router opens a lane after it has put a delivery behind another. Each does
+//! it after its commit, so the later of the two sees what both have done. A dispatcher that dies in between, and a row that somebody has locked,
 //! leave a lane shut: the sweep finds it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,8 @@ use crate::dispatcher::context::Context;
 use crate::dispatcher::subscriptions::Subscriptions;
 use crate::model::endpoint::EndpointNo;
 use crate::model::event::EventId;
-use crate::store::{LanePlace, StoreError, is_row_fault};
+use crate::rules::halves::Halves;
+use crate::store::{LanePlace, StoreError, SweptLanes, is_row_fault};
 
 /// Lanes opened in one statement.
 const LANES_MAX: usize = 1_000;
@@ -99,63 +100,80 @@ impl LaneOpener {
         &mut self,
         subscriptions: &Subscriptions,
     ) -> Result<Vec<EndpointNo>, StoreError> {
-        let News { touched, mut opened, is_sweep_due } = self.context.lanes.take();
-        let mut left = touched.as_slice();
-        while !left.is_empty() {
-            let (part, rest) = left.split_at(left.len().min(LANES_MAX));
-            match self.context.store.open_lanes(part).await {
-                Ok(nos) => opened.extend(nos),
-                Err(fault) if is_row_fault(&fault) => {
-                    self.context.database_health.log_failure("lanes cannot be opened", &fault);
-                }
-                Err(fault) => {
-                    self.context.lanes.touched(left.to_vec());
-                    self.context.lanes.opened(opened);
-                    return Err(fault);
-                }
-            }
-            left = rest;
-        }
+        let News { mut touched, mut opened, is_sweep_due } = self.context.lanes.take();
         self.may_be_some |= subscriptions.has_ordered();
         if is_sweep_due {
             self.is_in_hurry = true;
             self.place = LanePlace::default();
         }
-        if self.may_be_some && (self.is_in_hurry || self.sweep_at <= Instant::now()) {
-            match self.sweep().await {
-                Ok(nos) => opened.extend(nos),
-                Err(fault) if is_row_fault(&fault) => {
-                    self.context.database_health.log_failure("lanes cannot be swept", &fault);
-                }
-                Err(fault) => {
-                    self.context.lanes.sweep_soon();
-                    self.context.lanes.opened(opened);
-                    return Err(fault);
-                }
+        let done = async {
+            if self.may_be_some && (self.is_in_hurry || self.sweep_at <= Instant::now()) {
+                let found = self.sweep().await?;
+                touched.extend(found.shut);
+                opened.extend(found.due);
+                self.may_be_some |= subscriptions.has_ordered();
             }
-            self.may_be_some |= subscriptions.has_ordered();
+            self.open(&mut touched, &mut opened).await
+        };
+        if let Err(fault) = done.await {
+            self.context.lanes.touched(touched);
+            self.context.lanes.opened(opened);
+            return Err(fault);
         }
         Ok(opened)
     }
 
-    async fn sweep(&mut self) -> Result<Vec<EndpointNo>, StoreError> {
+    /// Opens lanes, and takes them from the list. One whose head the database refuses to write stays shut until the next sweep; the
+    /// others go on.
+    async fn open(
+        &self,
+        touched: &mut Vec<(EndpointNo, EventId)>,
+        opened: &mut Vec<EndpointNo>,
+    ) -> Result<(), StoreError> {
+        while !touched.is_empty() {
+            let rest = touched.split_off(touched.len().min(LANES_MAX));
+            let mut halves = Halves::new(std::mem::replace(touched, rest));
+            while let Some(part) = halves.next_part() {
+                match self.context.store.open_lanes(&part).await {
+                    Ok(nos) => opened.extend(nos),
+                    Err(fault) if is_row_fault(&fault) => {
+                        if halves.refused(part).is_some() {
+                            self.context.database_health.log_failure("a lane cannot be opened", &fault);
+                        }
+                    }
+                    Err(fault) => {
+                        touched.extend(part.into_iter().chain(halves.rest()));
+                        return Err(fault);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep(&mut self) -> Result<SweptLanes, StoreError> {
         let begun = Instant::now();
         let max = i64::try_from(LANES_MAX).unwrap_or(i64::MAX);
-        let found = self.context.store.sweep_lanes(max, &self.place).await?;
+        let found = match self.context.store.sweep_lanes(max, &self.place, false).await {
+            Err(fault) if is_row_fault(&fault) => {
+                self.context.database_health.log_failure("a delivery cannot leave its lane", &fault);
+                self.context.store.sweep_lanes(max, &self.place, true).await?
+            }
+            found => found?,
+        };
         self.may_be_some = found.is_any;
         let is_end = found.last.is_none();
-        self.place = found.last.unwrap_or_default();
+        self.place = found.last.clone().unwrap_or_default();
         if found.left > 0 {
             // What follows in those lanes.
             self.place = LanePlace::default();
         }
-        self.is_in_hurry &= !is_end;
-        self.is_in_hurry |= found.left > 0;
+        self.is_in_hurry = found.left > 0 || (self.is_in_hurry && !is_end);
         if self.is_in_hurry {
             self.context.bell.look_now();
         }
         let pause = if is_end { SWEEP_INTERVAL } else { Duration::ZERO };
         self.sweep_at = Instant::now() + pause.max(begun.elapsed() * SWEEP_PART);
-        Ok(found.opened)
+        Ok(found)
     }
 }

@@ -4,19 +4,20 @@
 //! Where it begins to look is the [`watermark`]'s business. Events that the database refuses are set aside by [`refused`]. While an
 //! endpoint is ordered, events with a key are [`keyed`]'s.
 
+mod children;
 mod keyed;
 mod plan;
 mod refused;
 mod watermark;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::warn;
 
+use self::children::wanted_children;
 use self::keyed::KeyedEvents;
 use self::plan::Plan;
 use self::watermark::Watermark;
@@ -36,8 +37,6 @@ const DELIVERIES_MAX: usize = 5_000;
 /// delivery that waits in the database costs the server twice as much.
 const ROOM_WANTED: usize = BATCH_MAX / 2;
 const PATIENCE: Duration = Duration::from_millis(50);
-/// How often it is said that endpoints of templates cannot be made.
-const WARN_PAUSE: Duration = Duration::from_mins(1);
 
 /// The stage.
 pub(super) struct Router {
@@ -374,32 +373,4 @@ impl Router {
             self.context.scheduler.unreserve(no, count);
         }
     }
-
-    /// Makes endpoints of templates, in one statement. Says now and then that some cannot be made.
-    async fn make_children(
-        &mut self,
-        wanted: &[(EndpointNo, String)],
-        subscriptions: &mut Subscriptions,
-    ) -> Result<(), StoreError> {
-        let refused = self.context.make_children(subscriptions, wanted).await?;
-        if let Some(first) = refused.first()
-            && self.warned.is_none_or(|at| at.elapsed() >= WARN_PAUSE)
-        {
-            self.warned = Some(Instant::now());
-            let count = refused.len();
-            warn!(
-                "cannot make {count} endpoints of templates, as \"{first}\", because there are as many as installation.endpoints_max: their events fail"
-            );
-        }
-        Ok(())
-    }
-}
-
-/// The endpoints of templates that these events are for and that are not known here, each once, with their templates.
-fn wanted_children(events: &[UnroutedEvent], subscriptions: &Subscriptions) -> Vec<(EndpointNo, String)> {
-    if !subscriptions.has_templates() {
-        return Vec::new();
-    }
-    let ids: HashSet<&str> = events.iter().filter_map(|event| event.destination.as_deref()).collect();
-    ids.into_iter().filter_map(|id| Some((subscriptions.maker(id)?, id.to_owned()))).collect()
 }

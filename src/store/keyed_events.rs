@@ -51,8 +51,10 @@ pub struct LanePlace {
 /// The result of a sweep.
 #[derive(Clone, Debug, Default)]
 pub struct SweptLanes {
+    /// Lanes to open, each named by one of its events.
+    pub shut: Vec<(EndpointNo, EventId)>,
     /// An endpoint for each delivery that is due now.
-    pub opened: Vec<EndpointNo>,
+    pub due: Vec<EndpointNo>,
     /// How many deliveries were taken out of lanes that they do not hold up.
     pub left: usize,
     /// Where the next call goes on. `None`: there are no more lanes.
@@ -85,17 +87,26 @@ impl Store {
         rows.iter().map(|row| row.get("endpoint_no").map(EndpointNo::new)).collect()
     }
 
-    /// `sql/statements/lanes/sweep_lanes.sql`: looks at up to `lanes_max` lanes after a place.
+    /// `sql/statements/lanes/sweep_lanes.sql`: looks at up to `lanes_max` lanes after a place; unless it `only_looks`, it takes deliveries
+    /// out that hold up nothing.
     ///
     /// # Errors
     /// [`StoreError`]: a second call is harmless.
-    pub async fn sweep_lanes(&self, lanes_max: i64, after: &LanePlace) -> Result<SweptLanes, StoreError> {
-        let row = self.query_one(&SWEEP_LANES, &[&lanes_max, &after.endpoint_no, &after.lane]).await?;
-        let opened: Vec<i32> = row.get("opened_nos")?;
+    pub async fn sweep_lanes(
+        &self,
+        lanes_max: i64,
+        after: &LanePlace,
+        only_looks: bool,
+    ) -> Result<SweptLanes, StoreError> {
+        let params: Params<'_> = &[&lanes_max, &after.endpoint_no, &after.lane, &!only_looks];
+        let row = self.query_one(&SWEEP_LANES, params).await?;
+        let (event_ids, nos): (Vec<i64>, Vec<i32>) = (row.get("shut_event_ids")?, row.get("shut_nos")?);
+        let due: Vec<i32> = row.get("due_nos")?;
         let left: i64 = row.get("left")?;
         let last: (Option<i32>, Option<Vec<u8>>) = (row.get("last_no")?, row.get("last_lane")?);
         Ok(SweptLanes {
-            opened: opened.into_iter().map(EndpointNo::new).collect(),
+            shut: nos.into_iter().map(EndpointNo::new).zip(event_ids.into_iter().map(EventId::new)).collect(),
+            due: due.into_iter().map(EndpointNo::new).collect(),
             left: usize::try_from(left).unwrap_or_default(),
             last: last.0.zip(last.1).map(|(endpoint_no, lane)| LanePlace { endpoint_no, lane }),
             is_any: row.get("is_any")?,

@@ -29,7 +29,7 @@ begin
     where o.status in ('pending', 'in_progress');
     get diagnostics unrouted = row_count;
     events_cancelled := events_cancelled + unrouted;
-    -- What failed at the original holds up no key here.
+    -- A delivery that failed at the original holds up no key here.
     update postrider.delivery as d set lane = null, place = null where d.lane is not null;
     delete from postrider.claim;
     delete from postrider.dispatcher;

@@ -24,7 +24,7 @@ left join postrider.circuit as c on c.endpoint_no = d.endpoint_no and (c.state <
 cross join lateral (
     select case
         when d.status <> 'pending' or d.cancelled_at is not null or e.state = 'deleted' then null
-        -- Its turn comes after those before it, whatever its endpoint does.
+        -- It waits for those before it in its lane, whatever its endpoint does.
         when d.due_at is null then 'key'
         when e.state <> 'enabled' then 'pause'
         -- An endpoint of a template waits with it. A join more would be one more than PostgreSQL plans at once in the recipes.

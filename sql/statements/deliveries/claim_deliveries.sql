@@ -56,7 +56,7 @@ with asked as materialized (
         for update skip locked) as due
     where a.is_probe
 ), behind as materialized (
-    -- What follows each head, in its order. A run ends before the first that must not be sent yet.
+    -- The deliveries behind each head, in order. A run ends before the first that must not be sent yet.
     select next.id, next.head_id, next.nth, next.is_fit
     from (select t.id, t.endpoint_no, t.lane, t.place, least(t.run_max, $7::bigint / count(*) over ()) as run_max
           from in_turn as t where t.lane is not null and t.run_max > 0) as head

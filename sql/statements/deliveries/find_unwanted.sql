@@ -13,7 +13,7 @@ with cancelled as materialized (
     limit $1
     for update skip locked
 ), cancelled_in_lane as materialized (
-    -- Those that wait behind the first of their lane are not due.
+    -- Deliveries behind the head of a lane are not due.
     select d.id
     from postrider.delivery as d
     where d.cancelled_at is not null and d.lane is not null and d.due_at is null and d.status = 'pending'

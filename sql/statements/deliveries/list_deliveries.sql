@@ -29,7 +29,7 @@ with endpoint as materialized (
            and ($2 is null or d.endpoint_no in (select e.endpoint_no from endpoint as e))
          order by d.id desc limit $7)
         union all
-        -- Those that wait behind the first of their lane.
+        -- Deliveries behind the head of a lane.
         (select d.id, d.endpoint_no, 'pending'
          from postrider.delivery as d
          where $4 is null and $3 = 'pending' and d.lane is not null and d.due_at is null and d.status = 'pending' and d.id < $1

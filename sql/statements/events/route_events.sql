@@ -19,7 +19,7 @@ with new_claim as materialized (
     from birth as b
     where b.lane is null
     union all
-    -- Whoever routes into lanes does it alone, so the end of a lane is known.
+    -- One transaction at a time routes into lanes, so the end of a lane is known.
     select b.event_id, b.endpoint_no, b.delay_ms, b.lane,
            greatest(b.event_id, coalesce(last.place, 0) + b.nth) as place,
            last.place is not null or b.nth > 1 as is_behind

@@ -1,9 +1,9 @@
--- does:   looks at the heads of the next lanes. Opens a lane whose head waits for nothing any more. Takes heads out of lanes that they
---         do not hold up: the endpoint is not ordered any more, it was deleted, or it goes on after a failure.
+-- does:   looks at the heads of the next lanes, and finds those that are to be opened: their heads wait for nothing any more. Takes heads
+--         out of lanes that they do not hold up: the endpoint is not ordered any more, it was deleted, or it goes on after a failure.
 -- params: $1 lanes_max bigint 1..=10000: how many it looks at, and how many deliveries it takes out; $2 after_no int, $3 after_lane bytea
---         (in the database's encoding): where the last call ended (0 and nothing: from the first)
--- rows:   one: opened_nos int[]: an endpoint for each delivery that is due now; left bigint: deliveries that were taken out; last_no int,
---         last_lane bytea: the next call's $2 and $3 (null: there are no more lanes); is_any boolean: there are lanes; served by
+--         (in the database's encoding): where the last call ended (0 and nothing: from the first); $4 takes_out boolean (false: only looks)
+-- rows:   one: shut_event_ids bigint[], shut_nos int[]: lanes to open, as open_lanes takes them; due_nos int[]: an endpoint for each
+--         delivery that is due now; left bigint: deliveries that were taken out; last_no int, last_lane bytea: the next call's $2 and $3 (null: there are no more lanes); is_any boolean: there are lanes; served by
 --         delivery_by_lane, one descent per lane
 -- locks:  for update on the deliveries, skipping locked ones; never waits
 -- repeat: goes on with the rest
@@ -25,7 +25,7 @@ with recursive head as (
         limit 1) as next
     where h.nth < $1::bigint
 ), seen as materialized (
-    select h.nth, h.id, h.endpoint_no, h.lane, h.status, h.due_at,
+    select h.nth, h.id, h.event_id, h.endpoint_no, h.lane, h.status, h.due_at,
            coalesce(e.state <> 'deleted' and coalesce(t.ordered, e.ordered), false) as is_ordered,
            coalesce(t.on_failed, e.on_failed) as on_failed
     from head as h
@@ -33,7 +33,7 @@ with recursive head as (
     left join postrider.endpoint as t on t.endpoint_no = e.template_no
 ), unordered as materialized (
     -- All of a lane at once: nothing in it waits for anything.
-    select distinct s.endpoint_no from seen as s where not s.is_ordered
+    select distinct s.endpoint_no from seen as s where $4::boolean and not s.is_ordered
 ), leaving as materialized (
     select d.id
     from (select r.id from unordered as u cross join lateral (
@@ -42,7 +42,7 @@ with recursive head as (
               order by d.endpoint_no, d.lane, d.place
               limit $1) as r
           union all
-          select s.id from seen as s where s.is_ordered and s.status = 'failed' and s.on_failed = 'continue') as r
+          select s.id from seen as s where $4 and s.is_ordered and s.status = 'failed' and s.on_failed = 'continue') as r
     join postrider.delivery as d on d.id = r.id
     where d.lane is not null
     limit $1
@@ -56,17 +56,13 @@ with recursive head as (
     where d.id = l.id
     returning d.endpoint_no, d.status
 ), shut as materialized (
-    select s.endpoint_no, s.lane
+    select s.event_id, s.endpoint_no
     from seen as s
     where s.is_ordered and s.status = 'pending' and s.due_at is null
-), opened as materialized (
-    select r.endpoint_no, r.is_held_up
-    from (select array_agg(s.endpoint_no) as endpoint_nos, array_agg(s.lane) as lanes from shut as s) as all_of_them
-    cross join lateral postrider.open_lanes(all_of_them.endpoint_nos, all_of_them.lanes) as r
 )
-select array(select o.endpoint_no from opened as o where not o.is_held_up
-             union all
-             select g.endpoint_no from gone as g where g.status = 'pending') as opened_nos,
+select array(select s.event_id from shut as s order by s.event_id, s.endpoint_no) as shut_event_ids,
+       array(select s.endpoint_no from shut as s order by s.event_id, s.endpoint_no) as shut_nos,
+       array(select g.endpoint_no from gone as g where g.status = 'pending') as due_nos,
        (select count(*) from gone) as left,
        last.endpoint_no as last_no,
        convert_to(last.lane, getdatabaseencoding()) as last_lane,

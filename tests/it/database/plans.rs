@@ -22,7 +22,7 @@ const HOT_PATH: [(&str, &str); 13] = [
     ("release_deliveries", "('{20001}', '{1}', '{true}', '{1}')"),
     ("load_events", "('{20001}')"),
     ("open_lanes", "('{20001}', '{1}')"),
-    ("sweep_lanes", "(1000, 0, '')"),
+    ("sweep_lanes", "(1000, 0, '', true)"),
     ("delete_finished", "('0', 0, 1000, 1000, 1000, 2000, null)"),
 ];
 
@@ -119,8 +119,8 @@ async fn looks_for_order_walk_neither_what_was_sent_nor_what_waits_behind_heads(
 
     for (name, arguments) in [
         ("find_keyed", format!("('0', '{seen}', 9223372036854775807, '{{}}', 500)")),
-        ("sweep_lanes", "(1000, 0, '')".to_owned()),
-        ("sweep_lanes", "(1000, 1, 'k5')".to_owned()),
+        ("sweep_lanes", "(1000, 0, '', true)".to_owned()),
+        ("sweep_lanes", "(1000, 1, 'k5', true)".to_owned()),
     ] {
         client.batch_execute(&format!("deallocate all; prepare look as {}", sql(name))).await.unwrap();
         let plan = explain_by(&client, "analyze, timing off, ", &format!("execute look {arguments}")).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::scene::{
     HOURS, delivery, has_failed, has_status, insert, ordered_database, ordered_endpoint, retry, until_routed,
 };
-use crate::support::{Dispatcher, Rules, soon};
+use crate::support::{Dispatcher, Rules, refuse, refuse_no_more, soon};
 
 /// Nothing is found by a poll.
 const NO_POLL: [&str; 4] = ["--poll-interval", "1h", "--wake", "notify"];
@@ -250,4 +250,29 @@ async fn the_same_key_at_two_endpoints_is_held_up_at_one() {
         delivery("a", 2)
     );
     assert!(database.is(&waits).await);
+}
+
+#[tokio::test]
+async fn a_lane_that_the_database_refuses_to_open_keeps_no_other_shut() {
+    let (database, receiver, _dispatcher) = ordered_endpoint("", &[]).await;
+    for key in ["a", "b"] {
+        receiver.hold(key);
+        insert(&database, key, 1..=1).await;
+        receiver.until_number(key, 1).await;
+        insert(&database, key, 2..=2).await;
+    }
+    until_routed(&database).await;
+    let opens_a = "old.lane = 'a' and old.due_at is null and new.due_at is not null";
+    refuse(&database, "delivery", "before update", opens_a, "raise exception 'not this one'").await;
+
+    // Both are settled together, and their lanes opened together.
+    receiver.release("a");
+    receiver.release("b");
+    receiver.until_number("b", 2).await;
+    let sent = receiver.numbers("a");
+    refuse_no_more(&database).await;
+    database.until_settled().await;
+
+    assert_eq!(sent, vec![1]);
+    receiver.assert_in_order(&[("a", 2), ("b", 2)]);
 }
